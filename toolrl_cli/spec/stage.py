@@ -1,0 +1,102 @@
+"""A stage as it is planned, stored and executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+StageKind = Literal["sft", "rl", "export", "evaluate"]
+STAGE_KINDS: tuple[StageKind, ...] = ("sft", "rl", "export", "evaluate")
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One step of a run, fully resolved; two stages with the same id are the same stage.
+
+    Attributes:
+        id: `<slug>-<10 hex>`, see `toolrl_cli.spec.identity`.
+        kind: what the stage does.
+        identity: the canonical fields that the hash covers (without the inputs, which are hashed by id).
+        inputs: role → id of the stage whose `output/` or `checkpoints/` this one reads.
+        config: everything the stage's function needs; a superset of `identity`, with transport added.
+        slots: execution slots (GPUs where there are GPUs, CPU slots otherwise) an attempt occupies.
+        total_steps: training steps, or None for stages without steps.
+        progress_metric: the metric of `metrics.jsonl` worth showing live, or None.
+    """
+
+    id: str
+    kind: StageKind
+    identity: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    slots: int = 1
+    total_steps: int | None = None
+    progress_metric: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `spec.json`."""
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "kind": self.kind,
+            "identity": dict(self.identity),
+            "inputs": dict(self.inputs),
+            "config": dict(self.config),
+            "slots": self.slots,
+            "total_steps": self.total_steps,
+            "progress_metric": self.progress_metric,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StageSpec:
+        """Read what `to_json` wrote.
+
+        Raises:
+            KeyError: a field that every schema has is missing.
+            ValueError: the schema or the kind is unknown.
+        """
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"stage schema {data.get('schema')!r} is not {SCHEMA}")
+        if data["kind"] not in STAGE_KINDS:
+            raise ValueError(f"unknown stage kind {data['kind']!r}")
+        return cls(
+            id=data["id"],
+            kind=data["kind"],
+            identity=data["identity"],
+            inputs=data["inputs"],
+            config=data["config"],
+            slots=data["slots"],
+            total_steps=data["total_steps"],
+            progress_metric=data["progress_metric"],
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> StageSpec:
+        """Read `spec.json`."""
+        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What an attempt hands to the function that does the stage's work.
+
+    Attributes:
+        spec: the stage.
+        results: the results root.
+        stage_dir: `RESULTS/stages/<kind>/<id>`; the function writes `checkpoints/` and `output/` in it.
+        attempt_dir: `stage_dir/attempts/<n>`; standard output and error already go to its `log.txt`.
+        inputs: role → directory of the stage named so in `spec.inputs`.
+        stop_requested: True once the attempt was asked to stop; the function then ends at a point from
+            which it can go on.
+    """
+
+    spec: StageSpec
+    results: Path
+    stage_dir: Path
+    attempt_dir: Path
+    inputs: Mapping[str, Path]
+    stop_requested: Callable[[], bool] = lambda: False
