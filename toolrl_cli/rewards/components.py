@@ -1,0 +1,141 @@
+"""The built-in components of a reward, each a frozen value that knows its own worth on a reading.
+
+A component has a `raw` value on its own range; the reward multiplies it by the component's weight at that
+step. A change of scale is a schedule of the weight wherever it only stretches the range, so that raw values
+can be compared over the run; a range that changes its shape has a schedule of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from toolrl_cli.rewards.matching import correct_share
+from toolrl_cli.rewards.reading import Reading, format_holds, think_words
+from toolrl_cli.rewards.schedule import Schedule
+
+Range = tuple[float, float]
+UNBOUNDED: Range = (float("-inf"), float("inf"))
+FIDELITIES = ("released", "paper")
+
+
+@dataclass(frozen=True)
+class Component:
+    """What all components have.
+
+    Attributes:
+        name: under which its part is reported.
+        range: [low, high] of its raw value; None for a user component that declares none.
+        range_schedule: the range at each step, where it changes other than by a factor.
+        weight: factor, or its schedule.
+    """
+
+    name: str
+    range: Range | None = (0.0, 1.0)
+    range_schedule: Schedule | None = None
+    weight: float | Schedule = 1.0
+
+    kind: ClassVar[str]
+
+    def weight_at(self, step: int, total_steps: int | None) -> float:
+        """The factor at `step`."""
+        if isinstance(self.weight, Schedule):
+            return self.weight.at(step, total_steps)[0]
+        return self.weight
+
+    def range_at(self, step: int, total_steps: int | None) -> Range:
+        """[low, high] of the raw value at `step`; infinite where none is declared."""
+        if self.range_schedule is not None:
+            low, high = self.range_schedule.at(step, total_steps)
+            return low, high
+        return self.range or UNBOUNDED
+
+    def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
+        """The component's value, on the range [low, high] that it has at the reading's step."""
+        raise NotImplementedError
+
+    def reach(self, reading: Reading | None, fidelity: str, low: float, high: float) -> Range:
+        """[least, most] raw value that any completion can have beside this reading's ground truth.
+
+        Over all ground truths where no reading is given.
+        """
+        return low, high
+
+    def to_dict(self) -> dict[str, Any]:
+        """Canonical mapping; `parse` of the reward's mapping gives the component back."""
+        weight = self.weight.to_dict() if isinstance(self.weight, Schedule) else self.weight
+        out: dict[str, Any] = {"kind": self.kind, "weight": weight}
+        out["range"] = None if self.range is None else list(self.range)
+        if self.range_schedule is not None:
+            out["schedule"] = self.range_schedule.to_dict()
+        return out
+
+
+@dataclass(frozen=True)
+class Format(Component):
+    """High end of its range if the turn has the fields of its ground truth in order, else the low end."""
+
+    kind: ClassVar[str] = "format"
+
+    def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
+        truth = reading.truth
+        return high if format_holds(reading.turn, truth.wants_call, truth.wants_response) else low
+
+
+@dataclass(frozen=True)
+class Correctness(Component):
+    """How well the predicted calls match the ground truth's, from low (nothing) to high (everything).
+
+    Where the ground truth has no call, `released` gives 0 whatever was predicted, and `paper` applies its
+    formula to the empty set: high if nothing is called, else low.
+    """
+
+    range: Range | None = (-3.0, 3.0)
+    granularity: str = "original"
+
+    kind: ClassVar[str] = "correctness"
+
+    def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
+        if reading.truth.wants_call:
+            share = correct_share(reading.truth, reading.calls, self.granularity, fidelity)
+        elif fidelity == "released":
+            return 0.0
+        else:
+            share = float(not reading.tries_call)
+        return high if share >= 1.0 else low + (high - low) * share
+
+    def reach(self, reading: Reading | None, fidelity: str, low: float, high: float) -> Range:
+        if fidelity == "paper" or (reading is not None and reading.truth.wants_call):
+            return low, high
+        return (min(low, 0.0), max(high, 0.0)) if reading is None else (0.0, 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "granularity": self.granularity}
+
+
+@dataclass(frozen=True)
+class Length(Component):
+    """Words of the think block over a target, at most 1; `released` rounds the ratio to two decimals."""
+
+    target: float | Schedule = 512.0
+
+    kind: ClassVar[str] = "length"
+
+    def target_at(self, step: int, total_steps: int | None) -> float:
+        """Words that earn the high end at `step`."""
+        if isinstance(self.target, Schedule):
+            return self.target.at(step, total_steps)[0]
+        return self.target
+
+    def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
+        words = think_words(reading.turn)
+        if words is None:
+            return low
+        share = words / self.target_at(reading.step, reading.total_steps)
+        if fidelity == "released":
+            share = round(share, 2)
+        return high if share >= 1.0 else low + (high - low) * share
+
+    def to_dict(self) -> dict[str, Any]:
+        target = self.target.to_dict() if isinstance(self.target, Schedule) else self.target
+        return {**super().to_dict(), "target": target}

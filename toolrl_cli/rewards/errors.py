@@ -1,0 +1,57 @@
+"""The one exception of this room, and the nearest-name hint its messages carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class RewardError(Exception):
+    """A reward cannot be built, or a completion cannot be scored.
+
+    A fault in scoring is an error and never a low score: training on it would teach the fault.
+
+    Args:
+        what: the fault in one clause, with the bad value.
+        where: key path, component, file or row it was found in; may be empty.
+        hint: what the user can do about it; may be empty.
+        completion: the completion that was being scored, so that it can be saved for `explain`.
+        ground_truth: its ground truth.
+        step: verl's global step at which it was scored.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        where: str = "",
+        hint: str = "",
+        *,
+        completion: str | None = None,
+        ground_truth: str | None = None,
+        step: int | None = None,
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        self.completion = completion
+        self.ground_truth = ground_truth
+        self.step = step
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{line} ({self.hint})" if self.hint else line
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Hint that names the valid word closest to `word`, or all of them when none is close."""
+    import difflib  # only a message needs it
+
+    options = sorted(valid)
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(options)}"
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """`value` as it is quoted in a message: its repr, cut at `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

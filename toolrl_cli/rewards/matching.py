@@ -1,0 +1,217 @@
+"""How predicted calls are matched to ground-truth calls, and what the match is worth.
+
+Two fidelities, one result. `released` is what the code of ToolRL 8cee13e computes: greedy in ground-truth
+order, same-name calls only, order-sensitive where the granularity is fine or coarse. `paper` is arXiv
+2504.13958, section 3.3 and table 7: the best one-to-one assignment, sets, no order.
+
+Score of a match = name term + Σ over pairs (key term + value term), out of S_max.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from toolrl_cli.rewards.reading import Truth
+
+GRANULARITIES = ("original", "finegrained", "intermediate", "coarse")
+
+# What a call of the wrong shape raises inside a match: no name, no parameters, parameters that are no object,
+# a name that cannot be hashed, values nested too deep to be compared. Both fidelities score it as no match.
+MISSHAPEN = (KeyError, TypeError, AttributeError, RecursionError)
+
+
+class Pair(NamedTuple):
+    """A ground-truth call and the predicted call matched to it, by index; score = key term + value term."""
+
+    gold: int
+    predicted: int
+    score: float
+
+
+class Match(NamedTuple):
+    """A matching: `share` = (name_score + Σ pair scores) / full_score lies in [0, 1]."""
+
+    name_score: float
+    pairs: tuple[Pair, ...]
+    full_score: float
+
+    @property
+    def share(self) -> float:
+        return (self.name_score + sum(pair.score for pair in self.pairs)) / self.full_score
+
+
+def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
+    """The matching the released code makes of `calls` that do not equal the ground truth's.
+
+    Args:
+        granularity: `original`, `finegrained` or `intermediate`; `coarse` has no matching.
+
+    Raises:
+        KeyError, TypeError, AttributeError, RecursionError: a call that it looks at has the wrong shape.
+    """
+    strict, whole = granularity == "finegrained", granularity == "intermediate"
+    names = [call["name"] for call in calls]
+    if truth.names is None or truth.parameters is None or (truth.full_terms is None and not whole):
+        raise KeyError("the ground truth has a call without name or parameters")
+    name_score = _released_names(truth, names, strict)
+    pairs = []
+    free = list(range(len(calls)))
+    for gold, name in enumerate(truth.names):
+        best, best_score = -1, 0.0
+        for predicted in free:
+            if names[predicted] != name:
+                continue
+            if whole:
+                if truth.calls[gold] == calls[predicted]:
+                    best, best_score = predicted, 1.0
+                    break
+                continue
+            score = _released_pair(truth, gold, calls[predicted]["parameters"], strict)
+            if score > best_score:
+                best, best_score = predicted, score
+        if best >= 0:
+            free.remove(best)
+            pairs.append(Pair(gold, best, best_score))
+    full = 1 + len(truth.calls) if whole else truth.full_terms
+    return Match(name_score, tuple(pairs), float(full or 1))
+
+
+def _released_names(truth: Truth, names: list[Any], strict: bool) -> float:
+    """Jaccard of the two lists of names, counting repeats; with `strict`, whether the lists are equal."""
+    if truth.names == names:
+        return 1.0
+    if strict:
+        return 0.0
+    if truth.name_counts is None:
+        raise TypeError("a name of the ground truth cannot be counted")
+    left = truth.name_counts.copy()
+    common = 0
+    for name in names:
+        if left.get(name, 0):
+            left[name] -= 1
+            common += 1
+    return common / (len(truth.calls) + len(names) - common)
+
+
+def _released_pair(truth: Truth, gold: int, parameters: Any, strict: bool) -> float:
+    """Key term (Jaccard; with `strict`, equal in order) plus one for each value that is equal."""
+    wanted = truth.keys[gold]
+    if wanted is None:
+        raise AttributeError("the parameters of the ground truth are no object")
+    values = truth.parameters[gold] if truth.parameters else {}
+    given = list(parameters.keys())
+    if given == wanted:
+        key_score = 1.0
+    elif strict:
+        key_score = 0.0
+    else:
+        common = sum(1 for key in wanted if key in parameters)
+        # two empty lists are equal, so that the union is not empty here
+        key_score = common / (len(wanted) + len(given) - common)
+    equal = sum(1 for key in wanted if key in parameters and parameters[key] == values[key])
+    return key_score + equal
+
+
+def paper_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
+    """The matching of the paper: the one-to-one assignment with the largest score.
+
+    Any predicted call may be matched to any ground-truth call; a wrong name costs the name term only.
+
+    Args:
+        granularity: `original`, `finegrained` or `intermediate`; `coarse` has no matching.
+
+    Raises:
+        KeyError, TypeError, AttributeError, RecursionError: a call has the wrong shape.
+    """
+    names = [call["name"] for call in calls]
+    given = [call["parameters"] for call in calls]
+    if truth.names is None or truth.parameters is None or truth.full_terms is None:
+        raise KeyError("the ground truth has a call without name or parameters")
+    if not all(isinstance(parameters, dict) for parameters in (*truth.parameters, *given)):
+        raise TypeError("the parameters of a call are no object")
+    name_score = _paper_names(truth.names, names)
+    if granularity == "finegrained":
+        name_score = float(name_score == 1.0)
+    scores = [[_paper_pair(wanted, have, granularity) for have in given] for wanted in truth.parameters]
+    pairs = tuple(Pair(g, p, scores[g][p]) for g, p in _assign(scores) if scores[g][p] > 0)
+    full = 1 + len(truth.calls) if granularity == "intermediate" else truth.full_terms
+    return Match(name_score, pairs, float(full))
+
+
+def _paper_names(wanted: Sequence[Any], given: Sequence[Any]) -> float:
+    """|N_G ∩ N_P| / |N_G ∪ N_P|, where each ground-truth call is an element of N_G.
+
+    A tool that the ground truth calls k times is k elements, as in the paper's figure 3 (two Get_Price
+    against Get_Flight and Get_Price: 1/3, where plain sets of names give 1/2); predicted calls beyond k add
+    no further element, as in a set. Where the ground truth repeats no name this is the plain set Jaccard.
+    """
+    elements_wanted = _count_names(wanted)
+    elements_given = {
+        name: min(count, elements_wanted.get(name, 1)) for name, count in _count_names(given).items()
+    }
+    common = sum(min(count, elements_given.get(name, 0)) for name, count in elements_wanted.items())
+    union = len(wanted) + sum(elements_given.values()) - common
+    return common / union if union else 1.0
+
+
+def _count_names(names: Sequence[Any]) -> dict[Any, int]:
+    counts: dict[Any, int] = {}
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _paper_pair(wanted: dict[str, Any], given: dict[str, Any], granularity: str) -> float:
+    if granularity == "intermediate":
+        return float(wanted == given)
+    common = [key for key in wanted if key in given]
+    union = len(wanted) + len(given) - len(common)
+    key_score = len(common) / union if union else 1.0
+    if granularity == "finegrained":
+        key_score = float(key_score == 1.0)
+    return key_score + sum(1 for key in common if wanted[key] == given[key])
+
+
+def _assign(scores: list[list[float]]) -> list[tuple[int, int]]:
+    """Rows to columns, one to one, with the largest sum; scipy is imported only where there is a choice."""
+    if not scores or not scores[0]:
+        return []
+    if len(scores) == 1:
+        return [(0, max(range(len(scores[0])), key=scores[0].__getitem__))]
+    if len(scores[0]) == 1:
+        return [(max(range(len(scores)), key=lambda row: scores[row][0]), 0)]
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)]
+
+
+def same_calls(wanted: list[Any], given: list[Any]) -> bool:
+    """Whether the two lists hold the same calls, in any order: plain exact match."""
+    if len(wanted) != len(given):
+        return False
+    if wanted == given:
+        return True
+    rest = list(given)
+    for call in wanted:
+        if call not in rest:
+            return False
+        rest.remove(call)
+    return True
+
+
+def correct_share(truth: Truth, calls: list[Any] | None, granularity: str, fidelity: str) -> float:
+    """Share of S_max that `calls` earn, in [0, 1]; 0 for calls that cannot be read or are misshapen."""
+    if calls is None:
+        return 0.0
+    try:
+        if truth.calls == calls:
+            return 1.0
+        if fidelity == "released":
+            return 0.0 if granularity == "coarse" else released_match(truth, calls, granularity).share
+        if granularity == "coarse":
+            return float(same_calls(truth.calls, calls))
+        return paper_match(truth, calls, granularity).share
+    except MISSHAPEN:
+        return 0.0

@@ -1,0 +1,186 @@
+"""Components that users write: a Python function in a file, or one that can be imported.
+
+The function declares its inputs by the names of its parameters, any of:
+
+- `completion`, `ground_truth`: the texts;
+- `step`, `total_steps`: verl's global step and the run's length (None where it is not known);
+- `calls`: the predicted calls as parsed JSON, None where they cannot be read;
+- `gold_calls`: the ground truth's calls.
+
+It returns a finite number inside the declared range. Whatever else it does stops the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from toolrl_cli.rewards.components import Component, Range
+from toolrl_cli.rewards.errors import RewardError, nearest, shown
+from toolrl_cli.rewards.reading import Reading
+
+INPUTS = ("completion", "ground_truth", "step", "total_steps", "calls", "gold_calls")
+TOLERANCE = 1e-9  # a sum that misses the end of its range by rounding is inside it
+
+
+@dataclass(frozen=True)
+class PythonComponent(Component):
+    """A user's function as a component.
+
+    Two are equal if the function's name, the source's SHA-256 and the scale are, wherever the source lies.
+
+    Attributes:
+        function: name of the function at the top level of its source.
+        sha256: of the source file.
+        path: the file, absolute; empty for an importable one.
+        module: dotted name of the module; empty for a file.
+    """
+
+    range: Range | None = None
+    function: str = ""
+    sha256: str = ""
+    path: str = field(default="", compare=False)
+    module: str = field(default="", compare=False)
+
+    kind: ClassVar[str] = "python"
+
+    def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
+        function, inputs = _load(self.path, self.module, self.function, self.sha256)
+        given = {name: _input(reading, name) for name in inputs}
+        try:
+            value = function(**given)
+        except (
+            Exception
+        ) as fault:  # a user's function may raise anything: the run stops, the completion is kept
+            raise self._fault(reading, f"raised {type(fault).__name__}: {fault}") from fault
+        if not isinstance(value, numbers.Real):
+            raise self._fault(reading, f"returned {shown(value)}, which is no number")
+        number = float(value)
+        if not math.isfinite(number):
+            raise self._fault(reading, f"returned {number}")
+        if not low - TOLERANCE <= number <= high + TOLERANCE:
+            raise self._fault(reading, f"returned {number:g}, outside its range [{low:g}, {high:g}]")
+        return number
+
+    def _fault(self, reading: Reading, what: str) -> RewardError:
+        return RewardError(
+            f"{self.function} {what}",
+            f"components.{self.name}",
+            f"correct {self.path or self.module}; the completion is kept for `toolrl reward explain`",
+            completion=reading.completion,
+            ground_truth=reading.truth.text,
+            step=reading.step,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        source = {"path": self.path} if self.path else {"module": self.module}
+        return {**super().to_dict(), "function": self.function, "sha256": self.sha256, **source}
+
+
+def _input(reading: Reading, name: str) -> Any:
+    if name == "ground_truth":
+        return reading.truth.text
+    if name == "gold_calls":
+        return reading.truth.calls
+    return getattr(reading, name)
+
+
+def source_sha256(path: Path, where: str) -> str:
+    """SHA-256 of a source file.
+
+    Raises:
+        RewardError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as fault:
+        raise RewardError(f"cannot read {path}: {fault.strerror}", where, "check the path") from fault
+
+
+def source_of_module(module: str, where: str) -> Path:
+    """Source file of an importable module.
+
+    Raises:
+        RewardError: it cannot be found, or has no Python source.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as fault:
+        raise RewardError(f"{module!r} cannot be imported: {fault}", where, "check the name") from fault
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise RewardError(f"{module!r} is no importable module", where, "check the name and PYTHONPATH")
+    return Path(spec.origin)
+
+
+def check_defined(path: Path, function: str, where: str) -> None:
+    """Checks, without running the file, that `function` exists at its top level.
+
+    Raises:
+        RewardError: the file is no Python, or has no such name.
+    """
+    import ast  # only a reward with a user component needs it
+
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError) as fault:
+        raise RewardError(f"{path} is no valid Python: {fault}", where) from fault
+    names: set[str] = set()
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update(alias.asname or alias.name for alias in node.names)
+    if function not in names:
+        hint = nearest(function, names) if names else "the file defines nothing"
+        raise RewardError(f"{path} defines no {function!r}", where, hint)
+
+
+@lru_cache(maxsize=64)
+def _load(path: str, module: str, function: str, sha256: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    """The function, and the names of the inputs it asks for."""
+    where = path or module
+    source = Path(path) if path else source_of_module(module, where)
+    if source_sha256(source, where) != sha256:
+        raise RewardError(
+            f"{source} has changed since the reward was resolved",
+            where,
+            "issue the command again to run with the file as it is now",
+        )
+    try:
+        if path:
+            spec = importlib.util.spec_from_file_location(f"toolrl_reward_{sha256[:12]}", path)
+            if spec is None or spec.loader is None:
+                raise ImportError("not a .py file")
+            loaded = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(loaded)
+        else:
+            loaded = importlib.import_module(module)
+        found = getattr(loaded, function)
+    except Exception as fault:  # importing runs the user's own code, which may raise anything
+        raise RewardError(f"cannot be imported: {type(fault).__name__}: {fault}", where) from fault
+    return found, _inputs_of(found, where)
+
+
+def _inputs_of(function: Callable[..., Any], where: str) -> tuple[str, ...]:
+    if not callable(function):
+        raise RewardError(f"{shown(function)} is no function", where)
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return INPUTS
+    for p in parameters:
+        if p.name not in INPUTS and p.default is p.empty and p.kind is not p.VAR_POSITIONAL:
+            raise RewardError(
+                f"the parameter {p.name!r} is no input of a component", where, f"inputs: {', '.join(INPUTS)}"
+            )
+    return tuple(p.name for p in parameters if p.name in INPUTS)

@@ -1,0 +1,222 @@
+"""Reads an assistant's turn: its fields, their order, and the tool calls in it.
+
+Everything here works by `str.find`, never by a backtracking pattern: a completion is read in time linear in
+its length, however hostile. What counts as readable is what the released scorer reads (ToolRL 8cee13e).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from toolrl_cli.rewards.errors import RewardError, shown
+
+TURN_START, TURN_END = "<|im_start|>assistant", "<|im_end|>"
+THINK, THINK_END = "<think>", "</think>"
+CALL, CALL_END = "<tool_call>", "</tool_call>"
+RESPONSE, RESPONSE_END = "<response>", "</response>"
+
+THINK_CALL = f"{THINK_END}\n{CALL}\n"
+THINK_RESPONSE = f"{THINK_END}\n{RESPONSE}"
+CALL_RESPONSE = f"\n{CALL_END}\n{RESPONSE}"
+LAST_CALL = f"\n{CALL_END}"
+
+# What reading text as calls can raise. RecursionError: brackets nested deeper than the interpreter allows.
+UNREADABLE = (ValueError, RecursionError)
+_decode = json.JSONDecoder().raw_decode
+
+
+def assistant_turn(completion: str) -> str:
+    """The turn itself: after the last turn start, before the turn end, without white space around it."""
+    if "<|im_" in completion:
+        completion = completion.rpartition(TURN_START)[2].partition(TURN_END)[0]
+    return completion.strip()
+
+
+def format_holds(turn: str, wants_call: bool, wants_response: bool) -> bool:
+    """Whether the turn has exactly the fields its ground truth has, once each and in order.
+
+    `<think>` may repeat inside itself; a field that the ground truth lacks is only refused where the order
+    leaves no room for it. Both as released.
+    """
+    if not turn.startswith(THINK):
+        return False
+    if not wants_call and not wants_response:
+        return turn.endswith(THINK_END)
+    body = len(THINK)
+    if wants_call:
+        at = turn.find(THINK_CALL, body)
+        if at < 0 or turn.count(CALL) != 1 or turn.count(CALL_END) != 1:
+            return False
+        body = at + len(THINK_CALL)
+        if not wants_response:
+            return turn.endswith(LAST_CALL) and len(turn) - len(LAST_CALL) >= body
+    opening = CALL_RESPONSE if wants_call else THINK_RESPONSE
+    at = turn.find(opening, body)
+    return (
+        at >= 0
+        and turn.endswith(RESPONSE_END)
+        and len(turn) - len(RESPONSE_END) >= at + len(opening)
+        and turn.count(RESPONSE) == 1
+        and turn.count(RESPONSE_END) == 1
+    )
+
+
+def call_block(turn: str) -> str | None:
+    """Text of the first `<tool_call>` block; None unless both tags occur somewhere in the turn.
+
+    A block ends at its closing tag or at the next opening one, whichever is first, else with the turn.
+    """
+    opened = turn.find(CALL)
+    if opened < 0 or CALL_END not in turn:
+        return None
+    begin = opened + len(CALL)
+    closed = turn.find(CALL_END, begin)
+    end = len(turn) if closed < 0 else closed
+    reopened = turn.find(CALL, begin, end)
+    return turn[begin : end if reopened < 0 else reopened]
+
+
+def read_json(line: str) -> Any:
+    """`json.loads` for one line, at half its cost.
+
+    Raises:
+        ValueError, RecursionError: as `json.loads` does.
+    """
+    text = line.strip(" \t\n\r")
+    value, end = _decode(text)
+    if end != len(text):
+        raise ValueError(f"text after the JSON value at character {end}")
+    return value
+
+
+def read_calls(block: str) -> list[Any]:
+    """The calls of a block, one JSON value a line.
+
+    Raises:
+        ValueError, RecursionError: some line is not JSON (an empty line between calls is not).
+    """
+    return [read_json(line) for line in block.strip().split("\n")]
+
+
+def think_words(turn: str) -> int | None:
+    """White-space separated words of the last think block; None when a think tag is missing."""
+    if THINK not in turn or THINK_END not in turn:
+        return None
+    return len(turn.rpartition(THINK)[2].partition(THINK_END)[0].split())
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """A ground truth, read once and shared by every completion scored against it.
+
+    Attributes:
+        text: as given.
+        wants_call, wants_response: which fields a completion must have.
+        calls: the calls as parsed JSON; empty when no call is wanted.
+        names: name of each call; None when a call has none, and then only an exact answer earns anything.
+        name_counts: how often each name is called; None when a name cannot be counted (a list, an object).
+        parameters: what each call has under `parameters`; None when a call has none.
+        keys: the parameter names of each call, in order; None where `parameters` is no object.
+        full_terms: S_max of the original granularity, 1 + calls + parameters; None when it has none.
+    """
+
+    text: str
+    wants_call: bool
+    wants_response: bool
+    calls: list[Any]
+    names: list[Any] | None
+    name_counts: dict[Any, int] | None
+    parameters: list[Any] | None
+    keys: list[list[str] | None]
+    full_terms: int | None
+
+
+@lru_cache(maxsize=4096)
+def read_truth(ground_truth: str) -> Truth:
+    """Reads a ground truth.
+
+    Raises:
+        RewardError: it asks for a tool call and its block is not one JSON value a line. That is a fault in
+            the data, which the released scorer meets with a trace-back in the middle of training.
+    """
+    wants_call, wants_response = CALL in ground_truth, RESPONSE in ground_truth
+    calls: list[Any] = []
+    if wants_call:
+        # the closing tag need not be there, so that block rules of a completion do not apply
+        block = ground_truth.split(CALL, 2)[1].split(CALL_END, 1)[0]
+        try:
+            calls = read_calls(block)
+        except UNREADABLE as fault:
+            raise RewardError(
+                f"its tool calls are not one JSON value a line: {shown(block.strip())} ({fault})",
+                "ground truth",
+                "correct the row, or leave it out",
+                ground_truth=ground_truth,
+            ) from fault
+    named = all(isinstance(call, dict) and "name" in call for call in calls)
+    names = [call["name"] for call in calls] if named else None
+    parameters = None
+    if named and all("parameters" in call for call in calls):
+        parameters = [call["parameters"] for call in calls]
+    sized = parameters is not None and all(isinstance(p, (dict, list, str)) for p in parameters)
+    return Truth(
+        text=ground_truth,
+        wants_call=wants_call,
+        wants_response=wants_response,
+        calls=calls,
+        names=names,
+        name_counts=_count(names),
+        parameters=parameters,
+        keys=[list(p) if isinstance(p, dict) else None for p in parameters or ()],
+        full_terms=1 + len(calls) + sum(map(len, parameters or ())) if sized else None,
+    )
+
+
+def _count(names: list[Any] | None) -> dict[Any, int] | None:
+    counts: dict[Any, int] = {}
+    for name in names or ():
+        if isinstance(name, (list, dict)):
+            return None
+        counts[name] = counts.get(name, 0) + 1
+    return counts if names is not None else None
+
+
+_UNREAD: list[Any] = []
+
+
+class Reading:
+    """One completion beside its ground truth: what every component looks at.
+
+    The calls are read when a component first asks for them, and once.
+    """
+
+    __slots__ = ("_calls", "completion", "step", "total_steps", "truth", "turn")
+
+    def __init__(
+        self, completion: str, ground_truth: str, step: int = 0, total_steps: int | None = None
+    ) -> None:
+        self.completion = completion
+        self.truth = read_truth(ground_truth)
+        self.turn = assistant_turn(completion)
+        self.step = step
+        self.total_steps = total_steps
+        self._calls: list[Any] | None = _UNREAD
+
+    @property
+    def calls(self) -> list[Any] | None:
+        """The calls of the first block; None when there is no block or some line of it is not JSON."""
+        if self._calls is _UNREAD:
+            block = call_block(self.turn)
+            try:
+                self._calls = None if block is None else read_calls(block)
+            except UNREADABLE:
+                self._calls = None
+        return self._calls
+
+    @property
+    def tries_call(self) -> bool:
+        """Whether the turn opens a tool call, readable or not."""
+        return CALL in self.turn

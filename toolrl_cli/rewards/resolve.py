@@ -1,0 +1,244 @@
+"""`get_reward`: from a name, a mapping or a YAML file to a reward, with every fault named by its key path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.rewards.components import FIDELITIES, Component, Correctness, Format, Length
+from toolrl_cli.rewards.designs import (
+    AXES,
+    DEFAULTS,
+    LENGTH_NAMES,
+    compose,
+    names_by_composition,
+    read_name,
+    write_name,
+)
+from toolrl_cli.rewards.errors import RewardError, nearest, shown
+from toolrl_cli.rewards.matching import GRANULARITIES
+from toolrl_cli.rewards.reward import Reward
+from toolrl_cli.rewards.schedule import Schedule, as_number, as_values, parse_schedule
+
+KINDS = ("format", "correctness", "length", "python")
+_COMMON = ("kind", "range", "schedule", "weight")
+_KEYS = {
+    "format": _COMMON,
+    "correctness": (*_COMMON, "granularity"),
+    "length": (*_COMMON, "target"),
+    "python": (*_COMMON, "path", "module", "function", "sha256"),
+}
+
+
+def get_reward(
+    spec: str | Path | Mapping[str, Any] | Reward, *, base_dir: str | Path | None = None
+) -> Reward:
+    """Resolves a reward.
+
+    Args:
+        spec: one of
+            a name, `coarse`, or names joined by `+`, one per axis, `finegrained+dynamic`; `@paper` behind it
+            chooses the fidelity;
+            the path of a YAML file (ends in .yaml or .yml) that holds one of the mappings here, at its top or
+            under `reward`;
+            a mapping `{name, fidelity}`;
+            a mapping of axes, `{granularity, scale, length, fidelity}`;
+            a mapping `{components: {part: {kind, ...}}, fidelity, name}`, such as `Reward.to_dict` gives.
+        base_dir: what relative paths of user components are relative to; a YAML file's own folder, else the
+            working directory.
+
+    Raises:
+        RewardError: what is wrong, at which key, and the nearest valid name.
+    """
+    if isinstance(spec, Reward):
+        return spec
+    if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith((".yaml", ".yml"))):
+        path = Path(base_dir or ".", spec)
+        return _from_mapping(_load_yaml(path), path.parent)
+    if isinstance(spec, str):
+        axes, fidelity = read_name(spec)
+        return _design(axes, fidelity)
+    if isinstance(spec, Mapping):
+        return _from_mapping(spec, Path(base_dir or "."))
+    raise RewardError(f"a reward is a name, a mapping or a YAML file, not {shown(spec)}", "reward")
+
+
+def _design(axes: Mapping[str, str], fidelity: str) -> Reward:
+    full = {**DEFAULTS, **axes}
+    return Reward(compose(full, fidelity), fidelity, write_name(full, fidelity))
+
+
+def _load_yaml(path: Path) -> Mapping[str, Any]:
+    import yaml  # only a reward in a file needs it
+
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise RewardError(f"cannot read it: {fault.strerror}", str(path), "check the path") from fault
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise RewardError(f"is no YAML: {' '.join(str(fault).split())}", str(path)) from fault
+    if isinstance(loaded, Mapping) and set(loaded) == {"reward"}:
+        loaded = loaded["reward"]
+    if isinstance(loaded, str):
+        loaded = {"name": loaded}
+    if not isinstance(loaded, Mapping):
+        raise RewardError(f"holds {shown(loaded)}, which is no reward", str(path), "write components: ...")
+    return loaded
+
+
+def _from_mapping(spec: Mapping[str, Any], base: Path) -> Reward:
+    if "components" in spec:
+        allowed = {"components", "fidelity", "name"}
+    elif "name" in spec:
+        allowed = {"name", "fidelity"}
+    else:
+        allowed = {*AXES, "fidelity"}
+    _no_others(spec, allowed, "reward")
+    if not spec:
+        raise RewardError("is empty", "reward", "give a name, axes or components")
+    fidelity = spec.get("fidelity")
+    if fidelity is not None:
+        _one_of(fidelity, FIDELITIES, "reward.fidelity")
+    if "components" in spec:
+        return _composition(spec["components"], fidelity or "released", spec.get("name"), base)
+    if "name" in spec:
+        if not isinstance(spec["name"], str):
+            raise RewardError(f"{shown(spec['name'])} is no text", "reward.name")
+        axes, named = read_name(spec["name"], "reward.name")
+        if fidelity and "@" in spec["name"] and fidelity != named:
+            raise RewardError(f"the name says {named!r} and fidelity {fidelity!r}", "reward", "keep one")
+        return _design(axes, fidelity or named)
+    chosen = {axis: _axis(axis, spec[axis]) for axis in AXES if axis in spec}
+    return _design(chosen, fidelity or "released")
+
+
+def _axis(axis: str, value: Any) -> str:
+    if axis == "length" and isinstance(value, str):
+        value = LENGTH_NAMES.get(value, value)
+    return _one_of(value, AXES[axis], f"reward.{axis}")
+
+
+def _composition(components: Any, fidelity: str, name: Any, base: Path) -> Reward:
+    if not isinstance(components, Mapping) or not components:
+        raise RewardError("components are a mapping of part to component", "reward.components")
+    if name is not None and not isinstance(name, str):
+        raise RewardError(f"{shown(name)} is no text", "reward.name")
+    parts = [_component(part, raw, base) for part, raw in components.items()]
+    parts.sort(key=lambda part: (KINDS.index(part.kind), part.name))
+    resolved = tuple(parts)
+    label = name or names_by_composition().get((resolved, fidelity))
+    reward = Reward(resolved, fidelity, label or "custom")
+    return reward if label else replace(reward, name=f"custom-{_digest(reward)}")
+
+
+def _digest(reward: Reward) -> str:
+    return hashlib.sha256(json.dumps(reward.identity(), sort_keys=True).encode()).hexdigest()[:6]
+
+
+def _component(name: Any, raw: Any, base: Path) -> Component:
+    where = f"reward.components.{name}"
+    if not isinstance(name, str) or not name.isidentifier():
+        raise RewardError(f"{shown(name)} is no name of a part", "reward.components", "letters, digits and _")
+    if not isinstance(raw, Mapping):
+        raise RewardError(f"a component is a mapping, not {shown(raw)}", where, f"kind: {name}")
+    kind = _one_of(raw.get("kind", name), KINDS, f"{where}.kind")
+    _no_others(raw, _KEYS[kind], where)
+    if kind == "format":
+        part: Component = Format(name)
+    elif kind == "correctness":
+        granularity = _one_of(raw.get("granularity", "original"), GRANULARITIES, f"{where}.granularity")
+        part = Correctness(name, granularity=granularity)
+    elif kind == "length":
+        part = Length(name, target=_target(raw.get("target", 512.0), f"{where}.target"))
+    else:
+        part = _python(name, raw, where, base)
+    return _with_scale(part, raw, where)
+
+
+def _with_scale(part: Component, raw: Mapping[str, Any], where: str) -> Component:
+    span = part.range
+    if raw.get("range") is not None:
+        low, high = as_values(raw["range"], f"{where}.range", 2)
+        span = (low, high)
+    weight = _number_or_schedule(raw.get("weight", 1.0), f"{where}.weight")
+    changing = None
+    if raw.get("schedule") is not None:
+        if span is None:
+            raise RewardError("a schedule of the range needs a range", where, "add range: [low, high]")
+        changing = parse_schedule(raw["schedule"], f"{where}.schedule", 2, span)
+        factors = _as_factors(changing, span)
+        if factors is not None and isinstance(weight, float):
+            weight, changing = factors.scaled(weight), None
+    return replace(part, range=span, range_schedule=changing, weight=weight)
+
+
+def _as_factors(changing: Schedule, span: tuple[float, float]) -> Schedule | None:
+    """The schedule as factors of `span`, where all its ranges are multiples of it: a change of weight."""
+    points = []
+    for at, (low, high) in changing.points:
+        factor = high / span[1] if span[1] else low / span[0] if span[0] else 0.0
+        if abs(factor * span[0] - low) > 1e-12 or abs(factor * span[1] - high) > 1e-12:
+            return None
+        points.append((at, (factor,)))
+    return Schedule(changing.kind, changing.unit, tuple(points), changing.extrapolate)
+
+
+def _number_or_schedule(raw: Any, where: str) -> float | Schedule:
+    if isinstance(raw, Mapping):
+        return parse_schedule(raw, where, 1)
+    return as_number(raw, where)
+
+
+def _target(raw: Any, where: str) -> float | Schedule:
+    target = _number_or_schedule(raw, where)
+    values = [target] if isinstance(target, float) else [value for _, (value,) in target.points]
+    if min(values) <= 0:
+        raise RewardError(f"{min(values):g} is no number of words to aim at", where, "above 0")
+    return target
+
+
+def _python(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component:
+    from toolrl_cli.rewards.python_component import (
+        PythonComponent,
+        check_defined,
+        source_of_module,
+        source_sha256,
+    )
+
+    if ("path" in raw) == ("module" in raw):
+        raise RewardError("a python component has a path or a module", where, "give one of the two")
+    for key in ("path", "module", "function"):
+        if key in raw and not (isinstance(raw[key], str) and raw[key]):
+            raise RewardError(f"{shown(raw[key])} is no text", f"{where}.{key}")
+    if "function" not in raw:
+        raise RewardError("a python component names its function", f"{where}.function")
+    path = str(Path(base, raw["path"]).expanduser().resolve()) if "path" in raw else ""
+    source = Path(path) if path else source_of_module(raw["module"], f"{where}.module")
+    digest = source_sha256(source, where)
+    if raw.get("sha256", digest) != digest:
+        raise RewardError(
+            f"{source} has changed since the reward was resolved",
+            f"{where}.sha256",
+            "issue the command again to run with the file as it is now",
+        )
+    check_defined(source, raw["function"], f"{where}.function")
+    return PythonComponent(
+        name, function=raw["function"], sha256=digest, path=path, module=raw.get("module", "")
+    )
+
+
+def _no_others(raw: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:
+    known = set(allowed)
+    for key in raw:
+        if key not in known:
+            raise RewardError(f"{shown(key)} is not known here", f"{where}.{key}", nearest(str(key), known))
+
+
+def _one_of(value: Any, valid: tuple[str, ...], where: str) -> str:
+    if isinstance(value, str) and value in valid:
+        return value
+    raise RewardError(f"{shown(value)} is not valid", where, nearest(str(value), valid))

@@ -1,0 +1,190 @@
+"""A reward: named components, each with a weight; its value is Σ weight(step) · component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from toolrl_cli.rewards.components import Component
+from toolrl_cli.rewards.errors import RewardError, shown
+from toolrl_cli.rewards.reading import Reading
+
+
+class Part(NamedTuple):
+    """One component of one score; `weighted` = `weight` · `raw`.
+
+    Attributes:
+        raw: the component's value on its own range.
+        weight: its factor at this step.
+        weighted: what it adds to the total.
+    """
+
+    raw: float
+    weight: float
+    weighted: float
+
+
+class Score(NamedTuple):
+    """A completion's score: `total` is the sum of the parts' `weighted`, in the order of `parts`."""
+
+    total: float
+    parts: dict[str, Part]
+
+
+class Scale(NamedTuple):
+    """A component with its weight and its range at one step."""
+
+    component: Component
+    weight: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A composition of components under one fidelity; made by `get_reward`.
+
+    Two rewards are equal if they score alike: the name is a label and does not count.
+
+    Attributes:
+        components: format, correctness and length first, then the others by name.
+        fidelity: `released` or `paper`.
+        name: the design's name, or one that the user or the composition gives.
+    """
+
+    components: tuple[Component, ...]
+    fidelity: str = "released"
+    name: str = field(default="custom", compare=False)
+
+    # weights and ranges by step: a batch asks for the same few steps again and again
+    _scales: dict[tuple[int, int | None], list[Scale]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+
+    def score(
+        self, completion: str, ground_truth: str, step: int = 0, total_steps: int | None = None
+    ) -> Score:
+        """Scores one completion.
+
+        Args:
+            completion: text of the assistant's turn, as generated, special tokens kept; white space around it
+                and what follows `<|im_end|>` do not count.
+            ground_truth: text of the turn that would have been right.
+            step: verl's global step: 1 at the first update, 0 in the validation before training.
+            total_steps: length of the run; needed where a schedule is over a share of the run.
+
+        Raises:
+            RewardError: the ground truth cannot be read, a user component failed, or a schedule lacks
+                `total_steps`. Never because of the completion's text.
+        """
+        if not isinstance(completion, str) or not isinstance(ground_truth, str):
+            wrong = completion if not isinstance(completion, str) else ground_truth
+            raise RewardError(f"completion and ground truth are texts, and one is {shown(wrong)}", "score")
+        reading = Reading(completion, ground_truth, step, total_steps)
+        total = 0.0
+        parts: dict[str, Part] = {}
+        for component, weight, low, high in self._scales_at(step, total_steps):
+            raw = component.raw(reading, self.fidelity, low, high)
+            weighted = weight * raw
+            total += weighted
+            parts[component.name] = Part(raw, weight, weighted)
+        return Score(total, parts)
+
+    def score_many(
+        self,
+        rows: Iterable[Mapping[str, Any] | Sequence[Any]],
+        step: int = 0,
+        total_steps: int | None = None,
+    ) -> list[Score]:
+        """Scores a batch.
+
+        Args:
+            rows: mappings with `completion` and `ground_truth` and, where a row has its own, `step` and
+                `total_steps`; or tuples in that order, of two to four.
+            step, total_steps: of rows that have none of their own.
+
+        Returns:
+            One score for each row, in their order.
+
+        Raises:
+            RewardError: as `score`; its `where` names the row by position, counted from 0.
+        """
+        scores = []
+        for position, row in enumerate(rows):
+            try:
+                scores.append(self.score(*_unpacked(row, step, total_steps)))
+            except RewardError as fault:
+                fault.where = f"row {position}: {fault.where}" if fault.where else f"row {position}"
+                raise
+        return scores
+
+    def total_range(
+        self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None
+    ) -> tuple[float, float]:
+        """[least, most] total at `step`: over all ground truths, or beside the one given.
+
+        Infinite where a user component declares no range.
+        """
+        spans = self.part_ranges(step, total_steps, ground_truth).values()
+        return sum(low for low, _ in spans), sum(high for _, high in spans)
+
+    def max_total(
+        self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None
+    ) -> float:
+        """The most a completion can score at `step`: over all ground truths, or beside the one given."""
+        return self.total_range(step, total_steps, ground_truth)[1]
+
+    def part_ranges(
+        self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None
+    ) -> dict[str, tuple[float, float]]:
+        """[least, most] weighted value of each part, as `total_range`."""
+        reading = None if ground_truth is None else Reading("", ground_truth, step, total_steps)
+        ranges = {}
+        for component, weight, low, high in self._scales_at(step, total_steps):
+            low, high = component.reach(reading, self.fidelity, low, high)
+            ends = (weight * low, weight * high) if weight else (0.0, 0.0)
+            ranges[component.name] = (min(ends), max(ends))
+        return ranges
+
+    def to_dict(self) -> dict[str, Any]:
+        """Canonical composition, fully resolved and ready for JSON; `get_reward` gives the reward back.
+
+        Names of designs do not occur in it: equal compositions are equal mappings, however they were written.
+        """
+        components = {c.name: dict(sorted(c.to_dict().items())) for c in self.components}
+        return {"components": dict(sorted(components.items())), "fidelity": self.fidelity}
+
+    def identity(self) -> dict[str, Any]:
+        """`to_dict` without the places where user components lie: only what decides the score."""
+        whole = self.to_dict()
+        for component in whole["components"].values():
+            component.pop("path", None)
+            component.pop("module", None)
+        return whole
+
+    def _scales_at(self, step: int, total_steps: int | None) -> list[Scale]:
+        scales = self._scales.get((step, total_steps))
+        if scales is None:
+            scales = [
+                Scale(c, c.weight_at(step, total_steps), *c.range_at(step, total_steps))
+                for c in self.components
+            ]
+            self._scales[step, total_steps] = scales
+        return scales
+
+
+def _unpacked(
+    row: Mapping[str, Any] | Sequence[Any], step: int, total_steps: int | None
+) -> tuple[str, str, int, int | None]:
+    """(completion, ground truth, step, total steps) of a row of `score_many`."""
+    if isinstance(row, Mapping):
+        if "completion" not in row or "ground_truth" not in row:
+            raise RewardError(f"has no completion or no ground_truth, but {', '.join(map(str, row))}")
+        own_step, own_total = row.get("step", step), row.get("total_steps", total_steps)
+        return row["completion"], row["ground_truth"], own_step, own_total
+    if isinstance(row, str) or not 2 <= len(row) <= 4:
+        raise RewardError("is no (completion, ground_truth[, step[, total_steps]])")
+    own_step = row[2] if len(row) > 2 else step
+    own_total = row[3] if len(row) > 3 else total_steps
+    return row[0], row[1], own_step, own_total
