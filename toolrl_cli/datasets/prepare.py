@@ -1,0 +1,171 @@
+"""Data folders: the parquet files a stage trains on, with a manifest that says what they are.
+
+`write_dataset("toolworld", {"seed": 0}, folder)` leaves `base.parquet` and `sft.parquet` (SFT rows),
+`train.parquet` and `val.parquet` (RL rows) and `manifest.json`. `"rlla"` leaves `sft`, `train` and `val`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.datasets import rlla, toolworld
+from toolrl_cli.datasets.rows import Row, rl_row, sft_row, write_parquet
+from toolrl_cli.errors import SpecError
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+KINDS = ("toolworld", "rlla")
+_SFT_SPLITS = ("base", "sft")
+_RL_SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One parquet file of a data folder."""
+
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `manifest.json`.
+
+    Attributes:
+        kind: `toolworld` or `rlla`.
+        fingerprint: identifies the rows, see `dataset_fingerprint`.
+        params: what the folder was made from.
+        files: split → its file `<split>.parquet`.
+        notes: what a reader has to know about the rows.
+    """
+
+    kind: str
+    fingerprint: str
+    params: Mapping[str, Any]
+    files: Mapping[str, FileEntry]
+    notes: tuple[str, ...] = ()
+    schema: int = field(default=SCHEMA)
+
+
+def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
+    """What identifies the rows of a data folder, computed without writing it.
+
+    ToolWorld: the generator's version, seed and sizes. rlla: the SHA-256 of the source files and the limits; the
+    path does not count.
+
+    Raises:
+        SpecError: unknown kind or parameter; rlla files missing.
+    """
+    _check(kind, params)
+    if kind == "toolworld":
+        return toolworld.fingerprint(_toolworld_params(params))
+    return rlla.fingerprint(Path(params["path"]), params.get("limit", {}))
+
+
+def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manifest:
+    """Make a data folder, or find it made: a folder with the same fingerprint and intact files is left alone.
+
+    Args:
+        kind: `toolworld` or `rlla`.
+        params: `toolworld`: `seed` (0) and `sizes` (split → rows, default `toolworld.DEFAULT_SIZES`);
+            `rlla`: `path` (folder with the released files) and `limit` (split → most rows).
+        out_dir: the folder; replaced whole when it holds something else.
+
+    Raises:
+        SpecError: unknown kind or parameter; rlla files missing or not what they should be.
+    """
+    wanted = dataset_fingerprint(kind, params)
+    found = read_manifest(out_dir)
+    if found is not None and found.fingerprint == wanted and _intact(out_dir, found):
+        return found
+    if kind == "toolworld":
+        splits, notes = _toolworld_rows(_toolworld_params(params)), ()
+    else:
+        splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}))
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
+    try:
+        files = {}
+        for split, rows in splits.items():
+            path = temporary / f"{split}.parquet"
+            write_parquet(rows, path)
+            files[split] = FileEntry(len(rows), hashlib.sha256(path.read_bytes()).hexdigest())
+        manifest = Manifest(kind, wanted, dict(params), files, notes)
+        (temporary / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
+        temporary.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+        if out_dir.exists():
+            shutil.rmtree(out_dir)
+        os.replace(temporary, out_dir)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a data folder, or None where there is none that can be trusted."""
+    try:
+        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = {split: FileEntry(**entry) for split, entry in data["files"].items()}
+        return Manifest(**{**data, "files": files, "notes": tuple(data["notes"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # Absent, torn or of another schema: the folder has to be made again in any case.
+        return None
+
+
+def _check(kind: str, params: Mapping[str, Any]) -> None:
+    if kind not in KINDS:
+        raise SpecError(f"unknown dataset {kind!r}", hint=f"one of {', '.join(KINDS)}")
+    known = {"toolworld": {"seed", "sizes"}, "rlla": {"path", "limit"}}[kind]
+    for name in params:
+        if name not in known:
+            raise SpecError(
+                f"unknown parameter {name!r} of dataset {kind!r}", hint=f"one of {', '.join(sorted(known))}"
+            )
+    if kind == "rlla" and not params.get("path"):
+        raise SpecError("dataset 'rlla' has no path", where="data.path", hint="--set data.path=FOLDER")
+    for key in ("sizes", "limit"):
+        for split in params.get(key) or {}:
+            splits = toolworld.SPLITS if kind == "toolworld" else rlla.SPLITS
+            if split not in splits:
+                raise SpecError(f"unknown split {split!r} in data.{key}", hint=f"one of {', '.join(splits)}")
+
+
+def _toolworld_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = {**toolworld.DEFAULT_SIZES, **(params.get("sizes") or {})}
+    return {
+        "seed": params.get("seed", 0),
+        "sizes": {split: sizes[split] for split in _SFT_SPLITS + _RL_SPLITS},
+    }
+
+
+def _toolworld_rows(params: Mapping[str, Any]) -> dict[str, list[Row]]:
+    splits: dict[str, list[Row]] = {}
+    for split in _SFT_SPLITS:
+        examples = toolworld.generate(split, params["seed"], params["sizes"][split])
+        splits[split] = [sft_row(example.system, example.user, example.answer) for example in examples]
+    for split in _RL_SPLITS:
+        examples = toolworld.generate(split, params["seed"], params["sizes"][split])
+        splits[split] = [
+            rl_row(
+                example.system, example.user, example.answer, data_source="toolworld", index=index,
+                extra={"split": split, "id": example.id, "category": example.category},
+            )
+            for index, example in enumerate(examples)
+        ]  # fmt: skip
+    return splits
+
+
+def _intact(folder: Path, manifest: Manifest) -> bool:
+    for split, entry in manifest.files.items():
+        path = folder / f"{split}.parquet"
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
+            return False
+    return True

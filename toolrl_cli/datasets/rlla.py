@@ -1,0 +1,152 @@
+"""The released ToolRL data (rlla) in verl's row formats.
+
+Reads a folder with `rlla_sft.json` (SFT rows: instruction, input, output) and the RL rows: `train.parquet` or
+`rlla_4k_train.parquet`, or `rlla_rl.json`, and the held-out `test.parquet` or `rlla_4k_test.parquet`.
+`toolrl_cli.datasets.rlla_source` fetches these files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.datasets.rows import Row, rl_row, sft_row
+from toolrl_cli.errors import SpecError
+
+SPLITS = ("sft", "train", "val")
+SFT_FILE = "rlla_sft.json"
+RL_JSON_FILE = "rlla_rl.json"
+TRAIN_FILES = ("rlla_4k_train.parquet", "train.parquet")
+TEST_FILES = ("rlla_4k_test.parquet", "test.parquet")
+NOTE_SAME_ROWS = "no RL training rows in the folder: the held-out rows serve as train and as val"
+
+_Triple = tuple[str, str, str]  # system, user, answer
+
+
+def fingerprint(folder: Path, limit: Mapping[str, int] | None = None) -> str:
+    """SHA-256 over the SHA-256 of every file read and the limits.
+
+    Raises:
+        SpecError: the folder lacks a file.
+    """
+    sums = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in _files(folder)
+        if path is not None
+    }
+    text = json.dumps({"rlla": sums, "limit": dict(limit or {})}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(
+    folder: Path, limit: Mapping[str, int] | None = None
+) -> tuple[dict[str, list[Row]], tuple[str, ...]]:
+    """Rows by split, and notes on them.
+
+    Args:
+        folder: with the released files.
+        limit: split → the most rows to take from its start.
+
+    Returns:
+        Split (`sft`, `train`, `val`) → rows, and what a reader has to know.
+
+    Raises:
+        SpecError: a file is missing, unreadable, empty, or lacks a column.
+    """
+    sft, train, test = _files(folder)
+    held_out = _rl_parquet(test)
+    notes: tuple[str, ...] = ()
+    if train is None:
+        rl, notes = held_out, (NOTE_SAME_ROWS,)
+    elif train.suffix == ".json":
+        prompts = {(system, user) for system, user, _ in held_out}
+        rl = [triple for triple in _triples_json(train) if triple[:2] not in prompts]
+    else:
+        rl = _rl_parquet(train)
+    most = limit or {}
+    return {
+        "sft": [sft_row(*triple) for triple in _triples_json(sft)[: most.get("sft")]],
+        "train": _rl_rows(rl[: most.get("train")], "train"),
+        "val": _rl_rows(held_out[: most.get("val")], "val"),
+    }, notes
+
+
+def _files(folder: Path) -> tuple[Path, Path | None, Path]:
+    if not folder.is_dir():
+        raise SpecError(
+            f"{str(folder)!r} is not a folder",
+            where="data.path",
+            hint="toolrl data prepare rlla downloads it",
+        )
+    sft = folder / SFT_FILE
+    if not sft.is_file():
+        raise SpecError(
+            f"no {SFT_FILE} in the folder", where=str(folder), hint="see toolrl data prepare rlla"
+        )
+    train = next((folder / name for name in (*TRAIN_FILES, RL_JSON_FILE) if (folder / name).is_file()), None)
+    test = next((folder / name for name in TEST_FILES if (folder / name).is_file()), None)
+    if test is None:
+        raise SpecError(f"no {' or '.join(TEST_FILES)} in the folder", where=str(folder))
+    return sft, train, test
+
+
+def _triples_json(path: Path) -> list[_Triple]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SpecError(f"cannot be read as JSON: {error}", where=str(path)) from error
+    if not isinstance(data, list) or not data:
+        raise SpecError("is not a non-empty JSON list", where=str(path))
+    triples = []
+    for index, row in enumerate(data):
+        fields = tuple(
+            row.get(name) if isinstance(row, dict) else None for name in ("instruction", "input", "output")
+        )
+        if not all(isinstance(value, str) for value in fields):
+            raise SpecError(f"row {index} lacks a text field instruction, input or output", where=str(path))
+        triples.append((fields[0], fields[1], fields[2]))
+    return triples
+
+
+def _rl_parquet(path: Path) -> list[_Triple]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise SpecError(f"cannot be read as parquet: {error}", where=str(path)) from error
+    missing = [name for name in ("prompt", "reward_model") if name not in table.column_names]
+    if missing:
+        raise SpecError(f"has no column {' and no column '.join(missing)}", where=str(path))
+    if table.num_rows == 0:
+        raise SpecError("has no rows", where=str(path))
+    return [_rl_triple(row, index, path) for index, row in enumerate(table.to_pylist())]
+
+
+def _rl_triple(row: dict[str, Any], index: int, path: Path) -> _Triple:
+    try:
+        system, user = row["prompt"]
+        if (system["role"], user["role"]) != ("system", "user"):
+            raise ValueError("roles are not system, user")
+        return system["content"], user["content"], row["reward_model"]["ground_truth"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpecError(
+            f"row {index} is not an rlla row: {error}", where=str(path),
+            hint="prompt must be a system and a user message, reward_model must hold ground_truth",
+        ) from error  # fmt: skip
+
+
+def _rl_rows(triples: list[_Triple], split: str) -> list[Row]:
+    return [
+        rl_row(
+            *triple,
+            data_source="rlla",
+            index=index,
+            extra={"split": split, "id": f"rlla-{split}-{index:04d}"},
+        )
+        for index, triple in enumerate(triples)
+    ]

@@ -1,0 +1,91 @@
+"""A Qwen2-architecture model small enough to train on two CPU cores, made on the spot from a seed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.training.tiny_tokenizer import PAD, TURN_END, write_tokenizer
+
+TINY_MODEL_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TinyShape:
+    """Sizes of the model; the defaults are what the quickstart was tuned with."""
+
+    hidden_size: int = 96
+    intermediate_size: int = 256
+    num_hidden_layers: int = 3
+    num_attention_heads: int = 4
+    num_key_value_heads: int = 4
+    max_position_embeddings: int = 8192
+
+
+def tiny_model_identity(seed: int, shape: TinyShape | None = None) -> dict[str, Any]:
+    """What determines the weights: for a stage's identity."""
+    return {"tiny_model": TINY_MODEL_VERSION, "seed": seed, **asdict(shape or TinyShape())}
+
+
+def make_tiny_model(out_dir: Path, seed: int = 0, shape: TinyShape | None = None) -> Path:
+    """Write a randomly initialised model and its tokenizer to `out_dir` as a Hugging Face folder.
+
+    A folder that holds the model of the same seed and shape is left as it is; the folder appears whole or not
+    at all. The global random state is not touched.
+
+    Args:
+        out_dir: the folder to make.
+        seed: of the weights.
+        shape: sizes; `TinyShape()` when None.
+
+    Returns:
+        `out_dir`.
+    """
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers.utils import logging
+
+    shape = shape or TinyShape()
+    identity = tiny_model_identity(seed, shape)
+    marker = out_dir / "tiny_model.json"
+    if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == identity:
+        return out_dir
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
+    try:
+        size = write_tokenizer(temporary, shape.max_position_embeddings)
+        tokens = json.loads((temporary / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+        ids = {token["content"]: token["id"] for token in tokens}
+        config = Qwen2Config(
+            vocab_size=size,
+            hidden_size=shape.hidden_size,
+            intermediate_size=shape.intermediate_size,
+            num_hidden_layers=shape.num_hidden_layers,
+            num_attention_heads=shape.num_attention_heads,
+            num_key_value_heads=shape.num_key_value_heads,
+            max_position_embeddings=shape.max_position_embeddings,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=ids[TURN_END],
+            pad_token_id=ids[PAD],
+            dtype="float32",
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = Qwen2ForCausalLM(config)
+        model.generation_config.eos_token_id = ids[TURN_END]
+        model.generation_config.pad_token_id = ids[PAD]
+        logging.disable_progress_bar()
+        model.save_pretrained(temporary)
+        (temporary / marker.name).write_text(json.dumps(identity), encoding="utf-8")
+        if out_dir.exists():
+            shutil.rmtree(out_dir)
+        os.replace(temporary, out_dir)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out_dir
