@@ -21,24 +21,23 @@ GRANULARITIES = ("original", "finegrained", "intermediate", "coarse")
 MISSHAPEN = (KeyError, TypeError, AttributeError, RecursionError)
 
 
-class Pair(NamedTuple):
-    """A ground-truth call and the predicted call matched to it, by index; score = key term + value term."""
-
-    gold: int
-    predicted: int
-    score: float
+# ground-truth call and the predicted call matched to it, by index, and the pair's key term plus value term
+Pair = tuple[int, int, float]
 
 
 class Match(NamedTuple):
     """A matching: `share` = (name_score + Σ pair scores) / full_score lies in [0, 1]."""
 
     name_score: float
-    pairs: tuple[Pair, ...]
+    pairs: list[Pair]
     full_score: float
 
     @property
     def share(self) -> float:
-        return (self.name_score + sum(pair.score for pair in self.pairs)) / self.full_score
+        score = self.name_score
+        for _, _, pair_score in self.pairs:
+            score += pair_score
+        return score / self.full_score
 
 
 def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
@@ -51,11 +50,12 @@ def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
         KeyError, TypeError, AttributeError, RecursionError: a call that it looks at has the wrong shape.
     """
     strict, whole = granularity == "finegrained", granularity == "intermediate"
+    keys = "order" if strict else "jaccard"
     names = [call["name"] for call in calls]
     if truth.names is None or truth.parameters is None or (truth.full_terms is None and not whole):
         raise KeyError("the ground truth has a call without name or parameters")
-    name_score = _released_names(truth, names, strict)
-    pairs = []
+    name_score = 1.0 if truth.names == names else _released_names(truth, names, strict)
+    pairs: list[Pair] = []
     free = list(range(len(calls)))
     for gold, name in enumerate(truth.names):
         best, best_score = -1, 0.0
@@ -67,20 +67,20 @@ def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
                     best, best_score = predicted, 1.0
                     break
                 continue
-            score = _released_pair(truth, gold, calls[predicted]["parameters"], strict)
+            given = calls[predicted]["parameters"]
+            if not isinstance(given, dict):
+                raise TypeError("the parameters of a call are no object")
+            score = _pair_score(truth.parameters[gold], given, keys)
             if score > best_score:
                 best, best_score = predicted, score
         if best >= 0:
             free.remove(best)
-            pairs.append(Pair(gold, best, best_score))
-    full = 1 + len(truth.calls) if whole else truth.full_terms
-    return Match(name_score, tuple(pairs), float(full or 1))
+            pairs.append((gold, best, best_score))
+    return Match(name_score, pairs, 1 + len(truth.calls) if whole else truth.full_terms or 1)
 
 
 def _released_names(truth: Truth, names: list[Any], strict: bool) -> float:
-    """Jaccard of the two lists of names, counting repeats; with `strict`, whether the lists are equal."""
-    if truth.names == names:
-        return 1.0
+    """Jaccard of two lists of names that are not equal, counting repeats; 0 with `strict`."""
     if strict:
         return 0.0
     if truth.name_counts is None:
@@ -94,23 +94,22 @@ def _released_names(truth: Truth, names: list[Any], strict: bool) -> float:
     return common / (len(truth.calls) + len(names) - common)
 
 
-def _released_pair(truth: Truth, gold: int, parameters: Any, strict: bool) -> float:
-    """Key term (Jaccard; with `strict`, equal in order) plus one for each value that is equal."""
-    wanted = truth.keys[gold]
-    if wanted is None:
-        raise AttributeError("the parameters of the ground truth are no object")
-    values = truth.parameters[gold] if truth.parameters else {}
-    given = list(parameters.keys())
-    if given == wanted:
-        key_score = 1.0
-    elif strict:
-        key_score = 0.0
-    else:
-        common = sum(1 for key in wanted if key in parameters)
-        # two empty lists are equal, so that the union is not empty here
-        key_score = common / (len(wanted) + len(given) - common)
-    equal = sum(1 for key in wanted if key in parameters and parameters[key] == values[key])
-    return key_score + equal
+def _pair_score(wanted: dict[str, Any], given: dict[str, Any], keys: str) -> float:
+    """Key term plus one for each value that is equal.
+
+    Args:
+        keys: the key term: `jaccard`, or 1 for `same` keys, or for the same keys in the same `order`.
+    """
+    common = equal = 0
+    for key, value in wanted.items():
+        if key in given:
+            common += 1
+            if given[key] == value:
+                equal += 1
+    union = len(wanted) + len(given) - common
+    if keys == "jaccard":
+        return equal + (common / union if union else 1.0)
+    return equal + float(common == union if keys == "same" else list(given) == list(wanted))
 
 
 def paper_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
@@ -130,13 +129,19 @@ def paper_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
         raise KeyError("the ground truth has a call without name or parameters")
     if not all(isinstance(parameters, dict) for parameters in (*truth.parameters, *given)):
         raise TypeError("the parameters of a call are no object")
+    if not all(isinstance(name, str) for name in (*truth.names, *names)):
+        raise TypeError("the name of a call is no text")
     name_score = _paper_names(truth.names, names)
     if granularity == "finegrained":
         name_score = float(name_score == 1.0)
-    scores = [[_paper_pair(wanted, have, granularity) for have in given] for wanted in truth.parameters]
-    pairs = tuple(Pair(g, p, scores[g][p]) for g, p in _assign(scores) if scores[g][p] > 0)
+    keys = "same" if granularity == "finegrained" else "jaccard"
+    if granularity == "intermediate":
+        scores = [[float(wanted == have) for have in given] for wanted in truth.parameters]
+    else:
+        scores = [[_pair_score(wanted, have, keys) for have in given] for wanted in truth.parameters]
+    pairs = [(g, p, scores[g][p]) for g, p in _assign(scores) if scores[g][p] > 0]
     full = 1 + len(truth.calls) if granularity == "intermediate" else truth.full_terms
-    return Match(name_score, pairs, float(full))
+    return Match(name_score, pairs, full)
 
 
 def _paper_names(wanted: Sequence[Any], given: Sequence[Any]) -> float:
@@ -160,17 +165,6 @@ def _count_names(names: Sequence[Any]) -> dict[Any, int]:
     for name in names:
         counts[name] = counts.get(name, 0) + 1
     return counts
-
-
-def _paper_pair(wanted: dict[str, Any], given: dict[str, Any], granularity: str) -> float:
-    if granularity == "intermediate":
-        return float(wanted == given)
-    common = [key for key in wanted if key in given]
-    union = len(wanted) + len(given) - len(common)
-    key_score = len(common) / union if union else 1.0
-    if granularity == "finegrained":
-        key_score = float(key_score == 1.0)
-    return key_score + sum(1 for key in common if wanted[key] == given[key])
 
 
 def _assign(scores: list[list[float]]) -> list[tuple[int, int]]:

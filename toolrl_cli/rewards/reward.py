@@ -84,7 +84,8 @@ class Reward:
         reading = Reading(completion, ground_truth, step, total_steps)
         total = 0.0
         parts: dict[str, Part] = {}
-        for component, weight, low, high in self._scales_at(step, total_steps):
+        scales = self._scales.get((step, total_steps)) or self._scales_at(step, total_steps)
+        for component, weight, low, high in scales:
             raw = component.raw(reading, self.fidelity, low, high)
             weighted = weight * raw
             total += weighted
@@ -164,13 +165,10 @@ class Reward:
         return whole
 
     def _scales_at(self, step: int, total_steps: int | None) -> list[Scale]:
-        scales = self._scales.get((step, total_steps))
-        if scales is None:
-            scales = [
-                Scale(c, c.weight_at(step, total_steps), *c.range_at(step, total_steps))
-                for c in self.components
-            ]
-            self._scales[step, total_steps] = scales
+        scales = [
+            Scale(c, c.weight_at(step, total_steps), *c.range_at(step, total_steps)) for c in self.components
+        ]
+        self._scales[step, total_steps] = scales
         return scales
 
 
@@ -178,11 +176,12 @@ def _unpacked(
     row: Mapping[str, Any] | Sequence[Any], step: int, total_steps: int | None
 ) -> tuple[str, str, int, int | None]:
     """(completion, ground truth, step, total steps) of a row of `score_many`."""
-    if isinstance(row, Mapping):
-        if "completion" not in row or "ground_truth" not in row:
-            raise RewardError(f"has no completion or no ground_truth, but {', '.join(map(str, row))}")
-        own_step, own_total = row.get("step", step), row.get("total_steps", total_steps)
-        return row["completion"], row["ground_truth"], own_step, own_total
+    if isinstance(row, (dict, Mapping)):  # the first is the quicker test, and the usual one
+        try:
+            completion, ground_truth = row["completion"], row["ground_truth"]
+        except KeyError as fault:
+            raise RewardError(f"has no {fault}, but {', '.join(map(str, row))}") from fault
+        return completion, ground_truth, row.get("step", step), row.get("total_steps", total_steps)
     if isinstance(row, str) or not 2 <= len(row) <= 4:
         raise RewardError("is no (completion, ground_truth[, step[, total_steps]])")
     own_step = row[2] if len(row) > 2 else step
