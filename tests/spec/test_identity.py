@@ -1,0 +1,98 @@
+"""What makes two stages the same stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from tests.spec.conftest import FixedFacts
+from toolrl_cli.spec.identity import canonical_json, digest, slugify, stage_id, value_slug
+from toolrl_cli.spec.resolve import Run
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stages import run_stages
+
+Resolve = Callable[..., list[Run]]
+HEAD = "name: s\nbase: {preset: tiny_grpo}\nevaluate: [toolworld]\n"
+
+
+def chain(runs: list[Run], facts: FixedFacts) -> list[StageSpec]:
+    (run,) = runs
+    return run_stages(run.spec, facts)
+
+
+def test_the_id_function_is_pinned_by_a_literal() -> None:
+    assert (
+        stage_id("rl", "GRPO tiny/coarse", {"b": 1.0, "a": [1, None]}, {"model": "x"})
+        == "grpo-tiny-coarse-14f9c5b7d7"
+    )
+
+
+def test_canonical_json_does_not_depend_on_order_and_refuses_nan() -> None:
+    assert canonical_json({"b": 1, "a": 2}) == canonical_json({"a": 2, "b": 1}) == '{"a":2,"b":1}'
+    with pytest.raises(ValueError, match="Out of range"):
+        digest({"x": float("nan")})
+
+
+def test_a_cold_start_goes_from_the_base_model_through_rl_to_the_benchmark(
+    resolve: Resolve, facts: FixedFacts
+) -> None:
+    stages = chain(resolve(HEAD), facts)
+    assert [s.kind for s in stages] == ["sft", "export", "rl", "export", "evaluate"]
+    for before, after in pairwise(stages):
+        assert before.id in after.inputs.values()
+
+
+def test_a_raw_model_is_only_evaluated(resolve: Resolve, facts: FixedFacts) -> None:
+    text = HEAD.replace("tiny_grpo", "tiny_grpo, train: [], model: qwen2.5-3b-instruct")
+    (stage,) = chain(resolve(text), facts)
+    assert stage.kind == "evaluate" and stage.inputs == {}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["rl.save_every=3", "rl.micro_batch=4", "rl.keep_checkpoints=9", "resources.gpus=2", "resources.device=cpu",
+     "sft.lr=0.5", "name=other"],
+)  # fmt: skip
+def test_transport_and_unused_settings_change_no_id(
+    resolve: Resolve, facts: FixedFacts, setting: str
+) -> None:
+    ids = [s.id for s in chain(resolve(HEAD), facts)]
+    assert [s.id for s in chain(resolve(HEAD, setting), facts)] == ids
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["rl.lr=0.5", "rl.steps=9", "reward=coarse", "algorithm=ppo", "seeds=[2]", "precision=bf16",
+     "verl.rl.trainer.nnodes=2"],
+)  # fmt: skip
+def test_what_changes_the_result_changes_the_rl_stage_and_leaves_the_base_alone(
+    resolve: Resolve, facts: FixedFacts, setting: str
+) -> None:
+    before = chain(resolve(HEAD), facts)
+    after = chain(resolve(HEAD, setting), facts)
+    assert after[2].id != before[2].id
+    assert after[4].id != before[4].id
+    if not setting.startswith("precision"):
+        assert [s.id for s in after[:2]] == [s.id for s in before[:2]]
+
+
+def test_a_reward_s_label_changes_no_id(resolve: Resolve, facts: FixedFacts) -> None:
+    by_name = chain(resolve(HEAD), facts)
+    by_axes = chain(resolve(HEAD, "reward={granularity: original}"), facts)
+    assert [s.id for s in by_name][2].rsplit("-", 1)[1] == [s.id for s in by_axes][2].rsplit("-", 1)[1]
+
+
+def test_a_stage_survives_its_json(resolve: Resolve, facts: FixedFacts) -> None:
+    for stage in chain(resolve(HEAD), facts):
+        assert StageSpec.from_json(stage.to_json()) == stage
+
+
+def test_slugs_are_safe_in_paths() -> None:
+    assert slugify("../../etc/passwd") == "etc-passwd"
+    assert slugify("") == "x"
+    assert value_slug(1e-6) == "1e-06"
+    assert value_slug(True) == "on"
+    assert value_slug(["sft", "rl"]) == "sft-rl"
+    assert value_slug([]) == "none"

@@ -1,0 +1,88 @@
+"""Reading what a user wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.source import parse_value, parse_yaml, read_yaml
+
+
+def test_every_key_keeps_its_line() -> None:
+    source = parse_yaml("name: x\naxes:\n  reward:\n    - original\n    - coarse\n", "s.yaml")
+    assert source.where(("axes", "reward", 1)) == "s.yaml:5: axes.reward[1]"
+
+
+def test_an_unknown_path_is_placed_at_its_nearest_ancestor() -> None:
+    source = parse_yaml("name: x\naxes:\n  reward: [a]\n", "s.yaml")
+    assert source.where(("axes", "nothing", "here")) == "s.yaml:2: axes.nothing.here"
+
+
+def test_exponents_without_a_dot_are_numbers() -> None:
+    assert parse_yaml("lr: 1e-6\n", "s").data == {"lr": 1e-6}
+    assert parse_value("5e-4", "--set") == 5e-4
+
+
+def test_interpolations_are_resolved() -> None:
+    assert parse_yaml("a: 3\nb: {c: '${a}'}\n", "s").data == {"a": 3, "b": {"c": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        ("# only a comment\n", "is empty"),
+        ("- a\n- b\n", "top level is a list"),
+        ("just words\n", "top level is a single value"),
+        ("a: [1,\n", "not valid YAML"),
+        ("a: 1\na: 2\n", "'a' stands twice (first on line 1)"),
+        ("a: {b: 1, b: 2}\n", "'b' stands twice"),
+        ("? [x]\n: 1\n", "not a plain word"),
+        ("a: &x [*x]\n", "refers to itself"),
+        ("a: ${nowhere}\n", "does not resolve"),
+        ("a: ${b}\nb: ${a}\n", "Recursive interpolation"),
+        ("a: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("a: \x00\n", "not valid YAML"),
+    ],
+)
+def test_a_faulty_document_gets_one_line_that_names_the_file(text: str, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_yaml(text, "s.yaml")
+    assert says in str(caught.value)
+    assert str(caught.value).startswith("s.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_document_that_explodes_by_aliases_is_refused_before_it_does() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    for level in range(1, 10):
+        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
+    with pytest.raises(SpecError, match="after aliases are expanded"):
+        parse_yaml("\n".join(lines), "bomb.yaml")
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    (tmp_path / "huge.yaml").write_bytes(b"# " + b"x" * 1_100_000)
+    for name, says in [
+        ("missing.yaml", "no such file"),
+        ("latin.yaml", "not UTF-8"),
+        ("huge.yaml", "no sweep file"),
+        (".", "is a folder"),
+    ]:
+        with pytest.raises(SpecError, match=says):
+            read_yaml(tmp_path / name)
+
+
+@given(st.text(max_size=200))
+def test_no_text_gets_past_as_anything_but_a_mapping_or_a_spec_error(text: str) -> None:
+    try:
+        source = parse_yaml(text, "fuzz.yaml")
+    except SpecError as error:
+        assert "\n" not in str(error)
+    else:
+        assert isinstance(source.data, dict)

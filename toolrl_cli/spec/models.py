@@ -1,0 +1,179 @@
+"""What one run is: typed, frozen and validated. Every field is reached by a dotted key in a sweep file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Frozen(BaseModel):
+    """Immutable, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SftSpec(Frozen):
+    """Supervised fine-tuning with verl's SFT trainer (paper §4.1; settings of appendix B in the presets)."""
+
+    split: Literal["base", "sft", "train"] = Field("sft", description="which split of the data to train on")
+    steps: Positive | None = Field(None, description="optimiser steps; None: as `epochs` says")
+    epochs: Positive = 1
+    batch_size: Positive = 16
+    micro_batch_size: Positive = Field(
+        1, description="sequences a device handles at once; does not change the result"
+    )
+    lr: Rate = 1e-5
+    lr_schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: Share = Field(0.1, description="share of the steps over which the learning rate rises")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    max_length: Positive = Field(4096, description="tokens; longer rows are cut on the right")
+    save_every: Positive | None = Field(None, description="steps between checkpoints; None: only at the end")
+
+
+class RlSpec(Frozen):
+    """Reinforcement learning with verl (paper Tables 8 and 9)."""
+
+    steps: Positive = 105
+    prompts: Positive = Field(512, description="prompts a step")
+    rollouts: Positive = Field(4, description="responses a prompt (the group of GRPO)")
+    mini_batch: Positive = Field(128, description="prompts an optimiser step")
+    micro_batch: Positive | None = Field(
+        None, description="responses a device handles at once; None: by tokens. Does not change the result"
+    )
+    micro_batch_tokens: Positive = Field(
+        16384, description="tokens a device handles at once where micro_batch is None"
+    )
+    updates: Positive = Field(1, description="passes over a step's responses (verl's ppo_epochs)")
+    lr: Rate = 1e-6
+    critic_lr: Rate = 1e-5
+    critic_warmup: Annotated[int, Field(ge=0)] = Field(0, description="steps in which only the critic learns")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="steps over which the learning rates rise"
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    clip_ratio: Rate = 0.2
+    entropy_coeff: Annotated[float, Field(ge=0)] = 0.0
+    gamma: Share = Field(1.0, description="discount (PPO)")
+    gae_lambda: Share = Field(1.0, description="λ of generalised advantage estimation (PPO)")
+    kl: Literal["none", "in_reward", "in_loss"] = "none"
+    kl_coef: Annotated[float, Field(ge=0)] = 0.001
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: int = Field(-1, description="-1: all tokens")
+    max_prompt_length: Positive = 2048
+    max_response_length: Positive = 1024
+    truncation: Literal["left", "right", "middle", "error"] = Field(
+        "left", description="of prompts that are too long; the released code cuts on the left"
+    )
+    save_every: Positive = 15
+    validate_every: Positive = 5
+    keep_checkpoints: Positive = Field(2, description="newest checkpoints to keep on disk")
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> RlSpec:
+        if self.prompts % self.mini_batch:
+            raise ValueError(f"prompts ({self.prompts}) must be a multiple of mini_batch ({self.mini_batch})")
+        return self
+
+
+class ToolWorldData(Frozen):
+    """The generated tool-use task; sizes are rows."""
+
+    kind: Literal["toolworld"]
+    seed: int = 0
+    base: Positive = 4096
+    sft: Positive = 256
+    train: Positive = 2048
+    val: Positive = 64
+    benchmark: Positive = 200
+
+
+class RllaData(Frozen):
+    """The paper's data: a folder with `rlla_sft.json` and the RL rows (`toolrl data prepare rlla` fetches them)."""
+
+    kind: Literal["rlla"]
+    path: str | None = Field(None, description="the folder; required before anything runs")
+    limit: dict[Literal["sft", "train", "val"], Positive] = Field({}, description="split → most rows to use")
+
+
+class TinyModel(Frozen):
+    """A Qwen2-architecture model made on the spot from a seed and given a rough ability by SFT."""
+
+    kind: Literal["tiny"]
+    name: str = "tiny"
+    seed: int = 0
+    pretrain: SftSpec = SftSpec(split="base")
+    pretrain_data: ToolWorldData = ToolWorldData(kind="toolworld")
+
+
+class HuggingFaceModel(Frozen):
+    """A model folder, or a name on the hub."""
+
+    kind: Literal["huggingface"]
+    name: str
+    path: str = Field(description="folder or hub name")
+    revision: str | None = Field(None, description="commit on the hub")
+
+
+DataSpec = Annotated[ToolWorldData | RllaData, Field(discriminator="kind")]
+ModelSpec = Annotated[TinyModel | HuggingFaceModel, Field(discriminator="kind")]
+
+
+class EvaluateSpec(Frozen):
+    """How a model is asked in a benchmark."""
+
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    max_prompt_length: Positive = 4096
+    max_response_length: Positive = 1024
+    batch_size: Positive = Field(64, description="responses generated at once; does not change the result")
+
+
+class VerlOptions(Frozen):
+    """verl's own options, passed through as they are: dotted key → value."""
+
+    sft: dict[str, Any] = {}
+    rl: dict[str, Any] = {}
+
+
+class Resources(Frozen):
+    """Where and on how much a stage runs. Never part of a stage's identity."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    gpus: Positive = Field(1, description="GPUs (or, on CPU, ranks) of a training stage")
+    rollout: Literal["auto", "transformers", "vllm"] = "auto"
+    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    hang_minutes: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="a stage without a step for so long hangs"
+    )
+
+
+class RunSpec(Frozen):
+    """One arm with one seed, fully resolved."""
+
+    model: ModelSpec
+    data: DataSpec
+    train: tuple[Literal["sft", "rl"], ...] = Field(("rl",), description="[]: raw model; [rl]: cold start")
+    algorithm: Literal["grpo", "ppo"] = "grpo"
+    reward: dict[str, Any] = Field(description="a name or a composition; canonical after validation")
+    sft: SftSpec = SftSpec()
+    rl: RlSpec = RlSpec()
+    evaluate: tuple[str, ...] = ()
+    evaluation: EvaluateSpec = EvaluateSpec()
+    precision: Literal["fp32", "bf16"] = "bf16"
+    seed: int = Field(1, ge=0, lt=2**31)
+    verl: VerlOptions = VerlOptions()
+    resources: Resources = Resources()
+
+    @field_validator("train")
+    @classmethod
+    def _train_order(cls, train: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(train)) != len(train) or train == ("rl", "sft"):
+            raise ValueError(f"{list(train)} is no order of training; one of [], [sft], [rl], [sft, rl]")
+        return train

@@ -1,0 +1,204 @@
+"""Reading YAML that a user wrote: safely, with the line of every key, and one clear line for every fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from toolrl_cli.errors import SpecError
+
+MAX_BYTES = 1_000_000
+"""No sweep file is this large; a larger one is a mistake (a log, a data set)."""
+
+MAX_NODES = 100_000
+"""Nodes after aliases are expanded; guards against the "billion laughs" document."""
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A YAML mapping with its origin.
+
+    Attributes:
+        data: plain Python data, interpolations (`${a.b}`) resolved.
+        name: file name for messages.
+        lines: key path → line (1-based) in the file.
+    """
+
+    data: dict[str, Any]
+    name: str
+    lines: Mapping[KeyPath, int]
+
+    def where(self, path: KeyPath = ()) -> str:
+        """`file:line: key.path` of the nearest known ancestor of `path`."""
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        line = self.lines.get(known)
+        place = self.name if line is None else f"{self.name}:{line}"
+        return f"{place}: {dotted(path)}" if path else place
+
+
+def dotted(path: KeyPath) -> str:
+    """`('axes', 'reward', 1)` → `axes.reward[1]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with YAML 1.2 floats (`1e-6` is a number, not text)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+            |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
+            |\.[0-9_]+(?:[eE][-+]?[0-9]+)?
+            |[-+]?\.(?:inf|Inf|INF)
+            |\.(?:nan|NaN|NAN))$""",
+        re.X,
+    ),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path) -> Source:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        SpecError: the file is missing, unreadable, too large, empty, not YAML, not a mapping, holds a key
+            twice or an interpolation that does not resolve.
+    """
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise SpecError("is a folder, not a file", str(path), "name a YAML file")
+        if size > MAX_BYTES:
+            raise SpecError(f"{size} bytes is no sweep file", str(path), f"at most {MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError("no such file", str(path), "check the path") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"not UTF-8 text (byte {error.start})", str(path), "save it as UTF-8") from None
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}", str(path), "check its permissions") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, name: str) -> Source:
+    """Parse YAML text; see `read_yaml` for what is refused."""
+    loader = None
+    try:
+        loader = _Loader(text)  # refuses control characters
+        node = loader.get_single_node()
+        if node is None:
+            raise SpecError("is empty", name, "a mapping is expected, for example `name: my_sweep`")
+        if not isinstance(node, yaml.MappingNode):
+            raise SpecError(
+                f"the top level is a {_kind_of(node)}", name, "a mapping is expected: `key: value` lines"
+            )
+        lines: dict[KeyPath, int] = {}
+        _index(node, (), lines, name, [0], ())
+        data = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{name}:{mark.line + 1}" if mark is not None else name
+        problem = getattr(error, "problem", None) or _first_line(error)
+        raise SpecError(f"not valid YAML: {problem}", place, "check indentation and quotes") from None
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"not valid YAML: {_first_line(error)}", name, "check the values") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return Source(_interpolated(data, name, lines), name, lines)
+
+
+def parse_value(text: str, where: str) -> Any:
+    """A value given on the command line (`--set key=value`), read as YAML."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SpecError(f"value {text!r} is not YAML: {_first_line(error)}", where, "quote it") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _kind_of(node: yaml.Node) -> str:
+    return {"SequenceNode": "list", "ScalarNode": "single value"}.get(type(node).__name__, "mapping")
+
+
+def _index(
+    node: yaml.Node,
+    path: KeyPath,
+    lines: dict[KeyPath, int],
+    name: str,
+    count: list[int],
+    above: tuple[int, ...],
+) -> None:
+    """Record the line of every key; refuse duplicate keys, cycles and documents that explode."""
+    count[0] += 1
+    if count[0] > MAX_NODES:
+        raise SpecError(f"more than {MAX_NODES} values after aliases are expanded", name, "remove aliases")
+    if id(node) in above:
+        raise SpecError("an alias refers to itself", f"{name}:{node.start_mark.line + 1}", "remove it")
+    above = (*above, id(node))
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise SpecError("a key is not a plain word", f"{name}:{line}", "keys are text")
+            key = str(key_node.value)
+            if key in seen and key != "<<":
+                raise SpecError(
+                    f"key {key!r} stands twice (first on line {seen[key]})", f"{name}:{line}", "remove one"
+                )
+            seen[key] = line
+            lines[(*path, key)] = line
+            _index(value_node, (*path, key), lines, name, count, above)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            lines[(*path, position)] = item.start_mark.line + 1
+            _index(item, (*path, position), lines, name, count, above)
+
+
+def _interpolated(data: Any, name: str, lines: Mapping[KeyPath, int]) -> dict[str, Any]:
+    plain: dict[str, Any] = _with_text_keys(data)
+    if "${" not in repr(plain):
+        return plain
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(plain), resolve=True)
+    except OmegaConfBaseException as error:
+        full_key = getattr(error, "full_key", None) or ""
+        path = tuple(p for p in re.split(r"[.\[\]]+", full_key) if p)
+        message = (getattr(error, "msg", None) or str(error)).splitlines()[0]
+        raise SpecError(
+            f"interpolation does not resolve: {message}", Source({}, name, lines).where(path), "check ${…}"
+        ) from None
+    except RecursionError:
+        raise SpecError("interpolations refer to each other in a circle", name, "check ${…}") from None
+    return resolved  # type: ignore[return-value]
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _with_text_keys(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_with_text_keys(v) for v in value]
+    return value
