@@ -195,17 +195,30 @@ def same_calls(wanted: list[Any], given: list[Any]) -> bool:
     return True
 
 
+def match_calls(truth: Truth, calls: list[Any], granularity: str, fidelity: str) -> Match:
+    """The matching of `calls` under any granularity and fidelity, exact answers and `coarse` among them.
+
+    Raises:
+        KeyError, TypeError, AttributeError, RecursionError: a call that it looks at has the wrong shape.
+    """
+    if truth.calls == calls:
+        return EXACT
+    if granularity == "coarse":
+        return EXACT if fidelity == "paper" and same_calls(truth.calls, calls) else NOTHING
+    match = released_match if fidelity == "released" else paper_match
+    return match(truth, calls, granularity)
+
+
+# The two matches that are all or nothing: their share needs no terms.
+EXACT = Match(1.0, [], 1)
+NOTHING = Match(0.0, [], 1)
+
+
 def correct_share(truth: Truth, calls: list[Any] | None, granularity: str, fidelity: str) -> float:
     """Share of S_max that `calls` earn, in [0, 1]; 0 for calls that cannot be read or are misshapen."""
     if calls is None:
         return 0.0
     try:
-        if truth.calls == calls:
-            return 1.0
-        if fidelity == "released":
-            return 0.0 if granularity == "coarse" else released_match(truth, calls, granularity).share
-        if granularity == "coarse":
-            return float(same_calls(truth.calls, calls))
-        return paper_match(truth, calls, granularity).share
+        return match_calls(truth, calls, granularity, fidelity).share
     except MISSHAPEN:
         return 0.0

@@ -23,10 +23,10 @@ THINK_RESPONSE = f"{THINK_END}\n{RESPONSE}"
 CALL_RESPONSE = f"\n{CALL_END}\n{RESPONSE}"
 LAST_CALL = f"\n{CALL_END}"
 
-# What reading text as calls can raise. StopIteration: where the scanner finds no value; RecursionError: brackets
-# nested deeper than the interpreter allows; ValueError: all else, integers of too many digits among it.
-UNREADABLE = (ValueError, StopIteration, RecursionError)
-_scan = json.JSONDecoder().scan_once
+# What reading text as calls can raise. ValueError: not JSON, or an integer of too many digits; RecursionError:
+# brackets nested deeper than the interpreter allows.
+UNREADABLE = (ValueError, RecursionError)
+_decode = json.JSONDecoder().raw_decode
 
 
 def assistant_turn(completion: str) -> str:
@@ -81,16 +81,27 @@ def read_calls(block: str) -> list[Any]:
     """The calls of a block, one JSON value a line: as `json.loads` on each line, at half its cost.
 
     Raises:
-        ValueError, StopIteration, RecursionError: some line is not JSON (an empty line between calls is not).
+        ValueError, RecursionError: some line is not JSON (an empty line between calls is not).
     """
     calls = []
     for line in block.strip().split("\n"):
         text = line.strip(" \t\r")
-        value, end = _scan(text, 0)
+        value, end = _decode(text)
         if end != len(text):
             raise ValueError(f"text after the JSON value at character {end}")
         calls.append(value)
     return calls
+
+
+def block_problem(block: str) -> str:
+    """Why `read_calls` refuses a block: the first line that is not JSON, and what is wrong with it."""
+    for number, line in enumerate(block.strip().split("\n"), start=1):
+        try:
+            json.loads(line)
+        except UNREADABLE as fault:
+            reason = "nested too deep" if isinstance(fault, RecursionError) else str(fault)
+            return f"line {number} is not JSON: {shown(line)}: {reason}"
+    return ""
 
 
 def think_words(turn: str) -> int | None:
@@ -141,9 +152,9 @@ def read_truth(ground_truth: str) -> Truth:
             calls = read_calls(block)
         except UNREADABLE as fault:
             raise RewardError(
-                f"its tool calls are not one JSON value a line: {shown(block.strip())} ({fault})",
+                f"its tool calls are not one JSON value a line: {block_problem(block)}",
                 "ground truth",
-                "correct the row, or leave it out",
+                "correct the row or leave it out",
                 ground_truth=ground_truth,
             ) from fault
     named = all(isinstance(call, dict) and "name" in call for call in calls)
