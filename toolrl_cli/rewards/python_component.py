@@ -12,7 +12,6 @@ It returns a finite number inside the declared range. Whatever else it does stop
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -26,7 +25,7 @@ from typing import Any, ClassVar
 
 from toolrl_cli.rewards.components import Component, Range
 from toolrl_cli.rewards.errors import RewardError, nearest, shown
-from toolrl_cli.rewards.reading import Reading
+from toolrl_cli.rewards.reading import Reading, read_calls
 
 INPUTS = ("completion", "ground_truth", "step", "total_steps", "calls", "gold_calls")
 TOLERANCE = 1e-9  # a sum that misses the end of its range by rounding is inside it
@@ -89,8 +88,11 @@ class PythonComponent(Component):
 def _input(reading: Reading, name: str) -> Any:
     if name == "ground_truth":
         return reading.truth.text
+    # read anew: what a user's function does to its calls must not reach the next score
     if name == "gold_calls":
-        return reading.truth.calls
+        return read_calls(reading.truth.block) if reading.truth.wants_call else []
+    if name == "calls":
+        return reading.fresh_calls()
     return getattr(reading, name)
 
 
@@ -100,6 +102,8 @@ def source_sha256(path: Path, where: str) -> str:
     Raises:
         RewardError: it cannot be read.
     """
+    import hashlib
+
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as fault:

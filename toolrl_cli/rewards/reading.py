@@ -117,6 +117,7 @@ class Truth:
 
     Attributes:
         text: as given.
+        block: text of its tool_call block; empty when no call is wanted.
         wants_call, wants_response: which fields a completion must have.
         calls: the calls as parsed JSON; empty when no call is wanted.
         names: name of each call; None when a call has none, and then only an exact answer earns anything.
@@ -126,6 +127,7 @@ class Truth:
     """
 
     text: str
+    block: str
     wants_call: bool
     wants_response: bool
     calls: list[Any]
@@ -144,7 +146,7 @@ def read_truth(ground_truth: str) -> Truth:
             the data, which the released scorer meets with a trace-back in the middle of training.
     """
     wants_call, wants_response = CALL in ground_truth, RESPONSE in ground_truth
-    calls: list[Any] = []
+    block, calls = "", list[Any]()
     if wants_call:
         # the closing tag need not be there, so that block rules of a completion do not apply
         block = ground_truth.split(CALL, 2)[1].split(CALL_END, 1)[0]
@@ -165,6 +167,7 @@ def read_truth(ground_truth: str) -> Truth:
     sized = parameters is not None and all(isinstance(p, (dict, list, str)) for p in parameters)
     return Truth(
         text=ground_truth,
+        block=block,
         wants_call=wants_call,
         wants_response=wants_response,
         calls=calls,
@@ -215,6 +218,11 @@ class Reading:
             except UNREADABLE:
                 self._calls = None
         return self._calls
+
+    def fresh_calls(self) -> list[Any] | None:
+        """The calls read anew, for one who may change them."""
+        block = call_block(self.turn)
+        return None if block is None or self.calls is None else read_calls(block)
 
     @property
     def tries_call(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -130,19 +129,25 @@ def _composition(components: Any, fidelity: str, name: Any, base: Path) -> Rewar
     parts = [_component(part, raw, base) for part, raw in components.items()]
     parts.sort(key=lambda part: (KINDS.index(part.kind), part.name))
     resolved = tuple(parts)
-    label = name or names_by_composition().get((resolved, fidelity))
+    designs = names_by_composition()
+    label = name or designs.get((resolved, fidelity))
+    if label in designs.values() and label != designs.get((resolved, fidelity)):
+        raise RewardError(f"{label!r} is the name of another design", "reward.name", "choose another name")
     reward = Reward(resolved, fidelity, label or "custom")
     return reward if label else replace(reward, name=f"custom-{_digest(reward)}")
 
 
 def _digest(reward: Reward) -> str:
+    import hashlib  # only a composition without a name needs it
+
     return hashlib.sha256(json.dumps(reward.identity(), sort_keys=True).encode()).hexdigest()[:6]
 
 
 def _component(name: Any, raw: Any, base: Path) -> Component:
     where = f"reward.components.{name}"
-    if not isinstance(name, str) or not name.isidentifier():
-        raise RewardError(f"{shown(name)} is no name of a part", "reward.components", "letters, digits and _")
+    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+        hint = "letters, digits, _ and -"
+        raise RewardError(f"{shown(name)} is no name of a part", "reward.components", hint)
     if not isinstance(raw, Mapping):
         raise RewardError(f"a component is a mapping, not {shown(raw)}", where, f"kind: {name}")
     kind = _one_of(raw.get("kind", name), KINDS, f"{where}.kind")

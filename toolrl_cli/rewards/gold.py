@@ -1,0 +1,113 @@
+"""Gold check: the right answer of every row must earn the most that its row allows.
+
+A row whose own answer is not the best one teaches the model to avoid it; better to know before training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from toolrl_cli.rewards.components import Length
+from toolrl_cli.rewards.errors import RewardError
+from toolrl_cli.rewards.reward import Reward
+
+TOLERANCE = 1e-9
+ROWS_NAMED = 5  # in the one-line error; the report has them all
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A row whose gold answer is not maximal.
+
+    Attributes:
+        row: the row's name or position, as given.
+        parts: of each part that falls short, [reached, maximum] weighted.
+        problem: why the row cannot be scored at all; empty when it can.
+    """
+
+    row: str
+    parts: dict[str, tuple[float, float]]
+    problem: str = ""
+
+    def __str__(self) -> str:
+        short = ", ".join(f"{part} {got:.4g} of {most:.4g}" for part, (got, most) in self.parts.items())
+        return f"row {self.row}: {self.problem or short}"
+
+
+@dataclass(frozen=True)
+class GoldReport:
+    """Result of a gold check over `rows` rows."""
+
+    reward: str
+    rows: int
+    shortfalls: tuple[Shortfall, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gold answer reaches the maximum of its row."""
+        return not self.shortfalls
+
+    def raise_if_imperfect(self, where: str = "training data") -> None:
+        """Refuses imperfect gold.
+
+        Raises:
+            RewardError: some row falls short; its line names the first few.
+        """
+        if self.shortfalls:
+            named = "; ".join(str(shortfall) for shortfall in self.shortfalls[:ROWS_NAMED])
+            more = "; …" if len(self.shortfalls) > ROWS_NAMED else ""
+            raise RewardError(
+                f"{len(self.shortfalls)} of {self.rows} gold answers do not reach the maximum of reward "
+                f"{self.reward!r}: {named}{more}",
+                where,
+                "correct the rows, or continue with --allow-imperfect-gold",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "ok": self.ok}
+
+
+def check_gold(
+    reward: Reward,
+    ground_truths: Iterable[str | tuple[object, str]],
+    step: int = 1,
+    total_steps: int | None = None,
+) -> GoldReport:
+    """Scores each ground truth as if it were the completion.
+
+    Length is left out: how long a gold thought is does not make its answer right or wrong (the RL rows of
+    the paper have one-line placeholder thoughts). So are user components that declare no range. A fault in a
+    row's ground truth is a shortfall; one in a user component is an error.
+
+    Args:
+        ground_truths: texts, named by their position from 0, or (name of the row, text) pairs.
+        step, total_steps: at which the reward is asked; a maximum is reached at every step or at none.
+
+    Raises:
+        RewardError: a user component failed, or a schedule lacks `total_steps`.
+    """
+    judged = {part.name for part in reward.components if not isinstance(part, Length)}
+    shortfalls, rows = [], 0
+    for rows, row in enumerate(ground_truths, start=1):
+        name, text = (rows - 1, row) if isinstance(row, str) else row
+        try:
+            ranges = reward.part_ranges(step, total_steps, text)
+        except RewardError as fault:
+            if fault.ground_truth is None:  # not about the row, but about the reward
+                raise
+            shortfalls.append(Shortfall(str(name), {}, str(fault)))
+            continue
+        parts = reward.score(text, text, step, total_steps).parts
+        short = {
+            part: (parts[part].weighted, ranges[part][1])
+            for part in parts
+            if part in judged
+            and math.isfinite(ranges[part][1])
+            and parts[part].weighted < ranges[part][1] - TOLERANCE
+        }
+        if short:
+            shortfalls.append(Shortfall(str(name), short))
+    return GoldReport(reward.name, rows, tuple(shortfalls))
