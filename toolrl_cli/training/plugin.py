@@ -1,0 +1,86 @@
+"""verl's way into toolrl: imported by `import verl` through the entry point group `verl.plugins`.
+
+In everybody's verl run it registers names (the platform `cpu`, the rollout `transformers`) and does nothing
+else. Only where `VERL_PLATFORM=cpu` chooses the CPU platform does it also register engines and adjust torch.
+
+verl swallows what a plugin raises, so `require_plugin` is called wherever toolrl's part of a run starts.
+"""
+
+from __future__ import annotations
+
+import os
+
+from toolrl_cli.errors import StageError
+
+#: Name of the platform, for `VERL_PLATFORM`.
+CPU_PLATFORM = "cpu"
+#: Name of the rollout, for `actor_rollout_ref.rollout.name`.
+ROLLOUT_NAME = "transformers"
+
+_ADAPTER = "toolrl_cli.training.rollout.adapter.TransformersRollout"
+
+
+def cpu_platform_selected() -> bool:
+    """Whether this process was told to run on the CPU; a machine without GPU alone is no reason."""
+    return os.environ.get("VERL_PLATFORM", "").strip().lower() == CPU_PLATFORM
+
+
+def plugin_loaded() -> bool:
+    """Whether verl in this process knows toolrl's platform and rollout."""
+    from verl.plugin.platform import PlatformRegistry
+    from verl.workers.rollout.base import _ROLLOUT_REGISTRY
+    from verl.workers.rollout.replica import RolloutReplicaRegistry
+
+    return (
+        PlatformRegistry.get(CPU_PLATFORM) is not None
+        and _ROLLOUT_REGISTRY.get((ROLLOUT_NAME, "async")) == _ADAPTER
+        and ROLLOUT_NAME in RolloutReplicaRegistry._registry
+    )
+
+
+def require_plugin() -> None:
+    """Check that the plugin is in place.
+
+    Raises:
+        StageError: verl did not load it.
+    """
+    if not plugin_loaded():
+        raise StageError(
+            "verl did not load toolrl's plugin",
+            hint="install toolrl in this environment, or set VERL_USE_EXTERNAL_MODULES=toolrl_cli.training.plugin",
+            failure_class="config",
+        )
+
+
+def _register() -> None:
+    from verl.plugin.platform import PlatformRegistry
+
+    if PlatformRegistry.get(CPU_PLATFORM) is not None:
+        return  # named both as an entry point and in VERL_USE_EXTERNAL_MODULES
+
+    from toolrl_cli.training.cpu.platform import CpuPlatform
+
+    PlatformRegistry.register(CPU_PLATFORM)(CpuPlatform)
+    _register_rollout()
+    if cpu_platform_selected():
+        from toolrl_cli.training.cpu.engines import register_engines
+        from toolrl_cli.training.cpu.process_group import accept_duplicate_gloo
+
+        accept_duplicate_gloo()
+        register_engines()
+
+
+def _register_rollout() -> None:
+    from verl.workers.rollout.base import _ROLLOUT_REGISTRY
+    from verl.workers.rollout.replica import RolloutReplica, RolloutReplicaRegistry
+
+    def load() -> type[RolloutReplica]:
+        from toolrl_cli.training.rollout.replica import TransformersReplica
+
+        return TransformersReplica
+
+    _ROLLOUT_REGISTRY[(ROLLOUT_NAME, "async")] = _ADAPTER
+    RolloutReplicaRegistry.register(ROLLOUT_NAME, load)
+
+
+_register()

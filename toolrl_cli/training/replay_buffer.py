@@ -1,0 +1,90 @@
+"""verl's replay buffer with a short poll, the reward's curves, and no failure passed over in silence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import transfer_queue as tq
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+from toolrl_cli.errors import StageError
+from toolrl_cli.training.plugin import require_plugin
+from toolrl_cli.training.reward_manager import ScoringFailure
+from toolrl_cli.training.reward_metrics import training_metrics
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the queue. verl's own 2 seconds are longer than a whole step here.
+POLL_SECONDS = 0.03
+
+
+class TrainingReplayBuffer(ReplayBuffer):
+    """The sampler of toolrl's RL stages (`trainer.v1.sampler.custom_sampler`).
+
+    `trainer.v1.sampler.sampler_kwargs` may hold `poll_interval` (seconds) and `failure_file` (where the
+    reward manager leaves a failure).
+
+    verl goes on with what is left of a group when scoring or generating one of its samples failed. Here a
+    failed group ends the run, with the scorer's own message where the scorer was the cause.
+    """
+
+    def __init__(self, *args: Any, sampler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        options = dict(sampler_kwargs or {})
+        kwargs["poll_interval"] = float(options.get("poll_interval") or POLL_SECONDS)
+        super().__init__(*args, sampler_kwargs=sampler_kwargs, **kwargs)
+        require_plugin()
+        failure_file = options.get("failure_file")
+        self._failure_file = Path(failure_file) if failure_file else None
+
+    def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[Any, dict[str, Any]]:
+        """Wait for a batch and take it.
+
+        Args:
+            global_steps: step that will train on it.
+            partition_id: `train` or `val`.
+            batch_size: prompts.
+
+        Returns:
+            verl's batch of keys, and metrics to log: verl's and, in training, the reward's curves.
+
+        Raises:
+            StageError: a sample could not be generated or scored.
+        """
+        batch, metrics = super().sample(global_steps, partition_id, batch_size)
+        if partition_id == "train":
+            metrics = {**metrics, **training_metrics(_reward_numbers(batch))}
+        return batch, metrics
+
+    def _sync_metadata_from_transfer_queue(self) -> None:
+        super()._sync_metadata_from_transfer_queue()
+        failed = sum(len(keys) for keys in self.failure_keys.values())
+        if failed:
+            raise self._failure(failed)
+
+    def _failure(self, groups: int) -> StageError:
+        cause = ScoringFailure.load(self._failure_file) if self._failure_file else None
+        if cause is None:
+            return StageError(
+                f"generating or scoring the samples of {groups} prompt(s) failed",
+                "rollout",
+                "the cause is the 'Error in _run_prompt' above in the log",
+            )
+        logger.error("scoring failed\n%s", cause.traceback)
+        return StageError(
+            f"scoring a completion failed at step {cause.step}: {cause.error}",
+            "reward",
+            f"the completion is in {self._failure_file}",
+            failure_class="reward",
+        )
+
+
+def _reward_numbers(batch: Any) -> list[dict[str, float]]:
+    """What the reward manager returned for each sample of the batch."""
+    keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+    # which container holds non-tensor fields depends on the queue's backend
+    samples = [getattr(item, "data", item) for item in data["extra_fields"]]
+    return [fields["reward_extra_info"] for fields in samples if "reward_extra_info" in fields]

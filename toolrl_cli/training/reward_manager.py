@@ -1,0 +1,168 @@
+"""verl's reward manager for toolrl's rewards.
+
+Configuration, under `reward.toolrl` (keys that verl does not have, so they are given with `+`):
+`spec`, a JSON file with what `get_reward` takes; `total_steps`, length of the run in steps; `failure_file`,
+where a failure is left (see `ScoringFailure`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+
+from toolrl_cli.errors import StageError
+from toolrl_cli.rewards import RewardError, Score, get_reward
+from toolrl_cli.training.plugin import require_plugin
+from toolrl_cli.training.reward_metrics import sample_numbers
+from toolrl_cli.training.rollout.stopping import end_of_turn_ids
+
+
+@dataclass(frozen=True)
+class ScoringFailure:
+    """A completion that could not be scored, kept so that it can be looked at with `toolrl reward explain`.
+
+    Attributes:
+        error: the fault in one line.
+        traceback: of the scorer.
+        completion, ground_truth, step, total_steps: what was scored.
+        data_source: task of the row.
+    """
+
+    error: str
+    traceback: str
+    completion: str
+    ground_truth: str
+    step: int
+    total_steps: int | None
+    data_source: str
+
+    def save(self, path: Path) -> None:
+        """Write the file if none is there: the first failure is the cause, later ones follow from it."""
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"schema": 1, **asdict(self)}, indent=1), encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return  # another completion of this batch failed first
+        finally:
+            temporary.unlink()
+
+    @classmethod
+    def load(cls, path: Path) -> ScoringFailure | None:
+        """Read what `save` wrote; None where nothing was."""
+        if not path.is_file():
+            return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{key: value for key, value in data.items() if key != "schema"})
+
+
+class ToolrlRewardManager(RewardManagerBase):
+    """Scores a response with the composition in `reward.toolrl.spec`, at the training step it belongs to.
+
+    A fault of the scorer is saved and raised: verl marks the group of the sample as failed and
+    `TrainingReplayBuffer` stops the run. It never becomes a low score.
+
+    Raises:
+        StageError: the configuration has no reward, or its specification cannot be read.
+    """
+
+    def __init__(self, config: Any, tokenizer: Any, compute_score: Any = None, **_: Any) -> None:
+        super().__init__(config, tokenizer, compute_score)
+        require_plugin()
+        settings = config.reward.get("toolrl")
+        if not settings or not settings.get("spec"):
+            raise StageError("reward.toolrl.spec is not set", "reward manager", failure_class="config")
+        self._reward = _read_reward(Path(settings.spec))
+        steps = settings.get("total_steps") or config.trainer.get("total_training_steps")
+        self._total_steps = int(steps) if steps else None
+        failure_file = settings.get("failure_file")
+        self._failure_file = Path(failure_file) if failure_file else None
+        self._stop_ids = end_of_turn_ids(tokenizer, _generation_config(config))
+
+    async def run_single(self, data: DataProto) -> dict[str, Any]:
+        """Score the last response of a trajectory.
+
+        Args:
+            data: `responses` and `attention_mask` tensors, and in `non_tensor_batch` the row's
+                `reward_model.ground_truth`, `data_source` and the training step `global_steps`.
+
+        Returns:
+            `reward_score`, and in `reward_extra_info` what `sample_numbers` gives.
+
+        Raises:
+            RewardError: the scorer failed; the completion is in `reward.toolrl.failure_file`.
+        """
+        item = data[-1]
+        completion = self._completion(item)
+        fields = item.non_tensor_batch
+        ground_truth = str(fields["reward_model"]["ground_truth"])
+        step = int(fields["global_steps"])
+        try:
+            score = self._score(completion, ground_truth, step)
+        except Exception as error:
+            self._save_failure(error, completion, ground_truth, step, str(fields.get("data_source", "")))
+            raise
+        return {"reward_score": score.total, "reward_extra_info": sample_numbers(score)}
+
+    def _score(self, completion: str, ground_truth: str, step: int) -> Score:
+        score = self._reward.score(completion, ground_truth, step=step, total_steps=self._total_steps)
+        if not math.isfinite(score.total):
+            raise RewardError(
+                f"the total is {score.total}",
+                "reward",
+                completion=completion,
+                ground_truth=ground_truth,
+                step=step,
+            )
+        return score
+
+    def _completion(self, item: Any) -> str:
+        """Text of the response up to its end-of-turn token, with every tag that the tokenizer holds special."""
+        responses = item.batch["responses"]
+        valid = int(item.batch["attention_mask"][-responses.shape[-1] :].sum())
+        ids = responses[:valid].tolist()
+        end = next((index for index, token in enumerate(ids) if token in self._stop_ids), len(ids))
+        return str(self.tokenizer.decode(ids[:end], skip_special_tokens=False))
+
+    def _save_failure(
+        self, error: Exception, completion: str, ground_truth: str, step: int, data_source: str
+    ) -> None:
+        if self._failure_file is None:
+            return
+        ScoringFailure(
+            error=f"{type(error).__name__}: {error}",
+            traceback="".join(traceback.format_exception(error)),
+            completion=completion,
+            ground_truth=ground_truth,
+            step=step,
+            total_steps=self._total_steps,
+            data_source=data_source,
+        ).save(self._failure_file)
+
+
+def _read_reward(path: Path) -> Any:
+    try:
+        return get_reward(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise StageError(str(error), f"reward.toolrl.spec={path}", failure_class="config") from error
+    except RewardError as error:
+        raise StageError(str(error), str(path), failure_class="config") from error
+
+
+def _generation_config(config: Any) -> Any:
+    """Generation configuration of the policy, or None where the model has none."""
+    from verl.utils.fs import copy_to_local
+    from verl.utils.model import get_generation_config
+
+    model = config.actor_rollout_ref.model
+    return get_generation_config(
+        copy_to_local(model.path), trust_remote_code=bool(model.get("trust_remote_code", False))
+    )

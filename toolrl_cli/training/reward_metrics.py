@@ -1,0 +1,61 @@
+"""Names and values of the reward curves that every RL run has. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from statistics import fmean, pstdev
+
+from toolrl_cli.rewards import Score
+
+#: Key of the sum of all parts among a sample's numbers.
+TOTAL = "total"
+_VALIDATION = re.compile(r"^val-(?:aux|core)/[^/]+/(?P<key>.+)/mean@\d+$")
+
+
+def sample_numbers(score: Score) -> dict[str, float]:
+    """What one sample carries through verl as `reward_extra_info`.
+
+    Keys are `<part>/raw`, `<part>/weight`, `<part>/weighted` and `total`.
+    """
+    numbers = {TOTAL: score.total}
+    for name, part in score.parts.items():
+        numbers[f"{name}/raw"] = part.raw
+        numbers[f"{name}/weight"] = part.weight
+        numbers[f"{name}/weighted"] = part.weighted
+    return numbers
+
+
+def training_metrics(samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Curves of one training batch: `reward/<part>/{raw,weight,weighted}/mean`, `reward/total/{mean,std}`.
+
+    Args:
+        samples: `sample_numbers` of every sample.
+    """
+    if not samples:
+        return {}
+    metrics = {f"reward/{key}/mean": fmean(sample[key] for sample in samples) for key in samples[0]}
+    metrics[f"reward/{TOTAL}/std"] = pstdev(sample[TOTAL] for sample in samples)
+    return metrics
+
+
+def validation_name(name: str, parts: Sequence[str] | None = None) -> str | None:
+    """toolrl's name of a metric that verl logs in validation, or None for a metric that is no reward curve.
+
+    verl fixes the form `val-aux/<source>/<key>/mean@<n>`; `val-aux/toolworld/format/raw/mean@1` is
+    `val-reward/format/raw/mean`. Rows of one data source are assumed, as everywhere in toolrl.
+
+    Args:
+        name: as logged.
+        parts: names of the reward's parts, or None to go by the form of the key.
+    """
+    match = _VALIDATION.match(name)
+    if match is None:
+        return None
+    key = match["key"]
+    if key == TOTAL:
+        return f"val-reward/{TOTAL}/mean"
+    part, _, kind = key.rpartition("/")
+    if kind not in ("raw", "weight", "weighted") or not part or (parts is not None and part not in parts):
+        return None
+    return f"val-reward/{key}/mean"
