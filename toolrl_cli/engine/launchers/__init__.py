@@ -1,0 +1,1 @@
+"""Where attempts execute: `base` says what a launcher is, each other module is one."""

@@ -1,0 +1,185 @@
+"""From what an attempt left behind (exit status, log, metrics, notes) to the class and cause of its failure."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.engine.failures import Failure, FailureClass, failure_class
+from toolrl_cli.engine.files import read_json
+from toolrl_cli.engine.tracebacks import Raised, root_cause
+from toolrl_cli.errors import SpecError, StageError, ToolrlError
+from toolrl_cli.processes.child import ChildFailed, describe_exit
+from toolrl_cli.tracking.metrics import FILE as METRICS_FILE
+from toolrl_cli.tracking.metrics import last_rows
+
+LOG = "log.txt"
+REWARD_NOTE = "reward_failure.json"
+LOG_TAIL = 2_000_000  # bytes of the log's end that are looked at
+LONGEST_MESSAGE = 500  # characters
+
+MUST_BE_FINITE = (
+    "actor/loss",
+    "actor/pg_loss",
+    "critic/vf_loss",
+    "train/loss",
+    "critic/score/mean",
+    "reward/total/mean",
+)
+"""Metrics that mean the run is lost once they are not numbers (verl's file logger writes NaN as null)."""
+
+_BY_CAUSE: tuple[tuple[FailureClass, str], ...] = (
+    (
+        "oom",
+        r"out of memory|OutOfMemory|MemoryError|bad_alloc|can't allocate memory|Cannot allocate memory"
+        r"|ALLOC_FAILED|No available memory for the cache blocks|less than desired GPU memory utilization",
+    ),
+    ("reward", r"(?:^|\.)RewardError\b"),
+    (
+        "infra",
+        r"No space left on device|Disk quota exceeded|Stale file handle|Input/output error"
+        r"|Read-only file system|NCCL error|ncclInternalError|ncclSystemError|ncclRemoteError"
+        r"|uncorrectable ECC|unspecified launch failure|CUDA driver|device.*unavailable|NodeDiedError"
+        r"|RayletDiedError|GcsUnavailable|RpcError|Connection (?:refused|timed out|error|aborted)"
+        r"|ConnectionError|ConnectTimeout|ReadTimeout|Max retries exceeded|Temporary failure in name resolution"
+        r"|Address already in use|Too many open files|Resource temporarily unavailable",
+    ),
+    ("diverged", r"(?:loss|reward|logits|probability tensor) .*(?:nan|inf\b|not finite|non-finite)"),
+    (
+        "config",
+        r"^Could not |^You must specify|^Error (?:merging|parsing)|^Missing|^Interpolation|^Key '|^In '"
+        r"|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue|ValidationError|OverrideParseException"
+        r"|is not in struct|HFValidationError|not a valid model identifier|ModuleNotFoundError|ImportError"
+        r"|FileNotFoundError|less than total desired GPUs|NotImplementedError|SpecError",
+    ),
+)
+_BY_CAUSE_COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _BY_CAUSE]
+_CONFIG_FRAMES = re.compile(r"/verl/utils/config\.py|/omegaconf/|/hydra/|/verl/.*/config/\w+\.py")
+_REWARD_FRAMES = re.compile(r"/toolrl_cli/rewards/")
+
+_PREEMPTED = re.compile(r"^slurmstepd: error: .*CANCELLED .*DUE TO (?:PREEMPTION|TIME LIMIT|NODE FAIL)", re.M)
+_SLURM_OOM = re.compile(r"^slurmstepd: error: .*(?:oom[-_ ]kill|memory limit)", re.M | re.I)
+
+
+def classify(folder: Path, *, error: BaseException | None = None, returncode: int | None = None) -> Failure:
+    """Why the attempt in `folder` failed.
+
+    Args:
+        folder: `attempts/<n>`, with what the attempt wrote.
+        error: what the stage's function raised, where the attempt lived to see it.
+        returncode: how the attempt's process ended (minus the signal), where that is known.
+    """
+    note = _reward_note(folder)
+    if note:
+        return note
+    log = tail(folder / LOG)
+    if error is not None and not isinstance(error, ChildFailed):
+        return _of_exception(error)
+    if isinstance(error, ChildFailed):
+        returncode = error.returncode
+    if _PREEMPTED.search(log):
+        return Failure.of("preempted", "Slurm took the node back or the time limit was reached")
+    if _SLURM_OOM.search(log):
+        return Failure.of("oom", "the job went over its memory limit")
+    cause = root_cause(log)
+    if cause is not None and not cause.is_report:
+        return _of_cause(cause, folder)
+    return diverged(folder / METRICS_FILE) or _of_end(cause, returncode, error)
+
+
+def diverged(metrics: Path) -> Failure | None:
+    """The failure of an attempt whose last training steps have no finite loss or reward; None otherwise.
+
+    One such step may be an outlier that verl skips; two in a row are not.
+    """
+    rows = [row for row in last_rows(metrics, 4) if any(key in row["data"] for key in MUST_BE_FINITE)][-2:]
+    if len(rows) < 2:
+        return None
+    lost = [key for key in MUST_BE_FINITE if all(not_finite(row["data"], key) for row in rows)]
+    if not lost:
+        return None
+    return Failure.of("diverged", f"{lost[0]} is not a finite number since step {rows[0]['step']}")
+
+
+def not_finite(data: Mapping[str, Any], key: str) -> bool:
+    """Whether the metric was logged and is no number."""
+    value = data.get(key, 0.0)
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def tail(path: Path, size: int = LOG_TAIL) -> str:
+    """The last `size` bytes of a log as text; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - size))
+            return file.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _reward_note(folder: Path) -> Failure | None:
+    """The plugin leaves a note when a reward raised, because verl goes on or reports something else."""
+    note = read_json(folder / REWARD_NOTE)
+    if note is None:
+        return None
+    said = next((str(note[key]) for key in ("message", "error", "what") if note.get(key)), "a reward raised")
+    return Failure.of("reward", one_line(said), str(note.get("hint", "")))
+
+
+def _of_exception(error: BaseException) -> Failure:
+    """A stage that failed in this process: its exception is the cause."""
+    if isinstance(error, StageError) and error.failure_class:
+        return Failure.of(failure_class(error.failure_class), one_line(_where(error)), error.hint)
+    if isinstance(error, ToolrlError):
+        kind: FailureClass = (
+            "config" if isinstance(error, SpecError) else _by_words(_where(error)) or "unknown"
+        )
+        return Failure.of(kind, one_line(_where(error)), error.hint)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Failure.of(_by_words(text) or "unknown", one_line(text))
+
+
+def _where(error: ToolrlError) -> str:
+    return f"{error.where}: {error.what}" if error.where else error.what
+
+
+def _of_cause(cause: Raised, folder: Path) -> Failure:
+    text = one_line(str(cause))
+    kind = _by_words(f"{cause.kind}: {cause.message}" if cause.kind else cause.message)
+    if kind is None and any(_REWARD_FRAMES.search(frame) for frame in cause.frames):
+        kind = "reward"
+    if kind is None and any(_CONFIG_FRAMES.search(frame) for frame in cause.frames[-2:]):
+        kind = "config"
+    if kind is None:
+        lost = diverged(folder / METRICS_FILE)
+        if lost:
+            return lost
+    return Failure.of(kind or "unknown", text)
+
+
+def _of_end(cause: Raised | None, returncode: int | None, error: BaseException | None) -> Failure:
+    """Nothing says why it ended, so how it ended is all there is."""
+    said = f" ({one_line(str(cause))})" if cause else ""
+    if returncode == -signal.SIGKILL:
+        return Failure.of("killed", f"{error or 'the attempt ' + describe_exit(returncode)}{said}")
+    if cause is not None and "Died" in cause.kind:
+        return Failure.of("killed", str(cause))
+    if returncode is None:
+        return Failure.of("killed", f"the attempt ended without a word{said}")
+    return Failure.of("unknown", f"{error or 'the attempt ' + describe_exit(returncode)}{said}")
+
+
+def _by_words(text: str) -> FailureClass | None:
+    return next((kind for kind, pattern in _BY_CAUSE_COMPILED if pattern.search(text)), None)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"

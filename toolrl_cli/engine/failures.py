@@ -1,0 +1,109 @@
+"""What can go wrong with an attempt, what the user can do about it, and which of it is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+FailureClass = Literal[
+    "config", "reward", "oom", "hang", "diverged", "preempted", "infra", "killed", "unknown"
+]
+FAILURE_CLASSES: tuple[FailureClass, ...] = get_args(FailureClass)
+
+
+def failure_class(name: object) -> FailureClass:
+    """The class called so; `unknown` for a name that this version does not know."""
+    return next((known for known in FAILURE_CLASSES if known == name), "unknown")
+
+
+HINTS: Mapping[FailureClass, str] = {
+    "config": "correct the setting it names and issue the command again",
+    "reward": "a reward function raised; try it on this sample with `toolrl reward explain`",
+    "oom": "use a smaller micro-batch (results do not change), a shorter response limit or more devices",
+    "hang": "look at the end of the log; the next attempt goes on from the last checkpoint",
+    "diverged": "loss or reward is not a finite number; lower the learning rate or look at the reward's range",
+    "preempted": "the machine was taken back; the next attempt goes on from the last checkpoint",
+    "infra": "a fault of machine, disk or network; the next attempt goes on from the last checkpoint",
+    "killed": "something outside ended it; the kernel does so when memory is short (see `dmesg`)",
+    "unknown": "the log has the whole story",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed.
+
+    Attributes:
+        kind: the class, which decides about retries.
+        message: the root cause in one line.
+        hint: what to do about it.
+    """
+
+    kind: FailureClass
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, kind: FailureClass, message: str, hint: str = "") -> Failure:
+        """A failure with the hint of its class unless there is a better one."""
+        return cls(kind, message, hint or HINTS[kind])
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Failure:
+        """Read what `to_json` wrote; a class that this version does not know becomes `unknown`."""
+        return cls(failure_class(data["class"]), str(data["message"]), str(data.get("hint", "")))
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `state.json`."""
+        return {"class": self.kind, "message": self.message, "hint": self.hint}
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often one class of failure is tried again within one command, and after how long.
+
+    Attributes:
+        times: further attempts.
+        wait: seconds before the first of them; doubled for each one after.
+        longest: bound of that doubling, seconds.
+    """
+
+    times: int = 0
+    wait: float = 0.0
+    longest: float = 600.0
+
+    def delay(self, earlier: int) -> float:
+        """Seconds to wait before the next attempt, after `earlier` retries for this class."""
+        return float(min(self.wait * 2**earlier, self.longest))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the scheduler does about failures within one command.
+
+    A new command owes every failed stage again, whatever happened before. Retries go on from the last whole
+    checkpoint. `config`, `reward` and `diverged` are never retried, because the same would happen again;
+    neither is `oom` until an attempt can be given a smaller micro-batch.
+
+    Attributes:
+        retries: per class.
+        hang_after: seconds without a training step after which an attempt counts as hung, for stages that
+            have steps; None for never. Start-up and the first step are within it.
+        pause_after_equal: so many stages failing with the same root cause pause the sweep.
+    """
+
+    retries: Mapping[FailureClass, Retry] = field(
+        default_factory=lambda: {
+            "preempted": Retry(times=10, wait=5.0),
+            "infra": Retry(times=3, wait=10.0),
+            "hang": Retry(times=1),
+            "killed": Retry(times=1, wait=1.0),
+        }
+    )
+    hang_after: float | None = 3600.0
+    pause_after_equal: int = 3
+
+    def retry(self, kind: FailureClass) -> Retry:
+        """The rule for a class."""
+        return self.retries.get(kind, Retry())

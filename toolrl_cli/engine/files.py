@@ -1,0 +1,106 @@
+"""Files that a kill, a full disk or a second reader never leaves half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import LedgerError
+
+_HINTS = {
+    errno.ENOSPC: "free some space and issue the same command again; it goes on where it was",
+    errno.EDQUOT: "your quota is used up; free some space and issue the same command again",
+    errno.EROFS: "choose a results folder that can be written with --results",
+    errno.EACCES: "choose a results folder that can be written with --results",
+    errno.EPERM: "choose a results folder that can be written with --results",
+    errno.EIO: "the disk or the network file system reports a fault; look at `dmesg`, then issue it again",
+    errno.ENOTDIR: "a file is in the way of a folder; choose another folder with --results",
+}
+
+Writer = Callable[[int, "bytes | memoryview"], int]
+
+
+def write_text(path: Path, text: str, *, durable: bool = True, write: Writer = os.write) -> None:
+    """Put `text` into `path` so that every reader sees the old content or the new, whatever happens.
+
+    Args:
+        path: the file; its folder exists.
+        text: its new content.
+        durable: also survive a power cut right after (fsync before the rename).
+        write: the system call, for tests of failing disks.
+
+    Raises:
+        LedgerError: the file system refuses; the old content stays and no temporary file is left.
+    """
+    with explained(path):
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            try:
+                _write_all(handle, text.encode("utf-8"), write)
+                if durable:
+                    os.fsync(handle)
+                os.fchmod(handle, 0o644)
+            finally:
+                os.close(handle)
+            os.replace(temporary, path)  # noqa: PTH105  (the temporary name is a str)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+            raise
+
+
+def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
+    """`write_text` of `data` as indented JSON, for reading with `cat`.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n", durable=durable)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`; None when there is no such file or it holds anything else (torn, edited).
+
+    Raises:
+        LedgerError: the file is there and the file system does not give it.
+    """
+    with explained(path):
+        try:
+            data = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError:  # includes UnicodeDecodeError
+            return None
+    return data if isinstance(data, dict) else None
+
+
+def make_folder(path: Path) -> None:
+    """Create `path` and its parents where they are missing.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one line: what, where, what to do."""
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise LedgerError(what, str(path), _HINTS.get(error.errno or 0, "")) from error
+
+
+def _write_all(handle: int, data: bytes, write: Writer) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[write(handle, view) :]

@@ -1,0 +1,129 @@
+"""What a launcher is: it starts attempts somewhere, sees whether they run, and ends them.
+
+A handle is a JSON object that the launcher gives for a started attempt and that is kept in `state.json`, so
+that a later harness can go on with it. It holds `kind` (the launcher's), `slots` (what the attempt occupies),
+`harness` (who started it) and what the launcher needs to find the attempt again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from toolrl_cli.engine.lease import LeaseInfo, owner_alive
+from toolrl_cli.engine.state import Handle
+from toolrl_cli.processes.identity import ProcessId
+
+
+@dataclass(frozen=True)
+class LaunchRequest:
+    """An attempt to start.
+
+    Attributes:
+        stage_dir: directory of the stage.
+        attempt: number of the attempt; its directory exists.
+        slots: names of the launcher's slots that are its own.
+        harness: the process that asks.
+        function: `module:name` to run instead of the kind's own function, or None.
+        hang_after: seconds without a step after which the attempt gives up, or None.
+    """
+
+    stage_dir: Path
+    attempt: int
+    slots: tuple[str, ...]
+    harness: ProcessId
+    function: str | None = None
+    hang_after: float | None = None
+
+    @property
+    def attempt_dir(self) -> Path:
+        """`attempts/<n>`."""
+        return self.stage_dir / "attempts" / str(self.attempt)
+
+    def argv(self) -> list[str]:
+        """The command that runs the attempt."""
+        argv = [sys.executable, "-m", "toolrl_cli.engine.attempt", str(self.stage_dir)]
+        argv += ["--attempt", str(self.attempt)]
+        if self.function is not None:
+            argv += ["--function", self.function]
+        if self.hang_after is not None:
+            argv += ["--hang-after", f"{self.hang_after:g}"]
+        return argv
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An attempt's process is no more.
+
+    Attributes:
+        returncode: its exit status, or minus the signal; None where nobody could see it.
+    """
+
+    returncode: int | None = None
+
+
+class Launcher(Protocol):
+    """Where attempts execute; one object per harness, used from one thread.
+
+    Attributes:
+        kind: name of the launcher, as in handles.
+        slots: names of all slots; a stage occupies as many as its `spec.slots`.
+        delay: seconds by which files that an attempt wrote may be seen late here (network file systems).
+    """
+
+    kind: str
+    slots: Sequence[str]
+    delay: float
+
+    def start(self, request: LaunchRequest) -> Handle:
+        """Start an attempt so that it survives this process.
+
+        Raises:
+            LaunchError: it could not be started.
+        """
+
+    def poll(self, handle: Handle) -> Ended | None:
+        """None while the attempt runs or nothing can be said; what is unknown has not ended."""
+
+    def is_alive(self, handle: Handle) -> bool | None:
+        """Whether the attempt runs; None when that cannot be known."""
+
+    def stop(self, handle: Handle, *, kill: bool = False) -> None:
+        """Ask the attempt to stop at a point from which it can go on, or end it at once.
+
+        Raises:
+            LaunchError: the launcher refuses.
+        """
+
+    def wait(self, handles: Sequence[Handle], wake: int, timeout: float) -> None:
+        """Return when one of the attempts may have ended, `wake` can be read, or after `timeout` seconds."""
+
+
+HandleAlive = Callable[[Handle], "bool | None"]
+
+
+def local_alive(handle: Handle) -> bool | None:
+    """Whether the attempt runs, for handles that name a process; None for other launchers' handles."""
+    try:
+        return ProcessId.from_json(handle).alive()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def harness_of(handle: Handle | None) -> ProcessId | None:
+    """The harness that started the attempt, if the handle says."""
+    harness = (handle or {}).get("harness")
+    return ProcessId.from_json(harness) if isinstance(harness, Mapping) else None
+
+
+def lease_alive(alive: HandleAlive) -> Callable[[LeaseInfo], bool | None]:
+    """Whether the owner of a lease runs: by its process where that can be seen, else by its handle."""
+
+    def owner_or_handle_alive(info: LeaseInfo) -> bool | None:
+        seen = owner_alive(info)
+        return alive(info.launcher) if seen is None and info.launcher else seen
+
+    return owner_or_handle_alive

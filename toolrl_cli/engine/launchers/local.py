@@ -1,0 +1,174 @@
+"""Attempts as processes of this machine, each in a session of its own so that it survives the harness."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from toolrl_cli.engine.launchers.base import Ended, LaunchRequest, local_alive
+from toolrl_cli.engine.state import Handle
+from toolrl_cli.errors import LaunchError
+from toolrl_cli.processes.child import importable
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.tree import send
+
+DEVICES = "CUDA_VISIBLE_DEVICES"
+POLL = 0.05  # seconds between looks where the kernel does not tell of an ended process
+
+
+class LocalLauncher:
+    """Runs attempts here, each on slots of its own.
+
+    Args:
+        slots: names of the slots; of GPUs, what `CUDA_VISIBLE_DEVICES` calls them.
+        gpus: whether the slots are GPUs.
+        environment: environment of the attempts; None for this process's own.
+    """
+
+    kind = "local"
+    delay = 0.0
+
+    def __init__(
+        self,
+        slots: Sequence[str] = ("cpu0",),
+        *,
+        gpus: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.slots = tuple(slots)
+        self._gpus = gpus
+        self._environment = importable(environment)
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._descriptors: dict[tuple[int, float], int] = {}
+
+    @classmethod
+    def detect(cls, *, cpu_slots: int = 1) -> LocalLauncher:
+        """One slot per visible GPU, or `cpu_slots` where there is none."""
+        gpus = visible_gpus()
+        if gpus:
+            return cls(gpus, gpus=True)
+        return cls([f"cpu{number}" for number in range(cpu_slots)])
+
+    def start(self, request: LaunchRequest) -> Handle:
+        """See `Launcher.start`."""
+        try:
+            with (request.attempt_dir / "log.txt").open("ab") as log:
+                child = subprocess.Popen(
+                    request.argv(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=self._environment_for(request.slots),
+                )
+        except OSError as error:
+            raise LaunchError(
+                f"attempt cannot be started: {error.strerror}",
+                str(request.stage_dir),
+                "check free memory and the limits on processes and open files (`ulimit -a`)",
+            ) from error
+        self._children[child.pid] = child
+        # a process that has ended already has no start time any more, and is not alive under any
+        process = ProcessId.of(child.pid) or ProcessId(child.pid, 0.0, request.harness.host)
+        return {
+            "kind": self.kind,
+            **process.to_json(),
+            "slots": list(request.slots),
+            "harness": request.harness.to_json(),
+        }
+
+    def poll(self, handle: Handle) -> Ended | None:
+        """See `Launcher.poll`."""
+        child = self._children.get(handle["pid"])
+        if child is not None:
+            if child.poll() is None:
+                return None
+            del self._children[child.pid]
+            self._forget(handle)
+            return Ended(child.returncode)
+        if self.is_alive(handle) is False:
+            self._forget(handle)
+            return Ended()
+        return None
+
+    def is_alive(self, handle: Handle) -> bool | None:
+        """See `Launcher.is_alive`."""
+        return local_alive(handle)
+
+    def stop(self, handle: Handle, *, kill: bool = False) -> None:
+        """See `Launcher.stop`; a killed attempt takes its whole tree with it."""
+        send(ProcessId.from_json(handle), signal.SIGKILL if kill else signal.SIGTERM)
+
+    def wait(self, handles: Sequence[Handle], wake: int, timeout: float) -> None:
+        """See `Launcher.wait`."""
+        poller = select.poll()
+        poller.register(wake, select.POLLIN)
+        unseen = False
+        for handle in handles:
+            descriptor = self._descriptor(handle)
+            if descriptor is None:
+                unseen = True
+            else:
+                poller.register(descriptor, select.POLLIN)
+        poller.poll(1000 * (min(timeout, POLL) if unseen else timeout))
+
+    def _environment_for(self, slots: Sequence[str]) -> dict[str, str]:
+        environment = dict(self._environment)
+        # an empty value would make Ray refuse the logical GPUs that verl asks for on a CPU
+        environment.pop(DEVICES, None)
+        if self._gpus:
+            environment[DEVICES] = ",".join(slots)
+        return environment
+
+    def _descriptor(self, handle: Handle) -> int | None:
+        """A file descriptor that can be read once the attempt's process ends; None where there is no such."""
+        process = ProcessId.from_json(handle)
+        key = (process.pid, process.start_time)
+        if key not in self._descriptors:
+            if not hasattr(os, "pidfd_open"):
+                return None
+            try:
+                descriptor = os.pidfd_open(process.pid)
+            except OSError:  # ended, or a sandbox without pidfd: looking again is right for both
+                return None
+            if process.pid not in self._children and process.alive() is not True:
+                os.close(descriptor)
+                return None
+            self._descriptors[key] = descriptor
+        return self._descriptors[key]
+
+    def _forget(self, handle: Handle) -> None:
+        descriptor = self._descriptors.pop((handle["pid"], float(handle["start_time"])), None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def visible_gpus(listing: str | None = None) -> list[str]:
+    """Names of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` wants them.
+
+    Args:
+        listing: what `nvidia-smi -L` prints; None to ask it.
+    """
+    chosen = os.environ.get(DEVICES)
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() and name.strip() != "-1"]
+    if listing is None:
+        listing = _nvidia_smi()
+    lines = [line for line in listing.splitlines() if line.startswith("GPU ")]
+    return [line.removeprefix("GPU ").partition(":")[0].strip() for line in lines]
+
+
+def _nvidia_smi() -> str:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        # a broken driver answers with an error or not at all: no GPU that could be used
+        answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20, check=False)
+        return answer.stdout if answer.returncode == 0 else ""
+    return ""

@@ -1,0 +1,163 @@
+"""The thread beside a running attempt: heartbeat, progress, the record of its processes, and the two verdicts
+that nobody else can give: no step for too long, and no finite loss."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from toolrl_cli.engine.aftermath import ProcessRecord
+from toolrl_cli.engine.classify import MUST_BE_FINITE, diverged, not_finite
+from toolrl_cli.engine.failures import Failure
+from toolrl_cli.engine.lease import Lease
+from toolrl_cli.engine.ledger import StageFolder
+from toolrl_cli.engine.state import Progress, StageState
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.processes.tree import descendants, kill
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.tracking.metrics import FILE as METRICS_FILE
+from toolrl_cli.tracking.metrics import MetricsFollower
+
+GRACE = 15.0  # seconds for the stage's function to notice that its processes have been killed
+LEASE_LOST = 75
+
+
+class StateWriter:
+    """The attempt's state, changed from two threads and written after every change."""
+
+    def __init__(self, folder: StageFolder, lease: Lease, state: StageState) -> None:
+        self._folder = folder
+        self._lease = lease
+        self._lock = threading.Lock()
+        self.state = state
+
+    def change(self, how: Callable[[StageState], StageState]) -> StageState:
+        """Apply `how` and write the result, unless the attempt is over.
+
+        Raises:
+            LedgerError: the lease is lost, or the file system refuses.
+        """
+        with self._lock:
+            changed = how(self.state)
+            if changed != self.state and self.state.status in ("queued", "running"):
+                self._folder.write_state(changed, self._lease)
+                self.state = changed
+            return self.state
+
+
+class Monitor(threading.Thread):
+    """Runs until `finish`.
+
+    Args:
+        spec: the stage.
+        attempt_dir: `attempts/<n>`.
+        lease, writer, record: what it keeps current.
+        interval: seconds between two rounds.
+        hang_after: seconds without a new step after which the attempt's processes are killed, or None.
+        abandon: ends the attempt with a failure when its function does not come back from that.
+
+    Attributes:
+        verdict: why it killed the attempt's processes, or None.
+    """
+
+    def __init__(
+        self,
+        spec: StageSpec,
+        attempt_dir: Path,
+        lease: Lease,
+        writer: StateWriter,
+        record: ProcessRecord,
+        *,
+        interval: float,
+        hang_after: float | None,
+        abandon: Callable[[Failure], None],
+    ) -> None:
+        super().__init__(name="toolrl-monitor", daemon=True)
+        self.verdict: Failure | None = None
+        self._spec = spec
+        self._metrics = attempt_dir / METRICS_FILE
+        self._follower = MetricsFollower(attempt_dir)
+        self._lease = lease
+        self._writer = writer
+        self._record = record
+        self._interval = interval
+        self._hang_after = hang_after
+        self._abandon = abandon
+        self._finished = threading.Event()
+        self._last_step = time.monotonic()
+        self._complained = False
+
+    def finish(self) -> None:
+        """End the thread after a last look at the metrics."""
+        self._finished.set()
+        if self.is_alive():
+            self.join()
+        self._tolerate_full_disk(self._follow)
+
+    def run(self) -> None:
+        """One round after another; the first at once."""
+        while not self._finished.is_set():
+            self._tolerate_full_disk(self._round)
+            self._finished.wait(self._interval)
+
+    def _round(self) -> None:
+        if not self._lease.beat():
+            # somebody had reason to think this process dead and has taken over: two must not write
+            print("toolrl: another process has taken this stage over; ending", file=sys.stderr, flush=True)
+            kill(descendants(os.getpid()))
+            os._exit(LEASE_LOST)
+        self._record.update()
+        self._follow()
+        if self.verdict is None and self._hang_after is not None:
+            silent = time.monotonic() - self._last_step
+            if silent > self._hang_after:
+                self._end(Failure.of("hang", f"no training step for {silent:.0f} seconds"))
+
+    def _follow(self) -> None:
+        rows = self._follower.new()
+        if not rows:
+            return
+        self._last_step = time.monotonic()
+        row = rows[-1]
+        shown = {
+            name: float(value)
+            for name in (self._spec.progress_metric,)
+            if name is not None
+            and isinstance(value := row["data"].get(name), (int, float))
+            and math.isfinite(value)
+        }
+        before = self._writer.state.progress
+        metrics = shown or (before.metrics if before else {})
+        progress = Progress(row["step"], self._spec.total_steps, metrics)
+        self._writer.change(lambda state: replace(state, progress=progress))
+        if self.verdict is None and any(not_finite(row["data"], key) for key in MUST_BE_FINITE):
+            lost = diverged(self._metrics)
+            if lost is not None:
+                self._end(lost)
+
+    def _end(self, verdict: Failure) -> None:
+        """Kill the attempt's processes; its function then sees them die and returns."""
+        self.verdict = verdict
+        print(f"toolrl: {verdict.message}; ending the attempt", file=sys.stderr, flush=True)
+        kill(descendants(os.getpid()), grace=1.0)
+        if not self._finished.is_set():
+            threading.Thread(target=self._give_up, args=(verdict,), daemon=True).start()
+
+    def _give_up(self, verdict: Failure) -> None:
+        if not self._finished.wait(GRACE):
+            self._abandon(verdict)
+
+    def _tolerate_full_disk(self, work: Callable[[], None]) -> None:
+        """A round that could not be written is made up for by the next; training may well go on."""
+        try:
+            work()
+        except LedgerError as error:
+            if not self._complained:
+                print(f"toolrl: {error}", file=sys.stderr, flush=True)
+            self._complained = True

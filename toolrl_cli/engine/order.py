@@ -1,0 +1,71 @@
+"""In what order owed stages start, so that the last one ends early: longest expected chain first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.stage import StageKind, StageSpec
+
+START_UP: Mapping[StageKind, float] = {"sft": 12.0, "rl": 45.0, "export": 5.0, "evaluate": 15.0}
+"""Seconds that a stage takes before its first step; measured on two cores with verl 0.9.1."""
+
+PER_STEP: Mapping[StageKind, float] = {"sft": 0.5, "rl": 2.0, "export": 0.0, "evaluate": 0.0}
+"""Seconds a training step takes, likewise. Only ratios matter: they decide an order, nothing is timed by them."""
+
+
+def expected_seconds(spec: StageSpec) -> float:
+    """How long a stage may take, for want of anything measured."""
+    return START_UP[spec.kind] + PER_STEP[spec.kind] * (spec.total_steps or 0)
+
+
+def dependents(stages: Iterable[StageSpec]) -> dict[str, list[str]]:
+    """Stage id → ids of the stages that read its output."""
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for spec in stages:
+        for stage_id in dict.fromkeys(spec.inputs.values()):
+            users[stage_id].append(spec.id)
+    return dict(users)
+
+
+def chain_lengths(
+    stages: Sequence[StageSpec], seconds: Callable[[StageSpec], float] = expected_seconds
+) -> dict[str, float]:
+    """Stage id → expected seconds from its start to the end of the longest chain of stages it begins.
+
+    Starting the longest chain first is the critical-path rule of list scheduling; with independent chains on
+    equal slots it ends within 4/3 of the best possible time (Graham 1969).
+
+    Raises:
+        SpecError: the stages depend on each other in a circle.
+    """
+    users = dependents(stages)
+    lengths: dict[str, float] = {}
+    for spec in reversed(in_order(stages)):
+        after = max((lengths[user] for user in users.get(spec.id, ())), default=0.0)
+        lengths[spec.id] = seconds(spec) + after
+    return lengths
+
+
+def in_order(stages: Sequence[StageSpec]) -> list[StageSpec]:
+    """The stages with inputs before what reads them, otherwise as given.
+
+    Raises:
+        SpecError: the stages depend on each other in a circle.
+    """
+    by_id = {spec.id: spec for spec in stages}
+    users = dependents(by_id.values())
+    missing = {spec.id: sum(i in by_id for i in set(spec.inputs.values())) for spec in by_id.values()}
+    ready = [stage_id for stage_id, count in missing.items() if count == 0]
+    ordered: list[StageSpec] = []
+    for stage_id in ready:
+        ordered.append(by_id[stage_id])
+        for user in users.get(stage_id, ()):
+            missing[user] -= 1
+            if missing[user] == 0:
+                ready.append(user)
+    if len(ordered) < len(by_id):
+        circle = sorted(set(by_id) - {spec.id for spec in ordered})
+        raise SpecError(f"stages depend on each other in a circle: {', '.join(circle)}")
+    return ordered

@@ -1,0 +1,419 @@
+"""Run what is owed of a stage graph over a launcher's slots.
+
+One thread, one loop: start what is ready and fits, sleep until an attempt ends, take note, repeat. The loop
+holds no truth of its own: whatever matters is in the ledger, so it may be killed at any point, and several
+harnesses may work on the same stages at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from toolrl_cli.engine.aftermath import attempt_alive, settle
+from toolrl_cli.engine.events import End, Event, Observer, Outcome, What
+from toolrl_cli.engine.failures import Failure, FailureClass, Policy
+from toolrl_cli.engine.interrupts import Interrupts
+from toolrl_cli.engine.launchers.base import Ended, Launcher, harness_of
+from toolrl_cli.engine.ledger import Ledger, StageFolder
+from toolrl_cli.engine.order import chain_lengths, dependents, expected_seconds
+from toolrl_cli.engine.queueing import Rank, ReadyQueue, Slots
+from toolrl_cli.engine.starting import AttemptOptions, Busy, Done, Started, start_attempt
+from toolrl_cli.engine.state import Handle, StageState
+from toolrl_cli.errors import LaunchError
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.spec.stage import StageSpec
+
+RECHECK = 0.1  # seconds until another look at a stage that another process is starting or ending just now
+LOOK = 1.0  # the same for one whose owner is at work elsewhere
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one command wants its work done.
+
+    Attributes:
+        max_parallel: most attempts at a time, or None for as many as the slots allow.
+        fail_fast: stop everything as soon as one stage has failed for good.
+        functions: see `AttemptOptions`.
+        stop_grace: seconds that attempts have to stop in good order before they are killed.
+        held_patience: seconds without a heartbeat after which a stage held by an owner that cannot be seen
+            from here is given up for this command; it is never taken over.
+        progress_interval: seconds between two looks at running attempts' progress.
+    """
+
+    max_parallel: int | None = None
+    fail_fast: bool = False
+    functions: Mapping[str, str] = field(default_factory=dict)
+    stop_grace: float = 60.0
+    held_patience: float = 600.0
+    progress_interval: float = 1.0
+
+
+@dataclass
+class _Attempt:
+    """An attempt under way.
+
+    Attributes:
+        foreign: another harness, which is alive, has started it and will see to it.
+        ended: how its process ended; the ledger may not say so yet.
+    """
+
+    n: int
+    handle: Handle
+    slots: tuple[str, ...]
+    foreign: bool = False
+    asked_to_stop: bool = False
+    ended: Ended | None = None
+    ended_at: float = 0.0
+
+
+@dataclass
+class _Node:
+    """A stage and where it stands.
+
+    Attributes:
+        owed_inputs: ids of the stages that have to succeed before it can start.
+        end: how it came out of this command; None while that is open.
+        attempt: what is under way, if anything.
+        shown: the state that was last told.
+        retried: retries so far within this command.
+        sign_of_life: last heartbeat of an owner that cannot be seen from here, and when it was new.
+    """
+
+    spec: StageSpec
+    folder: StageFolder
+    rank: Rank
+    owed_inputs: set[str]
+    end: End | None = None
+    attempt: _Attempt | None = None
+    shown: StageState | None = None
+    retried: Counter[FailureClass] = field(default_factory=Counter)
+    sign_of_life: tuple[float, float] | None = None
+
+
+class Scheduler:
+    """Runs a set of stages to their end; made for one `run`.
+
+    Args:
+        stages: the stages, in any order. An input that is not among them has to have succeeded.
+        ledger: where they are.
+        launcher: where attempts run.
+        policy: what is done about failures.
+        options: see `Options`.
+        observe: told of everything that happens, from within the loop; it should be quick.
+        seconds: how long a stage may take, to start long chains first.
+
+    Raises:
+        SpecError: the stages depend on each other in a circle.
+        LaunchError: a stage needs more slots than there are.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[StageSpec],
+        ledger: Ledger,
+        launcher: Launcher,
+        *,
+        policy: Policy | None = None,
+        options: Options | None = None,
+        observe: Observer = lambda event: None,
+        seconds: Callable[[StageSpec], float] = expected_seconds,
+    ) -> None:
+        self._ledger = ledger
+        self._launcher = launcher
+        self._policy = policy or Policy()
+        self._options = options or Options()
+        self._observe = observe
+        self._me = ProcessId.current()
+        self._attempt_options = AttemptOptions(self._options.functions, self._policy.hang_after)
+        lengths = chain_lengths(stages, seconds)
+        self._nodes = {
+            spec.id: _Node(spec, ledger.folder(spec), (-lengths[spec.id], n), set(spec.inputs.values()))
+            for n, spec in enumerate(stages)
+        }
+        self._users = dependents(stages)
+        self._ready = ReadyQueue()
+        self._slots = Slots(launcher.slots, self._options.max_parallel)
+        self._running: dict[str, _Node] = {}
+        self._alike: dict[str, set[str]] = {}
+        self._interrupts = Interrupts()
+        self._stops = 0
+        self._kill_at = math.inf
+        self._closing = False
+        self._paused = ""
+        self._next_progress = 0.0
+        for spec in stages:
+            if spec.slots > len(launcher.slots):
+                raise LaunchError(
+                    f"needs {spec.slots} slots, and the {launcher.kind} launcher has {len(launcher.slots)}",
+                    f"stage {spec.id}",
+                    "give it fewer devices, or use a machine with more",
+                )
+
+    def request_stop(self) -> None:
+        """Ask attempts to stop in good order; the second time they are killed. Any thread may call it."""
+        self._interrupts.request()
+
+    def run(self) -> Outcome:
+        """Work until nothing is left to do or to wait for.
+
+        SIGINT and SIGTERM act as `request_stop` meanwhile.
+
+        Raises:
+            LedgerError, LaunchError: the ledger or the launcher fails. Attempts that run go on without the
+                scheduler; the next one adopts them.
+        """
+        try:
+            with self._interrupts.on_signals():
+                self._begin()
+                while self._going():
+                    self._start_ready()
+                    handles = [node.attempt.handle for node in self._running.values() if node.attempt]
+                    self._launcher.wait(handles, self._interrupts.fd, self._timeout())
+                    self._interrupts.clear()
+                    self._heed_stops()
+                    self._look()
+        finally:
+            self._interrupts.close()
+        ends: dict[str, End] = {stage_id: node.end or "pending" for stage_id, node in self._nodes.items()}
+        return Outcome(ends, interrupted=self._stops > 0, paused=self._paused)
+
+    # the beginning: what is done, what still runs, what is owed
+
+    def _begin(self) -> None:
+        states = {stage_id: node.folder.state() for stage_id, node in self._nodes.items()}
+        for stage_id, state in states.items():
+            if state.status == "succeeded":
+                self._nodes[stage_id].end = "succeeded"
+        for stage_id, node in self._nodes.items():
+            node.owed_inputs = {i for i in node.owed_inputs if not self._succeeded(i)}
+            missing = [i for i in node.owed_inputs if i not in self._nodes]
+            if missing and node.end is None:
+                self._block(node, f"its input {missing[0]} has not succeeded")
+            elif node.end is None and not node.owed_inputs and not self._watch(node, states[stage_id]):
+                self._ready.push(stage_id, node.rank)
+
+    def _succeeded(self, stage_id: str) -> bool:
+        if stage_id in self._nodes:
+            return self._nodes[stage_id].end == "succeeded"
+        folder = self._ledger.find(stage_id)
+        return folder is not None and folder.state().status == "succeeded"
+
+    def _going(self) -> bool:
+        return bool(self._mine()) if self._closing else bool(self._running or len(self._ready))
+
+    # starting
+
+    def _start_ready(self) -> None:
+        while not self._closing:
+            stage_id = self._ready.pop(self._slots.free, self._slots_of, time.monotonic())
+            if stage_id is None:
+                return
+            self._start(self._nodes[stage_id])
+
+    def _slots_of(self, stage_id: str) -> int:
+        return self._nodes[stage_id].spec.slots
+
+    def _start(self, node: _Node) -> None:
+        slots = self._slots.take(node.spec.slots)
+        try:
+            result = start_attempt(node.folder, node.spec, self._launcher, slots, self._attempt_options)
+        except BaseException:
+            self._slots.release(slots)
+            raise
+        state = result.state
+        if isinstance(result, Started) and state.launcher is not None:
+            node.attempt = _Attempt(state.attempt, state.launcher, slots)
+            self._running[node.spec.id] = node
+            self._tell("started", node, state)
+            return
+        self._slots.release(slots)
+        if isinstance(result, Done):
+            self._succeed(node, state)
+        elif isinstance(result, Busy) and not self._watch(node, state):
+            self._wait_for_owner(node, result)
+
+    def _watch(self, node: _Node, state: StageState) -> bool:
+        """Follow an attempt that this scheduler has not started; False when there is none to be seen."""
+        if not state.active or state.launcher is None or state.launcher.get("kind") != self._launcher.kind:
+            return False
+        if attempt_alive(node.folder, state, alive=self._launcher.is_alive) is not True:
+            return False
+        foreign = self._is_foreign(state.launcher)
+        slots = tuple(state.launcher.get("slots", ()))
+        node.attempt = _Attempt(state.attempt, state.launcher, slots, foreign)
+        self._slots.occupy(slots)
+        self._running[node.spec.id] = node
+        self._tell("waiting" if foreign else "adopted", node, state, f"attempt {state.attempt} is running")
+        return True
+
+    def _is_foreign(self, handle: Handle) -> bool:
+        harness = harness_of(handle)
+        return harness is not None and harness != self._me and harness.alive() is not False
+
+    def _wait_for_owner(self, node: _Node, busy: Busy) -> None:
+        """Somebody has the stage: for a moment, or at a place that cannot be seen from here."""
+        now = time.monotonic()
+        if busy.alive:
+            self._ready.push(node.spec.id, node.rank, now + RECHECK)
+            return
+        owner = busy.lease.owner if busy.lease else None
+        heartbeat = busy.lease.heartbeat if busy.lease else 0.0
+        if node.sign_of_life is None:
+            self._tell("waiting", node, busy.state, f"{owner or 'an attempt'} cannot be seen from here")
+        if node.sign_of_life is None or node.sign_of_life[0] != heartbeat:
+            node.sign_of_life = (heartbeat, now)
+        if now - node.sign_of_life[1] <= self._options.held_patience:
+            self._ready.push(node.spec.id, node.rank, now + LOOK)
+            return
+        node.end = "held"
+        self._tell(
+            "held", node, busy.state, f"no sign of life from {owner or 'its attempt'}, which may still run"
+        )
+        self._block_users(node, "is held")
+
+    # looking at what runs
+
+    def _timeout(self) -> float:
+        now = time.monotonic()
+        times = [self._next_progress, self._kill_at]
+        if not self._closing and (due := self._ready.due()) is not None:
+            times.append(due)
+        if any(node.attempt and node.attempt.ended for node in self._running.values()):
+            times.append(now + RECHECK)
+        return max(0.0, min(times) - now)
+
+    def _look(self) -> None:
+        showing = time.monotonic() >= self._next_progress
+        if showing:
+            self._next_progress = time.monotonic() + self._options.progress_interval
+        for node in list(self._running.values()):
+            attempt = node.attempt
+            if attempt is None:
+                continue
+            if attempt.ended is None:
+                attempt.ended = self._launcher.poll(attempt.handle)
+                attempt.ended_at = time.monotonic()
+            if attempt.ended is not None:
+                self._conclude(node, attempt, attempt.ended)
+            elif showing:
+                attempt.foreign = attempt.foreign and self._is_foreign(attempt.handle)
+                self._show_progress(node)
+
+    def _show_progress(self, node: _Node) -> None:
+        state = node.folder.state()
+        if node.shown is None or (state.status, state.progress) != (node.shown.status, node.shown.progress):
+            self._tell("progress", node, state)
+
+    def _conclude(self, node: _Node, attempt: _Attempt, ended: Ended) -> None:
+        """The attempt's process is gone: find out from the ledger how it went, or write it down."""
+        state = node.folder.state()
+        if state.active and state.attempt == attempt.n:
+            if time.monotonic() < attempt.ended_at + self._launcher.delay:
+                return  # what it wrote may not be visible here yet
+            settled = settle(
+                node.folder,
+                attempt.n,
+                returncode=ended.returncode,
+                asked_to_stop=attempt.asked_to_stop,
+                alive=self._launcher.is_alive,
+            )
+            if settled is None:
+                return  # another harness is writing it down
+            state = settled
+        self._slots.release(attempt.slots)
+        del self._running[node.spec.id]
+        node.attempt = None
+        if state.status == "succeeded":
+            self._succeed(node, state)
+        elif state.status == "failed" and state.failure is not None:
+            self._fail(node, state, state.failure)
+        elif state.status == "stopped":
+            node.end = "stopped"
+            self._tell("stopped", node, state)
+        elif not self._watch(node, state):  # another harness has gone on with it
+            self._ready.push(node.spec.id, node.rank, time.monotonic() + RECHECK)
+
+    # how stages come out
+
+    def _succeed(self, node: _Node, state: StageState) -> None:
+        node.end = "succeeded"
+        self._tell("succeeded", node, state)
+        for user in (self._nodes[stage_id] for stage_id in self._users.get(node.spec.id, ())):
+            user.owed_inputs.discard(node.spec.id)
+            if not user.owed_inputs and user.end is None:
+                self._ready.push(user.spec.id, user.rank)
+
+    def _fail(self, node: _Node, state: StageState, failure: Failure) -> None:
+        self._tell("failed", node, state, failure.message)
+        rule = self._policy.retry(failure.kind)
+        earlier = node.retried[failure.kind]
+        if earlier < rule.times and not self._closing:
+            node.retried[failure.kind] += 1
+            wait = rule.delay(earlier)
+            self._ready.push(node.spec.id, node.rank, time.monotonic() + wait)
+            self._tell("retrying", node, state, f"again in {wait:.0f} s ({earlier + 1} of {rule.times})")
+            return
+        node.end = "failed"
+        self._block_users(node, "failed")
+        self._pause_if_alike(node, failure)
+        if self._options.fail_fast and not self._closing:
+            self._stop_all(f"stage {node.spec.id} failed")
+
+    def _pause_if_alike(self, node: _Node, failure: Failure) -> None:
+        signature = f"{failure.kind}: {_VARIABLE.sub('#', failure.message)}"
+        alike = self._alike.setdefault(signature, set())
+        alike.add(node.spec.id)
+        if len(alike) >= self._policy.pause_after_equal and not self._closing:
+            self._closing = True
+            self._paused = f"{len(alike)} stages failed alike ({failure.kind}): {failure.message}"
+            self._observe(Event("paused", message=self._paused))
+
+    def _block_users(self, node: _Node, how: str) -> None:
+        for stage_id in self._users.get(node.spec.id, ()):
+            self._block(self._nodes[stage_id], f"its input {node.spec.id} {how}")
+
+    def _block(self, node: _Node, why: str) -> None:
+        if node.end is None:
+            node.end = "blocked"
+            self._tell("blocked", node, None, why)
+            self._block_users(node, "is blocked")
+
+    # stopping
+
+    def _heed_stops(self) -> None:
+        asked = self._interrupts.requests
+        if asked > self._stops:
+            first = self._stops == 0
+            self._stops = asked
+            if first:
+                self._stop_all("stop requested")
+            else:
+                self._kill_at = 0.0
+        if time.monotonic() >= self._kill_at:
+            self._kill_at = math.inf
+            for node in self._mine():
+                self._launcher.stop(node.handle, kill=True)
+
+    def _stop_all(self, why: str) -> None:
+        self._closing = True
+        self._kill_at = time.monotonic() + self._options.stop_grace
+        self._observe(Event("stopping", message=why))
+        for attempt in self._mine():
+            attempt.asked_to_stop = True
+            self._launcher.stop(attempt.handle)
+
+    def _mine(self) -> list[_Attempt]:
+        return [n.attempt for n in self._running.values() if n.attempt and not n.attempt.foreign]
+
+    def _tell(self, what: What, node: _Node, state: StageState | None, message: str = "") -> None:
+        node.shown = state or node.shown
+        self._observe(Event(what, node.spec.id, state, message))
+
+
+_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+|/\S+")

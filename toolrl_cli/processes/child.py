@@ -1,0 +1,114 @@
+"""Run a program as part of an attempt: it ends when the attempt is asked to stop, and dies when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import toolrl_cli
+from toolrl_cli.errors import StageError
+from toolrl_cli.processes.tree import descendants, kill
+
+POLL = 0.1  # seconds between looks at `stop_requested`
+
+
+class ChildFailed(StageError):
+    """The program ended with a status other than 0; its output says why.
+
+    Attributes:
+        returncode: exit status, or minus the signal that ended it (as in `subprocess`).
+    """
+
+    def __init__(self, program: str, returncode: int) -> None:
+        self.returncode = returncode
+        super().__init__(f"{program} {describe_exit(returncode)}")
+
+
+class ChildStopped(StageError):
+    """The program was ended because the attempt was asked to stop."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(f"{program} was stopped")
+
+
+def run_child(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+    grace: float = 30.0,
+) -> None:
+    """Run `argv` to its end; its output goes where this process's output goes.
+
+    Call it from the main thread: on Linux the program is killed when the *thread* that started it ends.
+
+    Args:
+        argv: the command; no shell is involved.
+        env: its whole environment; None for this process's own.
+        cwd: its working directory; None for this process's own.
+        stop_requested: asked ten times a second; once True the program gets SIGTERM.
+        grace: seconds from that SIGTERM to SIGKILL for the program and everything below it.
+
+    Raises:
+        ChildFailed: it ended with another status than 0 without having been asked to stop.
+        ChildStopped: it was asked to stop and did not end with status 0.
+    """
+    program = program_name(argv)
+    guard = [sys.executable, "-m", "toolrl_cli.processes.guard", str(os.getpid()), *argv]
+    process = subprocess.Popen(guard, env=importable(env), cwd=cwd, stdin=subprocess.DEVNULL)
+    deadline: float | None = None
+    try:
+        while process.poll() is None:
+            if deadline is None and stop_requested():
+                deadline = time.monotonic() + grace
+                process.terminate()
+            elif deadline is not None and time.monotonic() > deadline:
+                kill(descendants(process.pid))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(POLL)
+    finally:
+        if process.poll() is None:  # an exception passes through: leave nothing behind
+            kill(descendants(process.pid))
+            process.kill()
+            process.wait()
+    if process.returncode == 0:
+        return
+    if deadline is not None:
+        raise ChildStopped(program)
+    raise ChildFailed(program, process.returncode)
+
+
+def program_name(argv: Sequence[str]) -> str:
+    """What people call the command: `verl.trainer.main_ppo` for `/usr/bin/python -m verl.trainer.main_ppo …`."""
+    if "-m" in argv[1:-1]:
+        return argv[argv.index("-m") + 1]
+    scripts = [word for word in argv[1:] if word.endswith(".py")]
+    return Path(scripts[0] if scripts else argv[0]).name
+
+
+def describe_exit(returncode: int) -> str:
+    """`ended with status 3`, `died of SIGKILL`."""
+    if returncode >= 0:
+        return f"ended with status {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    return f"died of {name}"
+
+
+def importable(env: Mapping[str, str] | None) -> dict[str, str]:
+    """`env` (None for this process's own) in which another Python finds this toolrl, installed or not."""
+    result = dict(os.environ if env is None else env)
+    root = str(Path(toolrl_cli.__file__).resolve().parent.parent)
+    paths = [path for path in result.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if Path(root).name not in ("site-packages", "dist-packages") and root not in paths:
+        result["PYTHONPATH"] = os.pathsep.join([*paths, root])
+    return result

@@ -1,0 +1,144 @@
+"""Which process a pid means, so that a reused pid is never taken for the process that had it before."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+LINUX = sys.platform.startswith("linux")
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """One process, distinguishable from every other that ever had its pid.
+
+    Attributes:
+        pid: the process number, meaningful within `namespace`.
+        start_time: when it started; clock ticks since boot on Linux (a clock set back does not move them),
+            seconds since the epoch elsewhere. Only compared for equality.
+        host: name of the machine, for people and for owners that cannot be seen from here.
+        boot: id of the machine's current boot, empty where the system gives none.
+        namespace: id of the pid namespace (a container has its own), empty where there is none.
+    """
+
+    pid: int
+    start_time: float
+    host: str
+    boot: str = ""
+    namespace: str = ""
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """The process that has `pid` now on this machine, or None when there is none."""
+        started = start_time(pid)
+        return None if started is None else cls(pid, started, host_name(), boot_id(), pid_namespace())
+
+    @classmethod
+    def current(cls) -> ProcessId:
+        """This process."""
+        me = cls.of(os.getpid())
+        if me is None:
+            raise ProcessLookupError(f"process {os.getpid()} cannot see itself; is /proc mounted?")
+        return me
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ProcessId:
+        """Read what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return cls(
+            int(data["pid"]),
+            float(data["start_time"]),
+            str(data["host"]),
+            str(data.get("boot", "")),
+            str(data.get("namespace", "")),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that holds all of it."""
+        return {
+            "pid": self.pid,
+            "start_time": self.start_time,
+            "host": self.host,
+            "boot": self.boot,
+            "namespace": self.namespace,
+        }
+
+    def alive(self) -> bool | None:
+        """Whether the process runs; None when that cannot be known from here.
+
+        The boot id says whether this is the same running kernel, whatever the host is called by now; under
+        it, and in the same pid namespace, pid and start time decide. The same host under another boot has
+        restarted, so the process is gone. Anything else runs where this machine cannot look.
+        """
+        same_boot = self.boot == boot_id() if self.boot else self.host == host_name()
+        if same_boot:
+            if self.namespace != pid_namespace():
+                return None
+            return start_time(self.pid) == self.start_time
+        return False if self.host == host_name() else None
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def start_time(pid: int) -> float | None:
+    """When the process with this pid started (see `ProcessId`), or None when it is gone or a zombie."""
+    if not LINUX:
+        return _start_time_elsewhere(pid)
+    fields = stat_fields(pid)
+    if fields is None or fields[0] in ("Z", "X"):
+        return None
+    return float(fields[19])
+
+
+def stat_fields(pid: int) -> list[str] | None:
+    """`/proc/<pid>/stat` from the state field on (state, ppid, pgrp, session, …), None when gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    # the command name is in parentheses and may itself hold spaces and parentheses
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _start_time_elsewhere(pid: int) -> float | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+@lru_cache(maxsize=1)
+def host_name() -> str:
+    """The machine's name."""
+    return socket.gethostname()
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """An id that changes with every boot of this machine; empty where the system gives none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=1)
+def pid_namespace() -> str:
+    """The pid namespace this process lives in, such as `pid:[4026531836]`; empty where there is none."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""

@@ -1,0 +1,69 @@
+"""JSON lines that another process may be writing, or was writing when it died."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file, one a line; nothing when there is no such file.
+
+    A line that is not a JSON object is left out: the last one of a killed writer is torn, and what it stood
+    for is owed work.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return
+    yield from _objects(text.splitlines())
+
+
+def last(path: Path, count: int, *, size: int = 1 << 18) -> list[dict[str, Any]]:
+    """The last `count` objects within the last `size` bytes, oldest first."""
+    try:
+        with path.open("rb") as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - size))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return []
+    return list(_objects(lines))[-count:]
+
+
+class Follower:
+    """Reads what was added to a file since the last look; never a line that is not complete."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """The objects added since; from the start again when the file was replaced by a shorter one."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < self._offset:
+                    self._offset = 0
+                file.seek(self._offset)
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        complete = text[: text.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return list(_objects(complete.splitlines()))
+
+
+def _objects(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
