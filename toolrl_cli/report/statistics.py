@@ -1,0 +1,265 @@
+"""The statistics of the report, each a function of plain numbers.
+
+Two sources of error are kept apart. *Seed variance*: another seed gives another model; estimated from the
+spread over seeds (`seed_mean`, `welch`). *Sampling error*: the benchmark has a finite number of items;
+estimated from counts and per-item verdicts (`wilson`, `mcnemar`, `paired_bootstrap`). Neither contains the
+other.
+
+Only `scipy.special` and numpy are used, imported on first use: `scipy.stats` takes a second to import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+MIN_SEEDS = 3
+"""With fewer seeds there is no interval and no test: a spread over two values says nothing."""
+
+_CHUNK = 4_000_000
+"""Draws held in memory at once by the bootstrap (32 MB)."""
+
+
+@dataclass(frozen=True)
+class SeedMean:
+    """A mean over seeds. `half_width` of the t interval and `sd` are None where n is too small for them."""
+
+    mean: float
+    half_width: float | None
+    n: int
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference a - b with its 95 % interval and two-sided p value."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def seed_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> SeedMean:
+    """Mean with a Student t interval over seeds; no interval for fewer than `MIN_SEEDS` values.
+
+    Raises:
+        ValueError: no values.
+    """
+    n = len(values)
+    if n == 0:
+        raise ValueError("no values")
+    mean = math.fsum(values) / n
+    sd = _sd(values, mean) if n > 1 else None
+    if sd is None or n < MIN_SEEDS:
+        return SeedMean(mean, None, n, sd)
+    return SeedMean(mean, t_quantile(n - 1, 0.5 + confidence / 2) * sd / math.sqrt(n), n, sd)
+
+
+def wilson(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson score interval of a share `correct / total`.
+
+    Raises:
+        ValueError: the counts are no share.
+    """
+    if total <= 0 or not 0 <= correct <= total:
+        raise ValueError(f"{correct} of {total} is no share")
+    z = _normal_quantile(0.5 + confidence / 2)
+    share, z2 = correct / total, z * z
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = z / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))
+    low = 0.0 if correct == 0 else max(0.0, centre - half)
+    high = 1.0 if correct == total else min(1.0, centre + half)
+    return low, high
+
+
+def welch(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENCE) -> Comparison | None:
+    """Welch's t test of mean(a) - mean(b); None where a side has fewer than `MIN_SEEDS` values."""
+    if min(len(a), len(b)) < MIN_SEEDS:
+        return None
+    mean_a, mean_b = math.fsum(a) / len(a), math.fsum(b) / len(b)
+    var_a, var_b = _sd(a, mean_a) ** 2 / len(a), _sd(b, mean_b) ** 2 / len(b)
+    difference, error = mean_a - mean_b, math.sqrt(var_a + var_b)
+    n = len(a) + len(b)
+    if error == 0:
+        return Comparison(difference, difference, difference, 1.0 if difference == 0 else 0.0, n)
+    df = (var_a + var_b) ** 2 / (var_a**2 / (len(a) - 1) + var_b**2 / (len(b) - 1))
+    half = t_quantile(df, 0.5 + confidence / 2) * error
+    p = 2 * _t_cdf(df, -abs(difference) / error)
+    return Comparison(difference, difference - half, difference + half, p, n)
+
+
+def tied(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether two arms cannot be told apart.
+
+    With `MIN_SEEDS` seeds on both sides: Welch's interval of the difference holds zero. With fewer there is
+    no interval, and only equal means are tied.
+    """
+    comparison = welch(a, b)
+    if comparison is None:
+        return math.isclose(math.fsum(a) / len(a), math.fsum(b) / len(b), rel_tol=1e-12, abs_tol=1e-12)
+    return not comparison.excludes_zero
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided McNemar p value from the discordant counts.
+
+    Args:
+        only_a: items that a answers correctly and b does not.
+        only_b: the reverse.
+
+    Raises:
+        ValueError: a count is negative.
+    """
+    from scipy.special import bdtr
+
+    if only_a < 0 or only_b < 0:
+        raise ValueError("counts cannot be negative")
+    discordant = only_a + only_b
+    if discordant == 0:
+        return 1.0
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), discordant, 0.5)))
+
+
+def paired_bootstrap(
+    a: Mapping[str, Sequence[bool]],
+    b: Mapping[str, Sequence[bool]],
+    resamples: int = 10_000,
+    confidence: float = CONFIDENCE,
+) -> Comparison | None:
+    """Difference in share correct between two arms, with the sampling error of the items they share.
+
+    The item is the cluster: an item's verdicts over seeds are drawn together. The random seed is a hash of
+    the verdicts, so the same results give the same digits.
+
+    Args:
+        a, b: item id → its verdicts, one per seed; items that only one arm has are left out.
+
+    Returns:
+        The percentile interval, and the share of resamples on the far side of zero, doubled, as p (never
+        below 1 / `resamples`). None with fewer than two common items. `n` is the number of items.
+    """
+    import numpy as np
+
+    common = sorted(i for i in a.keys() & b.keys() if a[i] and b[i])
+    if len(common) < 2:
+        return None
+    paired = [sum(a[i]) / len(a[i]) - sum(b[i]) / len(b[i]) for i in common]
+    differences = np.asarray(paired, dtype=np.float64)
+    digest = hashlib.sha256("\0".join(common).encode() + differences.tobytes()).digest()
+    generator = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
+    means = np.empty(resamples)
+    rows = max(1, _CHUNK // len(common))
+    for start in range(0, resamples, rows):
+        count = min(rows, resamples - start)
+        drawn = generator.integers(0, len(common), size=(count, len(common)))
+        means[start : start + count] = differences[drawn].mean(axis=1)
+    low, high = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    # Resampled means of shares differ from zero by rounding; a drawn exact zero counts on both sides.
+    tail = min((means <= 1e-12).mean(), (means >= -1e-12).mean())
+    p = min(1.0, max(2 * float(tail), 1 / resamples))
+    return Comparison(math.fsum(paired) / len(paired), float(low), float(high), p, len(common))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values, in the order given (controls the family-wise error rate)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def minimum_detectable_difference(
+    sd: float, n: int, power: float = 0.8, alpha: float = 1 - CONFIDENCE
+) -> float | None:
+    """The true difference between two arms of n seeds each that a two-sided t test finds with this power.
+
+    Args:
+        sd: standard deviation over seeds, equal in both arms; the answer is in its unit.
+
+    Returns:
+        None for n < 2, where no test exists.
+    """
+    from scipy.special import nctdtr
+
+    if n < 2:
+        return None
+    if sd == 0:
+        return 0.0
+    df = 2 * (n - 1)
+    critical = t_quantile(df, 1 - alpha / 2)
+
+    def reached(noncentrality: float) -> float:
+        beyond = 1 - float(nctdtr(df, noncentrality, critical))
+        return beyond + float(nctdtr(df, noncentrality, -critical))
+
+    low, high = 0.0, 1.0
+    while reached(high) < power:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if reached(middle) < power else (low, middle)
+    return high * sd * math.sqrt(2 / n)
+
+
+def seeds_needed(sd: float, difference: float, power: float = 0.8, limit: int = 1000) -> int | None:
+    """Smallest n per arm at which a true difference would be found with this power; None beyond `limit`."""
+    if sd == 0:
+        return MIN_SEEDS if difference else None
+
+    def enough(n: int) -> bool:
+        detectable = minimum_detectable_difference(sd, n, power)
+        return detectable is not None and detectable <= abs(difference)
+
+    if not difference or not enough(limit):
+        return None
+    low, high = MIN_SEEDS - 1, limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
+    """Standard deviation within groups, pooled by degrees of freedom; None where no group has two values."""
+    squares, df = 0.0, 0
+    for values in groups:
+        if len(values) > 1:
+            mean = math.fsum(values) / len(values)
+            squares += math.fsum((v - mean) ** 2 for v in values)
+            df += len(values) - 1
+    return math.sqrt(squares / df) if df else None
+
+
+def t_quantile(df: float, share: float) -> float:
+    """Quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, share))
+
+
+def _t_cdf(df: float, value: float) -> float:
+    from scipy.special import stdtr
+
+    return float(stdtr(df, value))
+
+
+def _normal_quantile(share: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(share))
+
+
+def _sd(values: Sequence[float], mean: float) -> float:
+    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
