@@ -152,6 +152,7 @@ def _evaluate(run: RunSpec, benchmark: str, model: StageSpec | None, facts: Fact
         "benchmark": benchmark,
         "data": facts.data_fingerprint(data, ("benchmark",)),
         "evaluation": {k: v for k, v in settings.items() if k != "batch_size"},
+        "precision": run.precision,
     }
     name = model.id.rsplit("-", 1)[0] if model else run.model.name
     return _stage(

@@ -1,0 +1,58 @@
+"""The `evaluate` stage: a benchmark's prompts are answered and scored; leaves `scores.json` and `items.jsonl`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.benchmarks import toolworld as toolworld_benchmark
+from toolrl_cli.benchmarks.generate import Sampling, generate
+from toolrl_cli.datasets import toolworld
+from toolrl_cli.errors import BenchmarkError
+from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.training.device import choose_device
+from toolrl_cli.training.inputs import model_path
+
+SCHEMA = 1
+DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+def run(ctx: StageContext) -> None:
+    """Evaluate the input model on the stage's benchmark.
+
+    Raises:
+        BenchmarkError: the model cannot be loaded or asked, or the benchmark has no runner.
+    """
+    config = ctx.spec.config
+    if config["benchmark"] != "toolworld":
+        raise BenchmarkError(f"no runner for benchmark {config['benchmark']!r}", ctx.spec.id)
+    data, settings = config["data"], config["evaluation"]
+    examples = toolworld.generate("benchmark", data["seed"], data["benchmark"])
+    outputs = generate(
+        model_path(ctx),
+        [[{"role": "system", "content": e.system}, {"role": "user", "content": e.user}] for e in examples],
+        Sampling(
+            settings["temperature"],
+            settings["max_prompt_length"],
+            settings["max_response_length"],
+            settings["batch_size"],
+        ),
+        choose_device(config["resources"]["device"]),
+        DTYPES[config["precision"]],
+        ctx.stop_requested,
+    )
+    scores, items = toolworld_benchmark.score_items(examples, outputs)
+    scores["data_fingerprint"] = ctx.spec.identity["data"]
+    scores["sampling"] = {k: settings[k] for k in ("temperature", "max_prompt_length", "max_response_length")}
+    write_results(ctx.stage_dir / "output", scores, items)
+
+
+def write_results(output: Path, scores: dict[str, Any], items: list[dict[str, Any]]) -> None:
+    """Write both files, `scores.json` last: where it is, the items are whole."""
+    output.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+    for name, text in (("items.jsonl", lines), ("scores.json", json.dumps(scores, indent=1) + "\n")):
+        temporary = output / f".{name}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(output / name)

@@ -1,0 +1,148 @@
+"""The stages that train: `sft`, `rl` and `export`. Each leaves its files in its stage's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from toolrl_cli.errors import StageError
+from toolrl_cli.processes.child import run_child
+from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.training.checkpoints import Resume, newest_whole, prepare_resume
+from toolrl_cli.training.cpu.overrides import cpu_environment, hydra_arguments
+from toolrl_cli.training.device import Device, choose_device
+from toolrl_cli.training.inputs import data_folder, model_path
+from toolrl_cli.training.overrides import REWARD_FILE, Paths, rl_options, sft_options
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def run_sft(ctx: StageContext) -> None:
+    """Fine-tune on one split of the data with verl's SFT trainer; leaves `checkpoints/`.
+
+    Raises:
+        StageError: the trainer failed, or ended without its last checkpoint.
+        SpecError: data or model cannot be used.
+    """
+    config, device = ctx.spec.config, choose_device(ctx.spec.config["resources"]["device"])
+    paths = _paths(ctx, train=config["sft"]["split"], val=None)
+    resume = prepare_resume(paths.checkpoints)
+    if _finished(resume, ctx.spec.total_steps):
+        return
+    argv = [
+        *_torchrun(config["resources"]["gpus"]),
+        "verl.trainer.sft_trainer",
+        *hydra_arguments(sft_options(config, paths, device)),
+    ]
+    _train(ctx, argv, device, paths, resume)
+
+
+def run_rl(ctx: StageContext) -> None:
+    """Train with GRPO or PPO; goes on from the newest whole checkpoint; leaves `checkpoints/`.
+
+    Raises:
+        StageError: the trainer failed, or ended without its last checkpoint.
+        SpecError: data or model cannot be used.
+    """
+    config, device = ctx.spec.config, choose_device(ctx.spec.config["resources"]["device"])
+    paths = _paths(ctx, train="train", val="val")
+    resume = prepare_resume(paths.checkpoints)
+    if _finished(resume, ctx.spec.total_steps):
+        return
+    (ctx.attempt_dir / REWARD_FILE).write_text(json.dumps(config["reward"], indent=1), encoding="utf-8")
+    argv = [
+        sys.executable,
+        "-m",
+        "verl.trainer.main_ppo",
+        *hydra_arguments(rl_options(config, paths, device)),
+    ]
+    _train(ctx, argv, device, paths, resume)
+
+
+def run_export(ctx: StageContext) -> None:
+    """Merge the last checkpoint of the input stage to a Hugging Face folder with verl's merger: `output/model`.
+
+    Raises:
+        StageError: there is no whole checkpoint, or the merger failed.
+    """
+    source = ctx.inputs["checkpoint"] / "checkpoints"
+    checkpoint = newest_whole(source)
+    if checkpoint is None:
+        raise StageError(
+            "no whole checkpoint to export", str(source), "run its stage again", failure_class="infra"
+        )
+    actor = checkpoint / "actor"
+    target = ctx.stage_dir / "output" / "model"
+    temporary = ctx.stage_dir / "output" / ".model.partial"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    argv = [
+        *(sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"),
+        *("--local_dir", str(actor if actor.is_dir() else checkpoint), "--target_dir", str(temporary)),
+    ]
+    device = choose_device(ctx.spec.config.get("resources", {}).get("device", "auto"))
+    run_child(argv, env=_environment(ctx, device), stop_requested=ctx.stop_requested)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.replace(target)
+
+
+def _train(ctx: StageContext, argv: list[str], device: Device, paths: Paths, resume: Resume) -> None:
+    print(f"toolrl: {resume}", flush=True)
+    run_child(argv, env=_environment(ctx, device), cwd=ctx.attempt_dir, stop_requested=ctx.stop_requested)
+    after = prepare_resume(paths.checkpoints)
+    if after.path is None or (ctx.spec.total_steps is not None and after.step < ctx.spec.total_steps):
+        reached = f"step {after.step}" if after.path else "none"
+        raise StageError(
+            f"the trainer ended well but its last whole checkpoint is {reached}",
+            str(paths.checkpoints),
+            "see the attempt's log; the next attempt goes on from there",
+        )
+
+
+def _finished(resume: Resume, total_steps: int | None) -> bool:
+    """Nothing is left to train: an attempt was lost after its last checkpoint and before it could say so."""
+    return total_steps is not None and resume.path is not None and resume.step >= total_steps
+
+
+def _paths(ctx: StageContext, train: str, val: str | None) -> Paths:
+    data = data_folder(ctx)
+    checkpoints = ctx.stage_dir / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    return Paths(
+        model=model_path(ctx),
+        train=data / f"{train}.parquet",
+        val=None if val is None else data / f"{val}.parquet",
+        checkpoints=checkpoints,
+        attempt=ctx.attempt_dir,
+    )
+
+
+def _torchrun(ranks: int) -> list[str]:
+    """One rank needs no launcher, which would cost seconds: `_single_rank` says what it would say."""
+    if ranks == 1:
+        return [sys.executable, "-m"]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m"]
+
+
+def _single_rank() -> dict[str, str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    names = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1, "MASTER_PORT": port}
+    return {name: str(value) for name, value in names.items()} | {"MASTER_ADDR": "127.0.0.1"}
+
+
+def _environment(ctx: StageContext, device: Device) -> dict[str, str]:
+    env = dict(os.environ)
+    if ctx.spec.kind == "sft" and ctx.spec.config["resources"]["gpus"] == 1:
+        env |= _single_rank()
+    env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
+    env["HYDRA_FULL_ERROR"] = "1"
+    env["WANDB_MODE"] = "disabled"  # the tracking room feeds W&B from the files
+    if device == "cpu":
+        env |= cpu_environment()
+    return env
