@@ -143,7 +143,7 @@ def test_a_plan_that_cannot_be_used_is_one_clear_fault(tree: Tree, text: str) ->
     tree.sweep().run("grpo")
     root = tree.write()
     (root / "sweeps" / "demo" / "plan.json").write_text(text)
-    with pytest.raises(LedgerError, match="plan.json"):
+    with pytest.raises(LedgerError, match=r"plan\.json"):
         read_sweep(root, "demo")
 
 

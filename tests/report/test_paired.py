@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolrl_cli.report.model import Source
+from toolrl_cli.report.paired import categories_of, compare_items, read_verdicts
+from toolrl_cli.report.table_spec import ColumnSpec
+
+
+def source(items: str, value: float | None = 50.0) -> Source:
+    return Source(("a-seed1",), (1,), "e", None, None, items, value)
+
+
+def test_verdicts_of_several_seeds_gather_under_their_item(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text(
+        '{"id": "x", "category": "parallel", "correct": true}\n'
+        '{"id": "y", "category": "live", "correct": null}\n'
+        '{"id": "z", "category": "live", "correct": false}\n'
+    )
+    (tmp_path / "two.jsonl").write_text(
+        '{"id": "x", "category": "parallel", "correct": false}\n{"id": "z", "co'
+    )
+    both = [source("one.jsonl"), source("two.jsonl")]
+    assert read_verdicts(tmp_path, both, None) == {"x": [True, False], "z": [False]}
+    assert read_verdicts(tmp_path, both, frozenset(["live"])) == {"z": [False]}
+
+
+def test_an_evaluation_without_a_value_or_items_gives_no_verdicts(tmp_path: Path) -> None:
+    assert read_verdicts(tmp_path, [source("one.jsonl", None), source("")], None) == {}
+
+
+def test_discordant_items_are_named_and_tested() -> None:
+    a = {f"i{k}": [True] for k in range(10)} | {"only-a": [True]}
+    b = {f"i{k}": [k >= 8] for k in range(10)} | {"only-b": [True]}
+    paired = compare_items(a, b)
+    assert paired.only_a == tuple(f"i{k}" for k in range(8))
+    assert paired.only_b == ()
+    assert paired.mcnemar_p == pytest.approx(2 * 0.5**8)
+    assert paired.bootstrap is not None and paired.bootstrap.difference == pytest.approx(0.8)
+
+
+def test_an_item_counts_by_the_majority_of_its_seeds() -> None:
+    paired = compare_items({"x": [True, True, False]}, {"x": [True, False, False]})
+    assert paired.only_a == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("column", "kept"),
+    [
+        ({"name": "overall", "label": "Overall"}, None),
+        ({"name": "parallel", "label": "P"}, {"parallel"}),
+        ({"name": "p", "label": "P", "metric": "parallel"}, {"parallel"}),
+        (
+            {"name": "live", "label": "L", "categories": ["live_simple", "live_multiple"]},
+            {"live_simple", "live_multiple"},
+        ),
+    ],
+)
+def test_a_columns_items_are_those_of_its_categories(
+    column: dict[str, object], kept: set[str] | None
+) -> None:
+    assert categories_of(ColumnSpec.model_validate(column)) == kept

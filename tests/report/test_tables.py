@@ -1,0 +1,354 @@
+"""From result trees to computed tables: complete, half done, failed, torn, mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.builder import Tree, bfcl_scores, toolworld_scores
+from toolrl_cli.report.model import Cell, Table
+from toolrl_cli.report.results import Stage, read_sweep
+from toolrl_cli.report.statistics import seed_mean
+from toolrl_cli.report.table_spec import TableSpec, load_table
+from toolrl_cli.report.tables import build_table
+
+
+def no_validation(stage: Stage, metric: str) -> Mapping[int, float]:
+    raise AssertionError("no metric is needed")
+
+
+def table_of(root: Path, spec: TableSpec | str = "toolworld", *sweeps: str, validation: Any = None) -> Table:
+    loaded = load_table(spec) if isinstance(spec, str) else spec
+    read = [read_sweep(root, name) for name in sweeps or ("demo",)]
+    return build_table(loaded, read, root, validation or no_validation)
+
+
+def cells(table: Table, column: str = "overall") -> dict[str, Cell]:
+    return {row.arm: row.cells[column] for row in table.rows}
+
+
+def spec_with(**changes: Any) -> TableSpec:
+    base = {
+        "name": "mine",
+        "title": "Mine",
+        "benchmark": "toolworld",
+        "columns": [{"name": "overall", "label": "Overall"}],
+        "precision": 1,
+    }
+    return TableSpec.model_validate({**base, **changes})
+
+
+@pytest.mark.parametrize("seeds", range(1, 11))
+def test_a_cell_is_the_mean_over_seeds_with_an_interval_from_three_on(tree: Tree, seeds: int) -> None:
+    shares = [0.4 + 0.01 * s for s in range(seeds)]
+    for seed, share in enumerate(shares):
+        tree.sweep().run("grpo", seed).done({"overall": share})
+    cell = cells(table_of(tree.write(), spec_with(precision=4)))["grpo"]
+    known = seed_mean([100 * s for s in shares])
+    assert (cell.n, cell.planned) == (seeds, seeds)
+    assert cell.mean == round(known.mean, 4)
+    assert cell.ci == (None if seeds < 3 else round(known.half_width or 0, 4))
+    assert cell.values == pytest.approx([100 * s for s in shares])
+
+
+def test_arms_stand_in_the_order_of_the_sweep_with_every_column(tree: Tree) -> None:
+    for arm in ("raw", "sft", "grpo"):
+        train = {"raw": (), "sft": ("sft",), "grpo": ("rl",)}[arm]
+        tree.sweep().run(arm, train=train).done(toolworld_scores(0.5))
+    table = table_of(tree.write())
+    assert [row.arm for row in table.rows] == ["raw", "sft", "grpo"]
+    assert [h.name for h in table.columns] == [
+        "seen_tools",
+        "unseen_tools",
+        "parallel",
+        "irrelevance",
+        "overall",
+    ]
+    assert cells(table, "seen_tools")["raw"].mean == 56.0
+
+
+def test_a_raw_models_one_evaluation_is_not_counted_once_a_seed(tree: Tree) -> None:
+    for seed in (1, 2, 3):
+        tree.sweep().run("raw", seed, train=()).done(toolworld_scores(0.3))
+    cell = cells(table_of(tree.write()))["raw"]
+    assert (cell.n, cell.planned, cell.ci) == (1, 1, None)
+    assert cell.note == "3 runs share one evaluation: nothing in it depends on the seed"
+    assert cell.sources[0].runs == ("raw-seed1", "raw-seed2", "raw-seed3")
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "note"),
+    [
+        ("pending", "–", "not run yet"),
+        ("queued", "queued", ""),
+        ("running", "running", ""),
+        ("stopped", "stopped", ""),
+        ("failed", "failed: unknown", ""),
+    ],
+)
+def test_an_arm_without_scores_shows_its_state(tree: Tree, status: str, state: str, note: str) -> None:
+    run = tree.sweep().run("grpo")
+    if status != "pending":
+        run.state("rl", status)
+    cell = cells(table_of(tree.write()))["grpo"]
+    assert cell.mean is None
+    assert cell.state.startswith(state)
+    assert cell.note == note
+
+
+def test_a_running_arm_shows_its_step_and_a_failed_one_its_class(tree: Tree) -> None:
+    tree.sweep().run("a").running("rl", 12)
+    tree.sweep().run("b", reward="coarse").failed("rl", "oom", "CUDA out of memory\nmore")
+    tree.sweep().run("c", reward="length").state("evaluate", "running")
+    found = cells(table_of(tree.write()))
+    assert found["a"].state == "running 12/25"
+    assert found["b"].state == "failed: oom"
+    assert found["b"].note == "failed: oom (CUDA out of memory)"
+    assert found["c"].state == "running evaluate"
+
+
+def test_a_half_done_arm_has_the_mean_of_what_there_is_and_says_what_is_missing(tree: Tree) -> None:
+    for seed in (1, 2, 3, 4):
+        run = tree.sweep().run("grpo", seed)
+        if seed < 3:
+            run.done({"overall": 0.5})
+        elif seed == 3:
+            run.failed("rl", "diverged")
+        else:
+            run.running("rl", 5)
+    cell = cells(table_of(tree.write(), spec_with()))["grpo"]
+    assert (cell.mean, cell.n, cell.planned, cell.ci) == (50.0, 2, 4, None)
+    assert cell.note == "2 of 4: 1 failed: diverged, 1 running 5/25"
+
+
+def test_of_several_states_the_gravest_stands_in_the_cell(tree: Tree) -> None:
+    tree.sweep().run("grpo", 1).running("rl", 5)
+    tree.sweep().run("grpo", 2).failed("rl", "oom")
+    tree.sweep().run("grpo", 3)
+    cell = cells(table_of(tree.write()))["grpo"]
+    assert cell.state == "failed: oom"
+    assert cell.note == "0 of 3: 1 running 5/25, 1 failed: oom, 1 not run yet"
+
+
+def test_torn_scores_mark_the_cell_and_nothing_else(tree: Tree) -> None:
+    run = tree.sweep().run("a").done(toolworld_scores(0.5))
+    tree.sweep().run("b", reward="coarse").done(toolworld_scores(0.4))
+    (run.directory("evaluate") / "output" / "scores.json").write_text('{"metrics": {"over')
+    found = cells(table_of(tree.write()))
+    assert found["a"].state == "unreadable"
+    assert "scores.json is not valid JSON" in found["a"].note
+    assert found["b"].mean == 40.0
+
+
+def test_a_share_outside_zero_to_one_is_unreadable(tree: Tree) -> None:
+    tree.sweep().run("a").done({"overall": 55.0})
+    cell = cells(table_of(tree.write(), spec_with()))["a"]
+    assert (cell.mean, cell.state) == (None, "unreadable")
+
+
+def test_a_column_the_benchmark_could_not_give_is_not_available(tree: Tree) -> None:
+    tree.sweep().run("a").done({"overall": None})
+    tree.sweep().run("b", reward="coarse").done({"other": 0.3})
+    found = cells(table_of(tree.write(), spec_with()))
+    assert (found["a"].state, found["a"].note) == ("n/a", "n/a: needs live web APIs")
+    assert found["b"].note == "scores.json has no 'overall'"
+
+
+def test_an_arm_that_was_not_asked_says_so(tree: Tree) -> None:
+    tree.sweep().run("a", benchmarks=("bfcl",)).done(bfcl_scores(0.4), "bfcl")
+    assert cells(table_of(tree.write()))["a"].note == "not evaluated on toolworld"
+
+
+def test_seeds_scored_under_different_protocols_are_not_averaged(tree: Tree) -> None:
+    tree.sweep().run("a", 1).done({"overall": 0.5}, protocol="v1")
+    tree.sweep().run("a", 2).done({"overall": 0.6}, protocol="v2")
+    cell = cells(table_of(tree.write(), spec_with()))["a"]
+    assert (cell.mean, cell.state) == (None, "mixed")
+    assert cell.note == "seeds scored differently (protocol: v1 / v2)"
+    assert len(cell.sources) == 2
+
+
+def test_rows_scored_differently_are_shown_and_not_compared(tree: Tree) -> None:
+    tree.sweep().run("a").done({"overall": 0.5}, data_fingerprint="one")
+    tree.sweep().run("b", reward="coarse").done({"overall": 0.6}, data_fingerprint="two")
+    table = table_of(tree.write(), spec_with())
+    assert [c.mean for c in cells(table).values()] == [50.0, 60.0]
+    assert not any(c.best for c in cells(table).values())
+    assert table.problems == (
+        "Overall: rows were scored differently (data_fingerprint: one / two) and are not compared.",
+    )
+
+
+def test_the_best_and_what_cannot_be_told_from_it_are_marked_and_the_next_is_second(tree: Tree) -> None:
+    arms = {"far": 0.2, "near": 0.59, "top": 0.60, "middle": 0.4}
+    for arm, share in arms.items():
+        for seed in (1, 2, 3):
+            tree.sweep().run(arm, seed, reward=arm).done({"overall": share + 0.01 * seed})
+    found = cells(table_of(tree.write(), spec_with()))
+    assert {a for a, c in found.items() if c.best} == {"top", "near"}
+    assert {a for a, c in found.items() if c.second} == {"middle"}
+
+
+def test_where_lower_is_better_the_lowest_is_best(tree: Tree) -> None:
+    for arm, share in {"a": 0.5, "b": 0.4}.items():
+        tree.sweep().run(arm, reward=arm).done({"overall": share})
+    found = cells(table_of(tree.write(), spec_with(direction="lower")))
+    assert found["b"].best and not found["a"].best
+
+
+def test_a_column_without_direction_and_a_lone_row_have_no_best(tree: Tree) -> None:
+    tree.sweep().run("a").done({"overall": 0.5})
+    assert not cells(table_of(tree.write(), spec_with()))["a"].best
+    tree.sweep().run("b", reward="coarse").done({"overall": 0.4})
+    assert not cells(table_of(tree.write(), spec_with(direction="none")))["a"].best
+
+
+def test_a_count_is_not_turned_into_a_percentage(tree: Tree) -> None:
+    tree.sweep().run("a").done({"calls": 1.63})
+    column = {"name": "calls", "label": "Calls", "unit": "count", "direction": "none", "precision": 2}
+    assert cells(table_of(tree.write(), spec_with(columns=[column])), "calls")["a"].mean == 1.63
+
+
+def stars(tree: Tree, gap: float, seeds: int, **changes: Any) -> Table:
+    for arm, share in {"base": 0.4, "other": 0.4 + gap}.items():
+        for seed in range(seeds):
+            run = tree.sweep().run(arm, seed, reward=arm).done({"overall": share + 0.01 * (seed % 3)})
+            run.items({"": {f"i{k}": k < 100 * share for k in range(100)}})
+    return table_of(tree.write(), spec_with(baseline="base", **changes))
+
+
+ROWS = [{"name": n, "label": n, "where": {"reward": n}} for n in ("base", "other")]
+
+
+@pytest.mark.parametrize("rows", ["arms", ROWS])
+@pytest.mark.parametrize("test", ["seeds", "items"])
+def test_a_clear_difference_from_the_baseline_is_starred_and_named_in_the_notes(
+    tree: Tree, rows: Any, test: str
+) -> None:
+    table = stars(tree, 0.3, 3, rows=rows, test=test)
+    assert [c.star for c in cells(table).values()] == [False, True]
+    told = next(n for n in table.notes if n.startswith("*"))
+    assert "differs from base" in told
+    assert "Holm's correction over the 1 comparisons" in told
+
+
+def test_no_star_without_a_difference_and_none_with_two_seeds(tree: Tree) -> None:
+    assert not any(c.star for c in cells(stars(tree, 0.001, 3)).values())
+
+
+@pytest.mark.parametrize("test", ["seeds", "items"])
+def test_two_seeds_earn_no_star_however_large_the_difference(tree: Tree, test: str) -> None:
+    table = stars(tree, 0.4, 2, test=test)
+    assert not any(c.star for c in cells(table).values())
+    assert any("need 3 seeds" in note for note in table.notes)
+
+
+def test_correction_over_the_table_takes_a_star_that_one_test_would_give(tree: Tree) -> None:
+    rewards = {"base": 0.400, "x": 0.426, **{f"same{k}": 0.401 for k in range(20)}}
+    for arm, share in rewards.items():
+        for seed, offset in enumerate((-0.01, 0.0, 0.01)):
+            tree.sweep().run(arm, seed, reward=arm).done({"overall": share + offset})
+    root = tree.write()
+    many = cells(table_of(root, spec_with(baseline="base")))
+    few = cells(table_of(root, spec_with(baseline="base", filter={"arm": ["base", "x"]})))
+    assert few["x"].star and not many["x"].star
+
+
+def grouped(tree: Tree) -> Table:
+    for model in ("m1", "m2"):
+        for reward in ("original", "coarse"):
+            share = 0.5 if (model, reward) == ("m2", "coarse") else 0.4
+            run = tree.sweep().run(f"{model}-{reward}", model=model, reward=reward)
+            run.done({"overall": share})
+    rows = [{"name": n, "label": n.title(), "where": {"reward": n}} for n in ("original", "coarse", "length")]
+    return table_of(tree.write(), spec_with(rows=rows, group_by="model"))
+
+
+def test_groups_hold_every_declared_row_and_have_their_own_best(tree: Tree) -> None:
+    table = grouped(tree)
+    found = cells(table)
+    assert table.groups == ["m1", "m2"]
+    assert list(found) == [f"{m} / {r}" for m in ("m1", "m2") for r in ("Original", "Coarse", "Length")]
+    assert found["m1 / Length"].note == "not in these sweeps"
+    assert {a for a, c in found.items() if c.best} == {"m1 / Original", "m1 / Coarse", "m2 / Coarse"}
+
+
+def test_two_arms_that_fit_one_row_are_not_averaged(tree: Tree) -> None:
+    tree.sweep().run("a", algorithm="grpo").done({"overall": 0.5})
+    tree.sweep().run("b", algorithm="ppo").done({"overall": 0.6})
+    rows = [{"name": "original", "label": "Original", "where": {"reward": "original"}}]
+    cell = cells(table_of(tree.write(), spec_with(rows=rows)))["Original"]
+    assert (cell.mean, cell.state) == (None, "ambiguous")
+    assert cell.note == "2 arms fit this row: a, b"
+
+
+def test_the_filter_keeps_only_arms_that_meet_it(tree: Tree) -> None:
+    tree.sweep().run("a", algorithm="grpo").done({"overall": 0.5})
+    tree.sweep().run("b", algorithm="ppo").done({"overall": 0.6})
+    assert list(cells(table_of(tree.write(), spec_with(filter={"algorithm": "ppo"})))) == ["b"]
+
+
+def test_two_sweeps_fill_one_table(tree: Tree) -> None:
+    tree.sweep("one").run("a", 1).done({"overall": 0.5})
+    tree.sweep("two").run("a", 2).done({"overall": 0.6})
+    assert cells(table_of(tree.write(), spec_with(), "one", "two"))["a"].n == 2
+
+
+def test_a_run_that_two_sweeps_share_counts_once(tree: Tree) -> None:
+    tree.sweep("one").run("a", 1).done({"overall": 0.5})
+    tree.sweep("two").run("a", 1)
+    assert cells(table_of(tree.write(), spec_with(), "one", "two"))["a"].n == 1
+
+
+def checkpoints(tree: Tree) -> Path:
+    run = tree.sweep().run("a", checkpoints=(15, 90, 60))
+    for step, share in ((15, 0.3), (60, 0.5), (90, 0.4)):
+        run.done({"overall": share}, step=step)
+    return tree.write()
+
+
+@pytest.mark.parametrize(
+    ("rule", "mean"),
+    [
+        ("last", 40.0),
+        ({"step": 60}, 50.0),
+        ({"step": 61}, None),
+        ({"best": "val"}, 50.0),
+        ({"best": "val", "direction": "lower"}, 30.0),
+        ({"best": "no such metric"}, 40.0),
+    ],
+)
+def test_the_checkpoint_rule_chooses_the_evaluation(tree: Tree, rule: Any, mean: float | None) -> None:
+    curve = {"val": {15: 0.1, 60: 0.9, 90: 0.9}}
+    table = table_of(
+        checkpoints(tree), spec_with(checkpoint=rule), validation=lambda stage, metric: curve.get(metric, {})
+    )
+    cell = cells(table)["a"]
+    assert cell.mean == mean
+    if mean is None:
+        assert cell.note == "no checkpoint of step 61 was evaluated"
+
+
+def test_notes_keep_the_benchmarks_own_error_apart_from_the_seeds(tree: Tree) -> None:
+    for seed in (1, 2, 3):
+        tree.sweep().run("a", seed).done(toolworld_scores(0.5 + 0.02 * seed))
+        tree.sweep().run("b", seed, reward="coarse").done(toolworld_scores(0.3 + 0.02 * seed))
+    table = table_of(tree.write())
+    cell = cells(table)["a"]
+    assert cell.sampling == pytest.approx(6.8, abs=0.1)
+    assert cell.ci is not None and cell.ci != cell.sampling
+    assert any(n.startswith("Not in ±: the benchmark's own sampling error") for n in table.notes)
+    assert any("missed more often than 1 time in 5" in n for n in table.notes)
+
+
+def test_every_value_keeps_where_it_comes_from(tree: Tree) -> None:
+    run = tree.sweep().run("a", 7).done(toolworld_scores(0.5)).items({"parallel": {"i": True}})
+    root = tree.write()
+    (source,) = cells(table_of(root))["a"].sources
+    assert (source.runs, source.seeds, source.step) == (("a-seed7",), (7,), 25)
+    assert source.stage == run.stage("evaluate").id
+    assert source.trained == run.stage("rl").id
+    assert (root / source.items).is_file()

@@ -1,0 +1,101 @@
+"""Which runs belong together: arms over seeds, and the rows of a table they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from toolrl_cli.report.results import Run, Stage, Sweep, short_name
+from toolrl_cli.spec.identity import digest
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ in nothing but their seed. `name` is unique among the sweeps reported together."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    def lookup(self, key: str) -> Any:
+        """A setting by dotted key; `arm` is this arm's unique name."""
+        return self.name if key == "arm" else self.runs[0].lookup(key)
+
+    @property
+    def model(self) -> str:
+        return self.runs[0].model
+
+
+def collect_arms(sweeps: Sequence[Sweep]) -> list[Arm]:
+    """The arms of one or several sweeps, in order.
+
+    Arms of one name in two sweeps are one arm if they trained and evaluated the same but for the seed (a
+    sweep that adds seeds to an earlier one); otherwise each keeps its sweep's name in brackets.
+    """
+    named: dict[str, dict[str, list[Run]]] = {}
+    for sweep in sweeps:
+        signatures: dict[str, str] = {}
+        for run in sweep.runs:
+            if run.arm not in signatures:
+                signatures[run.arm] = _signature(run) if len(sweeps) > 1 else ""
+            named.setdefault(run.arm, {}).setdefault(signatures[run.arm], []).append(run)
+    arms = []
+    for name, variants in named.items():
+        for runs in variants.values():
+            unique = name if len(variants) == 1 else f"{name} [{runs[0].sweep}]"
+            arms.append(Arm(unique, tuple(runs)))
+    return arms
+
+
+def holds(arm: Arm, conditions: Mapping[str, Any]) -> bool:
+    """Whether an arm meets every condition of a table's `filter` or a row's `where`."""
+    return all(_meets(arm, key, wanted) for key, wanted in conditions.items())
+
+
+def groups_of(arms: Iterable[Arm], key: str | None) -> list[str]:
+    """Values of the grouping setting in order of appearance; one empty group without a key."""
+    if key is None:
+        return [""]
+    return list(dict.fromkeys(group_value(arm, key) for arm in arms)) or [""]
+
+
+def group_value(arm: Arm, key: str) -> str:
+    """An arm's value of the grouping setting, as text."""
+    return str(_plain(arm.lookup(key), key))
+
+
+def _meets(arm: Arm, key: str, wanted: Any) -> bool:
+    value = _plain(arm.lookup(key), key)
+    options = wanted if isinstance(wanted, list) else [wanted]
+    if key == "arm":
+        return any(fnmatchcase(str(value).lower(), str(option).lower()) for option in options)
+    return value == wanted or any(_equal(value, _plain(option, key)) for option in options)
+
+
+def _plain(value: Any, key: str) -> Any:
+    """A model or reward by its short name, so that `qwen` matches whatever form the sweep gave it in."""
+    if isinstance(value, Mapping) or key == "model":
+        return short_name(value)
+    return value
+
+
+def _equal(value: Any, option: Any) -> bool:
+    if isinstance(value, str) and isinstance(option, str):
+        return value.lower() == option.lower()
+    return bool(value == option) and isinstance(value, bool) == isinstance(option, bool)
+
+
+def _signature(run: Run) -> str:
+    """A hash of what the run trains and evaluates, the seed left out."""
+    by_id = {s.id: s for s in run.stages}
+    known: dict[str, str] = {}
+
+    def of(stage: Stage) -> str:
+        if stage.id not in known:
+            identity = {k: v for k, v in stage.spec.identity.items() if k != "seed"}
+            inputs = {role: of(by_id[i]) if i in by_id else i for role, i in stage.spec.inputs.items()}
+            known[stage.id] = digest([stage.kind, identity, inputs])
+        return known[stage.id]
+
+    return digest(sorted(of(stage) for stage in run.stages))

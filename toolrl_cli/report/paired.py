@@ -1,0 +1,97 @@
+"""Tests of two arms on the verdicts of the items that both were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from toolrl_cli.report.disk import read_jsonl
+from toolrl_cli.report.model import Head, Row, Source
+from toolrl_cli.report.statistics import Comparison, mcnemar, paired_bootstrap
+from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
+
+Verdicts = Mapping[str, Sequence[bool]]
+"""Item id → its verdicts, one per evaluation."""
+
+Items = tuple[tuple[str, str, bool], ...]
+"""(id, category, correct) of every item that has a verdict."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two arms on their common items.
+
+    Attributes:
+        bootstrap: difference in share correct and its interval, clustered by item; None without common items.
+        only_a, only_b: items that only one arm answers correctly (by the majority of its evaluations).
+        mcnemar_p: exact p of those two counts.
+    """
+
+    bootstrap: Comparison | None
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    mcnemar_p: float
+
+
+def compare_items(a: Verdicts, b: Verdicts) -> Paired:
+    """Paired tests of two arms; items that one of them lacks are left out."""
+    common = sorted(a.keys() & b.keys())
+    majority_a = {i for i in common if 2 * sum(a[i]) > len(a[i])}
+    majority_b = {i for i in common if 2 * sum(b[i]) > len(b[i])}
+    only_a = tuple(i for i in common if i in majority_a and i not in majority_b)
+    only_b = tuple(i for i in common if i in majority_b and i not in majority_a)
+    return Paired(paired_bootstrap(a, b), only_a, only_b, mcnemar(len(only_a), len(only_b)))
+
+
+def read_verdicts(
+    results: Path,
+    sources: Iterable[Source],
+    categories: frozenset[str] | None,
+    read: Callable[[Path], Items] | None = None,
+) -> Verdicts:
+    """The verdicts of a cell's evaluations by item; an item without a verdict is left out.
+
+    Args:
+        categories: item categories to keep; None for all.
+        read: reads one items.jsonl; given where the same file is read for several columns.
+    """
+    verdicts: dict[str, list[bool]] = {}
+    for source in sources:
+        if source.items and source.value is not None:
+            for item, category, correct in (read or _items)(results / source.items):
+                if categories is None or category in categories:
+                    verdicts.setdefault(item, []).append(correct)
+    return verdicts
+
+
+def items_p_value(results: Path, spec: TableSpec) -> Callable[[Row, Row, Head], float | None]:
+    """A p value for `marks.mark_different` from the paired bootstrap; None where items.jsonl is missing."""
+    columns = {c.name: c for c in spec.columns}
+    read = lru_cache(maxsize=64)(_items)
+
+    def p_value(row: Row, baseline: Row, head: Head) -> float | None:
+        kept = categories_of(columns[head.name])
+        a = read_verdicts(results, row.cells[head.name].sources, kept, read)
+        b = read_verdicts(results, baseline.cells[head.name].sources, kept, read)
+        found = paired_bootstrap(a, b)
+        return None if found is None else found.p
+
+    return p_value
+
+
+def categories_of(column: ColumnSpec) -> frozenset[str] | None:
+    """Item categories behind a column: as declared, all for an overall metric, else the one of its name."""
+    metric = column.metric or column.name
+    if column.categories is not None:
+        return frozenset(column.categories)
+    return None if metric in ("overall", "accuracy") else frozenset([metric])
+
+
+def _items(path: Path) -> Items:
+    return tuple(
+        (str(row["id"]), str(row.get("category", "")), row["correct"])
+        for row in read_jsonl(path)
+        if "id" in row and isinstance(row.get("correct"), bool)
+    )

@@ -1,0 +1,165 @@
+"""What a table is: a declaration in YAML, shipped under `specs/` or written by the user."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.report.model import Direction
+from toolrl_cli.spec.models import Frozen
+from toolrl_cli.spec.source import Source, read_yaml
+from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweep import fault_text
+
+SPECS = Path(__file__).parent / "specs"
+
+Condition = dict[str, Any]
+"""Dotted setting → value, or list of values of which one must hold. `arm` takes shell patterns."""
+
+
+class ColumnSpec(Frozen):
+    """One metric of one benchmark."""
+
+    name: str = Field(description="key of the column in CSV and JSON")
+    label: str
+    metric: str = Field("", description="key under `metrics` of scores.json; default: the name")
+    benchmark: str = Field("", description="default: the table's")
+    unit: Literal["percent", "count"] = Field(
+        "percent", description="percent: the share in scores.json × 100"
+    )
+    direction: Direction | None = Field(None, description="which values are better; default: the table's")
+    precision: int | None = Field(None, ge=0, le=6, description="decimals; default: the table's")
+    categories: list[str] | None = Field(
+        None, description="item categories behind the metric, for tests on items; default: the one named so"
+    )
+
+
+class RowSpec(Frozen):
+    """One declared row: the arm for which all conditions hold."""
+
+    name: str = Field(description="key of the row; also the setting under which published numbers are found")
+    label: str
+    where: Condition
+
+
+class StepRule(Frozen):
+    """The checkpoint of one step."""
+
+    step: int = Field(ge=0)
+
+
+class BestRule(Frozen):
+    """The evaluated checkpoint that is best by a metric of the training stage."""
+
+    best: str = Field(description="metric of metrics.jsonl, such as val-reward/total/mean")
+    direction: Literal["higher", "lower"] = "higher"
+
+
+class TableSpec(Frozen):
+    """A table: rows, columns, which results fill it, and how they are compared."""
+
+    name: str
+    title: str
+    caption: str = ""
+    benchmark: str = ""
+    rows: Literal["arms"] | list[RowSpec] = Field(
+        "arms", description="arms: one row per arm, in order of the sweep"
+    )
+    columns: list[ColumnSpec] = Field(min_length=1)
+    filter: Condition = Field({}, description="only runs for which all of this holds")
+    group_by: str | None = Field(None, description="dotted setting; one block of rows for each of its values")
+    precision: int = Field(1, ge=0, le=6)
+    direction: Direction = "higher"
+    baseline: str | None = Field(None, description="name of the row that the others are tested against")
+    test: Literal["seeds", "items"] = Field(
+        "seeds", description="seeds: Welch's t test; items: paired bootstrap of verdicts, clustered by item"
+    )
+    primary: str | None = Field(None, description="column whose detectable difference the notes name")
+    checkpoint: Literal["last"] | StepRule | BestRule = "last"
+    published: str | None = Field(None, description="the printed table these rows and columns reproduce")
+
+    @model_validator(mode="after")
+    def _names_hold(self) -> TableSpec:
+        columns = [c.name for c in self.columns]
+        _no_twins(columns, "columns")
+        if not all(c.benchmark or self.benchmark for c in self.columns):
+            raise ValueError("a column names no benchmark, and neither does the table")
+        if self.primary is not None and self.primary not in columns:
+            raise ValueError(
+                f"primary {self.primary!r} is no column; {hint_for(self.primary, columns, 'columns')}"
+            )
+        if isinstance(self.rows, list):
+            rows = [r.name for r in self.rows]
+            _no_twins(rows, "rows")
+            if self.baseline is not None and self.baseline not in rows:
+                raise ValueError(
+                    f"baseline {self.baseline!r} is no row; {hint_for(self.baseline, rows, 'rows')}"
+                )
+        return self
+
+    @cached_property
+    def benchmarks(self) -> list[str]:
+        """Every benchmark that a column reads."""
+        return list(dict.fromkeys(c.benchmark or self.benchmark for c in self.columns))
+
+
+def shipped_tables() -> list[str]:
+    """Names of the tables that come with toolrl: the paper's in its order, the camera-ready's, the others."""
+
+    def order(name: str) -> tuple[int, int, str]:
+        letters, digits = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
+        return {"T": 0, "CR": 1}.get(letters, 2), int(digits or 0), name
+
+    return sorted((p.stem for p in SPECS.glob("*.yaml")), key=order)
+
+
+def load_table(name: str) -> TableSpec:
+    """A shipped table by name (case does not matter), or a user's own by the path of its YAML file.
+
+    Raises:
+        SpecError: no such table, or the file is not a table.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return _validated(read_yaml(Path(name)))
+    shipped = {n.lower(): n for n in shipped_tables()}
+    if name.lower() not in shipped:
+        hint = hint_for(name, [*shipped.values()], "tables")
+        raise SpecError(f"unknown table {name!r}", "--table", f"{hint} or give the path of a YAML file")
+    return _validated(read_yaml(SPECS / f"{shipped[name.lower()]}.yaml"))
+
+
+def _validated(source: Source) -> TableSpec:
+    try:
+        return TableSpec.model_validate(source.data)
+    except ValidationError as error:
+        raise _fault(error, source) from None
+
+
+def _fault(error: ValidationError, source: Source) -> SpecError:
+    # An unknown key explains the missing one beside it; of a union's faults the deepest is about what was meant.
+    faults = error.errors(include_url=False)
+    fault = max(faults, key=lambda f: (f["type"] == "extra_forbidden", len(f["loc"])))
+    path = tuple(p for p in fault["loc"] if isinstance(p, int) or _is_key(p))
+    if fault["type"] == "extra_forbidden":
+        valid = {1: TableSpec}.get(len(path), ColumnSpec if path[0] == "columns" else RowSpec).model_fields
+        return SpecError(
+            f"unknown key {path[-1]!r}", source.where(path), hint_for(str(path[-1]), valid, "keys")
+        )
+    return SpecError(
+        fault_text(fault), source.where(path), "the shipped tables under toolrl_cli/report/specs are examples"
+    )
+
+
+def _is_key(part: str) -> bool:
+    """Whether a part of pydantic's location is a key of the file and not the name of a union's member."""
+    return (part.isidentifier() and part not in ("StepRule", "BestRule")) or "." in part
+
+
+def _no_twins(names: list[str], what: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two {what} are named {name!r}")

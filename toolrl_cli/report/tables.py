@@ -1,0 +1,242 @@
+"""From a declaration and the results on disk to a computed table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from toolrl_cli.report.against import beside, published_model
+from toolrl_cli.report.arms import Arm, collect_arms, group_value, groups_of, holds
+from toolrl_cli.report.cells import Filled, Validation, fill, head_of
+from toolrl_cli.report.marks import LEVEL, Tests, mark_best, mark_different
+from toolrl_cli.report.model import Cell, Head, Row, Table, fixed
+from toolrl_cli.report.paired import items_p_value
+from toolrl_cli.report.published import Published, sources
+from toolrl_cli.report.results import Sweep
+from toolrl_cli.report.statistics import (
+    MIN_SEEDS,
+    minimum_detectable_difference,
+    pooled_sd,
+    welch,
+)
+from toolrl_cli.report.table_spec import RowSpec, TableSpec
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A row before it has cells."""
+
+    name: str
+    label: str
+    group: str
+    arm: Arm | None
+    rivals: tuple[str, ...] = ()
+
+
+def build_table(
+    spec: TableSpec,
+    sweeps: Sequence[Sweep],
+    results: Path,
+    validation: Validation,
+    published: Published | None = None,
+) -> Table:
+    """Compute a table.
+
+    Args:
+        results: the results root, under which paths are told.
+        validation: gives a validation metric by step, for tables that choose their checkpoint by one.
+        published: printed numbers to set beside ours.
+    """
+    heads = [head_of(c, spec) for c in spec.columns]
+    places = _places(spec, [a for a in collect_arms(sweeps) if holds(a, spec.filter)])
+    filled = [
+        {c.name: _cell(place, fill(place.arm, c, spec, results, validation)) for c in spec.columns}
+        for place in places
+    ]
+    labels = _group_labels(spec, places, published)
+    rows = [
+        Row(
+            arm=f"{labels[place.group]} / {place.label}" if place.group else place.label,
+            label=place.label,
+            group=labels[place.group],
+            cells={name: f.cell for name, f in cells.items()},
+        )
+        for place, cells in zip(places, filled, strict=True)
+    ]
+    apart = _scored_apart(rows, heads, filled)
+    excluded = frozenset(apart)
+    rows = mark_best(rows, heads, excluded)
+    rows, tests = _starred(rows, heads, spec, places, results, excluded)
+    if published is not None:
+        rows = [
+            _beside(row, place, cells, spec, heads, published)
+            for row, place, cells in zip(rows, places, filled, strict=True)
+        ]
+    notes = _notes(spec, rows, heads, tests)
+    if published is not None:
+        notes.append(
+            f"Published: {sources()[published.source]}."
+            if _any_printed(rows)
+            else f"Nothing that {published.source!r} published belongs in this table."
+        )
+    return Table(spec.name, spec.title, tuple(heads), tuple(rows), tuple(notes), tuple(apart.values()))
+
+
+def _places(spec: TableSpec, arms: list[Arm]) -> list[_Place]:
+    places: list[_Place] = []
+    for group in groups_of(arms, spec.group_by):
+        members = [a for a in arms if spec.group_by is None or group_value(a, spec.group_by) == group]
+        if isinstance(spec.rows, str):
+            places.extend(_Place(a.name, a.name, group, a) for a in members)
+        else:
+            places.extend(_declared(row, group, members) for row in spec.rows)
+    return places
+
+
+def _declared(row: RowSpec, group: str, arms: list[Arm]) -> _Place:
+    found = [a for a in arms if holds(a, row.where)]
+    if len(found) > 1:
+        return _Place(row.name, row.label, group, None, tuple(a.name for a in found))
+    return _Place(row.name, row.label, group, found[0] if found else None)
+
+
+def _cell(place: _Place, filled: Filled) -> Filled:
+    if not place.rivals:
+        return filled
+    told = ", ".join(place.rivals[:4]) + (", …" if len(place.rivals) > 4 else "")
+    return Filled(Cell(state="ambiguous", note=f"{len(place.rivals)} arms fit this row: {told}"), {})
+
+
+def _group_labels(spec: TableSpec, places: list[_Place], published: Published | None) -> dict[str, str]:
+    groups = dict.fromkeys(place.group for place in places)
+    if published is None or spec.group_by != "model" or spec.published is None:
+        return {group: group for group in groups}
+    return {group: published_model(published, spec.published, group) for group in groups}
+
+
+def _scored_apart(
+    rows: list[Row], heads: list[Head], filled: list[dict[str, Filled]]
+) -> dict[tuple[str, str], str]:
+    """(group, column) pairs whose rows were scored under different conditions, with the words to say so."""
+    apart: dict[tuple[str, str], str] = {}
+    for group in dict.fromkeys(row.group for row in rows):
+        for head in heads:
+            known = [
+                f[head.name].conditions for row, f in zip(rows, filled, strict=True) if row.group == group
+            ]
+            kinds: dict[str, set[str]] = {}
+            for conditions in known:
+                for key, value in conditions.items():
+                    kinds.setdefault(key, set()).add(value)
+            told = [f"{key}: {' / '.join(sorted(v))}" for key, v in sorted(kinds.items()) if len(v) > 1]
+            if told:
+                place = f"{group}, {head.label}" if group else head.label
+                apart[group, head.name] = (
+                    f"{place}: rows were scored differently ({'; '.join(told)}) and are not compared."
+                )
+    return apart
+
+
+def _starred(
+    rows: list[Row],
+    heads: list[Head],
+    spec: TableSpec,
+    places: list[_Place],
+    results: Path,
+    excluded: frozenset[tuple[str, str]],
+) -> tuple[list[Row], Tests | None]:
+    if spec.baseline is None:
+        return rows, None
+    base = {row.arm for row, place in zip(rows, places, strict=True) if place.name == spec.baseline}
+
+    def seeds_p_value(row: Row, baseline: Row, head: Head) -> float | None:
+        comparison = welch(row.cells[head.name].values, baseline.cells[head.name].values)
+        return None if comparison is None else comparison.p
+
+    p_value: Callable[[Row, Row, Head], float | None] = seeds_p_value
+    if spec.test == "items":
+        p_value = items_p_value(results, spec)
+    return mark_different(rows, heads, lambda row: row.arm in base, p_value, excluded)
+
+
+def _beside(
+    row: Row,
+    place: _Place,
+    filled: dict[str, Filled],
+    spec: TableSpec,
+    heads: list[Head],
+    published: Published,
+) -> Row:
+    cells = dict(row.cells)
+    model = row.group if spec.group_by == "model" else (place.arm.model if place.arm else "")
+    for column, head in zip(spec.columns, heads, strict=True):
+        found = published.find(spec.published or "", model, place.name, column.metric or column.name)
+        if found is not None:
+            protocol = filled[column.name].conditions.get("protocol", "")
+            cells[column.name] = beside(cells[column.name], head, found, published, protocol)
+    return replace(row, cells=cells)
+
+
+def _any_printed(rows: list[Row]) -> bool:
+    return any(cell.printed for row in rows for cell in row.cells.values())
+
+
+def _notes(spec: TableSpec, rows: list[Row], heads: list[Head], tests: Tests | None) -> list[str]:
+    cells = [cell for row in rows for cell in row.cells.values()]
+    notes = [spec.caption] if spec.caption else []
+    if any(c.ci is not None for c in cells):
+        notes.append("Mean ± half-width of the 95 % t interval over seeds (number of seeds).")
+        if any(0 < c.n < MIN_SEEDS for c in cells):
+            notes.append(f"With fewer than {MIN_SEEDS} seeds there is no interval and no test.")
+    elif any(c.n for c in cells):
+        notes.append(f"Mean (number of seeds); an interval needs {MIN_SEEDS} seeds.")
+    if any(0 < c.n < c.planned for c in cells):
+        notes.append("(k/m): k of m planned seeds have a value.")
+    if tests is not None:
+        test = (
+            "Welch's t test over seeds"
+            if spec.test == "seeds"
+            else "paired bootstrap of items, clustered by item"
+        )
+        notes.append(
+            f"*: differs from {tests.baseline} ({test}, p < {LEVEL} after Holm's correction"
+            f" over the {tests.count} comparisons of this table)."
+        )
+    elif spec.baseline is not None and any(c.n for c in cells):
+        notes.append(f"No test against {spec.baseline}: it and another row need {MIN_SEEDS} seeds each.")
+    return notes + _error_notes(spec, rows, heads)
+
+
+def _error_notes(spec: TableSpec, rows: list[Row], heads: list[Head]) -> list[str]:
+    """The benchmark's own error by column, and what difference the seeds at hand could have found."""
+    notes = []
+    sampling = {h.label: [r.cells[h.name].sampling for r in rows] for h in heads}
+    largest = {
+        label: max(s for s in v if s is not None) for label, v in sampling.items() if any(s for s in v)
+    }
+    if largest:
+        told = ", ".join(f"{label} ±{fixed(value, 1)}" for label, value in largest.items())
+        notes.append(
+            f"Not in ±: the benchmark's own sampling error (95 % Wilson, one evaluation), at most {told}."
+        )
+    head = next((h for h in heads if h.name == spec.primary), None)
+    if head is not None:
+        notes.extend(_detectable(rows, head))
+    return notes
+
+
+def _detectable(rows: list[Row], head: Head) -> list[str]:
+    groups = [r.cells[head.name].values for r in rows if r.cells[head.name].n >= MIN_SEEDS]
+    sd = pooled_sd(groups)
+    if len(groups) < 2 or sd is None:
+        return []
+    n = Counter(len(g) for g in groups).most_common(1)[0][0]
+    difference = minimum_detectable_difference(sd, n)
+    if difference is None:
+        return []
+    return [
+        f"With {n} seeds an arm, true differences in {head.label} below {fixed(difference, head.precision)}"
+        " are missed more often than 1 time in 5."
+    ]
