@@ -1,0 +1,209 @@
+"""All formats say the same numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.report.builder import Tree, bfcl_scores, toolworld_scores
+from toolrl_cli.report.api import FORMATS, Report, build_report
+from toolrl_cli.report.model import Table
+from toolrl_cli.report.render import latex, markdown, terminal
+from toolrl_cli.report.render.terminal import BEST
+
+
+@pytest.fixture
+def report(tree: Tree) -> Report:
+    """Complete, half done, failed, running and missing arms in one table."""
+    sweep = tree.sweep()
+    for seed in (1, 2, 3):
+        sweep.run("raw", seed, train=()).done(toolworld_scores(0.3))
+        sweep.run("grpo-original", seed).done(toolworld_scores(0.55 + 0.01 * seed))
+        half = sweep.run("grpo-coarse", seed, reward="coarse")
+        if seed < 3:
+            half.done(toolworld_scores(0.35 + 0.02 * seed))
+        else:
+            half.failed("rl", "oom", "CUDA out of memory")
+        sweep.run("ppo", seed, algorithm="ppo").running("rl", 12)
+    sweep.run("later", reward="length")
+    return build_report(tree.write(), ["demo"], ["toolworld"])
+
+
+@pytest.fixture
+def paper(tree: Tree) -> Report:
+    """T6 beside the printed numbers."""
+    for reward in ("original", "equal_max", "two_stage", "dynamic"):
+        for seed in (1, 2, 3):
+            run = tree.sweep().run(
+                reward, seed, model="qwen2.5-1.5b-instruct", reward=reward, benchmarks=("bfcl",)
+            )
+            run.done(
+                bfcl_scores(0.45 + 0.01 * seed - 0.1 * (reward == "two_stage")), "bfcl", protocol="bfcl_v3"
+            )
+    return build_report(tree.write(), ["demo"], ["T6"], against="paper")
+
+
+def numbers(table: Table) -> list[str]:
+    """Every rounded mean and interval of a table, as text, in reading order."""
+    out = []
+    for row in table.rows:
+        for head in table.columns:
+            cell = row.cells[head.name]
+            out += [f"{v:.{head.precision}f}" for v in (cell.mean, cell.ci) if v is not None]
+    return out
+
+
+def body_numbers(text: str, precision: int) -> list[str]:
+    return re.findall(rf"\d+\.\d{{{precision}}}(?!\d)", text)
+
+
+def test_json_has_the_shape_that_design_promises(report: Report) -> None:
+    document = json.loads(report.render("json"))
+    assert document == report.to_json()
+    assert set(document) == {"schema", "tables"} and document["schema"] == 1
+    (table,) = document["tables"]
+    assert set(table) == {"name", "columns", "rows"}
+    for row in table["rows"]:
+        assert set(row) == {"arm", "cells"}
+        assert list(row["cells"]) == table["columns"]
+        for cell in row["cells"].values():
+            assert list(cell) == ["mean", "ci", "n", "published", "note"]
+
+
+@pytest.mark.parametrize("which", ["report", "paper"])
+def test_csv_and_json_agree_to_the_last_digit(which: str, request: pytest.FixtureRequest) -> None:
+    made: Report = request.getfixturevalue(which)
+    rows = list(csv.DictReader(io.StringIO(made.render("csv"))))
+    flat = [
+        (t["name"], row["arm"], column, cell)
+        for t in json.loads(made.render("json"))["tables"]
+        for row in t["rows"]
+        for column, cell in row["cells"].items()
+    ]
+    assert len(rows) == len(flat)
+    for line, (table, arm, column, cell) in zip(rows, flat, strict=True):
+        assert (line["table"], line["arm"], line["column"]) == (table, arm, column)
+        for key, value in cell.items():
+            assert line[key] == ("" if value is None else str(value))
+
+
+@pytest.mark.parametrize("kind", ["markdown", "latex", "terminal"])
+def test_formats_for_people_print_the_numbers_of_json_in_the_same_order(report: Report, kind: str) -> None:
+    (table,) = report.tables
+    bare = replace(table, notes=(), problems=())
+    text = replace(report, tables=(bare,)).render(kind, width=200)
+    assert body_numbers(text, 1) == numbers(table)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_state_stands_in_every_format(report: Report, kind: str) -> None:
+    text = report.render(kind, width=200)
+    for state in ("failed: oom", "running 12/25", "not run yet"):
+        assert state in text
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("which", ["report", "paper"])
+def test_the_same_results_give_the_same_bytes(
+    kind: str, which: str, request: pytest.FixtureRequest, tree: Tree
+) -> None:
+    made: Report = request.getfixturevalue(which)
+    again = build_report(tree.root, ["demo"], [made.tables[0].name], "paper" if which == "paper" else None)
+    assert made.render(kind).encode() == again.render(kind).encode()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
+@pytest.mark.parametrize("which", ["report", "paper"])
+def test_no_terminal_line_is_wider_than_asked_and_no_number_is_broken(
+    which: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    made: Report = request.getfixturevalue(which)
+    (table,) = made.tables
+    bare = replace(table, notes=(), problems=())
+    text = terminal.render([bare], width)
+    assert max(map(len, text.splitlines())) <= width
+    whole = body_numbers(text, table.columns[0].precision)
+    assert set(numbers(table)) <= set(whole)
+    if width < 200:
+        assert "…" not in text
+
+
+def test_at_80_columns_an_interval_stands_under_its_mean(report: Report) -> None:
+    lines = report.render("terminal", width=80).splitlines()
+    row = next(i for i, line in enumerate(lines) if line.startswith("grpo-original"))
+    assert re.fullmatch(r"grpo-original(\s+▸\d\d\.\d){5}", lines[row])
+    assert re.fullmatch(r"(\s+± \d+\.\d \(3\)){5}", lines[row + 1])
+
+
+def test_off_the_terminal_best_is_a_sign_and_on_it_bold(report: Report) -> None:
+    plain = terminal.render(report.tables, 140)
+    styled = terminal.render(report.tables, 140, styled=True)
+    assert plain.count(f"{BEST}") == 6 and "\x1b" not in plain
+    assert BEST not in styled and "\x1b[1;32m" in styled
+
+
+def test_markdown_marks_best_in_bold_and_second_in_italics(report: Report) -> None:
+    lines = report.render("markdown").splitlines()
+    assert next(x for x in lines if x.startswith("| grpo-original")).count("**") == 10
+    assert next(x for x in lines if x.startswith("| grpo-coarse")).count("_") == 10
+
+
+def test_latex_marks_best_in_bold_and_second_underlined(report: Report) -> None:
+    lines = report.render("latex").splitlines()
+    assert next(x for x in lines if x.startswith("grpo-original")).count(r"\textbf{") == 5
+    assert next(x for x in lines if x.startswith("grpo-coarse")).count(r"\underline{") == 5
+
+
+def test_latex_braces_and_environments_balance(paper: Report) -> None:
+    text = latex.document(paper.tables)
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert sorted(re.findall(r"\\begin\{(\w+)\}", text)) == sorted(re.findall(r"\\end\{(\w+)\}", text))
+    widths = {
+        line.count(" & ") for line in text.splitlines() if line.endswith(r" \\") and "multi" not in line
+    }
+    assert len(widths) == 1 or widths == {6, 7}
+
+
+def test_signs_that_latex_or_markdown_would_read_are_escaped() -> None:
+    assert latex.escape("a_b & 50 % {x} ± \\ ~^<>#$") == (
+        r"a\_b \& 50 \% \{x\} $\pm$ \textbackslash{} \textasciitilde{}\textasciicircum{}"
+        r"\textless{}\textgreater{}\#\$"
+    )
+    assert latex.escape("ok é 漢") == "ok é ?"
+    assert markdown._escape("a|b*c_d") == r"a\|b\*c\_d"
+
+
+@pytest.mark.parametrize("kind", ["markdown", "latex", "terminal"])
+def test_printed_numbers_and_differences_stand_under_ours(paper: Report, kind: str) -> None:
+    text = paper.render(kind, width=200)
+    for part in ("published", "derived", "difference", "46.20", "45.84", "39.47"):
+        assert part in text
+    assert "printed under" in text
+
+
+def test_a_misprint_is_flagged_in_the_cell(tree: Tree) -> None:
+    text = build_report(tree.root, tables=["T1"], published_only=True).render("terminal", width=120)
+    assert "34.08!" in text
+    assert "Qwen2.5-3B-Instruct / SFT4k: impossible: implies 123.6 % non-live irrelevance." in text
+
+
+def test_a_note_that_holds_for_a_column_is_said_once(paper: Report) -> None:
+    text = paper.render("markdown")
+    assert text.count("needs live web APIs") == 1
+
+
+def test_an_unknown_format_is_refused_with_the_nearest_name(report: Report) -> None:
+    with pytest.raises(Exception, match="did you mean 'markdown'"):
+        report.render("markdwon")
+
+
+def test_a_table_without_rows_renders_in_every_format(report: Report) -> None:
+    empty = replace(report, tables=(replace(report.tables[0], rows=(), notes=()),))
+    for kind in FORMATS:
+        assert empty.render(kind)

@@ -1,0 +1,160 @@
+"""The report of one or several sweeps: the one entry for the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.report.against import published_table
+from toolrl_cli.report.arms import collect_arms
+from toolrl_cli.report.curves import CurveReader
+from toolrl_cli.report.model import Table
+from toolrl_cli.report.provenance import provenance
+from toolrl_cli.report.published import load_published
+from toolrl_cli.report.render import csv_format, json_format, latex, markdown, terminal
+from toolrl_cli.report.results import Sweep, list_sweeps, read_sweep
+from toolrl_cli.report.table_spec import TableSpec, load_table, shipped_tables
+from toolrl_cli.report.tables import build_table
+from toolrl_cli.spec.identity import slugify
+from toolrl_cli.spec.suggest import hint_for
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+_SUFFIXES = {"markdown": ".md", "latex": ".tex", "csv": ".csv", "json": ".json"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Computed tables, and what is needed to draw their sweeps' curves.
+
+    Attributes:
+        tables: in the order asked for.
+        sweeps: what was read; empty for published numbers alone.
+        results: the results root.
+    """
+
+    tables: tuple[Table, ...]
+    sweeps: tuple[Sweep, ...]
+    results: Path
+    reader: CurveReader = field(default_factory=CurveReader, repr=False, compare=False)
+
+    def render(self, kind: str, width: int = 100) -> str:
+        """All tables in one format of `FORMATS`; `width` is for the terminal's.
+
+        Raises:
+            SpecError: no such format.
+        """
+        if kind == "terminal":
+            return terminal.render(self.tables, width)
+        renderers = {
+            "markdown": markdown.render, "latex": latex.render,
+            "csv": csv_format.render, "json": json_format.render,
+        }  # fmt: skip
+        if kind not in renderers:
+            raise SpecError(f"unknown format {kind!r}", "--format", hint_for(kind, FORMATS, "formats"))
+        return renderers[kind](self.tables)
+
+    def show(self, console: Console) -> None:
+        """Print the tables on a rich console."""
+        terminal.show(self.tables, console)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `report --json`."""
+        return json_format.document(self.tables)
+
+    def draw(self, path: Path) -> bool:
+        """Curves of all arms as PNG, PDF or SVG, by the path's suffix; False if there is nothing to draw."""
+        from toolrl_cli.report.plots import draw_curves
+
+        return draw_curves(collect_arms(self.sweeps), self.reader, path)
+
+    def write_report(self, directory: Path, figures: Sequence[str] = ("png", "pdf", "svg")) -> list[Path]:
+        """Write every table in every format, its provenance, and the curves.
+
+        Each file is replaced whole: a reader never sees half of one.
+
+        Raises:
+            LedgerError: the directory cannot be written.
+        """
+        written = []
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for table in self.tables:
+                name = slugify(table.name)
+                for kind, suffix in _SUFFIXES.items():
+                    single = Report((table,), self.sweeps, self.results)
+                    written.append(_write(directory / f"{name}{suffix}", single.render(kind)))
+                side = json.dumps(provenance(table), ensure_ascii=False, indent=1) + "\n"
+                written.append(_write(directory / f"{name}.provenance.json", side))
+            written += [p for p in (directory / f"curves.{kind}" for kind in figures) if self.draw(p)]
+        except OSError as error:
+            what = f"the report cannot be written ({error.strerror or error})"
+            raise LedgerError(what, str(directory), "free space, or choose another results root") from None
+        return written
+
+
+def build_report(
+    results: Path,
+    sweeps: Sequence[str] = (),
+    tables: Sequence[str] | None = None,
+    against: str | None = None,
+    published_only: bool = False,
+) -> Report:
+    """Compute the tables of some sweeps.
+
+    Args:
+        results: the results root.
+        sweeps: their names; none means every sweep there is.
+        tables: names of shipped tables or paths of YAML files; None: those that the sweeps ask for, else
+            those whose benchmarks they ran.
+        against: source of published numbers to set beside ours, such as `paper`.
+        published_only: the printed tables alone (of `against`, default `paper`); no results are read.
+
+    Raises:
+        SpecError: an unknown sweep, table or source.
+        LedgerError: a plan that cannot be read.
+    """
+    if published_only:
+        source = against or "paper"
+        names = tables if tables is not None else _printed_tables(source)
+        printed = tuple(published_table(load_table(name), source) for name in names)
+        return Report(printed, (), results)
+    published = load_published(against) if against is not None else None
+    specs = [load_table(name) for name in tables] if tables is not None else None
+    read = tuple(read_sweep(results, name) for name in sweeps or list_sweeps(results))
+    if not read:
+        raise SpecError(
+            "there are no sweeps", str(results), "run `toolrl sweep FILE` first, or give --results"
+        )
+    reader = CurveReader()
+    chosen = specs if specs is not None else _asked_for(read)
+    built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
+    return Report(built, read, results, reader)
+
+
+def _printed_tables(source: str) -> list[str]:
+    published = load_published(source)
+    printed = {cell.table for cell in published.cells}
+    return [name for name in shipped_tables() if load_table(name).published in printed]
+
+
+def _asked_for(sweeps: Sequence[Sweep]) -> list[TableSpec]:
+    """The tables that the sweeps name; if they name none, every shipped one about a benchmark they ran."""
+    named = list(dict.fromkeys(name for sweep in sweeps for name in sweep.tables))
+    if named:
+        return [load_table(name) for name in named]
+    ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
+    return [s for s in map(load_table, shipped_tables()) if s.rows == "arms" and ran.issuperset(s.benchmarks)]
+
+
+def _write(path: Path, text: str) -> Path:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path

@@ -1,0 +1,44 @@
+"""Where every cell comes from: runs, seeds, checkpoints and item files, with the unrounded values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolrl_cli.report.model import Cell, Source, Table
+
+SCHEMA = 1
+
+
+def provenance(table: Table) -> dict[str, Any]:
+    """The side file of a table: for each arm and column its values, unrounded, with the files behind them.
+
+    Paths are relative to the results root; `sampling_error` is the half-width of the 95 % Wilson interval of
+    one evaluation.
+    """
+    cells = [_cell(row.arm, head.name, row.cells[head.name]) for row in table.rows for head in table.columns]
+    return {"schema": SCHEMA, "table": table.name, "cells": cells}
+
+
+def _cell(arm: str, column: str, cell: Cell) -> dict[str, Any]:
+    printed = cell.printed
+    return {
+        "arm": arm,
+        "column": column,
+        "planned": cell.planned,
+        "sampling_error": cell.sampling,
+        "values": [_value(source) for source in cell.sources],
+        "published": None if printed is None else {"source": printed.source, "value": printed.value},
+    }
+
+
+def _value(source: Source) -> dict[str, Any]:
+    return {
+        "value": source.value,
+        "state": source.state or "succeeded",
+        "runs": list(source.runs),
+        "seeds": list(source.seeds),
+        "evaluation": source.stage,
+        "trained": source.trained,
+        "step": source.step,
+        "items": source.items or None,
+    }

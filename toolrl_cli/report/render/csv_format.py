@@ -1,0 +1,30 @@
+"""CSV: one line a cell, the same fields and digits as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from toolrl_cli.report.model import Table
+from toolrl_cli.report.render.json_format import cell_fields
+
+FIELDS = ("table", "arm", "column", "mean", "ci", "n", "published", "note")
+
+
+def render(tables: Sequence[Table]) -> str:
+    """A header and one line for every cell of every table; an empty field where JSON has null."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for table in tables:
+        for row in table.rows:
+            for head in table.columns:
+                values = cell_fields(row.cells[head.name], head).values()
+                writer.writerow([table.name, row.arm, head.name, *map(_text, values)])
+    return out.getvalue()
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else repr(value)

@@ -1,0 +1,151 @@
+"""What the formats for people have in common: the words of each cell, and the notes under a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from toolrl_cli.report.model import Cell, Head, Table, fixed
+
+_NAMED = 3
+"""Rows that a note names; of more it says how many."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One printed cell: `main` is the number or the state, `spread` its interval and number of seeds."""
+
+    main: str
+    spread: str = ""
+    best: bool = False
+    second: bool = False
+    faded: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.main} {self.spread}" if self.spread else self.main
+
+
+@dataclass(frozen=True)
+class Line:
+    """One printed line of a table; `sub` for the lines under an arm that hold published numbers."""
+
+    label: str
+    group: str
+    cells: tuple[Shown, ...]
+    sub: bool = False
+
+
+def lines(table: Table) -> Iterator[Line]:
+    """The printed lines of a table: one an arm, and two more where published numbers stand beside it."""
+    for row in table.rows:
+        pairs = [(row.cells[h.name], h) for h in table.columns]
+        printed = any(c.printed for c, _ in pairs)
+        if printed and table.published_only:
+            yield Line(row.label, row.group, tuple(_printed(c, h, alone=True) for c, h in pairs))
+            continue
+        yield Line(row.label, row.group, tuple(_ours(c, h) for c, h in pairs))
+        if printed:
+            yield Line("published", row.group, tuple(_printed(c, h) for c, h in pairs), sub=True)
+            errors = {c.printed.derived_error for c, _ in pairs if c.printed} - {None}
+            if errors:
+                label = f"derived ± {fixed(max(e for e in errors if e is not None), 2)}"
+                yield Line(label, row.group, tuple(_derived(c, h) for c, h in pairs), sub=True)
+            yield Line("difference", row.group, tuple(_difference(c, h) for c, h in pairs), sub=True)
+
+
+def notes_under(table: Table, best: str, second: str) -> list[str]:
+    """Everything that is said under a table; `best` and `second` are how the format marks them."""
+    return [*legend(table, best, second), *cell_notes(table)]
+
+
+def legend(table: Table, best: str, second: str) -> list[str]:
+    """The notes on the whole table: what it holds, what the marks mean, how it was tested."""
+    cells = [cell for row in table.rows for cell in row.cells.values()]
+    notes = list(table.notes)
+    if any(c.best for c in cells):
+        told = f"{best}: best"
+        if any(c.best and c.ci is not None for c in cells):
+            told += ", and all that Welch's 95 % interval of the difference cannot tell from it"
+        if second and any(c.second for c in cells):
+            told += f"; {second}: the next"
+        notes.insert(1 if notes else 0, f"{told}.")
+    return [*notes, *table.problems]
+
+
+def cell_notes(table: Table) -> list[str]:
+    """The notes of single cells, each said once with all the places it holds for."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for row in table.rows:
+        for head in table.columns:
+            for note in _notes_of(row.cells[head.name]):
+                places.setdefault(note, {}).setdefault(row.arm, []).append(head.label)
+    return [f"{_where(table, arms)}: {note}." for note, arms in places.items()]
+
+
+def _where(table: Table, arms: Mapping[str, Sequence[str]]) -> str:
+    """Arm → column labels, in as few words as will do."""
+    columns = list(dict.fromkeys(label for labels in arms.values() for label in labels))
+    everywhere = len(columns) == len(table.columns)
+    if all(list(labels) == columns for labels in arms.values()):
+        if len(arms) == len(table.rows):
+            return "All cells" if everywhere else ", ".join(columns)
+        rows = ", ".join(arms) if len(arms) <= _NAMED else f"{len(arms)} of {len(table.rows)} rows"
+        return rows if everywhere else f"{', '.join(columns)} in {rows}"
+    return "; ".join(f"{arm} ({', '.join(labels)})" for arm, labels in arms.items())
+
+
+def full_note(cell: Cell, head: Head) -> str | None:
+    """State, note and comparison of a cell in one line, for CSV and JSON; None if there is nothing to say."""
+    parts = [cell.note] if cell.note else []
+    if cell.mean is None and cell.state.strip("–") and cell.state not in cell.note:
+        parts.insert(0, cell.state)
+    printed = cell.printed
+    if printed is not None:
+        parts += [note for note in (printed.mark, printed.refusal) if note]
+        if printed.derived is not None:
+            error = fixed(printed.derived_error or 0.0, 2)
+            parts.append(f"without exec the printed row gives {_derived(cell, head).text} ± {error}")
+        if cell.mean is not None and printed.difference is not None:
+            parts.append(f"difference {_difference(cell, head).text}")
+    return "; ".join(parts) or None
+
+
+def _ours(cell: Cell, head: Head) -> Shown:
+    if cell.mean is None:
+        return Shown(cell.state, faded=True)
+    seeds = f"({cell.n})" if cell.n == cell.planned else f"({cell.n}/{cell.planned})"
+    spread = f"± {fixed(cell.ci, head.precision)} {seeds}" if cell.ci is not None else seeds
+    star = "*" if cell.star else ""
+    return Shown(fixed(cell.mean, head.precision) + star, spread, cell.best, cell.second)
+
+
+def _printed(cell: Cell, head: Head, alone: bool = False) -> Shown:
+    if cell.printed is None:
+        return Shown("–" if alone else "", faded=True)
+    suspect = "!" if cell.printed.mark.startswith(("impossible", "misprint")) else ""
+    text = fixed(cell.printed.value, head.precision) + suspect
+    return Shown(text, best=alone and cell.best, second=alone and cell.second, faded=not alone)
+
+
+def _derived(cell: Cell, head: Head) -> Shown:
+    if cell.printed is None or cell.printed.derived is None:
+        return Shown("", faded=True)
+    return Shown(fixed(cell.printed.derived, head.precision), faded=True)
+
+
+def _difference(cell: Cell, head: Head) -> Shown:
+    if cell.printed is None or cell.mean is None:
+        return Shown("", faded=True)
+    if cell.printed.difference is None:
+        return Shown("n/c", faded=True)
+    return Shown(fixed(cell.printed.difference, head.precision, sign=True), faded=True)
+
+
+def _notes_of(cell: Cell) -> list[str]:
+    notes = [cell.note] if cell.note else []
+    if cell.printed is not None:
+        notes += [note for note in (cell.printed.mark, cell.printed.refusal) if note]
+        if cell.printed.derived is not None:
+            notes.append("derived is what the printed row gives without exec; the difference is to it")
+    return notes

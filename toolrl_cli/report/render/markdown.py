@@ -1,0 +1,42 @@
+"""Markdown (GitHub's tables): best in bold, second in italics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from toolrl_cli.report.model import Table
+from toolrl_cli.report.render.grid import Shown, lines, notes_under
+
+
+def render(tables: Sequence[Table]) -> str:
+    """The tables under one heading each, ending in a line break."""
+    return "\n".join(_table(t) for t in tables)
+
+
+def _table(table: Table) -> str:
+    out = [f"### {_escape(table.title)}", ""]
+    out.append("| | " + " | ".join(_escape(h.label) for h in table.columns) + " |")
+    out.append("|:--|" + "--:|" * len(table.columns))
+    group = ""
+    for line in lines(table):
+        if line.group != group:
+            group = line.group
+            out.append(f"| **{_escape(group)}** |" + " |" * len(table.columns))
+        label = f"&nbsp;&nbsp;{line.label}" if line.sub else _escape(line.label)
+        out.append(f"| {label} | " + " | ".join(_cell(c) for c in line.cells) + " |")
+    notes = notes_under(table, "Bold", "italics")
+    if notes:
+        out += ["", *(f"- {_escape(note)}" for note in notes)]
+    return "\n".join(out) + "\n"
+
+
+def _cell(cell: Shown) -> str:
+    text = _escape(cell.text)
+    if cell.best:
+        return f"**{text}**"
+    return f"_{text}_" if cell.second else text
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", text)
