@@ -52,8 +52,7 @@ _BY_CAUSE: tuple[tuple[FailureClass, str], ...] = (
     ("diverged", r"(?:loss|reward|logits|probability tensor) .*(?:nan|inf\b|not finite|non-finite)"),
     (
         "config",
-        r"^Could not |^You must specify|^Error (?:merging|parsing)|^Missing|^Interpolation|^Key '|^In '"
-        r"|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue|ValidationError|OverrideParseException"
+        r"ConfigCompositionException|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue|ValidationError|OverrideParseException"
         r"|is not in struct|HFValidationError|not a valid model identifier|ModuleNotFoundError|ImportError"
         r"|FileNotFoundError|less than total desired GPUs|NotImplementedError|SpecError",
     ),
@@ -86,10 +85,14 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
         return Failure.of("preempted", "Slurm took the node back or the time limit was reached")
     if _SLURM_OOM.search(log):
         return Failure.of("oom", "the job went over its memory limit")
+    how = str(error) if error else f"the attempt {_ending(returncode)}"
+    if returncode is None or returncode == -signal.SIGKILL:
+        # nothing can be said by a process that is killed so; older trace-backs in its log were survived
+        return Failure.of("killed", how)
     cause = root_cause(log)
-    if cause is not None and not cause.is_report:
-        return _of_cause(cause, folder)
-    return diverged(folder / METRICS_FILE) or _of_end(cause, returncode, error)
+    if cause is None or cause.is_report:
+        return diverged(folder / METRICS_FILE) or _of_last_words(cause, how, log)
+    return _of_cause(cause, folder)
 
 
 def diverged(metrics: Path) -> Failure | None:
@@ -128,8 +131,7 @@ def _reward_note(folder: Path) -> Failure | None:
     note = read_json(folder / REWARD_NOTE)
     if note is None:
         return None
-    said = next((str(note[key]) for key in ("message", "error", "what") if note.get(key)), "a reward raised")
-    return Failure.of("reward", one_line(said), str(note.get("hint", "")))
+    return Failure.of("reward", one_line(str(note.get("error", "a reward raised"))))
 
 
 def _of_exception(error: BaseException) -> Failure:
@@ -151,7 +153,8 @@ def _where(error: ToolrlError) -> str:
 
 def _of_cause(cause: Raised, folder: Path) -> Failure:
     text = one_line(str(cause))
-    kind = _by_words(f"{cause.kind}: {cause.message}" if cause.kind else cause.message)
+    # a refusal by Hydra is printed without a type
+    kind: FailureClass | None = _by_words(cause.words) if cause.kind else "config"
     if kind is None and any(_REWARD_FRAMES.search(frame) for frame in cause.frames):
         kind = "reward"
     if kind is None and any(_CONFIG_FRAMES.search(frame) for frame in cause.frames[-2:]):
@@ -163,16 +166,17 @@ def _of_cause(cause: Raised, folder: Path) -> Failure:
     return Failure.of(kind or "unknown", text)
 
 
-def _of_end(cause: Raised | None, returncode: int | None, error: BaseException | None) -> Failure:
-    """Nothing says why it ended, so how it ended is all there is."""
-    said = f" ({one_line(str(cause))})" if cause else ""
-    if returncode == -signal.SIGKILL:
-        return Failure.of("killed", f"{error or 'the attempt ' + describe_exit(returncode)}{said}")
-    if cause is not None and "Died" in cause.kind:
-        return Failure.of("killed", str(cause))
-    if returncode is None:
-        return Failure.of("killed", f"the attempt ended without a word{said}")
-    return Failure.of("unknown", f"{error or 'the attempt ' + describe_exit(returncode)}{said}")
+def _of_last_words(report: Raised | None, how: str, log: str) -> Failure:
+    """Nothing was raised that explains the end: a process died without a word, or printed a line and left."""
+    if report is not None:
+        return Failure.of("killed" if "Died" in report.kind else "unknown", f"{how}: {one_line(str(report))}")
+    lines = [line for line in log.splitlines() if line.strip() and not line.endswith(how)]
+    last = one_line(lines[-1].rpartition("\r")[2]) if lines else ""
+    return Failure.of(_by_words(last) or "unknown", f"{how}; its last words: {last}" if last else how)
+
+
+def _ending(returncode: int | None) -> str:
+    return "ended without a word" if returncode is None else describe_exit(returncode)
 
 
 def _by_words(text: str) -> FailureClass | None:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,19 +38,19 @@ def write_text(path: Path, text: str, *, durable: bool = True, write: Writer = o
         LedgerError: the file system refuses; the old content stays and no temporary file is left.
     """
     with explained(path):
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         try:
             try:
                 _write_all(handle, text.encode("utf-8"), write)
                 if durable:
                     os.fsync(handle)
-                os.fchmod(handle, 0o644)
             finally:
                 os.close(handle)
-            os.replace(temporary, path)  # noqa: PTH105  (the temporary name is a str)
+            temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
+                temporary.unlink()
             raise
 
 

@@ -16,7 +16,6 @@ import errno
 import json
 import os
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -177,7 +176,7 @@ def take(
         LedgerError: the file system refuses.
     """
     now = time.time()
-    mine = LeaseInfo(ProcessId.current(), purpose, attempt, dict(launcher or {}), uuid.uuid4().hex, now, now)
+    mine = LeaseInfo(ProcessId.current(), purpose, attempt, dict(launcher or {}), os.urandom(16).hex(), now, now)
     with explained(folder / NAME):
         while not _create(folder / NAME, mine):
             chain = _chain(folder)
@@ -227,7 +226,7 @@ def _owner_runs(folder: Path, info: LeaseInfo, alive: Alive) -> bool | None:
     if info.owner is not None:
         return alive(info)
     # whoever made the file may still be about to write it; the file system's own clock says for how long
-    probe = folder / f".{NAME}.{uuid.uuid4().hex}.tmp"
+    probe = folder / f".{NAME}.{os.urandom(16).hex()}.tmp"
     probe.touch()
     age = probe.stat().st_mtime_ns - int(info.token.rpartition("-")[2])
     probe.unlink()

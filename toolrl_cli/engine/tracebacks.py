@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _STREAM = re.compile(
-    r"^(\([^()]*\b(?:pid|ip)=[^()]*\)|\((?:raylet|autoscaler|gcs_server)[^()]*\)|\[\w*\d+\]:) ?"
+    r"^((?:(?:\([^()]*\b(?:pid|ip)=[^()]*\)|\((?:raylet|autoscaler|gcs_server)[^()]*\)|\[[a-z]+\d+\]:) ?)+)"
 )
 _REPEATED = re.compile(r" \[repeated \d+x across cluster\].*$")
 _START = re.compile(r"^(?:Traceback \(most recent call last\):|ray::\S.*\(pid=\d+)")
@@ -70,6 +70,12 @@ class Raised:
     def is_report(self) -> bool:
         """Whether it only tells that something else failed."""
         return self.aside or bool(_REPORTS.search(self.kind) or _PEER_GONE.search(self.message))
+
+    @property
+    def words(self) -> str:
+        """Types and messages of it and of what it began with, for telling its class."""
+        own = f"{self.kind}: {self.message}" if self.kind else self.message
+        return f"{own} {self.cause.words}" if self.cause else own
 
     def __str__(self) -> str:
         name = self.kind.rpartition(".")[2]
