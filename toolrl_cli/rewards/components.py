@@ -7,6 +7,7 @@ can be compared over the run; a range that changes its shape has a schedule of i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ FIDELITIES = ("released", "paper")
 
 
 @dataclass(frozen=True)
-class Component:
+class Component(ABC):
     """What all components have.
 
     Attributes:
@@ -50,9 +51,9 @@ class Component:
             return low, high
         return self.range or UNBOUNDED
 
+    @abstractmethod
     def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
         """The component's value, on the range [low, high] that it has at the reading's step."""
-        raise NotImplementedError
 
     def reach(self, reading: Reading | None, fidelity: str, low: float, high: float) -> Range:
         """[least, most] raw value that any completion can have beside this reading's ground truth.

@@ -168,9 +168,10 @@ def _count_names(names: Sequence[Any]) -> dict[Any, int]:
 
 
 def _assign(scores: list[list[float]]) -> list[tuple[int, int]]:
-    """Rows to columns, one to one, with the largest sum; scipy is imported only where there is a choice."""
-    if not scores or not scores[0]:
-        return []
+    """Rows to columns, one to one, with the largest sum; there is one of each at least.
+
+    scipy is imported only where more than one pair is to be chosen.
+    """
     if len(scores) == 1:
         return [(0, max(range(len(scores[0])), key=scores[0].__getitem__))]
     if len(scores[0]) == 1:

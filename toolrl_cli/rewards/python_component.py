@@ -126,7 +126,7 @@ def source_of_module(module: str, where: str) -> Path:
 
 
 def check_defined(path: Path, function: str, where: str) -> None:
-    """Checks, without running the file, that `function` exists at its top level.
+    """Checks, without running the file, that it defines `function` somewhere: a typing error is found at once.
 
     Raises:
         RewardError: the file is no Python, or has no such name.
@@ -134,15 +134,15 @@ def check_defined(path: Path, function: str, where: str) -> None:
     import ast  # only a reward with a user component needs it
 
     try:
-        body = ast.parse(path.read_bytes()).body
+        tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as fault:
         raise RewardError(f"{path} is no valid Python: {fault}", where) from fault
     names: set[str] = set()
-    for node in body:
+    for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.add(node.name)
-        elif isinstance(node, ast.Assign):
-            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             names.update(alias.asname or alias.name for alias in node.names)
     if function not in names:

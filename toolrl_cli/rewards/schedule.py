@@ -75,7 +75,7 @@ class Schedule:
     def to_dict(self) -> dict[str, Any]:
         """Canonical mapping: `kind`, `unit`, `points`; `parse_schedule` reads it back as it was."""
         points = [
-            [int(at) if self.unit == "steps" else at, values[0] if len(values) == 1 else list(values)]
+            [int(at) if self.unit == "steps" else float(at), values[0] if len(values) == 1 else list(values)]
             for at, values in self.points
         ]
         out: dict[str, Any] = {"kind": self.kind, "points": points, "unit": self.unit}

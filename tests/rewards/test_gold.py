@@ -1,0 +1,75 @@
+"""The gold check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.rewards.turns import GOLD, SFO, turn
+from toolrl_cli.rewards import RewardError, get_reward
+from toolrl_cli.rewards.gold import check_gold
+
+GOOD = [GOLD, turn(response="ok"), turn(SFO, response="ok"), turn()]
+NO_THINK = turn(SFO, think=None)
+
+
+@pytest.mark.parametrize("name", ["original", "coarse+two_stage", "dynamic", "length", "finegrained@paper"])
+def test_well_formed_rows_reach_the_maximum_of_every_design(name: str) -> None:
+    report = check_gold(get_reward(name), GOOD)
+    assert report.ok
+    assert report.rows == 4
+    report.raise_if_imperfect()
+
+
+def test_rows_that_fall_short_are_named_with_their_parts() -> None:
+    report = check_gold(get_reward("original"), [GOLD, NO_THINK, turn("bad")])
+    assert not report.ok
+    assert [shortfall.row for shortfall in report.shortfalls] == ["1", "2"]
+    assert report.shortfalls[0].parts == {"format": (0.0, 1.0)}
+    assert str(report.shortfalls[0]) == "row 1: format 0 of 1"
+    assert report.shortfalls[1].problem.startswith(
+        "ground truth: its tool calls are not one JSON value a line"
+    )
+    assert json.loads(json.dumps(report.to_dict()))["ok"] is False
+
+
+def test_imperfect_gold_is_refused_in_one_line_with_the_way_on() -> None:
+    report = check_gold(get_reward("original"), [(f"train/{i}", NO_THINK) for i in range(7)])
+    with pytest.raises(RewardError) as fault:
+        report.raise_if_imperfect("train.parquet")
+    line = str(fault.value)
+    assert line.startswith(
+        "train.parquet: 7 of 7 gold answers do not reach the maximum of reward 'original': row "
+    )
+    assert "row train/4: format 0 of 1; …" in line
+    assert "row train/5" not in line
+    assert line.endswith("(correct the rows, or continue with --allow-imperfect-gold)")
+    assert "\n" not in line
+
+
+def test_few_shortfalls_are_named_without_an_ellipsis() -> None:
+    with pytest.raises(RewardError, match=r"row 0: format 0 of 1 \("):
+        check_gold(get_reward("original"), [NO_THINK]).raise_if_imperfect()
+
+
+def test_no_rows_are_no_shortfall() -> None:
+    assert check_gold(get_reward("original"), []).rows == 0
+
+
+def test_a_user_component_is_judged_where_it_declares_a_range(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text("def f(): return 1")
+    part = {"kind": "python", "path": "user.py", "function": "f"}
+    bounded = get_reward({"components": {"mine": {**part, "range": [0, 2]}}}, base_dir=tmp_path)
+    assert check_gold(bounded, [GOLD]).shortfalls[0].parts == {"mine": (1.0, 2.0)}
+    assert check_gold(get_reward({"components": {"mine": part}}, base_dir=tmp_path), [GOLD]).ok
+
+
+def test_a_fault_of_the_reward_is_no_shortfall_of_a_row(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text("def f(): raise ValueError('mine')")
+    part = {"kind": "python", "path": "user.py", "function": "f"}
+    with pytest.raises(RewardError, match="f raised ValueError: mine"):
+        check_gold(get_reward({"components": {"mine": part}}, base_dir=tmp_path), [GOLD])
+    with pytest.raises(RewardError, match="total_steps is None"):
+        check_gold(get_reward("dynamic@paper"), [GOLD])
