@@ -1,0 +1,34 @@
+"""One module a command; each parses, calls one function and prints."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register_all(app: typer.Typer) -> None:
+    """Add every command to the root, in the order in which `--help` lists them."""
+    from toolrl_cli.commands import (
+        doctor,
+        logs,
+        plan,
+        report,
+        resume,
+        schema,
+        show,
+        status,
+        stop,
+        sweep,
+        sync,
+    )
+
+    app.command("sweep")(sweep.sweep)
+    app.command("plan")(plan.plan)
+    app.command("status")(status.status)
+    app.command("resume")(resume.resume)
+    app.command("stop")(stop.stop)
+    app.command("logs")(logs.logs)
+    app.command("show")(show.show)
+    app.command("report")(report.report)
+    app.command("sync")(sync.sync)
+    app.command("doctor")(doctor.doctor)
+    app.command("schema")(schema.schema)

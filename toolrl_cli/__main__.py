@@ -1,0 +1,5 @@
+"""`python -m toolrl_cli` is `toolrl`."""
+
+from toolrl_cli.app import main
+
+main()

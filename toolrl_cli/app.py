@@ -1,0 +1,48 @@
+"""The command line's root: registers the commands and turns expected failures into one line. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from toolrl_cli import __version__
+from toolrl_cli.commands import register_all
+from toolrl_cli.commands.failures import run_guarded
+
+app = typer.Typer(
+    name="toolrl",
+    help="Reward-design ablations of tool-use RL: one YAML grid, trained with verl, reported with statistics.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"toolrl {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace-back of a failure.")] = False,
+) -> None:
+    """Options that every command has."""
+
+
+register_all(app)
+
+
+def main() -> None:
+    """Entry point of the `toolrl` command."""
+    sys.exit(run_guarded(app, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""`toolrl doctor`: is this machine fit, and what mends it."""
+
+from __future__ import annotations
+
+import typer
+
+from toolrl_cli.commands.failures import FAILED
+from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
+
+MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
+
+
+def doctor(results: Results = None, as_json: AsJson = False) -> None:
+    """Check Python, verl, torch, GPUs, Ray, Slurm, W&B, disk and limits; say what mends each fault."""
+    from toolrl_cli.engine.health import run_checks, worst
+
+    checks = run_checks(results_root(results))
+    if as_json:
+        print_json({"schema": 1, "checks": [c.to_json() for c in checks]})
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        for header in ("check", "", "found", "what mends it"):
+            table.add_column(header, overflow="fold")
+        for check in checks:
+            table.add_row(check.name, MARKS[check.standing], check.found, check.fix)
+        Console().print(table)
+    if worst(checks) == "error":
+        raise typer.Exit(FAILED)

@@ -1,0 +1,43 @@
+"""Expected failures as one readable line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from toolrl_cli.errors import LedgerError, SpecError, ToolrlError
+from toolrl_cli.rewards import RewardError
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def run_guarded(app: typer.Typer, arguments: Sequence[str]) -> int:
+    """Run the command line; what is raised on purpose becomes a line on stderr and an exit status.
+
+    Returns:
+        0 all as asked; 1 a run failed or a check did not hold; 2 the input is wrong; 130 interrupted.
+    """
+    debug = "--debug" in arguments
+    # --debug is accepted after the command too, where people type it
+    arguments = [*(["--debug"] if debug else []), *(a for a in arguments if a != "--debug")]
+    try:
+        app(args=list(arguments), standalone_mode=True)
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else FAILED
+    except (ToolrlError, RewardError) as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT if isinstance(error, (SpecError, LedgerError, RewardError)) else FAILED
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader (head, less) has gone; nothing is left to say, and Python must not say it either
+        sys.stderr.close()
+        return OK
+    return OK

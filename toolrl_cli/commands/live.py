@@ -1,0 +1,165 @@
+"""What a running sweep shows: a live table on a terminal, plain lines elsewhere. All on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from toolrl_cli.engine.events import Event
+from toolrl_cli.engine.state import StageState
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from toolrl_cli.engine.plan import Plan
+
+PLAIN_EVERY = 15.0  # seconds between two progress lines of one stage where there is no terminal
+
+
+class LiveView:
+    """Shows the scheduler's events; use it as a context.
+
+    Args:
+        plan: the runs and stages that are worked on.
+        quiet: show nothing but failures.
+    """
+
+    def __init__(self, plan: Plan, quiet: bool = False) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._plan = plan
+        self._quiet = quiet
+        self._console = Console(stderr=True, highlight=False)
+        self._users = _users(plan)
+        self._states: dict[str, StageState] = {}
+        self._rates: dict[str, tuple[float, int]] = {}
+        self._told: dict[str, float] = {}
+        self._done = sum(not s.owed for s in plan.stages.values())
+        self._live: Live | None = None
+        if self._console.is_terminal and not quiet:
+            self._live = Live(
+                get_renderable=self._table, console=self._console, refresh_per_second=2, transient=True
+            )
+
+    def __enter__(self) -> LiveView:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def notice(self, event: Event) -> None:
+        """Take note of an event and show it."""
+        state = event.state
+        if state is not None:
+            if event.what in ("started", "adopted"):
+                self._rates.pop(event.stage, None)
+            self._states[event.stage] = state
+            if state.progress and event.stage not in self._rates:
+                self._rates[event.stage] = (time.monotonic(), state.progress.step)
+        if event.what in ("succeeded", "failed", "stopped", "blocked", "held"):
+            self._states.pop(event.stage, None)
+        if event.what == "succeeded":
+            self._done += 1
+        line = self._line(event)
+        if line and (not self._quiet or event.what in ("failed", "paused")):
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _line(self, event: Event) -> str:
+        """One plain line; empty for events that are not worth one here."""
+        stamp = time.strftime("%H:%M:%S")
+        if not event.stage:
+            return f"{stamp} {event.what}: {event.message}"
+        spec = self._plan.stages[event.stage].spec
+        name = f"{spec.kind} {spec.id}"
+        state = event.state
+        if event.what == "progress":
+            now = time.monotonic()
+            if self._live or state is None or state.progress is None:
+                return ""
+            if now - self._told.get(event.stage, 0.0) < PLAIN_EVERY:
+                return ""
+            self._told[event.stage] = now
+            return f"{stamp} {name}: step {_steps(state)}{self._metric(event.stage, state)}{self._left(event.stage)}"
+        if event.what == "succeeded":
+            took = f" in {state.seconds:.0f} s" if state is not None and state.seconds else ""
+            return f"{stamp} {name} succeeded{took} ({self._done} of {len(self._plan.stages)} stages)"
+        if event.what == "failed" and state is not None and state.failure:
+            failure = state.failure
+            hint = f" ({failure.hint})" if failure.hint else ""
+            log = f"stages/{spec.kind}/{spec.id}/attempts/{state.attempt}/log.txt"
+            return f"{stamp} {name} failed: {failure.kind}: {failure.message}{hint}; log: {log}"
+        return f"{stamp} {name} {event.what}" + (f": {event.message}" if event.message else "")
+
+    def _table(self) -> RenderableType:
+        from rich.table import Table
+
+        table = Table(
+            title=f"{self._plan.sweep}: {self._done} of {len(self._plan.stages)} stages", expand=False
+        )
+        for header in ("run", "stage", "step", "reward or loss", "left", "slots"):
+            table.add_column(header, overflow="ellipsis", no_wrap=header != "run")
+        for stage_id, state in self._states.items():
+            handle = state.launcher or {}
+            table.add_row(
+                _short(self._users[stage_id]),
+                self._plan.stages[stage_id].spec.kind,
+                _steps(state) or state.status,
+                self._metric(stage_id, state).strip(" ,"),
+                self._left(stage_id).strip(" ,"),
+                ",".join(handle.get("slots", ())),
+            )
+        return table
+
+    def _metric(self, stage_id: str, state: StageState) -> str:
+        name = self._plan.stages[stage_id].spec.progress_metric
+        if name is None or state.progress is None or name not in state.progress.metrics:
+            return ""
+        return f", {'loss' if 'loss' in name else 'reward'} {state.progress.metrics[name]:.3g}"
+
+    def _left(self, stage_id: str) -> str:
+        """Time left, from the steps measured since this harness first saw the attempt."""
+        state = self._states.get(stage_id)
+        if state is None or state.progress is None or state.progress.total is None:
+            return ""
+        began, first = self._rates[stage_id]
+        made = state.progress.step - first
+        if made < 1:
+            return ""
+        seconds = (time.monotonic() - began) / made * (state.progress.total - state.progress.step)
+        return f", {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _users(plan: Plan) -> dict[str, list[str]]:
+    users: dict[str, list[str]] = {}
+    for run in plan.runs:
+        for stage in run.stages:
+            users.setdefault(stage.id, []).append(run.id)
+    return users
+
+
+def _short(runs: Sequence[str]) -> str:
+    return runs[0] if len(runs) == 1 else f"{runs[0]} +{len(runs) - 1}"
+
+
+def _steps(state: StageState) -> str:
+    if state.progress is None:
+        return ""
+    total = f"/{state.progress.total}" if state.progress.total else ""
+    return f"{state.progress.step}{total}"

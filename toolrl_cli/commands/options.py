@@ -1,0 +1,72 @@
+"""Options that several commands share, each with one help text, and the results root behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        "--results", help="Results root; default $TOOLRL_RESULTS, then results/.", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
+SweepPath = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The sweep: a YAML file.", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a value of the sweep; repeatable.", show_default=False
+    ),
+]
+Only = Annotated[
+    str | None,
+    typer.Option("--only", metavar="PATTERN", help="Only runs whose id or arm matches, e.g. 'grpo-*'."),
+]
+
+
+MaxParallel = Annotated[
+    int | None,
+    typer.Option(
+        "--max-parallel",
+        min=1,
+        help="Most attempts at a time; default: one for each GPU, or one on a CPU.",
+        show_default=False,
+    ),
+]
+Launcher = Annotated[str, typer.Option("--launcher", help="Where attempts run: local.")]
+WandbMode = Annotated[
+    str | None,
+    typer.Option(
+        "--wandb",
+        metavar="MODE",
+        help="online, offline or disabled; default $WANDB_MODE, then online if logged in, else offline.",
+        show_default=False,
+    ),
+]
+SweepName = Annotated[
+    str | None, typer.Argument(metavar="[SWEEP]", help="Its name; default: the newest.", show_default=False)
+]
+
+
+def results_root(given: Path | None) -> Path:
+    """The results root: the option, else `$TOOLRL_RESULTS`, else `results/`."""
+    return (given or Path(os.environ.get("TOOLRL_RESULTS") or "results")).expanduser().absolute()
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def note(line: str) -> None:
+    """A line for people, on stderr."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,68 @@
+"""What identity needs from outside the spec: fingerprints of data and models, and versions."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import metadata
+
+from toolrl_cli.datasets import toolworld
+from toolrl_cli.datasets.prepare import dataset_fingerprint
+from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, RllaData, TinyModel
+from toolrl_cli.training.model_folder import check_model_folder, fingerprint, folder_of
+from toolrl_cli.training.tiny_model import tiny_model_identity
+
+SHORT = 16
+
+
+class LocalFacts:
+    """The `Facts` of this machine; each file is read once, however many cells use it."""
+
+    def __init__(self) -> None:
+        try:
+            self.verl_version = metadata.version("verl")
+        except metadata.PackageNotFoundError:
+            raise SpecError("verl is not installed", "this environment", "pip install toolrl-cli") from None
+        # per instance, so that a long-lived process sees files that change between two plans
+        self._rlla = lru_cache(maxsize=None)(_rlla_fingerprint)
+        self._model = lru_cache(maxsize=None)(_model_fingerprint)
+
+    def data_fingerprint(self, data: DataSpec, splits: tuple[str, ...]) -> str:
+        """ToolWorld: the generator's version, the seed and the sizes of these splits; rlla: the files' SHA-256.
+
+        Raises:
+            SpecError: no path is given, or a file is missing.
+        """
+        if isinstance(data, RllaData):
+            if data.path is None:
+                raise SpecError(
+                    "the rlla data needs a path", "data.path", "for example --set data.path=FOLDER"
+                )
+            return self._rlla(data.path, tuple(sorted(data.limit.items())))
+        sizes = {split: getattr(data, split) for split in splits}
+        return toolworld.fingerprint({"seed": data.seed, "sizes": sizes})[:SHORT]
+
+    def model_fingerprint(self, model: HuggingFaceModel) -> str:
+        """Of a folder: of its files; of a hub name: the name and the revision.
+
+        Raises:
+            SpecError: the folder is missing or not whole.
+        """
+        return self._model(model.path, model.revision)
+
+    def tiny_fingerprint(self, model: TinyModel) -> str:
+        """Of the recipe's version, the shape and the seed."""
+        return digest(tiny_model_identity(model.seed), SHORT)
+
+
+def _rlla_fingerprint(path: str, limit: tuple[tuple[str, int], ...]) -> str:
+    return dataset_fingerprint("rlla", {"path": path, "limit": dict(limit)})[:SHORT]
+
+
+def _model_fingerprint(path: str, revision: str | None) -> str:
+    folder = folder_of(path)
+    if folder is None:
+        return f"{path}@{revision or 'main'}"
+    check_model_folder(folder)
+    return fingerprint(folder)

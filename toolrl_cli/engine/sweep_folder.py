@@ -1,0 +1,159 @@
+"""`RESULTS/sweeps/<name>/`: the sweep as given, its plan, links from each run to its stages, and the report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolrl_cli.engine.files import explained, make_folder, read_json, write_json, write_text
+from toolrl_cli.engine.plan import Plan, PlannedRun
+from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.suggest import hint_for
+
+PLAN = "plan.json"
+HARNESS = "harness.json"
+
+
+@dataclass(frozen=True)
+class SavedSweep:
+    """A sweep as it lies under the results root."""
+
+    name: str
+    runs: tuple[PlannedRun, ...]
+    tables: tuple[str, ...]
+
+    @property
+    def stages(self) -> dict[str, StageSpec]:
+        """id → stage; equal stages are one."""
+        return {stage.id: stage for run in self.runs for stage in run.stages}
+
+
+class SweepFolder:
+    """The directory of one sweep.
+
+    Args:
+        results: the results root.
+        name: the sweep's name.
+    """
+
+    def __init__(self, results: Path, name: str) -> None:
+        self.results = results
+        self.name = name
+        self.path = results / "sweeps" / name
+
+    def save(self, plan: Plan, text: str | None) -> None:
+        """Write the sweep file as given (None: keep the one there), the plan and the links.
+
+        Raises:
+            LedgerError: the results root cannot be written.
+        """
+        make_folder(self.path)
+        if text is not None:
+            write_text(self.path / "sweep.yaml", text)
+        write_json(self.path / PLAN, plan.frozen())
+        with explained(self.path):
+            for run in plan.runs:
+                self._link(run.id, run.stages)
+            self._remove_links_of_others({run.id for run in plan.runs})
+
+    def _link(self, run: str, stages: Sequence[StageSpec]) -> None:
+        folder = self.path / "runs" / run
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {
+            f"{position}-{stage.kind}": Path("../../../../stages") / stage.kind / stage.id
+            for position, stage in enumerate(stages, start=1)
+        }
+        for entry in folder.iterdir():
+            if entry.is_symlink() and wanted.get(entry.name) != entry.readlink():
+                entry.unlink()
+        for name, target in wanted.items():
+            if not (folder / name).is_symlink():
+                (folder / name).symlink_to(target)
+
+    def _remove_links_of_others(self, keep: Set[str]) -> None:
+        """Remove the links of runs that the sweep no longer has; the results they led to stay."""
+        for folder in (self.path / "runs").iterdir():
+            if folder.name not in keep and all(
+                e.is_symlink() or e.suffix == ".json" for e in folder.iterdir()
+            ):
+                shutil.rmtree(folder)
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Say on disk which harness works on the sweep, for `toolrl stop`."""
+        me = ProcessId.current()
+        write_json(self.path / HARNESS, me.to_json())
+        try:
+            yield
+        finally:
+            if self.harness() == me:
+                (self.path / HARNESS).unlink(missing_ok=True)
+
+    def harness(self) -> ProcessId | None:
+        """The harness that works on the sweep, or did when it was killed; None where none is known."""
+        data = read_json(self.path / HARNESS)
+        return ProcessId.from_json(data) if data else None
+
+    def load(self) -> SavedSweep:
+        """The sweep's frozen plan.
+
+        Raises:
+            SpecError: there is no such sweep.
+            LedgerError: its plan cannot be read.
+        """
+        data = read_json(self.path / PLAN)
+        if data is None:
+            if self.path.is_dir():
+                hint = "issue `toolrl sweep FILE` again; it writes the plan anew"
+                raise LedgerError("the plan is missing or torn", str(self.path / PLAN), hint)
+            known = saved_names(self.results)
+            raise SpecError(
+                f"no sweep {self.name!r}", str(self.results), hint_for(self.name, known, "sweeps")
+            )
+        try:
+            stages = {s["id"]: StageSpec.from_json(s) for s in data["stages"]}
+            runs = tuple(
+                PlannedRun(
+                    self.name,
+                    r["id"],
+                    r["arm"],
+                    r["seed"],
+                    r["settings"],
+                    tuple(stages[i] for i in r["stages"]),
+                )
+                for r in data["runs"]
+            )
+            return SavedSweep(self.name, runs, tuple(data["tables"]))
+        except (KeyError, TypeError, ValueError) as error:
+            hint = "issue `toolrl sweep FILE` again; it writes the plan anew"
+            raise LedgerError(f"not a plan: {error}", str(self.path / PLAN), hint) from error
+
+
+def saved_names(results: Path) -> list[str]:
+    """Names of the sweeps under a results root, newest plan first."""
+    plans = list((results / "sweeps").glob(f"*/{PLAN}"))
+    return [p.parent.name for p in sorted(plans, key=lambda p: p.stat().st_mtime, reverse=True)]
+
+
+def find_run(results: Path, text: str) -> PlannedRun:
+    """The run that `RUN` or `SWEEP/RUN` names.
+
+    Raises:
+        SpecError: none, or several in different sweeps.
+    """
+    sweep, _, run = text.rpartition("/")
+    names = [sweep] if sweep else saved_names(results)
+    saved = [SweepFolder(results, name).load() for name in names]
+    found = [r for s in saved for r in s.runs if r.id == run]
+    if not found:
+        known = {r.id for s in saved for r in s.runs}
+        raise SpecError(f"no run {run!r}", sweep or str(results), hint_for(run, known, "runs"))
+    if len({tuple(s.id for s in r.stages) for r in found}) > 1:
+        places = ", ".join(f"{r.sweep}/{r.id}" for r in found)
+        raise SpecError(f"{run!r} is a run of several sweeps", str(results), f"name one of {places}")
+    return found[0]

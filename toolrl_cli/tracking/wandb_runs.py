@@ -1,0 +1,191 @@
+"""Weights & Biases, fed from the files on disk: one W&B run for each run of a sweep, one row for each step.
+
+The trainers do not talk to W&B themselves: a resumed trainer would log steps twice and a shared stage belongs to
+several runs. The files hold each step once, so whoever reads them (a running sweep, or `toolrl sync` weeks later)
+can bring W&B up to date. What was sent is recorded beside the run, so that nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import json
+import netrc
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from toolrl_cli.errors import TrackingError
+from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.tracking.metrics import merge_metrics
+
+Mode = Literal["online", "offline", "disabled"]
+MODES: tuple[Mode, ...] = ("online", "offline", "disabled")
+PROJECT = "toolrl"
+STEP = "training/global_step"
+MAX_ID = 128  # W&B's limit
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What W&B is told of one run.
+
+    Attributes:
+        folder: `RESULTS/sweeps/<sweep>/runs/<run>`; the record of what was sent lies in it.
+        stages: the run's stages with their folders, in order.
+        config: the run's full specification.
+    """
+
+    sweep: str
+    id: str
+    arm: str
+    seed: int
+    folder: Path
+    stages: Sequence[tuple[StageSpec, Path]]
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def wandb_id(self) -> str:
+        """The same for the same stages: a resumed run goes on in its W&B run, a changed one starts a new one."""
+        return f"{self.sweep[:40]}-{self.id[:60]}-{digest([s.id for s, _ in self.stages])}"[:MAX_ID]
+
+
+def choose_mode(asked: str | None) -> Mode:
+    """The option, else `$WANDB_MODE`, else online where a login is found and offline where none is.
+
+    Raises:
+        TrackingError: an unknown mode.
+    """
+    told = asked or os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+    if told not in MODES:
+        raise TrackingError(
+            f"unknown W&B mode {told!r}", "--wandb or $WANDB_MODE", f"one of {', '.join(MODES)}"
+        )
+    return told
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return any("wandb" in host for host in netrc.netrc().hosts)
+    except (FileNotFoundError, netrc.NetrcParseError):
+        return False
+
+
+def publish(run: TrackedRun, results: Path, mode: Mode) -> bool:
+    """Bring one W&B run up to date with the files.
+
+    Offline, the W&B run is written anew when there is more to tell, and the earlier offline folder (recorded, and
+    never synced) is removed: one folder a run. Online, only steps that were not sent yet are sent.
+
+    Returns:
+        True if something was written.
+
+    Raises:
+        TrackingError: W&B refuses (no login, no network, no such entity).
+    """
+    if mode == "disabled":
+        return False
+    rows, summary = _history(run), _scores(run)
+    seen = digest([rows, summary], 16)
+    record_file = run.folder / "wandb.json"
+    record = _read(record_file)
+    if record.get("content") == seen and record.get("mode") == mode:
+        return False
+    sent = int(record.get("rows", 0)) if mode == "online" and record.get("mode") == "online" else 0
+    if mode == "offline" and record.get("mode") == "offline":
+        _remove_unsynced(record.get("folder"), results)
+    folder = _write(run, results, mode, rows[sent:], summary)
+    record_file.parent.mkdir(parents=True, exist_ok=True)
+    body = {
+        "schema": 1,
+        "id": run.wandb_id,
+        "mode": mode,
+        "content": seen,
+        "rows": len(rows),
+        "folder": folder,
+    }
+    temporary = record_file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(body, indent=2), encoding="utf-8")
+    temporary.replace(record_file)
+    return True
+
+
+def _write(
+    run: TrackedRun, results: Path, mode: Mode, rows: list[dict[str, Any]], summary: dict[str, Any]
+) -> str:
+    import wandb
+
+    try:
+        live = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            id=run.wandb_id,
+            name=run.id,
+            group=f"{run.sweep}/{run.arm}",
+            tags=[run.sweep[:64]],
+            config={**run.config, "arm": run.arm, "seed": run.seed, "stages": [s.id for s, _ in run.stages]},
+            dir=str(results),
+            mode=mode,
+            resume="allow" if mode == "online" else None,
+            reinit="create_new",
+            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, save_code=False),
+        )
+    except wandb.Error as error:
+        raise TrackingError(f"W&B refused: {error}", run.id, "wandb login, or --wandb offline") from None
+    live.define_metric(STEP)
+    live.define_metric("*", step_metric=STEP)
+    live.define_metric("sft/step")
+    live.define_metric("sft/*", step_metric="sft/step")
+    for row in rows:
+        live.log(row)
+    live.summary.update(summary)
+    folder = str(Path(live.dir).parent)
+    live.finish()
+    return folder
+
+
+def _history(run: TrackedRun) -> list[dict[str, Any]]:
+    """One row a step: SFT's under `sft/`, RL's under verl's own names."""
+    rows: list[dict[str, Any]] = []
+    for stage, folder in run.stages:
+        if stage.kind == "sft":
+            rows += [
+                {"sft/step": r["step"], **{f"sft/{k}": v for k, v in r["data"].items()}}
+                for r in merge_metrics(folder)
+            ]
+        elif stage.kind == "rl":
+            rows += [{**r["data"], STEP: r["step"]} for r in merge_metrics(folder)]
+    return rows
+
+
+def _scores(run: TrackedRun) -> dict[str, Any]:
+    """`<benchmark>/<column>` → value, of the evaluations that are there."""
+    found: dict[str, Any] = {}
+    for stage, folder in run.stages:
+        if stage.kind != "evaluate":
+            continue
+        scores = _read(folder / "output" / "scores.json")
+        for column, cell in scores.get("metrics", {}).items():
+            found[f"{scores['benchmark']}/{column}"] = cell["value"]
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}  # not written yet, or torn: written anew
+    return content if isinstance(content, dict) else {}
+
+
+def _remove_unsynced(folder: Any, results: Path) -> None:
+    """Remove an earlier offline folder of ours; never one that W&B marked as synced, never outside the root."""
+    if not folder:
+        return
+    path = Path(folder)
+    inside = path.parent.resolve() == (results / "wandb").resolve()
+    if inside and path.is_dir() and path.name.startswith("offline-run-") and not list(path.glob("*.synced")):
+        shutil.rmtree(path)
