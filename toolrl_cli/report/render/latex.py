@@ -50,7 +50,9 @@ def document(tables: Sequence[Table]) -> str:
 
 def _table(table: Table) -> str:
     width = len(table.columns)
-    size = r"\small" if width <= _WIDE else r"\footnotesize\setlength{\tabcolsep}{3pt}"
+    size, spread = (r"\small", r"\scriptsize")
+    if width > _WIDE:
+        size, spread = r"\footnotesize\setlength{\tabcolsep}{2.5pt}", r"\tiny"
     out = [r"\begin{table}[tb]", r"\centering", size]
     out.append(rf"\caption{{{escape(' '.join([f'{table.title}.', *legend(table, 'Bold', 'underlined')]))}}}")
     out.append(rf"\label{{tab:{''.join(c if c.isalnum() else '-' for c in table.name)}}}")
@@ -65,7 +67,7 @@ def _table(table: Table) -> str:
             out.append(rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{{escape(line.group)}}}}} \\")
         group = line.group
         label = rf"\quad {line.label}" if line.sub else escape(line.label)
-        out.append(" & ".join([label, *(_cell(c) for c in line.cells)]) + r" \\")
+        out.append(" & ".join([label, *(_cell(c, spread) for c in line.cells)]) + r" \\")
     out += [r"\bottomrule", r"\end{tabular}"]
     notes = cell_notes(table)
     if notes:
@@ -73,13 +75,13 @@ def _table(table: Table) -> str:
     return "\n".join([*out, r"\end{table}"]) + "\n"
 
 
-def _cell(cell: Shown) -> str:
+def _cell(cell: Shown, spread: str) -> str:
     main = escape(cell.main)
     if cell.best:
         main = rf"\textbf{{{main}}}"
     elif cell.second:
         main = rf"\underline{{{main}}}"
-    return rf"{main} {{\scriptsize {escape(cell.spread)}}}" if cell.spread else main
+    return rf"{main} {{{spread} {escape(cell.spread)}}}" if cell.spread else main
 
 
 def escape(text: str) -> str:
