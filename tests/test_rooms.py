@@ -1,0 +1,83 @@
+"""Imports point one way, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import toolrl_cli
+
+ROOT = Path(toolrl_cli.__file__).parent
+# Every room and the rooms it may import besides itself; `errors` is open to all but rewards.
+MAY_IMPORT = {
+    "rewards": set(),
+    "processes": set(),
+    "spec": {"rewards"},
+    "datasets": {"spec", "rewards"},
+    "tracking": {"spec", "rewards"},
+    "training": {"spec", "rewards", "datasets", "processes", "tracking"},
+    "benchmarks": {"spec", "rewards", "datasets", "training"},
+    "report": {"spec", "rewards", "tracking"},
+    "engine": {"spec", "rewards", "datasets", "tracking", "training", "benchmarks", "processes"},
+    "commands": {
+        *("spec", "rewards", "datasets", "tracking", "training", "benchmarks"),
+        *("report", "engine", "processes"),
+    },
+}
+HEAVY = ("torch", "verl", "ray", "transformers", "pandas", "pyarrow", "scipy", "numpy", "matplotlib", "wandb")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of toolrl that a module imports, anywhere in it."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module]
+            if node.module == "toolrl_cli":
+                names = [f"toolrl_cli.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "toolrl_cli" and len(parts) > 1:
+                rooms.add(parts[1])
+    return rooms
+
+
+def test_every_room_is_in_the_rule() -> None:
+    rooms = {p.parent.name for p in ROOT.glob("*/__init__.py")}
+    assert rooms == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
+    allowed = MAY_IMPORT[room] | {room, "__version__"} | (set() if room == "rewards" else {"errors"})
+    for path in sorted((ROOT / room).rglob("*.py")):
+        assert imported_rooms(path) <= allowed, path.relative_to(ROOT)
+
+
+def test_only_training_knows_verl() -> None:
+    for path in sorted(ROOT.rglob("*.py")):
+        room = path.relative_to(ROOT).parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] == "verl" for name in names):
+                assert room == "training", path
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["toolrl_cli.app", "toolrl_cli.rewards", "toolrl_cli.spec.resolve", "toolrl_cli.engine.attempt",
+     "toolrl_cli.engine.plan", "toolrl_cli.engine.facts", "toolrl_cli.report"],
+)  # fmt: skip
+def test_a_light_module_imports_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == []
