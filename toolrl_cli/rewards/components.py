@@ -8,7 +8,7 @@ can be compared over the run; a range that changes its shape has a schedule of i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from toolrl_cli.rewards.matching import correct_share
@@ -50,6 +50,10 @@ class Component(ABC):
             low, high = self.range_schedule.at(step, total_steps)
             return low, high
         return self.range or UNBOUNDED
+
+    def at_step(self, step: int, total_steps: int | None) -> Component:
+        """The component with every schedule of its own, those of scale apart, resolved at `step`."""
+        return self
 
     @abstractmethod
     def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
@@ -128,14 +132,17 @@ class Length(Component):
             return self.target.at(step, total_steps)[0]
         return self.target
 
+    def at_step(self, step: int, total_steps: int | None) -> Component:
+        return replace(self, target=self.target_at(step, total_steps))
+
     def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
         words = think_words(reading.turn)
         if words is None:
             return low
         share = words / self.target_at(reading.step, reading.total_steps)
-        if fidelity == "released":
-            share = round(share, 2)
-        return high if share >= 1.0 else low + (high - low) * share
+        if share >= 1.0:
+            return high
+        return low + (high - low) * (round(share, 2) if fidelity == "released" else share)
 
     def to_dict(self) -> dict[str, Any]:
         target = self.target.to_dict() if isinstance(self.target, Schedule) else self.target

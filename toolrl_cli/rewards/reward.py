@@ -166,7 +166,12 @@ class Reward:
 
     def _scales_at(self, step: int, total_steps: int | None) -> list[Scale]:
         scales = [
-            Scale(c, c.weight_at(step, total_steps), *c.range_at(step, total_steps)) for c in self.components
+            Scale(
+                component.at_step(step, total_steps),
+                component.weight_at(step, total_steps),
+                *component.range_at(step, total_steps),
+            )
+            for component in self.components
         ]
         self._scales[step, total_steps] = scales
         return scales
