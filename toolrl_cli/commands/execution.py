@@ -65,7 +65,7 @@ def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> i
         note(f"{plan.sweep}: nothing to do, all {len(chosen.stages)} stages are done")
         return _finish(plan, options, OK)
     note(f"{plan.sweep}: {len(owed)} of {len(chosen.stages)} stages owed; results in {options.results}")
-    publisher = Publisher(plan.runs, options.results, mode)
+    publisher = Publisher(chosen.runs, options.results, mode)
     try:
         with folder.attended(), LiveView(chosen, quiet=options.as_json) as view:
 
