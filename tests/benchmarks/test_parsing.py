@@ -14,7 +14,8 @@ TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</r
 
 
 def test_a_whole_turn_is_read() -> None:
-    text = '<think> a </think>\n<tool_call>\n{"name": "f", "parameters": {"x": 1}}\n{"name": "g", "parameters": {}}\n</tool_call>'
+    calls = '{"name": "f", "parameters": {"x": 1}}\n{"name": "g", "parameters": {}}'
+    text = f"<think> a </think>\n<tool_call>\n{calls}\n</tool_call>"
     turn = parse_turn(text)
     assert turn.think == "a"
     assert turn.calls == ({"name": "f", "parameters": {"x": 1}}, {"name": "g", "parameters": {}})

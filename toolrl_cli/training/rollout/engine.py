@@ -210,6 +210,8 @@ class GenerationEngine:
         if not self._waiting:
             return []
         room = self._make_room()
+        if not room:
+            return []
         joined = [self._waiting.popleft() for _ in range(room)]
         living = {row.prompt: row for row in self._rows}
         new: list[_Row] = []
