@@ -27,7 +27,7 @@ def test_the_written_report_holds_every_format_the_curves_and_the_provenance(tre
     assert sorted(p.name for p in written) == sorted(p.name for p in folder.iterdir())
     assert {p.name for p in written} == {
         "toolworld.md", "toolworld.csv", "toolworld.json", "toolworld.tex", "toolworld.provenance.json",
-        "curves.png", "curves.pdf", "curves.svg",
+        "claims.md", "claims.json", "curves.png", "curves.pdf", "curves.svg",
     }  # fmt: skip
 
 
@@ -86,6 +86,11 @@ def test_a_wrong_name_is_refused_with_the_nearest_one(
 ) -> None:
     with pytest.raises(SpecError, match=told):
         build_report(filled(tree), **arguments)  # type: ignore[arg-type]
+
+
+def test_two_tables_of_one_name_are_refused(tree: Tree) -> None:
+    with pytest.raises(SpecError, match="two tables are named 'T6'"):
+        build_report(filled(tree), ["demo"], ["T6", "t6"])
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_fault(tree: Tree) -> None:

@@ -176,7 +176,7 @@ def test_signs_that_latex_or_markdown_would_read_are_escaped() -> None:
         r"\textless{}\textgreater{}\#\$"
     )
     assert latex.escape("ok é 漢") == "ok é ?"
-    assert markdown._escape("a|b*c_d") == r"a\|b\*c\_d"
+    assert markdown.escape("a|b*c_d") == r"a\|b\*c\_d"
 
 
 @pytest.mark.parametrize("kind", ["markdown", "latex", "terminal"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from toolrl_cli.report.statistics import (
+    Sample,
     holm,
     mcnemar,
     minimum_detectable_difference,
@@ -17,6 +18,7 @@ from toolrl_cli.report.statistics import (
     pooled_sd,
     seed_mean,
     seeds_needed,
+    stratified_difference,
     tied,
     welch,
     wilson,
@@ -81,6 +83,31 @@ def test_arms_without_spread_differ_for_certain_or_not_at_all() -> None:
 
 def test_there_is_no_test_with_two_seeds_on_a_side() -> None:
     assert welch(A, [1.0, 2.0]) is None
+
+
+def test_two_strata_average_their_differences_and_add_their_variances() -> None:
+    strata = [
+        (Sample((1.0, 2.0, 3.0)), Sample((0.0, 1.0, 2.0))),
+        (Sample((10.0, 14.0, 12.0)), Sample((8.0, 9.0, 7.0))),
+    ]
+    found = stratified_difference(strata)
+    assert found is not None
+    variances = [1 / 3, 1 / 3, 4 / 3, 1 / 3]  # of the four means
+    error = (sum(variances) / 4) ** 0.5
+    df = sum(variances) ** 2 / sum(v * v / 2 for v in variances)
+    assert found.difference == pytest.approx((1 + 4) / 2)
+    assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, df) * error)
+    assert found.p == pytest.approx(2 * stats.t.sf(found.difference / error, df))
+
+
+def test_against_a_value_that_no_seed_can_change_the_test_is_the_one_sample_t_test() -> None:
+    found = stratified_difference([(Sample(tuple(A)), Sample((40.0,), constant=True))])
+    known = stats.ttest_1samp(A, 40.0)
+    assert found is not None and found.p == pytest.approx(known.pvalue)
+    interval = known.confidence_interval()
+    assert (found.low, found.high) == pytest.approx((interval.low - 40, interval.high - 40))
+    assert stratified_difference([(Sample(tuple(A)), Sample((40.0,)))]) is None
+    assert stratified_difference([]) is None
 
 
 def test_ties_go_by_the_interval_and_not_by_rounding() -> None:

@@ -66,6 +66,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         ("title: My table", "title: My table\nprimary: over", "primary 'over' is no column"),
         ("title: My table", "title: My table\ndirection: up", "direction"),
         ("title: My table", "title: My table\ncheckpoint: first", "checkpoint"),
+        ("name: mine", "name: claims", "taken by another file"),
         ("benchmark: toolworld\n", "", "names no benchmark"),
         ("  - {name: overall, label: Overall}", "  []", "columns"),
         (

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.against import published_table
 from toolrl_cli.report.arms import collect_arms
+from toolrl_cli.report.claims import ClaimResult, judge_claims, load_claims
 from toolrl_cli.report.curves import CurveReader
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.published import load_published
-from toolrl_cli.report.render import csv_format, json_format, latex, markdown, terminal
+from toolrl_cli.report.render import claims, csv_format, json_format, latex, markdown, terminal
 from toolrl_cli.report.results import Sweep, list_sweeps, read_sweep
 from toolrl_cli.report.table_spec import TableSpec, load_table, shipped_tables
 from toolrl_cli.report.tables import build_table
@@ -68,6 +69,14 @@ class Report:
         """The document of `report --json`."""
         return json_format.document(self.tables)
 
+    def claims(self, path: Path | None = None) -> list[ClaimResult]:
+        """The shipped claims, or those of a user's file, judged on these results.
+
+        Raises:
+            SpecError: the file cannot be used.
+        """
+        return judge_claims(load_claims(path), self.sweeps, self.results, self.reader.metric)
+
     def draw(self, path: Path) -> bool:
         """Curves of all arms as PNG, PDF or SVG, by the path's suffix; False if there is nothing to draw."""
         from toolrl_cli.report.plots import draw_curves
@@ -92,6 +101,10 @@ class Report:
                     written.append(_write(directory / f"{name}{suffix}", single.render(kind)))
                 side = json.dumps(provenance(table), ensure_ascii=False, indent=1) + "\n"
                 written.append(_write(directory / f"{name}.provenance.json", side))
+            if self.sweeps:
+                judged = self.claims()
+                written.append(_write(directory / "claims.md", claims.render_markdown(judged)))
+                written.append(_write(directory / "claims.json", claims.render_json(judged)))
             written += [p for p in (directory / f"curves.{kind}" for kind in figures) if self.draw(p)]
         except OSError as error:
             what = f"the report cannot be written ({error.strerror or error})"
@@ -125,8 +138,11 @@ def build_report(
         names = tables if tables is not None else _printed_tables(source)
         printed = tuple(published_table(load_table(name), source) for name in names)
         return Report(printed, (), results)
-    published = load_published(against) if against is not None else None
     specs = [load_table(name) for name in tables] if tables is not None else None
+    for spec in specs or ():
+        if [s.name for s in specs or ()].count(spec.name) > 1:
+            raise SpecError(f"two tables are named {spec.name!r}", "--table", "rename one, or leave one out")
+    published = load_published(against) if against is not None else None
     read = tuple(read_sweep(results, name) for name in sweeps or list_sweeps(results))
     if not read:
         raise SpecError(

@@ -81,20 +81,48 @@ def wilson(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[fl
     return low, high
 
 
+@dataclass(frozen=True)
+class Sample:
+    """One side of a comparison; `constant` if seeds cannot change its value, so that one is enough."""
+
+    values: tuple[float, ...]
+    constant: bool = False
+
+    @property
+    def enough(self) -> bool:
+        return len(self.values) >= (1 if self.constant else MIN_SEEDS)
+
+
+def stratified_difference(
+    strata: Sequence[tuple[Sample, Sample]], confidence: float = CONFIDENCE
+) -> Comparison | None:
+    """The difference a - b averaged over strata (models, benchmarks), each weighing the same.
+
+    Variances of all arms are added up and the degrees of freedom are Satterthwaite's; with one stratum this is
+    Welch's test. None without strata, or where a side has too few seeds. `n` is the number of values.
+    """
+    if not strata or not all(a.enough and b.enough for a, b in strata):
+        return None
+    arms = [arm for pair in strata for arm in pair]
+    means = [math.fsum(arm.values) / len(arm.values) for arm in arms]
+    difference = math.fsum(means[::2]) / len(strata) - math.fsum(means[1::2]) / len(strata)
+    parts = [
+        (_sd(arm.values, mean) ** 2 / len(arm.values) / len(strata) ** 2, len(arm.values) - 1)
+        for arm, mean in zip(arms, means, strict=True)
+        if not arm.constant
+    ]
+    variance, n = math.fsum(v for v, _ in parts), sum(len(arm.values) for arm in arms)
+    if variance == 0:
+        return Comparison(difference, difference, difference, 1.0 if difference == 0 else 0.0, n)
+    df = variance**2 / math.fsum(v * v / k for v, k in parts)
+    half = t_quantile(df, 0.5 + confidence / 2) * math.sqrt(variance)
+    p = 2 * _t_cdf(df, -abs(difference) / math.sqrt(variance))
+    return Comparison(difference, difference - half, difference + half, p, n)
+
+
 def welch(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENCE) -> Comparison | None:
     """Welch's t test of mean(a) - mean(b); None where a side has fewer than `MIN_SEEDS` values."""
-    if min(len(a), len(b)) < MIN_SEEDS:
-        return None
-    mean_a, mean_b = math.fsum(a) / len(a), math.fsum(b) / len(b)
-    var_a, var_b = _sd(a, mean_a) ** 2 / len(a), _sd(b, mean_b) ** 2 / len(b)
-    difference, error = mean_a - mean_b, math.sqrt(var_a + var_b)
-    n = len(a) + len(b)
-    if error == 0:
-        return Comparison(difference, difference, difference, 1.0 if difference == 0 else 0.0, n)
-    df = (var_a + var_b) ** 2 / (var_a**2 / (len(a) - 1) + var_b**2 / (len(b) - 1))
-    half = t_quantile(df, 0.5 + confidence / 2) * error
-    p = 2 * _t_cdf(df, -abs(difference) / error)
-    return Comparison(difference, difference - half, difference + half, p, n)
+    return stratified_difference([(Sample(tuple(a)), Sample(tuple(b)))], confidence)
 
 
 def tied(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -17,6 +17,8 @@ from toolrl_cli.spec.sweep import fault_text
 
 SPECS = Path(__file__).parent / "specs"
 
+RESERVED = frozenset({"claims", "curves", "report"})
+
 Condition = dict[str, Any]
 """Dotted setting → value, or list of values of which one must hold. `arm` takes shell patterns."""
 
@@ -84,6 +86,8 @@ class TableSpec(Frozen):
 
     @model_validator(mode="after")
     def _names_hold(self) -> TableSpec:
+        if self.name.lower() in RESERVED:
+            raise ValueError(f"name {self.name!r} is taken by another file of the report")
         columns = [c.name for c in self.columns]
         _no_twins(columns, "columns")
         if not all(c.benchmark or self.benchmark for c in self.columns):

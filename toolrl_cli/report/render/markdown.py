@@ -15,28 +15,29 @@ def render(tables: Sequence[Table]) -> str:
 
 
 def _table(table: Table) -> str:
-    out = [f"### {_escape(table.title)}", ""]
-    out.append("| | " + " | ".join(_escape(h.label) for h in table.columns) + " |")
+    out = [f"### {escape(table.title)}", ""]
+    out.append("| | " + " | ".join(escape(h.label) for h in table.columns) + " |")
     out.append("|:--|" + "--:|" * len(table.columns))
     group = ""
     for line in lines(table):
         if line.group != group:
             group = line.group
-            out.append(f"| **{_escape(group)}** |" + " |" * len(table.columns))
-        label = f"&nbsp;&nbsp;{line.label}" if line.sub else _escape(line.label)
+            out.append(f"| **{escape(group)}** |" + " |" * len(table.columns))
+        label = f"&nbsp;&nbsp;{line.label}" if line.sub else escape(line.label)
         out.append(f"| {label} | " + " | ".join(_cell(c) for c in line.cells) + " |")
     notes = notes_under(table, "Bold", "italics")
     if notes:
-        out += ["", *(f"- {_escape(note)}" for note in notes)]
+        out += ["", *(f"- {escape(note)}" for note in notes)]
     return "\n".join(out) + "\n"
 
 
 def _cell(cell: Shown) -> str:
-    text = _escape(cell.text)
+    text = escape(cell.text)
     if cell.best:
         return f"**{text}**"
     return f"_{text}_" if cell.second else text
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Text with the signs that Markdown would read made plain."""
     return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", text)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.report.builder import Tree, bfcl_scores, toolworld_scores
+from toolrl_cli.errors import SpecError
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.claims import ClaimResult, ClaimSpec, load_claims
+from toolrl_cli.report.render import claims as rendered
+
+MINE = """\
+claims:
+  - name: mine
+    text: Dynamic beats original.
+    order: [dynamic, original]
+    measure: [T6/overall]
+"""
+
+
+def judge(tree: Tree, path: Path | None = None) -> dict[str, ClaimResult]:
+    return {r.spec.name: r for r in build_report(tree.write(), ["demo"], []).claims(path)}
+
+
+def t6(tree: Tree, gains: dict[str, float], seeds: int = 3, models: tuple[str, ...] = ("m",)) -> None:
+    for model in models:
+        for reward, gain in gains.items():
+            for seed in range(seeds):
+                run = tree.sweep().run(
+                    f"{model}-{reward}", seed, model=model, reward=reward, benchmarks=("bfcl",)
+                )
+                run.done(bfcl_scores(0.4 + gain + 0.01 * (seed % 3 - 1)), "bfcl", protocol="bfcl_v3")
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [(0.1, "supported"), (-0.1, "contradicted"), (0.005, "undecided"), (0.0, "undecided")],
+)
+def test_the_interval_of_the_difference_decides(tree: Tree, gain: float, verdict: str) -> None:
+    t6(tree, {"dynamic": gain, "original": 0.0})
+    result = judge(tree)["dynamic_over_static"]
+    assert result.verdict == verdict
+    assert result.on == "bfcl"
+    comparison = result.steps[0].comparison
+    assert comparison is not None and comparison.difference == pytest.approx(100 * gain, abs=1e-9)
+
+
+def test_an_undecided_claim_says_how_many_seeds_would_decide_it(tree: Tree) -> None:
+    t6(tree, {"dynamic": 0.01, "original": 0.0})
+    result = judge(tree)["dynamic_over_static"]
+    assert result.verdict == "undecided"
+    assert result.needed == 17  # TTestIndPower().solve_power(effect_size=1, alpha=.05, power=.8) is 16.7
+    t6(tree, {"dynamic": 0.01, "original": 0.0}, models=("m2", "m3", "m4"))
+    assert judge(tree)["dynamic_over_static"].verdict == "supported"
+
+
+def test_two_seeds_decide_nothing(tree: Tree) -> None:
+    t6(tree, {"dynamic": 0.3, "original": 0.0}, seeds=2)
+    result = judge(tree)["dynamic_over_static"]
+    assert (result.verdict, result.steps[0].why) == ("undecided", "2 of at least 3 seeds")
+
+
+def test_arms_that_were_not_run_leave_a_claim_undecided_and_are_named(tree: Tree) -> None:
+    t6(tree, {"original": 0.0})
+    result = judge(tree)["finer_over_coarser"]
+    assert result.verdict == "undecided" and result.needed is None
+    assert result.steps[0].why == "no results for finegrained"
+
+
+@pytest.mark.parametrize(
+    ("coarse", "verdict"), [(-0.3, "supported"), (0.3, "contradicted"), (-0.2, "undecided")]
+)
+def test_a_longer_order_holds_if_every_step_does(tree: Tree, coarse: float, verdict: str) -> None:
+    gains = {"original": 0.0, "finegrained": -0.1, "intermediate": -0.2, "coarse": coarse}
+    t6(tree, gains)
+    assert judge(tree)["finer_over_coarser"].verdict == verdict
+
+
+def test_a_harmless_difference_supports_that_a_reward_does_not_help(tree: Tree) -> None:
+    t6(tree, {"original": 0.02, "length": 0.0})
+    assert judge(tree)["length_reward_does_not_help"].verdict == "supported"
+
+
+def test_where_the_benchmark_was_not_run_toolworld_stands_in_but_not_for_a_size(tree: Tree) -> None:
+    for reward, share in {"original": 0.6, "equal_max": 0.3}.items():
+        for seed in (1, 2, 3):
+            tree.sweep().run(reward, seed, reward=reward).done(toolworld_scores(share + 0.01 * seed))
+    for seed in (1, 2, 3):
+        tree.sweep().run("raw", seed, train=()).done(toolworld_scores(0.3))
+    found = judge(tree)
+    assert (found["equal_max_hurts"].verdict, found["equal_max_hurts"].on) == ("supported", "toolworld")
+    assert found["plus_17_over_raw"].on == ""
+
+
+def test_a_raw_model_needs_no_seeds(tree: Tree) -> None:
+    for seed in (1, 2, 3):
+        run = tree.sweep().run("grpo", seed, model="m", benchmarks=("bfcl",))
+        run.done(bfcl_scores(0.37 + 0.002 * seed), "bfcl")
+        raw = tree.sweep().run("raw", seed, train=(), model="m", benchmarks=("bfcl",))
+        raw.done(bfcl_scores(0.20), "bfcl")
+    assert judge(tree)["plus_17_over_raw"].verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "note"),
+    [
+        ("cold_start_over_sft_start", "supported", "holds in 12 of 12"),
+        ("dynamic_over_static", "undecided", "holds in 2 of 3, not for Qwen2.5-1.5B-Instruct on bfcl"),
+        ("gradual_over_abrupt", "supported", "holds in 3 of 3"),
+        ("finer_over_coarser", "undecided", "holds in 8 of 9"),
+        ("length_reward_does_not_help", "supported", "holds in 3 of 3"),
+        ("plus_17_over_raw", "supported", "mean +17.09 over 12 comparisons"),
+        ("plus_15_over_sft", "supported", "1 left out as impossible"),
+    ],
+)
+def test_the_papers_own_tables_are_judged_beside_the_results(
+    tree: Tree, name: str, verdict: str, note: str
+) -> None:
+    tree.sweep().run("x").done(toolworld_scores(0.5))
+    result = judge(tree)[name]
+    assert result.printed == verdict
+    assert note in result.printed_note
+
+
+def test_a_users_claims_are_read_from_a_file(tree: Tree, tmp_path: Path) -> None:
+    t6(tree, {"dynamic": 0.1, "original": 0.0})
+    path = tmp_path / "claims.yaml"
+    path.write_text(MINE)
+    assert judge(tree, path)["mine"].verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("text:", "txt:", "unknown key 'txt'.*did you mean 'text'"),
+        ("T6/overall", "T6/ovrall", "no column 'ovrall'.*did you mean 'overall'"),
+        ("T6/overall", "T66/overall", "unknown table 'T66'"),
+        ("T6/overall", "T6", "'T6' is not TABLE/COLUMN"),
+        ("dynamic,", "dynmic,", "no row 'dynmic'.*did you mean 'dynamic'"),
+        ("[dynamic, original]", "[dynamic]", "order"),
+        ("text:", "about: 3\n    text:", "`about` and `within` go together"),
+        ("T6/overall", "toolworld/overall", "no row 'dynamic'"),
+    ],
+)
+def test_a_faulty_file_of_claims_is_refused_in_one_line(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    path = tmp_path / "claims.yaml"
+    path.write_text(MINE.replace(old, new))
+    with pytest.raises(SpecError, match=told) as caught:
+        load_claims(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(15, 19, "supported"), (1, 5, "contradicted"), (25, 30, "contradicted"), (10, 18, "undecided")],
+)
+def test_a_claim_about_a_size_holds_only_within_its_tolerance(low: float, high: float, verdict: str) -> None:
+    claim = ClaimSpec(name="c", text="", order=["a", "b"], measure=["T1/overall"], about=17, within=3)
+    assert claim.judge(low, high) == verdict
+
+
+def test_every_format_says_the_same_verdicts(tree: Tree) -> None:
+    t6(tree, {"dynamic": 0.1, "original": 0.0, "two_stage": 0.095})
+    results = list(judge(tree).values())
+    plain = json.loads(rendered.render_json(results))
+    text = io.StringIO()
+    rendered.show(results, Console(file=text, width=200))
+    markdown = rendered.render_markdown(results)
+    for claim in plain["claims"]:
+        assert f"{claim['verdict']:13}{claim['text']}" in text.getvalue()
+        assert f"| {claim['text']} | **{claim['verdict']}**" in markdown
+    assert "dynamic - original: +10.00 [" in text.getvalue()
+    assert "seeds an arm would decide it" in text.getvalue()

@@ -1,0 +1,110 @@
+"""Claims and their verdicts, for the terminal, Markdown and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from toolrl_cli.report.claims import ClaimResult, Step
+from toolrl_cli.report.model import fixed, rounded
+from toolrl_cli.report.render.markdown import escape
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA = 1
+NOTE = (
+    "Differences in points with their 95 % interval over seeds, averaged over models and benchmarks; "
+    "not corrected for the number of claims. The paper's tables have one run an arm and no interval."
+)
+_COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
+
+
+def document(results: Sequence[ClaimResult]) -> dict[str, Any]:
+    """The claims as plain data."""
+    return {"schema": SCHEMA, "claims": [_plain(r) for r in results]}
+
+
+def render_json(results: Sequence[ClaimResult]) -> str:
+    """The document as text, ending in a line break."""
+    return json.dumps(document(results), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def render_markdown(results: Sequence[ClaimResult]) -> str:
+    """A table of claims with their verdicts, ending in a line break."""
+    out = ["### Claims", "", "| Claim | Verdict | Difference | Printed tables |", "|:--|:--|:--|:--|"]
+    for r in results:
+        cells = (r.spec.text, f"**{r.verdict}**{_on(r)}", "; ".join(map(difference, r.steps)), printed(r))
+        out.append("| " + " | ".join([cells[0], cells[1], *map(escape, cells[2:])]) + " |")
+    return "\n".join([*out, "", NOTE]) + "\n"
+
+
+def show(results: Sequence[ClaimResult], console: Console) -> None:
+    """Print the claims on a rich console."""
+    from rich.text import Text
+
+    for r in results:
+        line = Text(f"{r.verdict:13}", style=_COLOURS[r.verdict])
+        console.print(line + Text(r.spec.text, style="bold") + Text(_on(r)), highlight=False)
+        for step in r.steps:
+            console.print(Text(f"{'':13}{difference(step)}"), highlight=False)
+        console.print(Text(f"{'':13}printed: {printed(r)}", style="dim"), highlight=False)
+    console.print(Text(NOTE, style="dim"))
+
+
+def difference(step: Step) -> str:
+    """One step in words: the two arms, their difference and interval, or why there is none."""
+    pair = f"{step.better} - {step.worse}"
+    if step.comparison is None:
+        return f"{pair}: {step.why}"
+    c = step.comparison
+    low, high = (fixed(rounded(v, 2), 2, sign=True) for v in (c.low, c.high))
+    told = f"{pair}: {fixed(rounded(c.difference, 2), 2, sign=True)} [{low}, {high}]"
+    if step.verdict != "undecided":
+        return told
+    if step.needed is None:
+        return f"{told}, too small to decide with any number of seeds worth running"
+    return f"{told}, about {step.needed} seeds an arm would decide it"
+
+
+def printed(result: ClaimResult) -> str:
+    """The printed tables' verdict in words."""
+    if result.printed is None:
+        return result.printed_note
+    word = {"undecided": "mixed"}.get(result.printed, result.printed)
+    return f"{word}, {result.printed_note}"
+
+
+def _on(result: ClaimResult) -> str:
+    return f" ({result.on})" if result.on else ""
+
+
+def _plain(result: ClaimResult) -> dict[str, Any]:
+    return {
+        "name": result.spec.name,
+        "text": result.spec.text,
+        "source": result.spec.source,
+        "on": result.on,
+        "verdict": result.verdict,
+        "needed_seeds": result.needed,
+        "printed": result.printed,
+        "printed_note": result.printed_note,
+        "steps": [_step(s) for s in result.steps],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    c = step.comparison
+    numbers = dict.fromkeys(("difference", "low", "high"))
+    if c is not None:
+        numbers = {k: rounded(getattr(c, k), 2) for k in numbers}  # type: ignore[misc]
+    return {
+        "better": step.better,
+        "worse": step.worse,
+        "verdict": step.verdict,
+        **numbers,
+        "p": None if c is None else rounded(c.p, 6),
+        "why": step.why or None,
+        "needed_seeds": step.needed,
+    }
