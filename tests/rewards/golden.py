@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ OURS = HERE / "released_scores.jsonl"
 SHARED = HERE.parents[2] / "shared" / "golden" / "rewards.jsonl.gz"
 
 
+@lru_cache(maxsize=1)
 def golden_rows() -> list[dict[str, Any]]:
     """Rows of `variant, step, completion, ground_truth` and `format, correctness, length, score`."""
     rows = [json.loads(line) for line in OURS.read_text(encoding="utf-8").splitlines()]

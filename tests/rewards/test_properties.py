@@ -15,7 +15,7 @@ from toolrl_cli.rewards import get_reward
 
 names = st.sampled_from(ALL)
 steps = st.integers(0, 300)
-unhurried = settings(deadline=None, max_examples=200)
+unhurried = settings(deadline=None, max_examples=60)
 
 
 @unhurried

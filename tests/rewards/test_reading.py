@@ -82,7 +82,7 @@ PATTERNS = {
 }
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(text=completions)
 def test_the_format_is_what_the_patterns_of_the_paper_s_prompt_say(text: str) -> None:
     turn_text = assistant_turn(text)

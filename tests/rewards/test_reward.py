@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 
+import toolrl_cli.rewards
 from tests.rewards.turns import GOLD, ROLLOUTS, turn
 from toolrl_cli.rewards import RewardError, get_reward
 
@@ -82,3 +85,9 @@ def test_an_empty_batch_has_no_scores() -> None:
 def test_a_reward_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         get_reward("original").fidelity = "paper"  # type: ignore[misc]
+
+
+def test_the_example_of_the_package_holds() -> None:
+    results = doctest.testmod(toolrl_cli.rewards)
+    assert results.attempted == 3
+    assert not results.failed

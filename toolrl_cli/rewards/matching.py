@@ -31,13 +31,7 @@ class Match(NamedTuple):
     name_score: float
     pairs: list[Pair]
     full_score: float
-
-    @property
-    def share(self) -> float:
-        score = self.name_score
-        for _, _, pair_score in self.pairs:
-            score += pair_score
-        return score / self.full_score
+    share: float
 
 
 def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
@@ -55,6 +49,7 @@ def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
     if truth.names is None or truth.parameters is None or (truth.full_terms is None and not whole):
         raise KeyError("the ground truth has a call without name or parameters")
     name_score = 1.0 if truth.names == names else _released_names(truth, names, strict)
+    score = name_score
     pairs: list[Pair] = []
     free = list(range(len(calls)))
     for gold, name in enumerate(truth.names):
@@ -70,13 +65,15 @@ def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
             given = calls[predicted]["parameters"]
             if not isinstance(given, dict):
                 raise TypeError("the parameters of a call are no object")
-            score = _pair_score(truth.parameters[gold], given, keys)
-            if score > best_score:
-                best, best_score = predicted, score
+            pair_score = _pair_score(truth.parameters[gold], given, keys)
+            if pair_score > best_score:
+                best, best_score = predicted, pair_score
         if best >= 0:
             free.remove(best)
             pairs.append((gold, best, best_score))
-    return Match(name_score, pairs, 1 + len(truth.calls) if whole else truth.full_terms or 1)
+            score += best_score
+    full = 1 + len(truth.calls) if whole else truth.full_terms or 1
+    return Match(name_score, pairs, full, score / full)
 
 
 def _released_names(truth: Truth, names: list[Any], strict: bool) -> float:
@@ -141,7 +138,7 @@ def paper_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
         scores = [[_pair_score(wanted, have, keys) for have in given] for wanted in truth.parameters]
     pairs = [(g, p, scores[g][p]) for g, p in _assign(scores) if scores[g][p] > 0]
     full = 1 + len(truth.calls) if granularity == "intermediate" else truth.full_terms
-    return Match(name_score, pairs, full)
+    return Match(name_score, pairs, full, (name_score + sum(score for _, _, score in pairs)) / full)
 
 
 def _paper_names(wanted: Sequence[Any], given: Sequence[Any]) -> float:
@@ -211,8 +208,8 @@ def match_calls(truth: Truth, calls: list[Any], granularity: str, fidelity: str)
 
 
 # The two matches that are all or nothing: their share needs no terms.
-EXACT = Match(1.0, [], 1)
-NOTHING = Match(0.0, [], 1)
+EXACT = Match(1.0, [], 1, 1.0)
+NOTHING = Match(0.0, [], 1, 0.0)
 
 
 def correct_share(truth: Truth, calls: list[Any] | None, granularity: str, fidelity: str) -> float:

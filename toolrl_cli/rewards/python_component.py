@@ -179,7 +179,10 @@ def _load(path: str, module: str, function: str, sha256: str) -> tuple[Callable[
 def _inputs_of(function: Callable[..., Any], where: str) -> tuple[str, ...]:
     if not callable(function):
         raise RewardError(f"{shown(function)} is no function", where)
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError as fault:  # built-in functions may have none
+        raise RewardError(f"{shown(function)} does not say what its inputs are", where) from fault
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return INPUTS
     for p in parameters:

@@ -32,6 +32,9 @@ class Score(NamedTuple):
     parts: dict[str, Part]
 
 
+_new = tuple.__new__  # half the cost of calling a NamedTuple, three times a score
+
+
 class Scale(NamedTuple):
     """A component with its weight and its range at one step."""
 
@@ -82,15 +85,16 @@ class Reward:
             wrong = completion if not isinstance(completion, str) else ground_truth
             raise RewardError(f"completion and ground truth are texts, and one is {shown(wrong)}", "score")
         reading = Reading(completion, ground_truth, step, total_steps)
-        total = 0.0
+        addends = []
         parts: dict[str, Part] = {}
         scales = self._scales.get((step, total_steps)) or self._scales_at(step, total_steps)
         for component, weight, low, high in scales:
             raw = component.raw(reading, self.fidelity, low, high)
             weighted = weight * raw
-            total += weighted
-            parts[component.name] = Part(raw, weight, weighted)
-        return Score(total, parts)
+            addends.append(weighted)
+            parts[component.name] = _new(Part, (raw, weight, weighted))
+        # sum, and not +=, so that the sum of the parts is the total on every Python (3.12 compensates)
+        return _new(Score, (sum(addends), parts))
 
     def score_many(
         self,
