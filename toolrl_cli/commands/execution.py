@@ -63,7 +63,7 @@ def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> i
     owed = chosen.owed
     if not owed:
         note(f"{plan.sweep}: nothing to do, all {len(chosen.stages)} stages are done")
-        return _finish(plan, options, OK)
+        return _finish(plan, options, OK, fresh=False)
     note(f"{plan.sweep}: {len(owed)} of {len(chosen.stages)} stages owed; results in {options.results}")
     publisher = Publisher(chosen.runs, options.results, mode)
     try:
@@ -97,14 +97,16 @@ def _launcher(plan: Plan, options: Execution) -> Launcher:
     return LocalLauncher.detect(cpu_slots=wanted)
 
 
-def _finish(plan: Plan, options: Execution, status: int) -> int:
+def _finish(plan: Plan, options: Execution, status: int, *, fresh: bool = True) -> int:
+    """Write the report (unless nothing has changed since it was written) and print its tables."""
     report = build_report(options.results, [plan.sweep])
-    try:
-        report.write_report(options.results / "sweeps" / plan.sweep / "report")
-    except LedgerError as error:
-        note(f"warning: {error}")
+    directory = options.results / "sweeps" / plan.sweep / "report"
+    if fresh or not directory.is_dir():
+        try:
+            report.write_report(directory)
+        except LedgerError as error:
+            note(f"warning: {error}")
     print_report(report, "json" if options.as_json else "terminal")
     if status == OK and not options.as_json:
-        where = os.path.relpath(options.results / "sweeps" / plan.sweep / "report")
-        note(f"tables and curves: {where}")
+        note(f"tables and curves: {os.path.relpath(directory)}")
     return status

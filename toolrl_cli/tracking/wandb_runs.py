@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from toolrl_cli.errors import TrackingError
+from toolrl_cli.errors import SpecError, TrackingError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.tracking.metrics import merge_metrics
@@ -56,7 +56,7 @@ def choose_mode(asked: str | None) -> Mode:
     """The option, else `$WANDB_MODE`, else online where a login is found and offline where none is.
 
     Raises:
-        TrackingError: an unknown mode.
+        SpecError: an unknown mode.
     """
     told = asked or os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     if told not in MODES:

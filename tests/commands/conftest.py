@@ -1,0 +1,72 @@
+"""The command line in this process, with stages of no work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolrl_cli.app import app
+from toolrl_cli.commands import execution
+from toolrl_cli.commands.failures import run_guarded
+from toolrl_cli.engine.scheduler import Options
+
+FUNCTIONS = {
+    "sft": "tests.commands.stage_functions:train",
+    "rl": "tests.commands.stage_functions:train",
+    "export": "tests.commands.stage_functions:export",
+    "evaluate": "tests.commands.stage_functions:evaluate",
+}
+SWEEP = """
+name: small
+base: {preset: tiny_grpo, rl.steps: 2}
+arms: {raw: {train: []}, coarse: {reward: coarse}, original: {reward: original}}
+evaluate: [toolworld]
+tables: [toolworld]
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Toolrl = Callable[..., Answer]
+
+
+@pytest.fixture
+def toolrl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Toolrl:
+    """Run `toolrl ARGUMENTS` in an empty folder with its own results root."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOOLRL_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(execution, "Options", partial(Options, functions=FUNCTIONS))
+
+    def run(*arguments: str) -> Answer:
+        capfd.readouterr()
+        code = run_guarded(app, arguments)
+        said = capfd.readouterr()
+        return Answer(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def sweep_file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SWEEP, encoding="utf-8")
+    return path

@@ -1,0 +1,37 @@
+"""Stages of no work, for tests of the commands; the trainers themselves are run in tests/e2e."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from toolrl_cli.benchmarks.evaluate import write_results
+from toolrl_cli.benchmarks.toolworld import score_items
+from toolrl_cli.datasets import toolworld
+from toolrl_cli.errors import StageError
+from toolrl_cli.spec.stage import StageContext
+
+
+def train(ctx: StageContext) -> None:
+    """Log two steps; fail where the environment names this stage."""
+    rows = [
+        {"step": n, "data": {"critic/score/mean": n / 2, "train/loss": 1 / n, "reward/total/mean": n / 2}}
+        for n in (1, 2)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (ctx.attempt_dir / "metrics.jsonl").write_text(text, encoding="utf-8")
+    if os.environ.get("TEST_FAILS", "nothing") in ctx.spec.id:
+        raise StageError("the rate is too high", failure_class="config")
+
+
+def export(ctx: StageContext) -> None:
+    """Leave an empty model folder."""
+    (ctx.stage_dir / "output" / "model").mkdir(parents=True, exist_ok=True)
+
+
+def evaluate(ctx: StageContext) -> None:
+    """Score the gold answers."""
+    examples = toolworld.generate("benchmark", 0, 8)
+    scores, items = score_items(examples, [e.answer for e in examples])
+    scores |= {"data_fingerprint": ctx.spec.identity["data"], "sampling": {}}
+    write_results(ctx.stage_dir / "output", scores, items)

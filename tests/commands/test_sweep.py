@@ -1,0 +1,160 @@
+"""Running a sweep and looking at it, with stages of no work."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import Toolrl
+
+STAGES = 2 + 1 + 2 * 3  # base model, raw's evaluation, and rl, export, evaluation of two arms
+
+
+def test_a_sweep_runs_what_is_owed_and_then_nothing(toolrl: Toolrl, sweep_file: Path, tmp_path: Path) -> None:
+    first = toolrl("sweep", "small.yaml")
+    assert first.code == 0, first.err
+    assert f"{STAGES} of {STAGES} stages owed" in first.err
+    assert "Overall" in first.out and "100" in first.out
+    states = {p: p.read_bytes() for p in tmp_path.glob("results/stages/*/*/state.json")}
+    assert len(states) == STAGES
+
+    second = toolrl("sweep", "small.yaml")
+    assert second.code == 0
+    assert f"nothing to do, all {STAGES} stages are done" in second.err
+    assert second.out == first.out
+    assert {p: p.read_bytes() for p in states} == states
+
+
+def test_equal_stages_of_two_sweeps_are_run_once(toolrl: Toolrl, sweep_file: Path) -> None:
+    toolrl("sweep", "small.yaml")
+    Path("other.yaml").write_text(sweep_file.read_text().replace("name: small", "name: other"))
+    assert "nothing to do" in toolrl("sweep", "other.yaml").err
+
+
+def test_only_limits_what_runs_and_the_table_shows_the_rest_as_missing(
+    toolrl: Toolrl, sweep_file: Path
+) -> None:
+    answer = toolrl("sweep", "small.yaml", "--only", "coarse")
+    assert answer.code == 0
+    rows = {line.split()[0]: line for line in answer.out.splitlines() if line.strip()}
+    assert "100" in rows["coarse"]
+    assert "–" in rows["original"]
+
+
+def test_a_failed_stage_gives_exit_status_1_and_runs_again_when_asked_again(
+    toolrl: Toolrl, sweep_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_FAILS", "grpo-tiny-coarse")
+    failed = toolrl("sweep", "small.yaml")
+    assert failed.code == 1
+    assert "failed: config: the rate is too high" in failed.err
+    assert "failed" in failed.out and "config" in failed.out
+    status = toolrl("status", "small", "--json").json
+    (stage,) = [s for s in status["stages"] if s["status"] == "failed"]
+    assert stage["failure"]["class"] == "config" and stage["attempt"] == 1
+
+    monkeypatch.setenv("TEST_FAILS", "nothing")
+    assert toolrl("sweep", "small.yaml").code == 0
+    status = toolrl("status", "small", "--json").json
+    assert {s["id"]: s["attempt"] for s in status["stages"]}[stage["id"]] == 2
+
+
+def test_a_dry_run_runs_nothing(toolrl: Toolrl, sweep_file: Path, tmp_path: Path) -> None:
+    answer = toolrl("sweep", "small.yaml", "--dry-run", "--json")
+    assert answer.code == 0
+    assert all(stage["owed"] for stage in answer.json["stages"])
+    assert not (tmp_path / "results").exists()
+
+
+def test_plan_json_has_the_stable_keys(toolrl: Toolrl, sweep_file: Path) -> None:
+    document = toolrl("plan", "small.yaml", "--json").json
+    assert document["schema"] == 1 and document["sweep"] == "small"
+    assert [set(run) for run in document["runs"]] == [{"id", "arm", "seed", "stages"}] * 3
+    assert all(set(s) == {"id", "kind", "status", "owed", "reason", "inputs"} for s in document["stages"])
+
+
+def test_csv_and_json_of_a_report_agree_to_the_last_digit(toolrl: Toolrl, sweep_file: Path) -> None:
+    toolrl("sweep", "small.yaml")
+    table = toolrl("report", "small", "--json").json["tables"][0]
+    rows = list(csv.DictReader(io.StringIO(toolrl("report", "small", "--format", "csv").out)))
+    by_arm = {row["arm"]: row["cells"] for row in table["rows"]}
+    assert {row["arm"] for row in rows} == set(by_arm)
+    for row in rows:
+        cell = by_arm[row["arm"]][row["column"]]
+        assert float(row["mean"]) == cell["mean"] and int(row["n"]) == cell["n"]
+
+
+def test_a_sweep_goes_on_by_its_name_from_any_folder(
+    toolrl: Toolrl, sweep_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    toolrl("sweep", "small.yaml", "--only", "raw")
+    sweep_file.unlink()
+    answer = toolrl("resume", "small")
+    assert answer.code == 0, answer.err
+    assert all(s["status"] == "succeeded" for s in toolrl("status", "--json").json["stages"])
+    assert (tmp_path / "results/sweeps/small/sweep.yaml").is_file()
+
+
+def test_a_run_is_shown_with_its_stages_and_logs(toolrl: Toolrl, sweep_file: Path) -> None:
+    toolrl("sweep", "small.yaml")
+    document = toolrl("show", "coarse-seed1", "--json").json
+    assert [s["kind"] for s in document["stages"]] == ["sft", "export", "rl", "export", "evaluate"]
+    assert document["stages"][2]["config"]["reward"]["name"] == "coarse"
+    assert document["stages"][2]["environment"]["versions"]["verl"] == "0.9.1"
+    assert toolrl("show", "coarse-seed1").code == 0
+    assert toolrl("logs", "coarse-seed1").code == 0
+    assert toolrl("stop", "small").err.strip() == "small: nothing runs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sweep", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["plan", "small.yaml", "--only", "coars"], "did you mean 'coarse'?"),
+        (["plan", "small.yaml", "--set", "tables=[toolword]"], "did you mean 'toolworld'?"),
+        (["plan", "small.yaml", "--set", "data={kind: rlla}"], "data.path"),
+        (["plan", "small.yaml", "--set", "model=./no-such-folder"], "no such model folder"),
+        (["sweep", "small.yaml", "--launcher", "slrum"], "unknown launcher 'slrum'"),
+        (["sweep", "small.yaml", "--wandb", "onlin"], "unknown W&B mode 'onlin'"),
+        (["status", "smal"], "no sweep 'smal'"),
+        (["report", "smal"], "smal"),
+        (["show", "nobody"], "no run 'nobody'"),
+        (["logs", "nobody"], "no run 'nobody'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    toolrl: Toolrl, sweep_file: Path, arguments: list[str], says: str
+) -> None:
+    answer = toolrl(*arguments)
+    assert answer.code == 2, answer
+    assert answer.err.startswith("error: ") and answer.err.count("\n") == 1
+    assert says in answer.err
+
+
+def test_a_results_root_that_cannot_be_written_is_named(
+    toolrl: Toolrl, sweep_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    answer = toolrl("sweep", "small.yaml", "--results", str(tmp_path / "file"))
+    assert answer.code == 2
+    assert str(tmp_path / "file") in answer.err and answer.err.count("\n") == 1
+
+
+def test_a_model_folder_without_a_tokenizer_is_refused_before_anything_runs(
+    toolrl: Toolrl, sweep_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    (tmp_path / "model/model.safetensors").write_text("x")
+    answer = toolrl("plan", "small.yaml", "--set", f"model={tmp_path}/model")
+    assert answer.code == 2 and "has no tokenizer" in answer.err
+
+
+def test_debug_shows_the_trace_back(toolrl: Toolrl) -> None:
+    from toolrl_cli.errors import SpecError
+
+    with pytest.raises(SpecError):
+        toolrl("sweep", "nowhere.yaml", "--debug")
