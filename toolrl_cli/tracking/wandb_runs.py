@@ -60,7 +60,7 @@ def choose_mode(asked: str | None) -> Mode:
     """
     told = asked or os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     if told not in MODES:
-        raise TrackingError(
+        raise SpecError(
             f"unknown W&B mode {told!r}", "--wandb or $WANDB_MODE", f"one of {', '.join(MODES)}"
         )
     return told
