@@ -10,7 +10,7 @@ from typing import Any
 from toolrl_cli.engine import lease as leases
 from toolrl_cli.engine.classify import classify
 from toolrl_cli.engine.failures import Failure
-from toolrl_cli.engine.files import read_json, write_json
+from toolrl_cli.engine.files import read_json, sweep_temporaries, write_json
 from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
 from toolrl_cli.engine.lease import Lease, LeaseHeld
 from toolrl_cli.engine.ledger import StageFolder
@@ -186,5 +186,6 @@ def end_leftovers(folder: StageFolder) -> list[ProcessId]:
         left = [process for process in {*recorded, *marked(mark)} if process.alive()]
         kill(left)
         ended += left
+        sweep_temporaries(attempt)
         write_json(attempt / PROCESSES, {**record, "ended": True, "descendants": []}, durable=False)
     return ended

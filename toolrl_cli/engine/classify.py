@@ -22,6 +22,7 @@ LOG = "log.txt"
 REWARD_NOTE = "reward_failure.json"
 LOG_TAIL = 2_000_000  # bytes of the log's end that are looked at
 LONGEST_MESSAGE = 500  # characters
+LOST_ROWS = 100  # rows of metrics that are looked at for the step at which the loss was lost
 
 MUST_BE_FINITE = (
     "actor/loss",
@@ -100,13 +101,13 @@ def diverged(metrics: Path) -> Failure | None:
 
     One such step may be an outlier that verl skips; two in a row are not.
     """
-    rows = [row for row in last_rows(metrics, 4) if any(key in row["data"] for key in MUST_BE_FINITE)][-2:]
-    if len(rows) < 2:
-        return None
-    lost = [key for key in MUST_BE_FINITE if all(not_finite(row["data"], key) for row in rows)]
-    if not lost:
-        return None
-    return Failure.of("diverged", f"{lost[0]} is not a finite number since step {rows[0]['step']}")
+    rows = [row for row in last_rows(metrics, LOST_ROWS) if any(key in row["data"] for key in MUST_BE_FINITE)]
+    for key in MUST_BE_FINITE:
+        finite = [number for number, row in enumerate(rows) if not not_finite(row["data"], key)]
+        lost = rows[finite[-1] + 1 :] if finite else rows
+        if len(lost) >= 2:
+            return Failure.of("diverged", f"{key} is not a finite number since step {lost[0]['step']}")
+    return None
 
 
 def not_finite(data: Mapping[str, Any], key: str) -> bool:

@@ -89,6 +89,18 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what killed writers left in `folder`; nobody else may be writing there.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    with explained(folder):
+        for entry in os.scandir(folder):
+            if entry.name.startswith(".") and entry.name.endswith(".tmp"):
+                Path(entry.path).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn what the file system refuses into one line: what, where, what to do."""

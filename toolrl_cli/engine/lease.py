@@ -11,7 +11,6 @@ lease → lease.T → lease.U. A token never comes back, so a taker that slept c
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.engine.files import explained
+from toolrl_cli.engine.files import explained, sweep_temporaries
 from toolrl_cli.processes.identity import ProcessId
 
 NAME = "lease"
@@ -176,7 +175,9 @@ def take(
         LedgerError: the file system refuses.
     """
     now = time.time()
-    mine = LeaseInfo(ProcessId.current(), purpose, attempt, dict(launcher or {}), os.urandom(16).hex(), now, now)
+    mine = LeaseInfo(
+        ProcessId.current(), purpose, attempt, dict(launcher or {}), os.urandom(16).hex(), now, now
+    )
     with explained(folder / NAME):
         while not _create(folder / NAME, mine):
             chain = _chain(folder)
@@ -227,9 +228,10 @@ def _owner_runs(folder: Path, info: LeaseInfo, alive: Alive) -> bool | None:
         return alive(info)
     # whoever made the file may still be about to write it; the file system's own clock says for how long
     probe = folder / f".{NAME}.{os.urandom(16).hex()}.tmp"
-    probe.touch()
-    age = probe.stat().st_mtime_ns - int(info.token.rpartition("-")[2])
-    probe.unlink()
+    handle = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    age = os.fstat(handle).st_mtime_ns - int(info.token.rpartition("-")[2])
+    os.close(handle)
+    probe.unlink(missing_ok=True)
     return False if age > TORN_AFTER * 1e9 else None
 
 
@@ -281,8 +283,11 @@ def _create_without_links(path: Path, info: LeaseInfo) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what dead takers left; a living one whose file goes finds that it was too late anyway."""
+    """Remove what dead takers and writers left.
+
+    A living taker whose file goes is too late anyway, and makes its temporary file again.
+    """
+    sweep_temporaries(folder)
     for entry in os.scandir(folder):
-        if entry.name.startswith((f"{NAME}.", f".{NAME}.")):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(entry.path)  # noqa: PTH108
+        if entry.name.startswith(f"{NAME}."):
+            Path(entry.path).unlink(missing_ok=True)

@@ -39,7 +39,7 @@ class Options:
     Attributes:
         max_parallel: most attempts at a time, or None for as many as the slots allow.
         fail_fast: stop everything as soon as one stage has failed for good.
-        functions: see `AttemptOptions`.
+        functions, heartbeat: see `AttemptOptions`.
         stop_grace: seconds that attempts have to stop in good order before they are killed.
         held_patience: seconds without a heartbeat after which a stage held by an owner that cannot be seen
             from here is given up for this command; it is never taken over.
@@ -49,6 +49,7 @@ class Options:
     max_parallel: int | None = None
     fail_fast: bool = False
     functions: Mapping[str, str] = field(default_factory=dict)
+    heartbeat: float = 2.0
     stop_grace: float = 60.0
     held_patience: float = 600.0
     progress_interval: float = 1.0
@@ -107,6 +108,7 @@ class Scheduler:
         options: see `Options`.
         observe: told of everything that happens, from within the loop; it should be quick.
         seconds: how long a stage may take, to start long chains first.
+        clock: what pauses and patience are measured with, seconds.
 
     Raises:
         SpecError: the stages depend on each other in a circle.
@@ -123,14 +125,18 @@ class Scheduler:
         options: Options | None = None,
         observe: Observer = lambda event: None,
         seconds: Callable[[StageSpec], float] = expected_seconds,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._launcher = launcher
         self._policy = policy or Policy()
         self._options = options or Options()
         self._observe = observe
+        self._clock = clock
         self._me = ProcessId.current()
-        self._attempt_options = AttemptOptions(self._options.functions, self._policy.hang_after)
+        self._attempt_options = AttemptOptions(
+            self._options.functions, self._policy.hang_after, self._options.heartbeat
+        )
         lengths = chain_lengths(stages, seconds)
         self._nodes = {
             spec.id: _Node(spec, ledger.folder(spec), (-lengths[spec.id], n), set(spec.inputs.values()))
@@ -211,7 +217,7 @@ class Scheduler:
 
     def _start_ready(self) -> None:
         while not self._closing:
-            stage_id = self._ready.pop(self._slots.free, self._slots_of, time.monotonic())
+            stage_id = self._ready.pop(self._slots.free, self._slots_of, self._clock())
             if stage_id is None:
                 return
             self._start(self._nodes[stage_id])
@@ -258,7 +264,7 @@ class Scheduler:
 
     def _wait_for_owner(self, node: _Node, busy: Busy) -> None:
         """Somebody has the stage: for a moment, or at a place that cannot be seen from here."""
-        now = time.monotonic()
+        now = self._clock()
         if busy.alive:
             self._ready.push(node.spec.id, node.rank, now + RECHECK)
             return
@@ -280,7 +286,7 @@ class Scheduler:
     # looking at what runs
 
     def _timeout(self) -> float:
-        now = time.monotonic()
+        now = self._clock()
         times = [self._next_progress, self._kill_at]
         if not self._closing and (due := self._ready.due()) is not None:
             times.append(due)
@@ -289,16 +295,16 @@ class Scheduler:
         return max(0.0, min(times) - now)
 
     def _look(self) -> None:
-        showing = time.monotonic() >= self._next_progress
+        showing = self._clock() >= self._next_progress
         if showing:
-            self._next_progress = time.monotonic() + self._options.progress_interval
+            self._next_progress = self._clock() + self._options.progress_interval
         for node in list(self._running.values()):
             attempt = node.attempt
             if attempt is None:
                 continue
             if attempt.ended is None:
                 attempt.ended = self._launcher.poll(attempt.handle)
-                attempt.ended_at = time.monotonic()
+                attempt.ended_at = self._clock()
             if attempt.ended is not None:
                 self._conclude(node, attempt, attempt.ended)
             elif showing:
@@ -314,7 +320,7 @@ class Scheduler:
         """The attempt's process is gone: find out from the ledger how it went, or write it down."""
         state = node.folder.state()
         if state.active and state.attempt == attempt.n:
-            if time.monotonic() < attempt.ended_at + self._launcher.delay:
+            if self._clock() < attempt.ended_at + self._launcher.delay:
                 return  # what it wrote may not be visible here yet
             settled = settle(
                 node.folder,
@@ -337,7 +343,7 @@ class Scheduler:
             node.end = "stopped"
             self._tell("stopped", node, state)
         elif not self._watch(node, state):  # another harness has gone on with it
-            self._ready.push(node.spec.id, node.rank, time.monotonic() + RECHECK)
+            self._ready.push(node.spec.id, node.rank, self._clock() + RECHECK)
 
     # how stages come out
 
@@ -356,7 +362,7 @@ class Scheduler:
         if earlier < rule.times and not self._closing:
             node.retried[failure.kind] += 1
             wait = rule.delay(earlier)
-            self._ready.push(node.spec.id, node.rank, time.monotonic() + wait)
+            self._ready.push(node.spec.id, node.rank, self._clock() + wait)
             self._tell("retrying", node, state, f"again in {wait:.0f} s ({earlier + 1} of {rule.times})")
             return
         node.end = "failed"
@@ -394,15 +400,15 @@ class Scheduler:
             if first:
                 self._stop_all("stop requested")
             else:
-                self._kill_at = 0.0
-        if time.monotonic() >= self._kill_at:
+                self._kill_at = self._clock()
+        if self._clock() >= self._kill_at:
             self._kill_at = math.inf
             for node in self._mine():
                 self._launcher.stop(node.handle, kill=True)
 
     def _stop_all(self, why: str) -> None:
         self._closing = True
-        self._kill_at = time.monotonic() + self._options.stop_grace
+        self._kill_at = self._clock() + self._options.stop_grace
         self._observe(Event("stopping", message=why))
         for attempt in self._mine():
             attempt.asked_to_stop = True

@@ -54,10 +54,12 @@ class AttemptOptions:
     Attributes:
         functions: stage kind → `module:name` to run instead of the kind's own function.
         hang_after: see `Policy.hang_after`.
+        heartbeat: seconds between two heartbeats; progress is written at most as often.
     """
 
     functions: Mapping[str, str] = field(default_factory=dict)
     hang_after: float | None = None
+    heartbeat: float = 2.0
 
 
 def start_attempt(
@@ -100,6 +102,7 @@ def start_attempt(
             harness=ProcessId.current(),
             function=options.functions.get(spec.kind),
             hang_after=options.hang_after if spec.total_steps else None,
+            heartbeat=options.heartbeat,
         )
         _write_command(request, launcher.kind)
         state = state.begun(request.attempt, launcher.start(request))

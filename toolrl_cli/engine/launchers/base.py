@@ -29,6 +29,7 @@ class LaunchRequest:
         harness: the process that asks.
         function: `module:name` to run instead of the kind's own function, or None.
         hang_after: seconds without a step after which the attempt gives up, or None.
+        heartbeat: seconds between two heartbeats of the attempt.
     """
 
     stage_dir: Path
@@ -37,6 +38,7 @@ class LaunchRequest:
     harness: ProcessId
     function: str | None = None
     hang_after: float | None = None
+    heartbeat: float = 2.0
 
     @property
     def attempt_dir(self) -> Path:
@@ -46,7 +48,7 @@ class LaunchRequest:
     def argv(self) -> list[str]:
         """The command that runs the attempt."""
         argv = [sys.executable, "-m", "toolrl_cli.engine.attempt", str(self.stage_dir)]
-        argv += ["--attempt", str(self.attempt)]
+        argv += ["--attempt", str(self.attempt), "--heartbeat", f"{self.heartbeat:g}"]
         if self.function is not None:
             argv += ["--function", self.function]
         if self.hang_after is not None:

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from toolrl_cli.engine.launchers.local import LocalLauncher
+from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.tree import kill
+from toolrl_cli.spec.stage import StageKind, StageSpec
+
+FUNCTIONS = "tests.engine.stage_functions"
+ROOT = Path(__file__).parents[2]
+
+
+class Stages:
+    """Makes stages whose ids no other test has, so that their processes can be told from those of others."""
+
+    def __init__(self) -> None:
+        self.tag = secrets.token_hex(5)
+
+    def __call__(
+        self, name: str, kind: StageKind = "export", *, after: tuple[StageSpec, ...] = (), **rest
+    ) -> StageSpec:
+        return StageSpec(
+            id=f"{name}-{self.tag}",
+            kind=kind,
+            identity={"name": name},
+            inputs={f"input{n}": spec.id for n, spec in enumerate(after)},
+            **rest,
+        )
+
+    def processes(self) -> list[ProcessId]:
+        """Processes on this machine that belong to attempts of these stages."""
+        return [process for process, _ in self.processes_with_argv()]
+
+    def processes_with_argv(self) -> list[tuple[ProcessId, str]]:
+        found = []
+        for entry in os.scandir("/proc"):
+            if not entry.name.isdigit():
+                continue
+            try:
+                argv = Path(entry.path, "cmdline").read_text(errors="replace").replace("\0", " ")
+                environment = Path(entry.path, "environ").read_text(errors="replace")
+            except OSError:
+                continue
+            if ("toolrl_cli.engine.attempt" in argv and self.tag in argv) or f"-{self.tag}/" in environment:
+                process = ProcessId.of(int(entry.name))
+                if process:
+                    found.append((process, argv))
+        return found
+
+
+@pytest.fixture
+def stages() -> Iterator[Stages]:
+    made = Stages()
+    yield made
+    kill(made.processes())
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "results")
+
+
+@pytest.fixture
+def launcher(monkeypatch: pytest.MonkeyPatch) -> LocalLauncher:
+    monkeypatch.chdir(ROOT)
+    return LocalLauncher(["cpu0", "cpu1"])
+
+
+def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
