@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.identity import slugify, stage_id
 from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, RunSpec, SftSpec, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageKind, StageSpec
@@ -102,7 +103,7 @@ def _rl(run: RunSpec, model: StageSpec | None, facts: Facts) -> StageSpec:
         **start,
         "data": facts.data_fingerprint(run.data, ("train", "val")),
         "algorithm": run.algorithm,
-        "reward": {k: v for k, v in run.reward.items() if k != "name"},  # a name scores nothing
+        "reward": get_reward(run.reward).identity(),
         "rl": _without_transport(settings),
         "seed": run.seed,
         "precision": run.precision,
