@@ -2,19 +2,104 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
+from tensordict import TensorDict
 from transformers import AutoModelForTokenClassification
+from verl.utils import tensordict_utils as tu
 from verl.utils.torch_dtypes import PrecisionType
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead, FSDPEngineWithValueHead
 
+from toolrl_cli.training.cpu.packing import ATTENTION_NAME, PackedBatch, pack
 
-class CpuEngineWithLMHead(FSDPEngineWithLMHead):
-    """verl's language-model engine; it runs on the CPU as it is, it only has to be known for it."""
+#: What a micro-batch may ask of verl's engine that the packed pass does not have.
+_UNUSUAL = ("distillation_use_topk", "distillation_only", "calculate_sum_pi_squared", "use_fused_kernels")
 
 
-class CpuEngineWithValueHead(FSDPEngineWithValueHead):
-    """verl's value-model engine with a model loader of its own.
+def packable(module: torch.nn.Module) -> bool:
+    """Whether a model can run packed batches: an exchangeable attention function and no sliding windows."""
+    config = module.config.get_text_config()
+    layers = getattr(config, "layer_types", None) or ["full_attention"]
+    return bool(getattr(module, "_supports_attention_backend", False)) and set(layers) == {"full_attention"}
+
+
+def pack_micro_batch(micro_batch: TensorDict) -> PackedBatch:
+    """Lay out verl's nested micro-batch, of RL (`prompts`, `responses`) or of SFT (`loss_mask`)."""
+    sequences = list(micro_batch["input_ids"].unbind())
+    if "responses" in micro_batch.keys() and "prompts" in micro_batch.keys():
+        responses = micro_batch["responses"].offsets().diff().tolist()
+        prompts = [len(sequence) - length for sequence, length in zip(sequences, responses, strict=True)]
+        # the token before a response predicts its first one; the last token predicts nothing
+        scored = [
+            torch.arange(length - 1, len(sequence) - 1)
+            for sequence, length in zip(sequences, prompts, strict=True)
+        ]
+    else:
+        prompts = [0] * len(sequences)
+        scored = [mask[1:].nonzero().squeeze(1) for mask in micro_batch["loss_mask"].unbind()]
+    return pack(sequences, prompts, scored)
+
+
+def _nested(values: torch.Tensor, packed: PackedBatch, micro_batch: TensorDict) -> torch.Tensor:
+    """Scores (K,) put to their places in verl's nested form, 0 elsewhere."""
+    full = values.new_zeros(packed.size).index_put((packed.places,), values)
+    return torch.nested.nested_tensor_from_jagged(full, micro_batch["input_ids"].offsets())
+
+
+class _Packed:
+    """What both engines do differently from verl's: how a micro-batch goes into the model."""
+
+    module: Any
+
+    def _build_module(self) -> torch.nn.Module:
+        module: torch.nn.Module = super()._build_module()  # type: ignore[misc]
+        self._packs = packable(module)
+        if self._packs:
+            module.set_attn_implementation(ATTENTION_NAME)
+        return module
+
+    def prepare_model_inputs(self, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
+        unusual = any(tu.get_non_tensor_data(data=micro_batch, key=key, default=False) for key in _UNUSUAL)
+        if unusual or not self._packs or micro_batch["position_ids"].dim() == 3:
+            return super().prepare_model_inputs(micro_batch)  # type: ignore[misc]
+        packed = pack_micro_batch(micro_batch)
+        inputs = {
+            "input_ids": packed.tokens.unsqueeze(0),
+            "position_ids": packed.positions.unsqueeze(0),
+            "attention_mask": None,
+            "toolrl_batch": packed,
+        }
+        return inputs, {"packed": packed}
+
+
+class CpuEngineWithLMHead(_Packed, FSDPEngineWithLMHead):
+    """verl's language-model engine with packed batches."""
+
+    def prepare_model_inputs(self, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
+        inputs, arguments = super().prepare_model_inputs(micro_batch)
+        if "packed" in arguments:
+            inputs["logits_to_keep"] = arguments["packed"].scored
+        return inputs, arguments
+
+    def prepare_model_outputs(
+        self, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
+    ) -> dict[str, torch.Tensor]:
+        packed = output_args.get("packed")
+        if packed is None:
+            return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
+        logits = _scaled(output.logits[0].float(), micro_batch, packed)
+        log_probs = -F.cross_entropy(logits, packed.labels, reduction="none")
+        outputs = {"log_probs": _nested(log_probs, packed, micro_batch)}
+        if tu.get_non_tensor_data(data=micro_batch, key="calculate_entropy", default=False):
+            outputs["entropy"] = _nested(_entropy(logits), packed, micro_batch)
+        return outputs
+
+
+class CpuEngineWithValueHead(_Packed, FSDPEngineWithValueHead):
+    """verl's value-model engine with packed batches and a model loader of its own.
 
     verl's loader asks for flash attention whatever the configuration says, and where that is missing for a
     value head from `trl`. Here the configured attention is used on a token classifier with one label.
@@ -35,9 +120,36 @@ class CpuEngineWithValueHead(FSDPEngineWithValueHead):
             trust_remote_code=self.model_config.trust_remote_code,
         )
         module.to(dtype)
+        self._packs = packable(module)
+        if self._packs:
+            module.set_attn_implementation(ATTENTION_NAME)
         if self.model_config.enable_gradient_checkpointing:
             module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         return module
+
+    def prepare_model_outputs(
+        self, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
+    ) -> dict[str, torch.Tensor]:
+        packed = output_args.get("packed")
+        if packed is None:
+            return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
+        values = output.logits[0].squeeze(-1)[packed.scored]
+        return {"values": _nested(values, packed, micro_batch)}
+
+
+def _scaled(logits: torch.Tensor, micro_batch: TensorDict, packed: PackedBatch) -> torch.Tensor:
+    """Logits (K, vocabulary) divided by the sampling temperature, one for all or one per sequence."""
+    temperature = micro_batch["temperature"]
+    if not isinstance(temperature, torch.Tensor):
+        return logits if float(temperature) == 1.0 else logits / float(temperature)
+    sequence = torch.bucketize(packed.places, micro_batch["input_ids"].offsets()[1:], right=True)
+    return logits / temperature.float().clamp(min=1e-8)[sequence].unsqueeze(1)
+
+
+def _entropy(logits: torch.Tensor) -> torch.Tensor:
+    """Entropy (K,) of the distributions in nats."""
+    log_probs = F.log_softmax(logits, dim=-1)
+    return -(log_probs.exp() * log_probs).sum(dim=-1)
 
 
 def register_engines() -> None:
