@@ -25,8 +25,12 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     yield from _objects(text.splitlines())
 
 
-def last(path: Path, count: int, *, size: int = 1 << 18) -> list[dict[str, Any]]:
-    """The last `count` objects within the last `size` bytes, oldest first."""
+def end(path: Path, *, size: int = 1 << 18) -> list[dict[str, Any]]:
+    """The objects within the last `size` bytes, oldest first; nothing when there is no such file.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
     try:
         with path.open("rb") as file:
             length = file.seek(0, os.SEEK_END)
@@ -34,7 +38,7 @@ def last(path: Path, count: int, *, size: int = 1 << 18) -> list[dict[str, Any]]
             lines = file.read().splitlines()
     except FileNotFoundError:
         return []
-    return list(_objects(lines))[-count:]
+    return list(_objects(lines))
 
 
 class Follower:

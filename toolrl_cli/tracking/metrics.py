@@ -43,7 +43,7 @@ def merge_metrics(stage_dir: Path) -> list[dict[str, Any]]:
 
 def last_rows(path: Path, count: int) -> list[dict[str, Any]]:
     """The last rows of one attempt's `metrics.jsonl`, oldest first."""
-    return list(_valid(jsonl.last(path, count)))
+    return list(_valid(jsonl.end(path)))[-count:]
 
 
 def attempt_folders(stage_dir: Path) -> list[Path]:

@@ -141,12 +141,13 @@ def _torn_archive(path: Path) -> str | None:
 def _torn_tensors(path: Path) -> str | None:
     """safetensors: 8 bytes of header length, a JSON header with the offsets, then the tensors."""
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
+            header = json.loads(file.read(min(length, size)))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        whole = path.stat().st_size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, struct.error, KeyError, TypeError, MemoryError):
+        whole = size == 8 + length + max(ends, default=0)
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
         whole = False
     return None if whole else f"{_name(path)} is torn"
 

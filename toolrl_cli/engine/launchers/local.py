@@ -19,6 +19,7 @@ from toolrl_cli.processes.tree import send
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 POLL = 0.05  # seconds between looks where the kernel does not tell of an ended process
+DRIVER_PATIENCE = 20.0  # seconds for `nvidia-smi` to answer
 
 
 class LocalLauncher:
@@ -169,6 +170,8 @@ def _nvidia_smi() -> str:
         return ""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         # a broken driver answers with an error or not at all: no GPU that could be used
-        answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20, check=False)
+        answer = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=DRIVER_PATIENCE, check=False
+        )
         return answer.stdout if answer.returncode == 0 else ""
     return ""
