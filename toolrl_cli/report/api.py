@@ -16,7 +16,7 @@ from toolrl_cli.report.curves import CurveReader
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.published import load_published
-from toolrl_cli.report.render import claims, csv_format, json_format, latex, markdown, terminal
+from toolrl_cli.report.render import claims, csv_format, html, json_format, latex, markdown, terminal
 from toolrl_cli.report.results import Sweep, list_sweeps, read_sweep
 from toolrl_cli.report.table_spec import TableSpec, load_table, shipped_tables
 from toolrl_cli.report.tables import build_table
@@ -26,7 +26,7 @@ from toolrl_cli.spec.suggest import hint_for
 if TYPE_CHECKING:
     from rich.console import Console
 
-FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+FORMATS = ("terminal", "markdown", "latex", "csv", "json", "html")
 _SUFFIXES = {"markdown": ".md", "latex": ".tex", "csv": ".csv", "json": ".json"}
 
 
@@ -53,6 +53,8 @@ class Report:
         """
         if kind == "terminal":
             return terminal.render(self.tables, width)
+        if kind == "html":
+            return self._page()
         renderers = {
             "markdown": markdown.render, "latex": latex.render,
             "csv": csv_format.render, "json": json_format.render,
@@ -60,6 +62,12 @@ class Report:
         if kind not in renderers:
             raise SpecError(f"unknown format {kind!r}", "--format", hint_for(kind, FORMATS, "formats"))
         return renderers[kind](self.tables)
+
+    def _page(self) -> str:
+        title = f"Report: {', '.join(s.name for s in self.sweeps) or 'published numbers'}"
+        judged = self.claims() if self.sweeps else []
+        arms = collect_arms(self.sweeps)
+        return html.render(self.tables, arms, self.reader, judged, self.results, title)
 
     def show(self, console: Console) -> None:
         """Print the tables on a rich console."""
@@ -105,6 +113,7 @@ class Report:
                 judged = self.claims()
                 written.append(_write(directory / "claims.md", claims.render_markdown(judged)))
                 written.append(_write(directory / "claims.json", claims.render_json(judged)))
+            written.append(_write(directory / "report.html", self.render("html")))
             written += [p for p in (directory / f"curves.{kind}" for kind in figures) if self.draw(p)]
         except OSError as error:
             what = f"the report cannot be written ({error.strerror or error})"

@@ -17,6 +17,9 @@ Validation = Callable[[Stage, str], Mapping[int, float]]
 """Training stage and metric → its value by step."""
 
 ABSENT = "–"
+NOISE = 10
+"""Decimals of a percentage that can mean anything; beyond them is what 100 × 0.58 leaves in binary."""
+
 NOT_RUN = "not run yet"
 _SEVERITY = ("mixed", "failed", "unreadable", "n/a", "stopped", "running", "queued", ABSENT)
 
@@ -156,7 +159,7 @@ def _read(
         if score.correct is not None and score.total:
             low, high = wilson(score.correct, score.total)
             sampling = 50 * (high - low)
-        return replace(source, value=100 * score.value), "", sampling
+        return replace(source, value=round(100 * score.value, NOISE)), "", sampling
     return replace(source, value=score.value), "", None
 
 

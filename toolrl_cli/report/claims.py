@@ -100,6 +100,7 @@ class Step:
     verdict: Verdict
     why: str
     needed: int | None
+    found: bool
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,11 @@ class ClaimResult:
     needed: int | None
     printed: Verdict | None
     printed_note: str
+
+    @property
+    def tested(self) -> bool:
+        """Whether any pair of its arms has results, be they too few."""
+        return any(step.found for step in self.steps)
 
 
 def load_claims(path: Path | None = None) -> list[ClaimSpec]:
@@ -226,19 +232,21 @@ def _step(claim: ClaimSpec, better: str, worse: str, groups: Sequence[dict[str, 
     if not pairs:
         missing = [name for name in (better, worse) if not any(g[name].values for g in groups)]
         why = f"no results for {' and '.join(missing)}" if missing else "never on the same model"
-        return Step(better, worse, None, "undecided", why, None)
+        return Step(better, worse, None, "undecided", why, None, found=False)
     strata = [(_sample(a), _sample(b)) for a, b in pairs]
     enough = [(a, b) for a, b in strata if a.enough and b.enough]
     comparison = stratified_difference(enough)
     if comparison is None:
         fewest = min(len(s.values) for pair in strata for s in pair if not s.enough)
-        return Step(better, worse, None, "undecided", f"{fewest} of at least {MIN_SEEDS} seeds", None)
+        return Step(
+            better, worse, None, "undecided", f"{fewest} of at least {MIN_SEEDS} seeds", None, found=True
+        )
     verdict = claim.judge(comparison.low, comparison.high)
     spread = pooled_sd([s.values for pair in enough for s in pair if not s.constant])
     needed = None
     if verdict == "undecided" and spread is not None:
         needed = seeds_needed(spread / len(enough) ** 0.5, claim.distance(comparison.difference))
-    return Step(better, worse, comparison, verdict, "", needed)
+    return Step(better, worse, comparison, verdict, "", needed, found=True)
 
 
 def _sample(cell: Cell) -> Sample:

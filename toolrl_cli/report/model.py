@@ -100,12 +100,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm. `arm` is its full name, unique in the table; `label` its name within `group`."""
+    """One row.
+
+    Attributes:
+        arm: its full name, unique in the table; `label` is its name within `group`.
+        source_arm: name of the sweeps' arm that fills it, empty where none does.
+    """
 
     arm: str
     label: str
     group: str
     cells: Mapping[str, Cell]
+    source_arm: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))
+CSS_DASHES = ("none", "6 2", "1.5 2", "6 2 1.5 2", "10 3")
+"""The same dashes in SVG's terms, for the page."""
+
 MARKERS = "os^Dv<>P"
 FORMATS = ("png", "pdf", "svg")
 

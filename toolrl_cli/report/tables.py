@@ -62,6 +62,7 @@ def build_table(
             label=place.label,
             group=labels[place.group],
             cells={name: f.cell for name, f in cells.items()},
+            source_arm=place.arm.name if place.arm else "",
         )
         for place, cells in zip(places, filled, strict=True)
     ]

@@ -46,8 +46,9 @@ def show(results: Sequence[ClaimResult], console: Console) -> None:
 
     for r in results:
         line = Text(f"{r.verdict:13}", style=_COLOURS[r.verdict])
-        console.print(line + Text(r.spec.text, style="bold") + Text(_on(r)), highlight=False)
-        for step in r.steps:
+        end = _on(r) if r.tested else " (no results)"
+        console.print(line + Text(r.spec.text, style="bold") + Text(end), highlight=False)
+        for step in r.steps if r.tested else ():
             console.print(Text(f"{'':13}{difference(step)}"), highlight=False)
         console.print(Text(f"{'':13}printed: {printed(r)}", style="dim"), highlight=False)
     console.print(Text(NOTE, style="dim"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from toolrl_cli.report.model import Cell, Head, Table, fixed
+from toolrl_cli.report.model import Cell, Head, Row, Table, fixed
 
 _NAMED = 3
 """Rows that a note names; of more it says how many."""
@@ -37,21 +37,27 @@ class Line:
 
 
 def lines(table: Table) -> Iterator[Line]:
-    """The printed lines of a table: one an arm, and two more where published numbers stand beside it."""
+    """The printed lines of a table: one an arm, and up to three more where published numbers stand beside it."""
     for row in table.rows:
-        pairs = [(row.cells[h.name], h) for h in table.columns]
-        printed = any(c.printed for c, _ in pairs)
-        if printed and table.published_only:
-            yield Line(row.label, row.group, tuple(_printed(c, h, alone=True) for c, h in pairs))
-            continue
-        yield Line(row.label, row.group, tuple(_ours(c, h) for c, h in pairs))
-        if printed:
-            yield Line("published", row.group, tuple(_printed(c, h) for c, h in pairs), sub=True)
-            errors = {c.printed.derived_error for c, _ in pairs if c.printed} - {None}
-            if errors:
-                label = f"derived ± {fixed(max(e for e in errors if e is not None), 2)}"
-                yield Line(label, row.group, tuple(_derived(c, h) for c, h in pairs), sub=True)
-            yield Line("difference", row.group, tuple(_difference(c, h) for c, h in pairs), sub=True)
+        yield from row_lines(table, row)
+
+
+def row_lines(table: Table, row: Row) -> Iterator[Line]:
+    """The printed lines of one row, its own first."""
+    pairs = [(row.cells[h.name], h) for h in table.columns]
+    printed = any(c.printed for c, _ in pairs)
+    if printed and table.published_only:
+        yield Line(row.label, row.group, tuple(_printed(c, h, alone=True) for c, h in pairs))
+        return
+    yield Line(row.label, row.group, tuple(_ours(c, h) for c, h in pairs))
+    if not printed:
+        return
+    yield Line("published", row.group, tuple(_printed(c, h) for c, h in pairs), sub=True)
+    errors = [c.printed.derived_error for c, _ in pairs if c.printed and c.printed.derived_error is not None]
+    if errors:
+        label = f"derived ± {fixed(max(errors), 2)}"
+        yield Line(label, row.group, tuple(_derived(c, h) for c, h in pairs), sub=True)
+    yield Line("difference", row.group, tuple(_difference(c, h) for c, h in pairs), sub=True)
 
 
 def notes_under(table: Table, best: str, second: str) -> list[str]:

@@ -1,0 +1,184 @@
+"""The HTML page: what is in it, and that a browser can sort, filter and open it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.builder import Tree, toolworld_scores
+from toolrl_cli.report import items
+from toolrl_cli.report.api import build_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+
+
+def filled(tree: Tree) -> str:
+    for seed in (1, 2, 3):
+        a = tree.sweep().run("alpha", seed).done(toolworld_scores(0.60 + 0.01 * seed)).learned(-1, 2)
+        b = (
+            tree.sweep()
+            .run("beta", seed, reward="coarse")
+            .done(toolworld_scores(0.40 + 0.01 * seed))
+            .learned(-2, 1)
+        )
+        a.items({"parallel": {f"i{k}": k < 6 for k in range(10)} | {HOSTILE: True}})
+        b.items({"parallel": {f"i{k}": k < 2 for k in range(10)} | {HOSTILE: False}})
+    tree.sweep().run("gamma", reward="length").failed("rl", "oom", HOSTILE)
+    return build_report(tree.write(), ["demo"]).render("html")
+
+
+def data_of(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_page_holds_the_numbers_of_json(tree: Tree) -> None:
+    data = data_of(filled(tree))
+    document = build_report(tree.root, ["demo"]).to_json()
+    for shown, known in zip(data["tables"], document["tables"], strict=True):
+        for row, cells in zip(shown["rows"], known["rows"], strict=True):
+            assert [c["value"] for c in row["cells"]] == [c["mean"] for c in cells["cells"].values()]
+            assert [c["note"] for c in row["cells"]] == [c["note"] for c in cells["cells"].values()]
+
+
+def test_the_same_results_give_the_same_page(tree: Tree) -> None:
+    first = filled(tree)
+    assert build_report(tree.root, ["demo"]).render("html") == first
+
+
+def test_nothing_is_loaded_from_elsewhere_and_no_name_becomes_markup(tree: Tree) -> None:
+    page = filled(tree)
+    assert not re.search(r'(?:src|href)="(?!#)', page)
+    assert not re.search(r"@import|url\(|https?://(?!www\.w3\.org/2000/svg)", page)
+    assert "<img" not in page
+    assert page.count("</script>") == 2
+    assert ".innerHTML" not in page
+
+
+def test_each_cell_leads_to_its_evaluations_once_stored(tree: Tree) -> None:
+    data = data_of(filled(tree))
+    cell = data["tables"][0]["rows"][0]["cells"][-1]
+    found = [data["evaluations"][stage] for stage, _, _ in cell["sources"]]
+    assert [e["seeds"] for e in found] == [[1], [2], [3]]
+    assert all((tree.root / e["items"]).is_file() and e["step"] == 25 for e in found)
+    assert len(data["evaluations"]) == 7
+
+
+def test_arms_are_told_apart_by_their_differing_settings_only(tree: Tree) -> None:
+    rows = data_of(filled(tree))["tables"][0]["rows"]
+    assert [row["settings"] for row in rows] == [
+        {"reward.name": "original"}, {"reward.name": "coarse"}, {"reward.name": "length"},
+    ]  # fmt: skip
+
+
+def test_items_on_which_two_arms_disagree_come_with_verdicts_p_and_excerpts(tree: Tree) -> None:
+    found = data_of(filled(tree))["tables"][0]["items"]
+    assert len(found["ids"]) == 11
+    assert found["verdicts"]["0"].count("1") == 7 and found["verdicts"]["1"].count("1") == 2
+    assert found["p"] == {"0,1": 0.0625}
+    assert len(found["prompts"]) == 5 and found["outputs"]["0"]
+
+
+def test_more_items_than_a_page_can_hold_are_left_in_their_files(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "READ_BYTES", 10)
+    found = data_of(filled(tree))["tables"][0]["items"]
+    assert found["verdicts"] == {} and "more than a page can hold" in found["why"]
+
+
+def test_texts_stop_where_there_is_no_more_room(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(items, "TEXT_CHARACTERS", 7)
+    found = data_of(filled(tree))["tables"][0]["items"]
+    assert len(found["prompts"]) < 5
+    assert len(found["verdicts"]["0"]) == 11
+
+
+def test_published_numbers_alone_make_a_page_too(tmp_path: Path) -> None:
+    data = data_of(build_report(tmp_path, tables=["T6"], published_only=True).render("html"))
+    assert data["tables"][0]["rows"][0]["cells"][0]["value"] == 46.2
+    assert data["curves"]["panels"] == [] and data["claims"] == []
+
+
+# The driver acts as a reader would and leaves what it saw in the page, which Chromium then prints.
+DRIVER = """
+<script>
+const seen = { errors: window.faults };
+const arms = () => [...document.querySelectorAll("#table-0 tbody tr:not(.group)")].map((r) => r.cells[0].textContent);
+const heads = [...document.querySelectorAll("#table-0 th button")];
+seen.before = arms();
+heads[heads.length - 1].click(); seen.descending = arms();
+heads[heads.length - 1].click(); seen.ascending = arms();
+heads[heads.length - 1].click(); seen.restored = arms();
+const filter = document.querySelector("#table-0 input");
+filter.value = "BET"; filter.dispatchEvent(new Event("input")); seen.filtered = arms();
+filter.value = ""; filter.dispatchEvent(new Event("input"));
+document.querySelector("#table-0 td button").click();
+seen.dialog = document.getElementById("cell").open;
+seen.dialogTitle = document.getElementById("cell-title").textContent;
+seen.dialogRows = document.querySelectorAll("#cell-body tbody tr").length;
+document.getElementById("cell").close();
+const a = document.getElementById("compare-a"), b = document.getElementById("compare-b");
+seen.settings = document.querySelector("#compare-result td").textContent;
+seen.counts = document.querySelector("#compare-result > p").textContent;
+const details = document.querySelector("#compare-result details");
+details.open = true; details.dispatchEvent(new Event("toggle"));
+seen.items = details.querySelectorAll("code").length;
+const plot = document.querySelector(".plots svg");
+plot.scrollIntoView();
+const box = plot.getBoundingClientRect();
+plot.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + box.width / 2, clientY: box.top + 20 }));
+seen.tip = document.getElementById("tip").textContent;
+seen.lines = plot.querySelectorAll("polyline").length;
+document.querySelector(".legend input").click();
+seen.linesAfter = document.querySelector(".plots svg").querySelectorAll("polyline").length;
+seen.wide = document.documentElement.scrollWidth <= window.innerWidth;
+seen.opened = performance.now();
+document.body.append(Object.assign(document.createElement("pre"), { id: "seen", textContent: JSON.stringify(seen) }));
+</script>
+"""
+FAULTS = """<script>
+window.faults = [];
+addEventListener("error", (event) => window.faults.push(String(event.message)));
+console.error = (...args) => window.faults.push(args.join(" "));
+</script>"""
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+@pytest.mark.parametrize("width", [1280, 420])
+def test_a_browser_sorts_filters_opens_cells_and_finds_no_error(
+    tree: Tree, tmp_path: Path, width: int
+) -> None:
+    page = filled(tree).replace("<head>", f"<head>{FAULTS}").replace("</body>", f"{DRIVER}</body>")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as profile:
+        command = [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
+            f"--window-size={width},900", "--virtual-time-budget=3000", "--dump-dom",
+            f"file://{tmp_path}/page.html",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)
+    assert found, done.stdout[-1000:]
+    seen = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert seen["errors"] == []
+    assert seen["before"] == seen["restored"] == seen["descending"] == ["alpha", "beta", "gamma"]
+    assert seen["ascending"] == ["beta", "alpha", "gamma"]
+    assert seen["filtered"] == ["beta"]
+    assert seen["dialog"] and seen["dialogTitle"] == "alpha, Seen tools" and seen["dialogRows"] == 3
+    assert seen["settings"] == "reward.name"
+    assert seen["counts"].startswith("Both right 2, only A 5, only B 0, neither 4; McNemar's exact p 0.0625")
+    assert seen["items"] == 5
+    assert seen["tip"].startswith("step ") and "alpha" in seen["tip"]
+    assert (seen["lines"], seen["linesAfter"]) == (2, 1)
+    assert seen["wide"]

@@ -1,0 +1,119 @@
+"""Per-item verdicts of a table's rows, small enough to travel inside a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.report.disk import read_jsonl
+from toolrl_cli.report.model import Row, Table
+from toolrl_cli.report.statistics import mcnemar
+
+READ_BYTES = 100_000_000
+"""Of items.jsonl files read for one table; more is left to `paired` and the files themselves."""
+
+TEXT_CHARACTERS = 2_000_000
+"""Of prompts and outputs shown for one table."""
+
+EXCERPT = 240
+MAX_PAIRED_ROWS = 40
+
+
+def table_items(table: Table, results: Path) -> dict[str, Any]:
+    """Verdicts by row and item, with excerpts where rows disagree.
+
+    Returns:
+        `ids` and `categories` of all items; `verdicts`: row position → one sign an item (`1` right by the majority of
+        its seeds, `0` wrong, `-` no verdict); `prompts` and `outputs` (row → item → excerpt) of items on which rows
+        disagree; `p`: exact McNemar p by "row,row"; `why` there are no verdicts, where there are none.
+    """
+    files = {i: [results / s.items for s in _sources(row)] for i, row in enumerate(table.rows)}
+    size = sum(path.stat().st_size for paths in files.values() for path in paths)
+    empty = {"ids": [], "categories": [], "verdicts": {}, "prompts": {}, "outputs": {}, "p": {}, "why": ""}
+    if size > READ_BYTES:
+        return {**empty, "why": f"{size / 1e6:.0f} MB of per-item files are more than a page can hold."}
+    right: dict[int, dict[str, list[bool]]] = {}
+    seen: dict[str, dict[str, Any]] = {}
+    first: dict[int, dict[str, str]] = {}
+    for position, paths in files.items():
+        for path in paths:
+            for item in _verdicts(path):
+                name = str(item["id"])
+                seen.setdefault(name, item)
+                right.setdefault(position, {}).setdefault(name, []).append(item["correct"])
+                first.setdefault(position, {}).setdefault(name, _excerpt(item.get("output")))
+    ids = sorted(seen)
+    verdicts = {i: "".join(_sign(found.get(name, [])) for name in ids) for i, found in right.items()}
+    prompts, outputs = _texts(ids, verdicts, seen, first)
+    return {
+        "ids": ids,
+        "categories": [str(seen[name].get("category", "")) for name in ids],
+        "verdicts": verdicts,
+        "prompts": prompts,
+        "outputs": outputs,
+        "p": _p_values(verdicts),
+        "why": "",
+    }
+
+
+def _sources(row: Row) -> list[Any]:
+    """The evaluations behind a row that have items, each once."""
+    found = {
+        s.items: s for cell in row.cells.values() for s in cell.sources if s.items and s.value is not None
+    }
+    return list(found.values())
+
+
+def _verdicts(path: Path) -> Iterator[dict[str, Any]]:
+    return (row for row in read_jsonl(path) if "id" in row and isinstance(row.get("correct"), bool))
+
+
+def _sign(verdicts: list[bool]) -> str:
+    if not verdicts:
+        return "-"
+    return "1" if 2 * sum(verdicts) > len(verdicts) else "0"
+
+
+def _texts(
+    ids: list[str],
+    verdicts: dict[int, str],
+    seen: dict[str, dict[str, Any]],
+    first: dict[int, dict[str, str]],
+) -> tuple[dict[int, str], dict[int, dict[int, str]]]:
+    """Excerpts for the items on which some rows disagree, until there is no more room."""
+    prompts: dict[int, str] = {}
+    outputs: dict[int, dict[int, str]] = {}
+    room = TEXT_CHARACTERS
+    for place, name in enumerate(ids):
+        if len({line[place] for line in verdicts.values()} - {"-"}) < 2:
+            continue
+        prompt = _excerpt(seen[name].get("prompt"), tail=True)
+        texts = {row: found[name] for row, found in first.items() if name in found}
+        room -= len(prompt) + sum(map(len, texts.values()))
+        if room < 0:
+            break
+        prompts[place] = prompt
+        for row, text in texts.items():
+            outputs.setdefault(row, {})[place] = text
+    return prompts, outputs
+
+
+def _excerpt(value: Any, tail: bool = False) -> str:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    if len(text) <= EXCERPT:
+        return text
+    return f"…{text[-EXCERPT:]}" if tail else f"{text[:EXCERPT]}…"
+
+
+def _p_values(verdicts: dict[int, str]) -> dict[str, float]:
+    if len(verdicts) > MAX_PAIRED_ROWS:
+        return {}
+    found = {}
+    for a, b in combinations(sorted(verdicts), 2):
+        pairs = list(zip(verdicts[a], verdicts[b], strict=True))
+        only_a, only_b = pairs.count(("1", "0")), pairs.count(("0", "1"))
+        found[f"{a},{b}"] = float(f"{mcnemar(only_a, only_b):.3g}")
+    return found

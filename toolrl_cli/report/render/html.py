@@ -1,0 +1,210 @@
+"""One self-contained HTML page: the tables with what is behind each cell, claims, curves, and pairs of arms.
+
+The page's markup, style and scripts are files of their own under `page/`; what the report computed is put into it
+as JSON. Nothing is loaded from anywhere, and text reaches the page as text: an arm's name is never markup.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from toolrl_cli.report.arms import Arm
+from toolrl_cli.report.claims import ClaimResult
+from toolrl_cli.report.curves import Curve, CurveReader, curve, panels_of, rl_stage
+from toolrl_cli.report.items import table_items
+from toolrl_cli.report.model import Cell, Head, Source, Table
+from toolrl_cli.report.plots import CSS_DASHES, PALETTE
+from toolrl_cli.report.render.claims import difference, printed
+from toolrl_cli.report.render.grid import full_note, notes_under, row_lines
+
+PAGE = Path(__file__).parent / "page"
+SCRIPTS = ("tables.js", "curves.js", "compare.js", "start.js")
+DIGITS = 4
+"""Significant digits of a point of a curve: more than a screen can show."""
+
+
+def render(
+    tables: Sequence[Table],
+    arms: Sequence[Arm],
+    reader: CurveReader,
+    claims: Sequence[ClaimResult],
+    results: Path,
+    title: str,
+) -> str:
+    """The page as text.
+
+    Args:
+        arms: those of all sweeps, for curves and configurations.
+        results: the results root, from which per-item verdicts are read.
+    """
+    evaluations: dict[str, int] = {}
+    known: list[dict[str, Any]] = []
+    by_name = {arm.name: arm for arm in arms}
+    varying = _varying(arms)
+    data = {
+        "title": title,
+        "tables": [_table(t, by_name, varying, evaluations, known, results) for t in tables],
+        "evaluations": known,
+        "claims": [_claim(c) for c in claims],
+        "curves": _curves(arms, reader),
+    }
+    # "<" could end the script element that holds the data; JSON may write it as an escape.
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace(
+        "<", "\\u003c"
+    )
+    return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        style=(PAGE / "page.css").read_text(encoding="utf-8"),
+        script="\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        data=text,
+    )
+
+
+def _table(
+    table: Table,
+    arms: Mapping[str, Arm],
+    varying: Sequence[str],
+    evaluations: dict[str, int],
+    known: list[dict[str, Any]],
+    results: Path,
+) -> dict[str, Any]:
+    rows = []
+    for row in table.rows:
+        main, *subs = row_lines(table, row)
+        cells = [
+            {
+                "main": shown.main,
+                "spread": shown.spread,
+                "best": shown.best,
+                "second": shown.second,
+                "sub": [_sub(sub.label, sub.cells[i].main) for sub in subs if sub.cells[i].main],
+                "value": _sort_value(row.cells[head.name]),
+                "note": full_note(row.cells[head.name], head),
+                "sources": [
+                    [_evaluation(s, evaluations, known), s.value, s.state]
+                    for s in row.cells[head.name].sources
+                ],
+            }
+            for i, (head, shown) in enumerate(zip(table.columns, main.cells, strict=True))
+        ]
+        arm = arms.get(row.source_arm)
+        settings = None if arm is None else {key: _text(arm.lookup(key)) for key in varying}
+        rows.append(
+            {"arm": row.arm, "label": row.label, "group": row.group, "cells": cells, "settings": settings}
+        )
+    return {
+        "name": table.name,
+        "title": table.title,
+        "columns": [_head(h) for h in table.columns],
+        "groups": table.groups,
+        "notes": notes_under(table, "Bold", "underlined"),
+        "rows": rows,
+        "items": table_items(table, results),
+    }
+
+
+def _sub(label: str, value: str) -> str:
+    """`derived ± 0.05` and `45.84` as `derived 45.84 ± 0.05`."""
+    name, _, error = label.partition(" ")
+    return f"{name} {value} {error}".rstrip()
+
+
+def _head(head: Head) -> dict[str, Any]:
+    return {"name": head.name, "label": head.label, "direction": head.direction}
+
+
+def _sort_value(cell: Cell) -> float | None:
+    if cell.mean is None and cell.printed is not None:
+        return cell.printed.value
+    return cell.mean
+
+
+def _evaluation(source: Source, evaluations: dict[str, int], known: list[dict[str, Any]]) -> int:
+    """The position of an evaluation in the page's list, where it stands once however many cells show it."""
+    key = f"{source.stage} {source.runs}"
+    if key not in evaluations:
+        evaluations[key] = len(known)
+        known.append(
+            {
+                "runs": source.runs,
+                "seeds": source.seeds,
+                "stage": source.stage,
+                "trained": source.trained,
+                "step": source.step,
+                "items": source.items,
+            }
+        )
+    return evaluations[key]
+
+
+def _varying(arms: Sequence[Arm]) -> list[str]:
+    """Settings that tell arms apart, by dotted key."""
+    flat = [_flat(arm) for arm in arms]
+    keys = sorted({key for one in flat for key in one})
+    return [key for key in keys if len({one.get(key) for one in flat}) > 1]
+
+
+def _flat(arm: Arm) -> dict[str, str]:
+    flat: dict[str, str] = {"train": str(arm.lookup("train"))}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, Mapping) and value:
+            for key, inner in value.items():
+                walk(inner, f"{path}.{key}" if path else str(key))
+        else:
+            flat[path] = _text(value)
+
+    for stage in arm.runs[0].training:
+        kept = {k: v for k, v in stage.spec.config.items() if k not in ("seed", "resources")}
+        walk(kept, "")
+    return flat
+
+
+def _text(value: Any) -> str:
+    return (
+        "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _claim(result: ClaimResult) -> dict[str, Any]:
+    return {
+        "verdict": result.verdict,
+        "tested": result.tested,
+        "text": result.spec.text,
+        "on": result.on,
+        "steps": [difference(step) for step in result.steps],
+        "printed": printed(result),
+    }
+
+
+def _curves(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
+    trained = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
+    panels = []
+    for panel in panels_of(trained, reader):
+        found = [(position, curve(arm, panel, reader)) for position, arm in enumerate(trained)]
+        lines = [_line(position, c) for position, c in found if c is not None]
+        panels.append({"title": panel.title, "unit": panel.unit, "lines": lines})
+    styles = [
+        {"name": arm.name, "colour": PALETTE[i % len(PALETTE)], "dash": CSS_DASHES[i % len(CSS_DASHES)]}
+        for i, arm in enumerate(trained)
+    ]
+    return {"arms": styles, "panels": panels}
+
+
+def _line(position: int, found: Curve) -> dict[str, Any]:
+    return {
+        "arm": position,
+        "x": found.steps,
+        "y": [_short(v) for v in found.mean],
+        "h": [None if v is None else _short(v) for v in found.half_width],
+        "n": found.seeds,
+    }
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
