@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -63,12 +64,6 @@ def raise_reward(ctx: StageContext) -> None:
     raise StageError("reward 'x' raised", failure_class="reward")
 
 
-def leave_orphan(ctx: StageContext) -> None:
-    """Start a process that nobody waits for."""
-    run_child([sys.executable, "-S", "-c", _DETACH])
-
-
-_DETACH = """
-import subprocess, sys
-subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(1000)"], start_new_session=True)
-"""
+def fill_disk(ctx: StageContext) -> None:
+    """No file may grow any more, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))

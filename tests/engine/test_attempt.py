@@ -145,7 +145,7 @@ def test_a_stage_whose_input_is_not_there_does_not_run(runner: Runner, stages: S
 
 def test_a_hung_stage_is_ended_and_goes_on_from_its_checkpoint(runner: Runner, stages: Stages) -> None:
     spec = trained(stages, fault="hang", at=4, fault_in=[1])
-    state = runner.run(spec, "train", hang_after=0.5)
+    state = runner.run(spec, "train", hang_after=3.0)
     assert state.failure is not None
     assert state.failure.kind == "hang"
     assert runner.run(spec, "train").status == "succeeded"
@@ -249,6 +249,20 @@ def test_processes_that_outlived_a_killed_attempt_are_ended_before_the_next_one(
             child.wait()
 
 
+def test_an_attempt_that_cannot_write_its_state_is_an_infra_failure_and_goes_on_later(
+    runner: Runner, stages: Stages
+) -> None:
+    spec = stages("a")
+    folder = runner.start(spec, "fill_disk")
+    state, returncode = runner.wait(folder)
+    assert state.status == "running"
+    settled = settle(folder, 1, returncode=returncode)
+    assert settled is not None
+    assert settled.failure is not None
+    assert settled.failure.kind == "infra"
+    assert runner.run(spec, "finish").status == "succeeded"
+
+
 def attempt_by_hand(folder: StageFolder, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "toolrl_cli.engine.attempt", str(folder.path), *arguments]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
@@ -297,7 +311,7 @@ def test_an_attempt_started_by_hand_makes_its_own_number_and_log(runner: Runner,
 
 def test_a_folder_without_a_specification_is_refused_in_one_line(tmp_path: Path) -> None:
     answer = attempt_by_hand(StageFolder(tmp_path / "stages" / "rl" / "x"))
-    assert answer.returncode == 1
+    assert answer.returncode == 74
     assert answer.stderr.count("\n") == 1
     assert "spec.json: missing or not JSON" in answer.stderr
 

@@ -95,12 +95,12 @@ def test_a_handle_tells_who_where_and_by_whom(tmp_path: Path) -> None:
 
 def test_the_wait_ends_as_soon_as_an_attempt_does_and_its_exit_status_is_known(tmp_path: Path) -> None:
     launcher = LocalLauncher()
-    handle = launcher.start(request(tmp_path))  # without spec.json it ends at once, with status 1
+    handle = launcher.start(request(tmp_path))  # without spec.json it ends at once, with status 74
     reader, writer = os.pipe()
     began = time.monotonic()
     while (ended := launcher.poll(handle)) is None:
         launcher.wait([handle], reader, 20.0)
-    assert ended == Ended(1)
+    assert ended == Ended(74)
     assert time.monotonic() - began < 15
     assert launcher.is_alive(handle) is False
     os.close(reader)

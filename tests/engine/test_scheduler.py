@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engine.conftest import Stages
 from tests.engine.fake_launcher import Ending, FakeLauncher
+from toolrl_cli.engine import files
 from toolrl_cli.engine.events import Event, Outcome
 from toolrl_cli.engine.failures import Failure, Policy, Retry
 from toolrl_cli.engine.lease import LeaseInfo, take
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.scheduler import Options, Scheduler
 from toolrl_cli.engine.state import Progress, StageState
-from toolrl_cli.errors import LaunchError, SpecError
+from toolrl_cli.errors import LaunchError, LedgerError, SpecError
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 
@@ -399,6 +403,35 @@ def test_progress_is_told_when_it_changes_and_only_then(ledger: Ledger, stages: 
         e.state.progress.step for e in command.events if e.what == "progress" and e.state and e.state.progress
     ]
     assert seen == [0, 1, 2]
+
+
+def test_a_results_root_that_cannot_be_a_folder_is_refused_in_one_line(
+    tmp_path: Path, stages: Stages
+) -> None:
+    (tmp_path / "results").write_text("")
+    with pytest.raises(LedgerError, match=r"results.*: (Not a directory|File exists)") as caught:
+        Command(Ledger(tmp_path / "results"), [stages("a")]).run()
+    assert "--results" in caught.value.hint
+
+
+def test_a_full_disk_ends_the_command_in_one_line_and_the_next_one_goes_on(
+    ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = stages("a"), stages("b", after=(stages("a"),))
+    first = Command(ledger, [a, b], endings=script((a, ["vanishes", "succeeded"])))
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    first.launcher.on_wait = lambda: monkeypatch.setattr(files, "_write_all", full)
+    with pytest.raises(LedgerError, match=r"No space left on device \(free some space and issue the same"):
+        first.run()
+    monkeypatch.undo()
+    second = Command(ledger, [a, b])
+    second.launcher = first.launcher
+    second.launcher.on_wait = lambda: None
+    assert second.run().exit_code == 0
+    assert [attempt.status for attempt in ledger.read(a).attempts] == ["failed", "succeeded"]
 
 
 def test_a_stage_that_somebody_else_stopped_is_not_started_again_by_this_command(

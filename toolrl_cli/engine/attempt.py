@@ -3,13 +3,14 @@
 The attempt holds the stage's lease while it lives and is the only one that writes in its directory. It owes
 its existence to no harness: it goes on when the harness dies, and a later harness finds it through the ledger.
 
-Exit status: 0 the stage has succeeded; 1 it failed; 3 it was stopped and can go on; 75 it is not this
-process's to run (another one has it, or a later attempt was started).
+Exit status: 0 the stage has succeeded; 1 it failed; 3 it was stopped and can go on; 74 the results folder
+cannot be read or written; 75 the stage is not this process's to run (another one has it, or a later attempt).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
@@ -23,17 +24,17 @@ from typing import NoReturn, cast
 
 from toolrl_cli.engine import lease as leases
 from toolrl_cli.engine.aftermath import ProcessRecord, end_leftovers, record_end
-from toolrl_cli.engine.classify import classify
+from toolrl_cli.engine.classify import LEDGER_UNWRITABLE, classify
 from toolrl_cli.engine.environment import describe_environment
 from toolrl_cli.engine.failures import Failure
-from toolrl_cli.engine.files import explained, write_json
+from toolrl_cli.engine.files import explained, say, write_json
 from toolrl_cli.engine.lease import Lease, LeaseHeld
 from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.engine.monitor import LEASE_LOST, Monitor, StateWriter
 from toolrl_cli.engine.starting import new_attempt
 from toolrl_cli.engine.state import Handle, StageState
 from toolrl_cli.errors import LedgerError, StageError, ToolrlError
-from toolrl_cli.processes.child import ChildFailed, ChildStopped
+from toolrl_cli.processes.child import ChildStopped
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.processes.kernel import adopt_orphans
 from toolrl_cli.processes.tree import MARK_VARIABLE
@@ -47,7 +48,7 @@ STAGE_FUNCTIONS: Mapping[str, str] = {
 }
 """What does the work of each kind; imported only in the attempt, because it may import torch."""
 
-SUCCEEDED, FAILED, STOPPED, NOT_MINE = 0, 1, 3, LEASE_LOST
+SUCCEEDED, FAILED, STOPPED, LEDGER_FAILED, NOT_MINE = 0, 1, 3, LEDGER_UNWRITABLE, LEASE_LOST
 
 _LAUNCH_PATIENCE = 30.0  # seconds that a harness may take to start an attempt and write it down
 
@@ -83,11 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 heartbeat=options.heartbeat, hang_after=options.hang_after
             )
     except NotMine as reason:
-        print(f"toolrl: stage {folder.id}: {reason}; nothing to do here", file=sys.stderr)
+        say(f"stage {folder.id}: {reason}; nothing to do here")
         return NOT_MINE
     except LedgerError as error:
-        print(f"toolrl: {error}", file=sys.stderr)
-        return FAILED
+        say(str(error))
+        return LEDGER_FAILED
 
 
 def _take_lease(folder: StageFolder, attempt: int | None) -> Lease:
@@ -188,14 +189,12 @@ class Attempt:
         try:
             if not self._stop.is_set():
                 load_function(self._function)(self._context())
-        except (ChildStopped, ChildFailed) as error:
-            print(f"toolrl: {error}", file=sys.stderr, flush=True)
+        except ToolrlError as error:  # says all there is to say
+            say(str(error))
             return error
-        except ToolrlError as error:
-            print(f"toolrl: {error}", file=sys.stderr, flush=True)
-            return error
-        except (Exception, SystemExit) as error:  # whatever a stage raises, the ledger has to say so
-            traceback.print_exc()
+        except (Exception, SystemExit) as error:  # whatever a stage raises, the ledger has to tell it
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
             return error
         return None
 
@@ -210,8 +209,8 @@ class Attempt:
         )
 
     def _end(self, error: BaseException | None, verdict: Failure | None) -> int:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
         left = self._record.close()
         if left:
             print(
@@ -232,7 +231,7 @@ class Attempt:
     def _over(self, status: str, failure: Failure | None = None) -> int:
         self._writer.change(lambda state: state.over(status, failure))  # type: ignore[arg-type]
         if failure is not None:
-            print(f"toolrl: failed ({failure.kind}): {failure.message}", file=sys.stderr, flush=True)
+            say(f"failed ({failure.kind}): {failure.message}")
         return {"succeeded": SUCCEEDED, "failed": FAILED, "stopped": STOPPED}[status]
 
     def _abandon(self, failure: Failure) -> NoReturn:

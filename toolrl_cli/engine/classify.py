@@ -22,6 +22,8 @@ LOG = "log.txt"
 REWARD_NOTE = "reward_failure.json"
 LOG_TAIL = 2_000_000  # bytes of the log's end that are looked at
 LONGEST_MESSAGE = 500  # characters
+LEDGER_UNWRITABLE = 74  # exit status of an attempt that could not write its state (EX_IOERR)
+OUTPUT_UNWRITABLE = 120  # exit status of a Python that could not write its output
 LOST_ROWS = 100  # rows of metrics that are looked at for the step at which the loss was lost
 
 MUST_BE_FINITE = (
@@ -43,7 +45,7 @@ _BY_CAUSE: tuple[tuple[FailureClass, str], ...] = (
     ("reward", r"(?:^|\.)RewardError\b"),
     (
         "infra",
-        r"No space left on device|Disk quota exceeded|Stale file handle|Input/output error"
+        r"No space left on device|Disk quota exceeded|File too large|Stale file handle|Input/output error"
         r"|Read-only file system|NCCL error|ncclInternalError|ncclSystemError|ncclRemoteError"
         r"|uncorrectable ECC|unspecified launch failure|CUDA driver|device.*unavailable|NodeDiedError"
         r"|RayletDiedError|GcsUnavailable|RpcError|Connection (?:refused|timed out|error|aborted)"
@@ -86,6 +88,9 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
         return Failure.of("preempted", "Slurm took the node back or the time limit was reached")
     if _SLURM_OOM.search(log):
         return Failure.of("oom", "the job went over its memory limit")
+    if returncode in (LEDGER_UNWRITABLE, OUTPUT_UNWRITABLE):
+        said = log.strip().rpartition("\n")[2] or "is the disk full?"
+        return Failure.of("infra", f"the attempt could not write its files: {one_line(said)}")
     how = str(error) if error else f"the attempt {_ending(returncode)}"
     if returncode is None or returncode == -signal.SIGKILL:
         # nothing can be said by a process that is killed so; older trace-backs in its log were survived

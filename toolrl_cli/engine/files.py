@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from toolrl_cli.errors import LedgerError
 _HINTS = {
     errno.ENOSPC: "free some space and issue the same command again; it goes on where it was",
     errno.EDQUOT: "your quota is used up; free some space and issue the same command again",
+    errno.EFBIG: "the limit on file sizes is reached (`ulimit -f`); raise it and issue the same command again",
     errno.EROFS: "choose a results folder that can be written with --results",
     errno.EACCES: "choose a results folder that can be written with --results",
     errno.EPERM: "choose a results folder that can be written with --results",
@@ -109,6 +111,12 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         what = error.strerror or str(error)
         raise LedgerError(what, str(path), _HINTS.get(error.errno or 0, "")) from error
+
+
+def say(message: str) -> None:
+    """Put a line of toolrl's own into the attempt's log; a full disk must not be what ends the attempt."""
+    with contextlib.suppress(OSError):
+        print(f"toolrl: {message}", file=sys.stderr, flush=True)
 
 
 def _write_all(handle: int, data: bytes, write: Writer) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 from toolrl_cli.engine.aftermath import ProcessRecord
 from toolrl_cli.engine.classify import MUST_BE_FINITE, diverged, not_finite
 from toolrl_cli.engine.failures import Failure
+from toolrl_cli.engine.files import say
 from toolrl_cli.engine.lease import Lease
 from toolrl_cli.engine.ledger import StageFolder
 from toolrl_cli.engine.state import Progress, StageState
@@ -109,7 +109,7 @@ class Monitor(threading.Thread):
     def _round(self) -> None:
         if not self._lease.beat():
             # somebody had reason to think this process dead and has taken over: two must not write
-            print("toolrl: another process has taken this stage over; ending", file=sys.stderr, flush=True)
+            say("another process has taken this stage over; ending")
             kill(descendants(os.getpid()))
             os._exit(LEASE_LOST)
         self._record.update()
@@ -144,7 +144,7 @@ class Monitor(threading.Thread):
     def _end(self, verdict: Failure) -> None:
         """Kill the attempt's processes; its function then sees them die and returns."""
         self.verdict = verdict
-        print(f"toolrl: {verdict.message}; ending the attempt", file=sys.stderr, flush=True)
+        say(f"{verdict.message}; ending the attempt")
         kill(descendants(os.getpid()), grace=1.0)
         if not self._finished.is_set():
             threading.Thread(target=self._give_up, args=(verdict,), daemon=True).start()
@@ -159,5 +159,5 @@ class Monitor(threading.Thread):
             work()
         except LedgerError as error:
             if not self._complained:
-                print(f"toolrl: {error}", file=sys.stderr, flush=True)
+                say(str(error))
             self._complained = True
