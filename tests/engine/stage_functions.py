@@ -38,6 +38,12 @@ def train(ctx: StageContext) -> None:
     run_child(argv, env=env, stop_requested=ctx.stop_requested, grace=config.get("grace", 5.0))
 
 
+def run_ray(ctx: StageContext) -> None:
+    """Run a Ray driver for `config["seconds"]`."""
+    argv = [sys.executable, "-m", "tests.engine.ray_program", str(ctx.attempt_dir / "up")]
+    run_child([*argv, str(ctx.spec.config["seconds"])], stop_requested=ctx.stop_requested)
+
+
 def finish(ctx: StageContext) -> None:
     """Do the least a stage can do, and read what its inputs left."""
     for folder in ctx.inputs.values():
