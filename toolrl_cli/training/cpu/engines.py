@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from tensordict import TensorDict
+from tensordict import NonTensorStack, TensorDict
 from transformers import AutoModelForTokenClassification
 from verl.utils import tensordict_utils as tu
 from verl.utils.torch_dtypes import PrecisionType
@@ -60,6 +60,12 @@ class _Packed:
         if self._packs:
             module.set_attn_implementation(ATTENTION_NAME)
         return module
+
+    def forward_backward_batch(self, data: TensorDict, *args: Any, **kwargs: Any) -> Any:
+        # dataset columns travel with every batch, and moving them through verl's splitting and copying takes
+        # as long as the forward pass of a small model
+        columns = [key for key, value in data.items() if isinstance(value, NonTensorStack)]
+        return super().forward_backward_batch(data.exclude(*columns), *args, **kwargs)  # type: ignore[misc]
 
     def prepare_model_inputs(self, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
         unusual = any(tu.get_non_tensor_data(data=micro_batch, key=key, default=False) for key in _UNUSUAL)

@@ -14,7 +14,9 @@ import sys
 
 def request(address: str, arguments: list) -> bool:
     """Have the host fork a process with these arguments and this process's streams; whether it did."""
-    message = json.dumps({"arguments": arguments, "environment": dict(os.environ), "cwd": os.getcwd()}).encode()
+    message = json.dumps(
+        {"arguments": arguments, "environment": dict(os.environ), "cwd": os.getcwd()}
+    ).encode()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(address)

@@ -11,6 +11,9 @@ from typing import Any
 #: Logical CPUs given to Ray: verl asks for far more than a laptop has, and hangs when it does not get them.
 LOGICAL_CPUS = 32
 
+#: Rollouts in bundles instead of sample by sample.
+AGENT_LOOP_MANAGER = "toolrl_cli.training.rollout.agent_loop.BundleAgentLoopManager"
+
 Overrides = dict[str, Any]
 
 _FP32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
@@ -51,7 +54,10 @@ def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1) -> Overrides:
         "actor_rollout_ref.rollout.dtype": "float32",
         "actor_rollout_ref.rollout.tensor_model_parallel_size": 1,
         "actor_rollout_ref.rollout.free_cache_engine": False,
+        # decoding is many small operations, which only lose time to a second thread
+        "+actor_rollout_ref.rollout.engine_kwargs.transformers.num_threads": 1,
         "actor_rollout_ref.rollout.agent.num_workers": 1,
+        "+actor_rollout_ref.rollout.agent.agent_loop_manager_class": AGENT_LOOP_MANAGER,
         "reward.num_workers": 1,
         "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
         "data.dataloader_num_workers": 0,

@@ -6,6 +6,7 @@ It answers the calls that verl makes to its own servers (vLLM, SGLang) in token-
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import threading
@@ -151,6 +152,39 @@ class RolloutServer:
             num_preempted=0,
             extra_fields={"global_steps": done.version},
         )
+
+    async def generate_groups(
+        self, request_id: str, requests: Sequence[tuple[list[int], dict[str, Any], int]]
+    ) -> list[list[dict[str, Any]]]:
+        """Generate several responses to each of several prompts in one call.
+
+        Args:
+            request_id: unique among the unfinished requests.
+            requests: for each prompt its token ids, sampling parameters and number of responses.
+
+        Returns:
+            For each prompt its responses, each with `token_ids`, `log_probs` and `global_steps`.
+
+        Raises:
+            as `generate`.
+        """
+        tasks = [
+            self.generate(f"{request_id}-{place}-{number}", prompt, params)
+            for place, (prompt, params, count) in enumerate(requests)
+            for number in range(count)
+        ]
+        outputs = iter(await asyncio.gather(*tasks))
+        return [
+            [
+                {
+                    "token_ids": output.token_ids,
+                    "log_probs": output.log_probs,
+                    "global_steps": output.extra_fields["global_steps"],
+                }
+                for output in itertools.islice(outputs, count)
+            ]
+            for _, _, count in requests
+        ]
 
     def _extra_fields(self) -> dict[str, Any]:
         return {"global_steps": self._engine.version}
