@@ -4,7 +4,7 @@ import pytest
 
 from tests.report.builder import Tree
 from toolrl_cli.report.arms import Arm, collect_arms
-from toolrl_cli.report.curves import LENGTH, TOTAL, CurveReader, curve, panels_of, part_panel
+from toolrl_cli.report.curves import LENGTH, TOTAL, CurveReader, panels_of, part_panel
 from toolrl_cli.report.results import read_sweep
 from toolrl_cli.report.statistics import seed_mean
 
@@ -17,7 +17,7 @@ def test_a_curve_is_the_mean_over_seeds_at_each_step(tree: Tree) -> None:
     for seed in (1, 2, 3):
         rows = {step: {"reward/total/mean": float(step * seed)} for step in (1, 2, 3)}
         tree.sweep().run("a", seed).metrics(rows)
-    found = curve(arms_of(tree)[0], TOTAL, CurveReader())
+    found = CurveReader().curve(arms_of(tree)[0], TOTAL)
     assert found is not None
     assert (found.steps, found.mean, found.seeds, found.runs) == ((1, 2, 3), (2.0, 4.0, 6.0), (3, 3, 3), 3)
     assert found.half_width[1] == pytest.approx(seed_mean([2.0, 4.0, 6.0]).half_width)
@@ -26,7 +26,7 @@ def test_a_curve_is_the_mean_over_seeds_at_each_step(tree: Tree) -> None:
 def test_where_a_seed_ends_early_the_curve_says_how_many_are_left(tree: Tree) -> None:
     for seed, steps in ((1, 4), (2, 2)):
         tree.sweep().run("a", seed).metrics({s: {"reward/total/mean": 1.0} for s in range(1, steps + 1)})
-    found = curve(arms_of(tree)[0], TOTAL, CurveReader())
+    found = CurveReader().curve(arms_of(tree)[0], TOTAL)
     assert found is not None
     assert (found.seeds, found.runs) == ((2, 2, 1, 1), 2)
 
@@ -35,7 +35,7 @@ def test_a_later_attempt_replaces_the_steps_it_trained_again(tree: Tree) -> None
     run = tree.sweep().run("a")
     run.metrics({s: {"reward/total/mean": 0.0} for s in (1, 2, 3)}, attempt=1)
     run.metrics({s: {"reward/total/mean": 5.0} for s in (3, 4)}, attempt=2)
-    found = curve(arms_of(tree)[0], TOTAL, CurveReader())
+    found = CurveReader().curve(arms_of(tree)[0], TOTAL)
     assert found is not None and found.mean == (0.0, 0.0, 5.0, 5.0)
 
 
@@ -46,14 +46,14 @@ def test_values_that_are_not_finite_leave_a_gap(tree: Tree) -> None:
         3: {"reward/total/mean": 2.0},
     }
     tree.sweep().run("a").metrics(rows)
-    found = curve(arms_of(tree)[0], TOTAL, CurveReader())
+    found = CurveReader().curve(arms_of(tree)[0], TOTAL)
     assert found is not None and found.steps == (1, 3)
 
 
 def test_an_arm_that_logged_nothing_has_no_curve(tree: Tree) -> None:
     tree.sweep().run("raw", train=())
     tree.sweep().run("a").running("rl", 0)
-    assert [curve(arm, LENGTH, CurveReader()) for arm in arms_of(tree)] == [None, None]
+    assert [CurveReader().curve(arm, LENGTH) for arm in arms_of(tree)] == [None, None]
 
 
 def test_panels_follow_from_what_was_logged(tree: Tree) -> None:
@@ -74,7 +74,7 @@ def test_panels_follow_from_what_was_logged(tree: Tree) -> None:
 
 def test_a_run_without_the_plugins_metrics_still_has_its_total(tree: Tree) -> None:
     tree.sweep().run("a").metrics({1: {"critic/score/mean": 0.5}})
-    assert curve(arms_of(tree)[0], TOTAL, CurveReader()) is not None
+    assert CurveReader().curve(arms_of(tree)[0], TOTAL) is not None
 
 
 def test_each_stage_is_read_once(tree: Tree) -> None:
@@ -90,7 +90,7 @@ def test_each_stage_is_read_once(tree: Tree) -> None:
     reader = CurveReader(read)
     (arm,) = arms_of(tree)
     for panel in (*panels_of([arm], reader), part_panel("format", raw=True)):
-        assert curve(arm, panel, reader) is not None
+        assert reader.curve(arm, panel) is not None
     assert len(seen) == 1
     assert reader.metric(arm.runs[0].training[0], "actor/entropy")[3] == 1.0
     assert reader.metric(arm.runs[0].training[0], "no/such") == {}

@@ -85,11 +85,11 @@ class Report:
         """
         return judge_claims(load_claims(path), self.sweeps, self.results, self.reader.metric)
 
-    def draw(self, path: Path) -> bool:
-        """Curves of all arms as PNG, PDF or SVG, by the path's suffix; False if there is nothing to draw."""
+    def draw(self, *paths: Path) -> bool:
+        """Curves of all arms as PNG, PDF or SVG, by each path's suffix; False if there is nothing to draw."""
         from toolrl_cli.report.plots import draw_curves
 
-        return draw_curves(collect_arms(self.sweeps), self.reader, path)
+        return draw_curves(collect_arms(self.sweeps), self.reader, paths)
 
     def write_report(self, directory: Path, figures: Sequence[str] = ("png", "pdf", "svg")) -> list[Path]:
         """Write every table in every format, its provenance, and the curves.
@@ -114,7 +114,8 @@ class Report:
                 written.append(_write(directory / "claims.md", claims.render_markdown(judged)))
                 written.append(_write(directory / "claims.json", claims.render_json(judged)))
             written.append(_write(directory / "report.html", self.render("html")))
-            written += [p for p in (directory / f"curves.{kind}" for kind in figures) if self.draw(p)]
+            curves = [directory / f"curves.{kind}" for kind in figures]
+            written += curves if self.draw(*curves) else []
         except OSError as error:
             what = f"the report cannot be written ({error.strerror or error})"
             raise LedgerError(what, str(directory), "free space, or choose another results root") from None

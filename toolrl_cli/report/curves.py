@@ -61,12 +61,22 @@ class CurveReader:
     def __init__(self, read: MetricReader | None = None) -> None:
         self._read = read
         self._known: dict[str, dict[str, dict[int, float]]] = {}
+        self._curves: dict[tuple[tuple[str, ...], Panel], Curve | None] = {}
 
     def series(self, stage: Stage) -> Mapping[str, Series]:
         """Metric → its values by step; empty where nothing was logged."""
         if stage.id not in self._known:
             self._known[stage.id] = self._load(stage.directory)
         return self._known[stage.id]
+
+    def curve(self, arm: Arm, panel: Panel) -> Curve | None:
+        """An arm's curve for a panel over its distinct RL stages; None where none has the metric."""
+        stages = {s.id: s for s in map(rl_stage, arm.runs) if s is not None}
+        key = (tuple(stages), panel)
+        if key not in self._curves:
+            found = [_first(self.series(stage), panel.metrics) for stage in stages.values()]
+            self._curves[key] = _mean([s for s in found if s])
+        return self._curves[key]
 
     def metric(self, stage: Stage, name: str) -> Series:
         """One metric of a stage, whatever its name, by step."""
@@ -112,11 +122,8 @@ def part_panel(part: str, raw: bool = False) -> Panel:
     return Panel(title, "reward" if not raw else "reward before weight", (f"reward/{part}/{kind}/mean",))
 
 
-def curve(arm: Arm, panel: Panel, reader: CurveReader) -> Curve | None:
-    """An arm's curve for a panel over its distinct RL stages; None where none has the metric."""
-    stages = {s.id: s for s in map(rl_stage, arm.runs) if s is not None}.values()
-    found = [_first(reader.series(stage), panel.metrics) for stage in stages]
-    series = [s for s in found if s]
+def _mean(series: Sequence[Series]) -> Curve | None:
+    """The mean at each step of the series that have it."""
     if not series:
         return None
     steps = sorted(set().union(*series))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.report.arms import Arm
-from toolrl_cli.report.curves import Curve, CurveReader, Panel, curve, panels_of, rl_stage
+from toolrl_cli.report.curves import Curve, CurveReader, Panel, panels_of, rl_stage
 from toolrl_cli.spec.identity import slugify
 
 if TYPE_CHECKING:
@@ -46,11 +46,13 @@ _ACROSS = 3
 """Panels side by side where there is one model."""
 
 
-def draw_curves(arms: Sequence[Arm], reader: CurveReader, path: Path, panels: Sequence[Panel] = ()) -> bool:
+def draw_curves(
+    arms: Sequence[Arm], reader: CurveReader, paths: Sequence[Path], panels: Sequence[Panel] = ()
+) -> bool:
     """Write the curves of all arms that trained by RL.
 
     Args:
-        path: its suffix (`.png`, `.pdf`, `.svg`) chooses the format.
+        paths: files to write the same figure to; their suffixes (`.png`, `.pdf`, `.svg`) choose the formats.
         panels: what to show; default: everything the arms logged of reward, parts, length and validation.
 
     Returns:
@@ -59,7 +61,7 @@ def draw_curves(arms: Sequence[Arm], reader: CurveReader, path: Path, panels: Se
     trained = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
     shown = list(panels) or panels_of(trained, reader)
     models = list(dict.fromkeys(arm.model for arm in trained))
-    drawn = {(a.name, p): curve(a, p, reader) for a in trained for p in shown}
+    drawn = {(a.name, p): reader.curve(a, p) for a in trained for p in shown}
     if not any(drawn.values()):
         return False
 
@@ -90,7 +92,8 @@ def draw_curves(arms: Sequence[Arm], reader: CurveReader, path: Path, panels: Se
         for spare in range(len(shown), rows * columns if len(models) == 1 else 0):
             axes[divmod(spare, columns)].set_axis_off()
         _legend(figure, labels, trained, models, drawn)
-        _save(figure, path)
+        for path in paths:
+            _save(figure, path)
     return True
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.claims import ClaimResult
-from toolrl_cli.report.curves import Curve, CurveReader, curve, panels_of, rl_stage
+from toolrl_cli.report.curves import Curve, CurveReader, panels_of, rl_stage
 from toolrl_cli.report.items import table_items
 from toolrl_cli.report.model import Cell, Head, Source, Table
 from toolrl_cli.report.plots import CSS_DASHES, PALETTE
@@ -186,7 +186,7 @@ def _curves(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
     trained = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
     panels = []
     for panel in panels_of(trained, reader):
-        found = [(position, curve(arm, panel, reader)) for position, arm in enumerate(trained)]
+        found = [(position, reader.curve(arm, panel)) for position, arm in enumerate(trained)]
         lines = [_line(position, c) for position, c in found if c is not None]
         panels.append({"title": panel.title, "unit": panel.unit, "lines": lines})
     styles = [
