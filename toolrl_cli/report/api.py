@@ -13,6 +13,7 @@ from toolrl_cli.report.against import published_table
 from toolrl_cli.report.arms import collect_arms
 from toolrl_cli.report.claims import ClaimResult, judge_claims, load_claims
 from toolrl_cli.report.curves import CurveReader
+from toolrl_cli.report.imported import read_runs
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.published import load_published
@@ -128,6 +129,7 @@ def build_report(
     tables: Sequence[str] | None = None,
     against: str | None = None,
     published_only: bool = False,
+    imports: Sequence[Path] = (),
 ) -> Report:
     """Compute the tables of some sweeps.
 
@@ -138,6 +140,7 @@ def build_report(
             those whose benchmarks they ran.
         against: source of published numbers to set beside ours, such as `paper`.
         published_only: the printed tables alone (of `against`, default `paper`); no results are read.
+        imports: CSV files of runs made elsewhere (see `imported`), reported after the sweeps.
 
     Raises:
         SpecError: an unknown sweep, table or source.
@@ -153,7 +156,8 @@ def build_report(
         if [s.name for s in specs or ()].count(spec.name) > 1:
             raise SpecError(f"two tables are named {spec.name!r}", "--table", "rename one, or leave one out")
     published = load_published(against) if against is not None else None
-    read = tuple(read_sweep(results, name) for name in sweeps or list_sweeps(results))
+    names_read = sweeps or (() if imports else list_sweeps(results))
+    read = (*(read_sweep(results, name) for name in names_read), *map(read_runs, imports))
     if not read:
         raise SpecError(
             "there are no sweeps", str(results), "run `toolrl sweep FILE` first, or give --results"

@@ -72,6 +72,10 @@ def fill(
         cell = Cell(planned=len(sources), state="mixed", note=f"seeds scored differently ({told})")
         return Filled(replace(cell, sources=tuple(sources)), {})
     cell = _mean(sources, messages, head_of(column, spec))
+    imported = sorted({run.imported for shared in chosen.values() for run, _ in shared if run.imported})
+    if imported:
+        told = f"imported from {', '.join(imported)}"
+        cell = replace(cell, note=f"{told}; {cell.note}" if cell.note else told)
     known = [s for s in samplings if s is not None]
     cell = replace(cell, sampling=max(known) if known else None)
     return Filled(cell, {key: next(iter(values)) for key, values in conditions.items()})

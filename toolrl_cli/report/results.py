@@ -103,7 +103,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Run:
-    """One arm with one seed."""
+    """One arm with one seed; `imported` names the file it comes from if it was not run here."""
 
     id: str
     sweep: str
@@ -112,6 +112,7 @@ class Run:
     settings: Mapping[str, Any]
     stages: tuple[Stage, ...]
     evaluations: tuple[Evaluation, ...]
+    imported: str = ""
 
     @cached_property
     def pretraining(self) -> Stage | None:
@@ -135,6 +136,8 @@ class Run:
         for stage in (*first, *self.training):
             view.update(stage.spec.config)
         train = "+".join(s.kind for s in self.training) or "none"
+        if self.imported:
+            train = str(view.get("train", ""))
         return {**view, "train": train, "arm": self.arm, "seed": self.seed, "sweep": self.sweep}
 
     def lookup(self, key: str) -> Any:
@@ -144,6 +147,8 @@ class Run:
         """
         if key in self._view:
             return self._view[key]
+        if f"{key}.name" in self._view:
+            return self._view[f"{key}.name"]
         node: Any = self._view
         for part in key.split("."):
             if not isinstance(node, Mapping) or part not in node:
