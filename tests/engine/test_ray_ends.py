@@ -43,7 +43,9 @@ def test_no_process_of_ray_outlives_an_attempt(
     assert state.status == ("failed" if how == "killed" else "stopped")
 
 
-def test_ray_is_gone_when_a_stage_has_succeeded(ledger: Ledger, launcher: LocalLauncher, stages: Stages) -> None:
+def test_ray_is_gone_when_a_stage_has_succeeded(
+    ledger: Ledger, launcher: LocalLauncher, stages: Stages
+) -> None:
     folder = start(ledger, launcher, stages, 0.1)
     eventually(lambda: folder.state().status == "succeeded", 60)
     assert [argv for _, argv in stages.processes_with_argv() if "engine.attempt" not in argv] == []
