@@ -451,3 +451,11 @@ def test_an_observer_sees_the_states_that_the_ledger_has(ledger: Ledger, stages:
     command = Command(ledger, [a])
     command.run()
     assert command.events[-1].state == ledger.read(a)
+
+
+def test_ctrl_c_twice_in_one_breath_is_twice(ledger: Ledger, stages: Stages) -> None:
+    a = stages("a")
+    command = Command(ledger, [a], endings=script((a, ["runs"])), deaf=True)
+    command.launcher.on_wait = interrupting(command, 2.0, 2.0)
+    assert command.run().exit_code == 130
+    assert command.launcher.stopped == [(a.id, False), (a.id, True)]

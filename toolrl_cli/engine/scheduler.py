@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from toolrl_cli.engine.aftermath import attempt_alive, settle
 from toolrl_cli.engine.events import End, Event, Observer, Outcome, What
-from toolrl_cli.engine.failures import Failure, FailureClass, Policy
+from toolrl_cli.engine.failures import Failure, Policy
 from toolrl_cli.engine.interrupts import Interrupts
 from toolrl_cli.engine.launchers.base import Ended, Launcher, harness_of
-from toolrl_cli.engine.ledger import Ledger, StageFolder
+from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.engine.nodes import Node, Watched
 from toolrl_cli.engine.order import chain_lengths, dependents, expected_seconds
-from toolrl_cli.engine.queueing import Rank, ReadyQueue, Slots
+from toolrl_cli.engine.queueing import ReadyQueue, Slots
 from toolrl_cli.engine.starting import AttemptOptions, Busy, Done, Started, start_attempt
 from toolrl_cli.engine.state import Handle, StageState
 from toolrl_cli.errors import LaunchError
@@ -30,6 +30,8 @@ from toolrl_cli.spec.stage import StageSpec
 
 RECHECK = 0.1  # seconds until another look at a stage that another process is starting or ending just now
 LOOK = 1.0  # the same for one whose owner is at work elsewhere
+
+_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+|/\S+")  # what differs between two reports of the same fault
 
 
 @dataclass(frozen=True)
@@ -53,48 +55,6 @@ class Options:
     stop_grace: float = 60.0
     held_patience: float = 600.0
     progress_interval: float = 1.0
-
-
-@dataclass
-class _Attempt:
-    """An attempt under way.
-
-    Attributes:
-        foreign: another harness, which is alive, has started it and will see to it.
-        ended: how its process ended; the ledger may not say so yet.
-    """
-
-    n: int
-    handle: Handle
-    slots: tuple[str, ...]
-    foreign: bool = False
-    asked_to_stop: bool = False
-    ended: Ended | None = None
-    ended_at: float = 0.0
-
-
-@dataclass
-class _Node:
-    """A stage and where it stands.
-
-    Attributes:
-        owed_inputs: ids of the stages that have to succeed before it can start.
-        end: how it came out of this command; None while that is open.
-        attempt: what is under way, if anything.
-        shown: the state that was last told.
-        retried: retries so far within this command.
-        sign_of_life: last heartbeat of an owner that cannot be seen from here, and when it was new.
-    """
-
-    spec: StageSpec
-    folder: StageFolder
-    rank: Rank
-    owed_inputs: set[str]
-    end: End | None = None
-    attempt: _Attempt | None = None
-    shown: StageState | None = None
-    retried: Counter[FailureClass] = field(default_factory=Counter)
-    sign_of_life: tuple[float, float] | None = None
 
 
 class Scheduler:
@@ -139,13 +99,13 @@ class Scheduler:
         )
         lengths = chain_lengths(stages, seconds)
         self._nodes = {
-            spec.id: _Node(spec, ledger.folder(spec), (-lengths[spec.id], n), set(spec.inputs.values()))
+            spec.id: Node(spec, ledger.folder(spec), (-lengths[spec.id], n), set(spec.inputs.values()))
             for n, spec in enumerate(stages)
         }
         self._users = dependents(stages)
         self._ready = ReadyQueue()
         self._slots = Slots(launcher.slots, self._options.max_parallel)
-        self._running: dict[str, _Node] = {}
+        self._running: dict[str, Node] = {}
         self._alike: dict[str, set[str]] = {}
         self._interrupts = Interrupts()
         self._stops = 0
@@ -225,7 +185,7 @@ class Scheduler:
     def _slots_of(self, stage_id: str) -> int:
         return self._nodes[stage_id].spec.slots
 
-    def _start(self, node: _Node) -> None:
+    def _start(self, node: Node) -> None:
         slots = self._slots.take(node.spec.slots)
         try:
             result = start_attempt(node.folder, node.spec, self._launcher, slots, self._attempt_options)
@@ -234,7 +194,7 @@ class Scheduler:
             raise
         state = result.state
         if isinstance(result, Started) and state.launcher is not None:
-            node.attempt = _Attempt(state.attempt, state.launcher, slots)
+            node.attempt = Watched(state.attempt, state.launcher, slots)
             self._running[node.spec.id] = node
             self._tell("started", node, state)
             return
@@ -244,7 +204,7 @@ class Scheduler:
         elif isinstance(result, Busy) and not self._watch(node, state):
             self._wait_for_owner(node, result)
 
-    def _watch(self, node: _Node, state: StageState) -> bool:
+    def _watch(self, node: Node, state: StageState) -> bool:
         """Follow an attempt that this scheduler has not started; False when there is none to be seen."""
         if not state.active or state.launcher is None or state.launcher.get("kind") != self._launcher.kind:
             return False
@@ -252,7 +212,7 @@ class Scheduler:
             return False
         foreign = self._is_foreign(state.launcher)
         slots = tuple(state.launcher.get("slots", ()))
-        node.attempt = _Attempt(state.attempt, state.launcher, slots, foreign)
+        node.attempt = Watched(state.attempt, state.launcher, slots, foreign)
         self._slots.occupy(slots)
         self._running[node.spec.id] = node
         self._tell("waiting" if foreign else "adopted", node, state, f"attempt {state.attempt} is running")
@@ -262,7 +222,7 @@ class Scheduler:
         harness = harness_of(handle)
         return harness is not None and harness != self._me and harness.alive() is not False
 
-    def _wait_for_owner(self, node: _Node, busy: Busy) -> None:
+    def _wait_for_owner(self, node: Node, busy: Busy) -> None:
         """Somebody has the stage: for a moment, or at a place that cannot be seen from here."""
         now = self._clock()
         if busy.alive:
@@ -311,12 +271,12 @@ class Scheduler:
                 attempt.foreign = attempt.foreign and self._is_foreign(attempt.handle)
                 self._show_progress(node)
 
-    def _show_progress(self, node: _Node) -> None:
+    def _show_progress(self, node: Node) -> None:
         state = node.folder.state()
         if node.shown is None or (state.status, state.progress) != (node.shown.status, node.shown.progress):
             self._tell("progress", node, state)
 
-    def _conclude(self, node: _Node, attempt: _Attempt, ended: Ended) -> None:
+    def _conclude(self, node: Node, attempt: Watched, ended: Ended) -> None:
         """The attempt's process is gone: find out from the ledger how it went, or write it down."""
         state = node.folder.state()
         if state.active and state.attempt == attempt.n:
@@ -347,7 +307,7 @@ class Scheduler:
 
     # how stages come out
 
-    def _succeed(self, node: _Node, state: StageState) -> None:
+    def _succeed(self, node: Node, state: StageState) -> None:
         node.end = "succeeded"
         self._tell("succeeded", node, state)
         for user in (self._nodes[stage_id] for stage_id in self._users.get(node.spec.id, ())):
@@ -355,7 +315,7 @@ class Scheduler:
             if not user.owed_inputs and user.end is None:
                 self._ready.push(user.spec.id, user.rank)
 
-    def _fail(self, node: _Node, state: StageState, failure: Failure) -> None:
+    def _fail(self, node: Node, state: StageState, failure: Failure) -> None:
         self._tell("failed", node, state, failure.message)
         rule = self._policy.retry(failure.kind)
         earlier = node.retried[failure.kind]
@@ -371,7 +331,7 @@ class Scheduler:
         if self._options.fail_fast and not self._closing:
             self._stop_all(f"stage {node.spec.id} failed")
 
-    def _pause_if_alike(self, node: _Node, failure: Failure) -> None:
+    def _pause_if_alike(self, node: Node, failure: Failure) -> None:
         signature = f"{failure.kind}: {_VARIABLE.sub('#', failure.message)}"
         alike = self._alike.setdefault(signature, set())
         alike.add(node.spec.id)
@@ -380,11 +340,11 @@ class Scheduler:
             self._paused = f"{len(alike)} stages failed alike ({failure.kind}): {failure.message}"
             self._observe(Event("paused", message=self._paused))
 
-    def _block_users(self, node: _Node, how: str) -> None:
+    def _block_users(self, node: Node, how: str) -> None:
         for stage_id in self._users.get(node.spec.id, ()):
             self._block(self._nodes[stage_id], f"its input {node.spec.id} {how}")
 
-    def _block(self, node: _Node, why: str) -> None:
+    def _block(self, node: Node, why: str) -> None:
         if node.end is None:
             node.end = "blocked"
             self._tell("blocked", node, None, why)
@@ -395,12 +355,11 @@ class Scheduler:
     def _heed_stops(self) -> None:
         asked = self._interrupts.requests
         if asked > self._stops:
-            first = self._stops == 0
-            self._stops = asked
-            if first:
+            if self._stops == 0:
                 self._stop_all("stop requested")
-            else:
+            if asked > 1:
                 self._kill_at = self._clock()
+            self._stops = asked
         if self._clock() >= self._kill_at:
             self._kill_at = math.inf
             for node in self._mine():
@@ -414,12 +373,9 @@ class Scheduler:
             attempt.asked_to_stop = True
             self._launcher.stop(attempt.handle)
 
-    def _mine(self) -> list[_Attempt]:
+    def _mine(self) -> list[Watched]:
         return [n.attempt for n in self._running.values() if n.attempt and not n.attempt.foreign]
 
-    def _tell(self, what: What, node: _Node, state: StageState | None, message: str = "") -> None:
+    def _tell(self, what: What, node: Node, state: StageState | None, message: str = "") -> None:
         node.shown = state or node.shown
         self._observe(Event(what, node.spec.id, state, message))
-
-
-_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+|/\S+")
