@@ -7,7 +7,8 @@ import pytest
 from tests.report.builder import Tree
 from toolrl_cli.report.arms import Arm, collect_arms
 from toolrl_cli.report.curves import CurveReader
-from toolrl_cli.report.plots import DASHES, FORMATS, PALETTE, draw_curves
+from toolrl_cli.report.figure_style import DASHES, FORMATS, PALETTE
+from toolrl_cli.report.plots import draw_curves, lines_of
 from toolrl_cli.report.results import read_sweep
 
 
@@ -29,15 +30,15 @@ def learned(tree: Tree, models: tuple[str, ...] = ("tiny",)) -> list[Arm]:
 def test_the_same_results_give_the_same_figure_byte_for_byte(tree: Tree, kind: str) -> None:
     arms = learned(tree)
     first, second = tree.root / f"a.{kind}", tree.root / f"b.{kind}"
-    assert draw_curves(arms, CurveReader(), [first])
-    assert draw_curves(arms, CurveReader(), [second])
+    assert draw_curves(lines_of(arms), CurveReader(), [first])
+    assert draw_curves(lines_of(arms), CurveReader(), [second])
     assert first.read_bytes() == second.read_bytes()
     assert first.stat().st_size > 10_000
 
 
 def test_the_figure_names_every_arm_panel_and_number_of_seeds(tree: Tree) -> None:
     path = tree.root / "curves.svg"
-    assert draw_curves(learned(tree), CurveReader(), [path])
+    assert draw_curves(lines_of(learned(tree)), CurveReader(), [path])
     text = path.read_text()
     for word in (
         "tiny-original",
@@ -52,7 +53,7 @@ def test_the_figure_names_every_arm_panel_and_number_of_seeds(tree: Tree) -> Non
 
 def test_several_models_share_the_colours_of_their_settings(tree: Tree) -> None:
     path = tree.root / "curves.svg"
-    assert draw_curves(learned(tree, ("m1", "m2")), CurveReader(), [path])
+    assert draw_curves(lines_of(learned(tree, ("m1", "m2"))), CurveReader(), [path])
     text = path.read_text()
     assert "<!-- original (n = 3)" in text and "m1-original" not in text
 
@@ -61,20 +62,20 @@ def test_an_arm_without_a_curve_is_named_as_such(tree: Tree) -> None:
     learned(tree)
     tree.sweep().run("later", reward="length")
     path = tree.root / "curves.svg"
-    assert draw_curves(arms_of(tree), CurveReader(), [path])
+    assert draw_curves(lines_of(arms_of(tree)), CurveReader(), [path])
     assert "later (no curve yet)" in path.read_text()
 
 
 def test_nothing_to_draw_leaves_no_file(tree: Tree) -> None:
     tree.sweep().run("raw", train=())
     tree.sweep().run("a")
-    assert not draw_curves(arms_of(tree), CurveReader(), [tree.root / "curves.png"])
+    assert not draw_curves(lines_of(arms_of(tree)), CurveReader(), [tree.root / "curves.png"])
     assert not (tree.root / "curves.png").exists()
 
 
 def test_one_step_of_one_seed_can_be_drawn(tree: Tree) -> None:
     tree.sweep().run("a").metrics({1: {"reward/total/mean": 1.0}})
-    assert draw_curves(arms_of(tree), CurveReader(), [tree.root / "curves.png"])
+    assert draw_curves(lines_of(arms_of(tree)), CurveReader(), [tree.root / "curves.png"])
 
 
 def test_neighbouring_arms_differ_in_colour_and_in_dash() -> None:
@@ -86,5 +87,5 @@ def test_drawing_leaves_matplotlibs_settings_alone(tree: Tree, tmp_path: Path) -
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
-    draw_curves(learned(tree), CurveReader(), [tmp_path / "curves.png"])
+    draw_curves(lines_of(learned(tree)), CurveReader(), [tmp_path / "curves.png"])
     assert dict(mpl.rcParams) == before

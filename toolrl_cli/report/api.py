@@ -13,8 +13,10 @@ from toolrl_cli.report.against import published_table
 from toolrl_cli.report.arms import collect_arms
 from toolrl_cli.report.claims import ClaimResult, judge_claims, load_claims
 from toolrl_cli.report.curves import CurveReader
+from toolrl_cli.report.figures import draw_figure, shipped_figures
 from toolrl_cli.report.imported import read_runs
 from toolrl_cli.report.model import Table
+from toolrl_cli.report.plots import draw_curves, lines_of
 from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.published import load_published
 from toolrl_cli.report.render import claims, csv_format, html, json_format, latex, markdown, terminal
@@ -88,9 +90,31 @@ class Report:
 
     def draw(self, *paths: Path) -> bool:
         """Curves of all arms as PNG, PDF or SVG, by each path's suffix; False if there is nothing to draw."""
-        from toolrl_cli.report.plots import draw_curves
+        return draw_curves(lines_of(collect_arms(self.sweeps)), self.reader, paths)
 
-        return draw_curves(collect_arms(self.sweeps), self.reader, paths)
+    def draw_figures(
+        self, directory: Path, names: Sequence[str] | None = None, kinds: Sequence[str] = ("png",)
+    ) -> list[Path]:
+        """Draw the paper's figures of which these results have at least two lines or bars.
+
+        Args:
+            names: figures such as `fig10`; None: all.
+            kinds: of `png`, `pdf` and `svg`.
+
+        Raises:
+            SpecError: no such figure.
+            LedgerError: the directory cannot be written.
+        """
+        written: list[Path] = []
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in names if names is not None else shipped_figures():
+                paths = [directory / f"{name}.{kind}" for kind in kinds]
+                if draw_figure(name, self.sweeps, self.results, self.reader, paths):
+                    written += paths
+        except OSError as error:
+            raise _unwritable(error, directory) from None
+        return written
 
     def write_report(self, directory: Path, figures: Sequence[str] = ("png", "pdf", "svg")) -> list[Path]:
         """Write every table in every format, its provenance, and the curves.
@@ -118,8 +142,7 @@ class Report:
             curves = [directory / f"curves.{kind}" for kind in figures]
             written += curves if self.draw(*curves) else []
         except OSError as error:
-            what = f"the report cannot be written ({error.strerror or error})"
-            raise LedgerError(what, str(directory), "free space, or choose another results root") from None
+            raise _unwritable(error, directory) from None
         return written
 
 
@@ -181,6 +204,11 @@ def _asked_for(sweeps: Sequence[Sweep]) -> list[TableSpec]:
         return [load_table(name) for name in named]
     ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
     return [s for s in map(load_table, shipped_tables()) if s.rows == "arms" and ran.issuperset(s.benchmarks)]
+
+
+def _unwritable(error: OSError, directory: Path) -> LedgerError:
+    what = f"the report cannot be written ({error.strerror or error})"
+    return LedgerError(what, str(directory), "free space, or choose another results root")
 
 
 def _write(path: Path, text: str) -> Path:

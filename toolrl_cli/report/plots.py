@@ -1,55 +1,49 @@
 """Curves as PNG, PDF or SVG: small multiples, one panel a metric, one row a model.
 
-Colours are Okabe and Ito's, which the colour-blind can tell apart; line styles tell the arms apart in black
-and white. Files hold no dates and no random ids: the same results give the same bytes under the same
-matplotlib.
+Where seeds drop out, the mean goes on faint: what changes there may be who is averaged.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.curves import Curve, CurveReader, Panel, panels_of, rl_stage
+from toolrl_cli.report.figure_style import DASHES, MARKERS, PALETTE, legend_columns, new_figure, save
 from toolrl_cli.spec.identity import slugify
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))
-CSS_DASHES = ("none", "6 2", "1.5 2", "6 2 1.5 2", "10 3")
-"""The same dashes in SVG's terms, for the page."""
-
-MARKERS = "os^Dv<>P"
-FORMATS = ("png", "pdf", "svg")
-
-_STYLE: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "grid.linewidth": 0.5,
-    "axes.linewidth": 0.6,
-    "legend.fontsize": 8,
-    "svg.hashsalt": "toolrl",
-    "pdf.fonttype": 42,
-}
 _ACROSS = 3
 """Panels side by side where there is one model."""
 
 
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of a plot: an arm, its name in the legend, and the row of plots that it stands in."""
+
+    arm: Arm
+    label: str
+    facet: str = ""
+
+
+def lines_of(arms: Sequence[Arm]) -> list[Line]:
+    """Every arm that trained by RL; one row of plots a model where there are several."""
+    trained = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
+    several = len({arm.model for arm in trained}) > 1
+    return [Line(a, _without_model(a), a.model) if several else Line(a, a.name) for a in trained]
+
+
 def draw_curves(
-    arms: Sequence[Arm], reader: CurveReader, paths: Sequence[Path], panels: Sequence[Panel] = ()
+    lines: Sequence[Line], reader: CurveReader, paths: Sequence[Path], panels: Sequence[Panel] = ()
 ) -> bool:
-    """Write the curves of all arms that trained by RL.
+    """Draw lines in small multiples.
 
     Args:
         paths: files to write the same figure to; their suffixes (`.png`, `.pdf`, `.svg`) choose the formats.
@@ -58,43 +52,50 @@ def draw_curves(
     Returns:
         False where there is nothing to draw; no file is written then.
     """
-    trained = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
-    shown = list(panels) or panels_of(trained, reader)
-    models = list(dict.fromkeys(arm.model for arm in trained))
-    drawn = {(a.name, p): reader.curve(a, p) for a in trained for p in shown}
-    if not any(drawn.values()):
+    shown = list(panels) or panels_of([line.arm for line in lines], reader)
+    drawn = {(line, p): reader.curve(line.arm, p) for line in lines for p in shown}
+    known = [c for c in drawn.values() if c is not None]
+    if not known:
         return False
-
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(_STYLE):
-        columns = len(shown) if len(models) > 1 else min(_ACROSS, len(shown))
-        rows = len(models) if len(models) > 1 else math.ceil(len(shown) / columns)
-        labels = list(dict.fromkeys(_label(arm, models) for arm in trained))
-        legend = 0.28 * math.ceil(len(labels) / 4) + 0.3
-        figure = Figure(figsize=(2.5 * columns + 0.3, 1.9 * rows + legend + 0.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        last = max(1, *(c.steps[-1] for c in drawn.values() if c is not None))
+    facets = list(dict.fromkeys(line.facet for line in lines))
+    labels = list(dict.fromkeys(line.label for line in lines))
+    columns = len(shown) if len(facets) > 1 else min(_ACROSS, len(shown))
+    rows = len(facets) if len(facets) > 1 else math.ceil(len(shown) / columns)
+    seeds = _seeds_by_label(lines, drawn)
+    names = [f"{label} ({_range(seeds[label])})" for label in labels]
+    width = max(2.5 * columns + 0.3, 5.0)
+    across = legend_columns(names, width)
+    legend = 0.28 * math.ceil(len(names) / across) + 0.3
+    last = max(1, *(c.steps[-1] for c in known))
+    with new_figure(width, 1.9 * rows + legend + 0.2) as figure:
         axes = figure.subplots(rows, columns, squeeze=False)
-        for row, model in enumerate(models if len(models) > 1 else [None]):
+        for row, facet in enumerate(facets):
             for index, panel in enumerate(shown):
-                axis = axes[row, index] if model is not None else axes[divmod(index, columns)]
-                members = [a for a in trained if model is None or a.model == model]
-                for arm in members:
-                    found = drawn[arm.name, panel]
-                    if found is not None:
-                        _draw(axis, found, labels.index(_label(arm, models)), panel)
+                axis = axes[row, index] if len(facets) > 1 else axes[divmod(index, columns)]
+                for line in lines:
+                    found = drawn[line, panel]
+                    if found is not None and line.facet == facet:
+                        _draw(axis, found, labels.index(line.label), panel)
                 _dress(axis, panel, last)
-                if model is not None:
-                    _in_matrix(axis, model if index == 0 else "", top=row == 0, bottom=row == rows - 1)
-        for spare in range(len(shown), rows * columns if len(models) == 1 else 0):
+                if len(facets) > 1:
+                    _in_matrix(axis, facet if index == 0 else "", top=row == 0, bottom=row == rows - 1)
+        for spare in range(len(shown), rows * columns if len(facets) == 1 else 0):
             axes[divmod(spare, columns)].set_axis_off()
-        _legend(figure, labels, trained, models, drawn)
+        _legend(figure, names, across, known)
         for path in paths:
-            _save(figure, path)
+            save(figure, path)
     return True
+
+
+def _seeds_by_label(
+    lines: Sequence[Line], drawn: Mapping[tuple[Line, Panel], Curve | None]
+) -> dict[str, set[int]]:
+    """Legend entry → numbers of seeds behind its lines, which may differ between models."""
+    seeds: dict[str, set[int]] = {}
+    for line in lines:
+        runs = [c.runs for (owner, _), c in drawn.items() if owner is line and c is not None]
+        seeds.setdefault(line.label, set()).add(max(runs, default=0))
+    return seeds
 
 
 def _draw(axis: Axes, found: Curve, position: int, panel: Panel) -> None:
@@ -148,32 +149,22 @@ def _in_matrix(axis: Axes, model: str, top: bool, bottom: bool) -> None:
         axis.set_xlabel("")
 
 
-def _legend(
-    figure: Figure,
-    labels: Sequence[str],
-    arms: Sequence[Arm],
-    models: Sequence[str],
-    drawn: dict[tuple[str, Panel], Curve | None],
-) -> None:
+def _legend(figure: Figure, names: Sequence[str], across: int, curves: Sequence[Curve]) -> None:
+    """Name every line, and say what band and faintness mean where they occur."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.lines import Line2D
 
-    seeds: dict[str, set[int]] = {}
-    for arm in arms:
-        runs = [c.runs for (name, _), c in drawn.items() if name == arm.name and c is not None]
-        seeds.setdefault(_label(arm, models), set()).add(max(runs, default=0))
     handles = [
         Line2D([], [], color=PALETTE[i % len(PALETTE)], linestyle=DASHES[i % len(DASHES)], linewidth=1.6)
-        for i in range(len(labels))
+        for i in range(len(names))
     ]
-    names = [f"{label} ({_range(seeds[label])})" for label in labels]
     legend = figure.legend(
-        handles, names, loc="outside lower center", ncols=min(4, len(labels)), frameon=False, handlelength=3
+        handles, names, loc="outside lower center", ncols=across, frameon=False, handlelength=3
     )
     told = "mean over n seeds"
-    if any(h is not None for c in drawn.values() if c is not None for h in c.half_width):
+    if any(h is not None for c in curves for h in c.half_width):
         told += "; band: 95 % t interval"
-    if any(n < c.runs for c in drawn.values() if c is not None for n in c.seeds):
+    if any(n < c.runs for c in curves for n in c.seeds):
         told += "; faint where seeds are missing"
     legend.set_title(told, prop=FontProperties(size=7))
 
@@ -184,21 +175,7 @@ def _range(counts: set[int]) -> str:
     return f"n = {min(counts)}" if len(counts) == 1 else f"n = {min(counts)}–{max(counts)}"
 
 
-def _label(arm: Arm, models: Sequence[str]) -> str:
+def _without_model(arm: Arm) -> str:
     """The arm's name without its model's, where rows already say the model."""
     slug = slugify(arm.model) if arm.model else ""
-    if len(models) > 1 and slug and arm.name.startswith(f"{slug}-"):
-        return arm.name[len(slug) + 1 :]
-    return arm.name
-
-
-def _save(figure: Figure, path: Path) -> None:
-    kind = path.suffix.lstrip(".")
-    metadata: dict[str, Any] = {
-        "png": {"Software": None},
-        "pdf": {"CreationDate": None},
-        "svg": {"Date": None},
-    }
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format=kind, dpi=200, metadata=metadata[kind])
-    temporary.replace(path)
+    return arm.name[len(slug) + 1 :] if slug and arm.name.startswith(f"{slug}-") else arm.name
