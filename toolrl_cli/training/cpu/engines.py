@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ def packable(module: torch.nn.Module) -> bool:
 def pack_micro_batch(micro_batch: TensorDict) -> PackedBatch:
     """Lay out verl's nested micro-batch, of RL (`prompts`, `responses`) or of SFT (`loss_mask`)."""
     sequences = list(micro_batch["input_ids"].unbind())
-    if "responses" in micro_batch.keys() and "prompts" in micro_batch.keys():
+    if {"prompts", "responses"} <= set(micro_batch.keys()):
         responses = micro_batch["responses"].offsets().diff().tolist()
         prompts = [len(sequence) - length for sequence, length in zip(sequences, responses, strict=True)]
         # the token before a response predicts its first one; the last token predicts nothing
@@ -53,6 +54,7 @@ class _Packed:
     """What both engines do differently from verl's: how a micro-batch goes into the model."""
 
     module: Any
+    engine_config: Any
 
     def _build_module(self) -> torch.nn.Module:
         module: torch.nn.Module = super()._build_module()  # type: ignore[misc]
@@ -60,6 +62,15 @@ class _Packed:
         if self._packs:
             module.set_attn_implementation(ATTENTION_NAME)
         return module
+
+    def _build_fsdp_module(self, module: torch.nn.Module) -> torch.nn.Module:
+        # verl offloads a reference model to pinned memory, which needs an accelerator to pin it for
+        config = self.engine_config
+        self.engine_config = dataclasses.replace(config, forward_only=False, offload_policy=False)
+        try:
+            return super()._build_fsdp_module(module)  # type: ignore[misc, no-any-return]
+        finally:
+            self.engine_config = config
 
     def forward_backward_batch(self, data: TensorDict, *args: Any, **kwargs: Any) -> Any:
         # dataset columns travel with every batch, and moving them through verl's splitting and copying takes

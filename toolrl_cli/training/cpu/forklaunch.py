@@ -1,8 +1,8 @@
 """Stand-in for the Python interpreter that Ray starts workers with: asks the fork host for a process.
 
 Run as `python -I -S forklaunch.py SOCKET INTERPRETER ARGUMENTS…`, with what Ray would have given to the
-interpreter. It imports little and nothing of toolrl, because it runs once for every worker. Where it cannot
-be served by the host it becomes the interpreter, and everything goes on as without a host, only slower.
+interpreter. It imports little and nothing of toolrl, because it runs once for every worker. Where the host
+does not serve it, it becomes the interpreter, and everything goes on as without a host, only slower.
 """
 
 import array
@@ -14,9 +14,8 @@ import sys
 
 def request(address: str, arguments: list) -> bool:
     """Have the host fork a process with these arguments and this process's streams; whether it did."""
-    message = json.dumps(
-        {"arguments": arguments, "environment": dict(os.environ), "cwd": os.getcwd()}
-    ).encode()
+    fields = {"arguments": arguments, "environment": dict(os.environ), "cwd": os.path.abspath(os.curdir)}
+    message = json.dumps(fields).encode()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(address)
@@ -30,11 +29,14 @@ def request(address: str, arguments: list) -> bool:
 
 
 def main() -> None:
+    """Be served, or be the interpreter."""
     address, interpreter, *arguments = sys.argv[1:]
-    # only Ray's worker set-up is served; its agents and monitors need none of the imports
-    if arguments and arguments[0].endswith("setup_worker.py") and request(address, arguments):
+    # only Ray's workers are served: its agents and monitors need none of the imports
+    worker = arguments and arguments[0].endswith(("setup_worker.py", "default_worker.py"))
+    if worker and request(address, arguments):
         return
     os.execv(interpreter, [interpreter, *arguments])
 
 
-main()
+if __name__ == "__main__":
+    main()

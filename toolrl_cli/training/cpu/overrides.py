@@ -5,7 +5,9 @@ Pure strings and numbers; imports nothing of torch or verl.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: Logical CPUs given to Ray: verl asks for far more than a laptop has, and hangs when it does not get them.
@@ -13,6 +15,9 @@ LOGICAL_CPUS = 32
 
 #: Rollouts in bundles instead of sample by sample.
 AGENT_LOOP_MANAGER = "toolrl_cli.training.rollout.agent_loop.BundleAgentLoopManager"
+
+#: Threads beyond which models small enough for a CPU gain nothing.
+MAX_THREADS = 8
 
 Overrides = dict[str, Any]
 
@@ -109,16 +114,48 @@ def _hydra(value: Any) -> str:
     return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def cpu_environment(*, threads: int | None = None) -> dict[str, str]:
+def cpu_environment(*, ranks: int = 1, threads: int | None = None) -> dict[str, str]:
     """Environment variables of a verl process tree on the CPU.
 
     Args:
-        threads: torch threads per process, or None to let torch decide.
+        ranks: trainer processes that share the machine.
+        threads: torch threads of each, or None for an equal share of the usable processors, at most
+            `MAX_THREADS`.
     """
-    environment = {
+    if threads is None:
+        threads = max(1, min(usable_cpus() // ranks, MAX_THREADS))
+    return {
         "VERL_PLATFORM": "cpu",
+        # named as well as found through its entry point: verl passes over errors in the latter
+        "VERL_USE_EXTERNAL_MODULES": "toolrl_cli.training.plugin",
         "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": str(threads),
+        # waiting threads sleep: where processes outnumber processors, spinning ones cost far more than they gain
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OPENBLAS_NUM_THREADS": "1",
     }
-    if threads is not None:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    return environment
+
+
+def usable_cpus() -> int:
+    """Processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+def cpu_command(module: str, arguments: Sequence[str], *, ranks: int | None = None) -> list[str]:
+    """The command that runs a verl module on the CPU, with its processes forked where the system can.
+
+    Args:
+        module: `verl.trainer.main_ppo` or `verl.trainer.sft_trainer`.
+        arguments: its Hydra overrides.
+        ranks: run the module as this many torch.distributed ranks (SFT); None for a Ray driver (RL).
+    """
+    if sys.platform.startswith("linux"):
+        host = [sys.executable, "-m", "toolrl_cli.training.cpu.forkhost"]
+        return [*host, *([] if ranks is None else ["--ranks", str(ranks)]), module, *arguments]
+    if ranks is None:
+        return [sys.executable, "-m", module, *arguments]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    return [*torchrun, "-m", module, *arguments]

@@ -34,7 +34,7 @@ from verl.experimental.agent_loop.agent_loop import (
     _agent_loop_registry,
 )
 from verl.trainer.ppo.v1.agent_loop_tq import apply_greedy_sampling_params
-from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+from verl.utils.tensordict_utils import get_non_tensor_data, list_of_dict_to_tensordict
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,9 @@ class BundleAgentLoopWorker(AgentLoopWorker):
             batch: one row per prompt as verl's trainer makes it, with `uid`, `raw_prompt` and `global_steps`,
                 and `validate` where it belongs to a validation.
         """
-        validate = bool(batch.pop("validate", False)) if "validate" in batch else False
-        for bundle in self._bundles(_rows(batch), validate):
+        validate = bool(get_non_tensor_data(batch, "validate", default=False))
+        rows = _rows(batch.exclude("validate"))
+        for bundle in self._bundles(rows, validate):
             task = asyncio.create_task(self._run(bundle, validate))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

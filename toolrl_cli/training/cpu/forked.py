@@ -1,0 +1,111 @@
+"""What a process forked by the fork host does: become a rank of a module, or one of Ray's workers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import runpy
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+#: Variable that names the real interpreter for processes whose `sys.executable` is the launcher.
+INTERPRETER = "TOOLRL_HOST_PYTHON"
+#: Id of the only job of a Ray that was started by its driver. Ray's core reads it, and the pid of the process
+#: that a worker shall not outlive, once: when the library is loaded.
+FIRST_JOB = "01000000"
+_SET_UP = "setup_worker.py"
+_WORKER = "default_worker.py"
+
+Target = Callable[[], None]
+
+
+def serves(arguments: Sequence[str]) -> bool:
+    """Whether a command line of Ray's interpreter is one that a forked process can stand in for."""
+    return bool(arguments) and os.path.basename(arguments[0]) in (_SET_UP, _WORKER)
+
+
+def module_target(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Target:
+    """`python -m NAME ARGUMENTS…` with some variables set."""
+
+    def run() -> None:
+        os.environ.update(environment)
+        apply_environment()
+        sys.argv = [name, *arguments]
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+    return run
+
+
+def worker_target(arguments: Sequence[str], environment: Mapping[str, str], cwd: str) -> Target:
+    """A Ray worker: `python [setup_worker.py] default_worker.py ARGUMENTS…` in a given environment.
+
+    Ray's set-up applies the variables of the runtime environment and then executes the worker's script. Where
+    it would do more (a container, another interpreter, another job) the real one runs.
+    """
+
+    def run() -> None:
+        os.chdir(cwd)
+        os.environ.clear()
+        os.environ.update(environment)
+        command, variables = _understood(list(arguments))
+        if command is None:
+            interpreter = os.environ.get(INTERPRETER, sys.executable)
+            os.execv(interpreter, [interpreter, *arguments])
+        os.environ.update(variables)
+        apply_environment()
+        _refresh_ray()
+        sys.argv = command
+        runpy.run_path(command[0], run_name="__main__")
+
+    return run
+
+
+def _understood(arguments: list[str]) -> tuple[list[str] | None, dict[str, str]]:
+    """The worker's own command line and the variables to set; None for the former where Ray must do it."""
+    if os.environ.get("RAY_JOB_ID", FIRST_JOB) != FIRST_JOB:
+        return None, {}
+    if os.path.basename(arguments[0]) == _WORKER:
+        return arguments, {}
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--serialized-runtime-env-context", default="{}")
+    parser.add_argument("--language", default="PYTHON")
+    options, worker = parser.parse_known_args(arguments[1:])
+    context = json.loads(options.serialized_runtime_env_context or "{}")
+    special = context.get("command_prefix") or context.get("override_worker_entrypoint")
+    other_python = context.get("py_executable") not in (None, os.environ.get(INTERPRETER))
+    if options.language != "PYTHON" or special or other_python or not serves(worker):
+        return None, {}
+    from ray._private.utils import update_envs  # expands ${NAME} as Ray does
+
+    before = dict(os.environ)
+    update_envs(context.get("env_vars") or {})
+    return worker, {key: value for key, value in os.environ.items() if before.get(key) != value}
+
+
+def apply_environment() -> None:
+    """Apply variables that libraries read when they are loaded, which was before this process had them."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit():
+        import torch
+
+        torch.set_num_threads(int(threads))
+
+
+def _refresh_ray() -> None:
+    """Have Ray's core read its configuration and credentials again: both came with the worker's environment."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def rank_environments(ranks: int) -> list[dict[str, str]]:
+    """The variables that torchrun sets, for each of some ranks on this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
+    common |= {"LOCAL_WORLD_SIZE": str(ranks), "GROUP_RANK": "0", "ROLE_RANK": "0"}
+    return [common | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
