@@ -77,6 +77,11 @@ def test_a_program_that_does_not_exist_fails_with_the_shells_status(
     assert "/no/such/program: No such file or directory" in capfd.readouterr().err
 
 
+def test_a_child_is_called_as_its_caller_calls_it() -> None:
+    with pytest.raises(ChildFailed, match="verl ended with status 3"):
+        run_child([*PYTHON, "raise SystemExit(3)"], name="verl")
+
+
 def test_a_stop_ends_the_child_with_sigterm(tmp_path: Path) -> None:
     ready = tmp_path / "pid"
     with pytest.raises(ChildStopped):

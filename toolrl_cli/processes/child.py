@@ -44,6 +44,7 @@ def run_child(
     cwd: Path | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     grace: float = 30.0,
+    name: str | None = None,
 ) -> None:
     """Run `argv` to its end; its output goes where this process's output goes.
 
@@ -55,12 +56,13 @@ def run_child(
         cwd: its working directory; None for this process's own.
         stop_requested: asked ten times a second; once True the program gets SIGTERM.
         grace: seconds from that SIGTERM to SIGKILL for the program and everything below it.
+        name: what messages call it; None for its module or file name.
 
     Raises:
         ChildFailed: it ended with another status than 0 without having been asked to stop.
         ChildStopped: it was asked to stop and did not end with status 0.
     """
-    program = program_name(argv)
+    program = name or program_name(argv)
     guard = [sys.executable, "-m", "toolrl_cli.processes.guard", str(os.getpid()), *argv]
     process = subprocess.Popen(guard, env=importable(env), cwd=cwd, stdin=subprocess.DEVNULL)
     deadline: float | None = None
