@@ -91,6 +91,8 @@ def _ranked(cells: Sequence[Cell], direction: Direction) -> tuple[set[int], int 
         return sign * sum(values) / len(values)
 
     order = sorted(range(len(cells)), key=key, reverse=True)
+    if key(order[0]) == key(order[-1]):
+        return set(), None  # where all are equal, none is best
     top = cells[order[0]].values
     best = {i for i in order if i == order[0] or tied(cells[i].values, top)}
     rest = [i for i in order if i not in best]
