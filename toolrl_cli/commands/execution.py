@@ -103,7 +103,7 @@ def _finish(plan: Plan, options: Execution, status: int, *, fresh: bool = True) 
     directory = options.results / "sweeps" / plan.sweep / "report"
     if fresh or not directory.is_dir():
         try:
-            report.write_report(directory)
+            report.write_report(directory, figures=("png",))
         except LedgerError as error:
             note(f"warning: {error}")
     print_report(report, "json" if options.as_json else "terminal")

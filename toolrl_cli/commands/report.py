@@ -21,7 +21,7 @@ def report(
         typer.Option("--table", metavar="NAME", help="A shipped table or a YAML file; repeatable."),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="terminal, markdown, latex, csv or json.")
+        str, typer.Option("--format", help="terminal, markdown, latex, csv, json or html.")
     ] = "terminal",
     against: Annotated[
         str | None, typer.Option("--against", metavar="SOURCE", help="Published numbers beside ours: paper.")
@@ -29,6 +29,26 @@ def report(
     published_only: Annotated[
         bool, typer.Option("--published-only", help="The printed tables alone; no results are read.")
     ] = False,
+    claims: Annotated[
+        bool,
+        typer.Option("--claims", help="The paper's takeaways, tested on these results, instead of tables."),
+    ] = False,
+    claims_file: Annotated[
+        Path | None,
+        typer.Option("--claims-file", metavar="FILE", help="Your own claims instead of the paper's."),
+    ] = None,
+    imports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--import", metavar="FILE", help="Runs from elsewhere: W&B's export or a CSV; repeatable."
+        ),
+    ] = None,
+    figures: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--figure", metavar="NAME", help="Draw this figure of the paper (fig10) to --output; repeatable."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write every format and the curves to this folder.")
     ] = None,
@@ -39,13 +59,22 @@ def report(
 
     Without SWEEP, all sweeps under the results root.
     """
+    from toolrl_cli.errors import SpecError
     from toolrl_cli.report.api import build_report
 
-    built = build_report(results_root(results), sweeps or (), tables, against, published_only)
+    if figures and output is None:
+        raise SpecError("a figure needs a folder", "--figure", "add --output DIR")
+    root = results_root(results)
+    built = build_report(root, sweeps or (), tables, against, published_only, tuple(imports or ()))
     if output is not None:
-        for path in built.write_report(output):
+        written = built.draw_figures(output, figures) if figures else built.write_report(output)
+        for path in written:
             note(f"wrote {path}")
-    print_report(built, "json" if as_json else form)
+    form = "json" if as_json else form
+    if claims or claims_file is not None:
+        _print_claims(built, form, claims_file)
+    else:
+        print_report(built, form)
 
 
 def print_report(built: Report, form: str) -> None:
@@ -58,3 +87,20 @@ def print_report(built: Report, form: str) -> None:
         built.show(Console())
     else:
         sys.stdout.write(built.render(form))
+
+
+def _print_claims(built: Report, form: str, file: Path | None) -> None:
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.report.render import claims as render
+
+    judged = built.claims(file)
+    if form == "json":
+        print_json(render.document(judged))
+    elif form == "markdown":
+        sys.stdout.write(render.render_markdown(judged))
+    elif form == "terminal":
+        from rich.console import Console
+
+        render.show(judged, Console())
+    else:
+        raise SpecError(f"claims have no format {form!r}", "--format", "terminal, markdown or json")
