@@ -1,0 +1,312 @@
+"""verl's files read back as what rewards take: rollout dumps as rollouts, RL rows as gold answers.
+
+verl 0.9.1 writes `attempts/<n>/rollouts/<step>.jsonl` in training and `validation/<step>.jsonl`, one response a
+line: `input`, `output`, `gts`, `score`, `step`, `uid` (`<prompt>_<session>_<turn>`). Its `output` is decoded
+without the tokenizer's special tokens, whereas the reward was computed on the text with them: where a special
+token stood in a response, and always where the tokenizer holds `<tool_call>` and its like for special, a dump
+cannot be scored exactly. `special_tags` and `reproduce` find out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards import Reward, RewardError, get_reward
+from toolrl_cli.rewards.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
+from toolrl_cli.training.model_folder import folder_of
+from toolrl_cli.training.overrides import REWARD_FILE
+
+DumpKind = Literal["rollouts", "validation"]
+TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>")
+_PADDING = re.compile(r"pad[0-9a-f]{32}_\d+_\d+")
+"""`uid` of the rows that verl adds to fill a batch: no responses, and no part of the update."""
+
+
+@dataclass(frozen=True)
+class Dump:
+    """Rollouts of one source.
+
+    Attributes:
+        name: of the run or file.
+        rollouts: in the order of steps and lines.
+        places: `file:line` of each rollout.
+        reward: that the run was trained with; None where it is not known.
+        total_steps: length of the run; None where it is not known.
+        notes: what a reader has to know about the rows.
+        fault: of a run, why its own reward cannot be had; empty where it can.
+    """
+
+    name: str
+    rollouts: tuple[Rollout, ...]
+    places: tuple[str, ...]
+    reward: Reward | None = None
+    total_steps: int | None = None
+    notes: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known about the attempt that a file lies in.
+
+    Attributes:
+        reward: of the run; None where the file lies in no attempt, or `fault` says why it cannot be had.
+        total_steps: length of the run, or None.
+        fault: in one line; empty where there is none.
+    """
+
+    reward: Reward | None = None
+    total_steps: int | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How near the run's own reward comes to the score that was logged.
+
+    Attributes:
+        reward: its name.
+        logged: rollouts with a logged score.
+        error: largest difference.
+        wrong: places of the rollouts whose difference is above 1e-6.
+    """
+
+    reward: str
+    logged: int
+    error: float
+    wrong: tuple[str, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether every logged score is reproduced to 1e-6."""
+        return not self.wrong
+
+
+def read_stage(stage: Path, name: str, kind: DumpKind = "rollouts") -> Dump:
+    """The rollouts of an RL stage over all its attempts: of a step that was run twice, the later.
+
+    Args:
+        stage: `RESULTS/stages/rl/<id>`.
+        name: of the run, for people.
+
+    Raises:
+        SpecError: the stage has no dumps, or a line of one is no rollout.
+    """
+    files = _files_by_step(stage, kind)
+    if not files:
+        hint = "RL stages write them as they train; `toolrl show RUN` says where the run stands"
+        raise SpecError(f"the run has no {kind} to rescore", str(stage / "attempts"), hint)
+    rollouts: list[Rollout] = []
+    places: list[str] = []
+    notes: list[str] = []
+    for step in sorted(files):
+        dump = read_file(files[step], step=step)
+        rollouts += dump.rollouts
+        places += dump.places
+        notes += dump.notes
+    origin = origin_of(next(iter(files.values())))
+    lost = special_tags(_model_folder(stage))
+    if lost:
+        notes.append(
+            f"the tokenizer holds {', '.join(lost)} for special, and verl's dumps leave special tokens out: "
+            "scores of these texts are not those of the run"
+        )
+    return Dump(
+        name, tuple(rollouts), tuple(places), origin.reward, origin.total_steps, tuple(notes), origin.fault
+    )
+
+
+def read_file(path: Path, fields: Mapping[str, str] | None = None, step: int = 0) -> Dump:
+    """The rollouts of one JSONL file; a torn last line is left out, and a note says so.
+
+    Args:
+        path: the file: a dump of verl's, or any with completion, ground truth and group.
+        fields: our name of a field (a key of `rewards.rescore.FIELDS`) → the file's name.
+        step: of lines that have none.
+
+    Raises:
+        SpecError: the file cannot be read, or a line of it is no rollout.
+    """
+    rollouts, places, notes = [], [], []
+    for number, raw in _lines(path):
+        where = f"{path}:{number}"
+        if raw is None:
+            notes.append(f"{where}: the last line is torn and was left out")
+        elif not _PADDING.fullmatch(str(raw.get("uid", ""))):
+            rollouts.append(_rollout(raw, fields or {}, where, step))
+            places.append(where)
+    if not rollouts:
+        raise SpecError("holds no rollouts", str(path), "one JSON object a line")
+    origin = origin_of(path)
+    return Dump(str(path), tuple(rollouts), tuple(places), origin.reward, origin.total_steps, tuple(notes))
+
+
+def reproduce(dump: Dump, reward: Reward) -> Reproduction:
+    """Scores the rollouts again with the reward that they were scored with, and compares.
+
+    Raises:
+        RewardError: as `Reward.score`.
+    """
+    rows = [(r.completion, r.ground_truth, r.step) for r in dump.rollouts]
+    totals = [score.total for score in reward.score_many(rows, 0, dump.total_steps)]
+    gaps = [
+        (place, abs(total - rollout.logged))
+        for place, total, rollout in zip(dump.places, totals, dump.rollouts, strict=True)
+        if rollout.logged is not None
+    ]
+    wrong = tuple(place for place, gap in gaps if gap > REPRODUCED)
+    return Reproduction(reward.name, len(gaps), max((gap for _, gap in gaps), default=0.0), wrong)
+
+
+def origin_of(path: Path) -> Origin:
+    """The attempt that a file lies in: `attempts/<n>/FILE`, or one folder deeper."""
+    for attempt in (path.absolute().parent, path.absolute().parent.parent):
+        if attempt.parent.name != "attempts":
+            continue
+        spec = _json_object(attempt.parent.parent / "spec.json")
+        total = spec.get("total_steps")
+        total_steps = total if isinstance(total, int) else None
+        source = attempt / REWARD_FILE
+        if not source.is_file():
+            return Origin(None, total_steps, f"{source} is missing")
+        try:
+            return Origin(get_reward(_json_object(source)), total_steps)
+        except RewardError as error:
+            return Origin(None, total_steps, str(error))
+    return Origin()
+
+
+def special_tags(model: Path | None) -> tuple[str, ...]:
+    """The tags of the format that a model's tokenizer holds for special tokens.
+
+    Args:
+        model: folder with `tokenizer.json` and `tokenizer_config.json`; None or empty where it is not at hand.
+    """
+    if model is None:
+        return ()
+    config = _json_object(model / "tokenizer_config.json")
+    tokens = [
+        *(_json_object(model / "tokenizer.json").get("added_tokens") or []),
+        *(config.get("added_tokens_decoder") or {}).values(),
+    ]
+    special = {token["content"] for token in tokens if token.get("special")}
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        special |= {token for token in config.get(key) or () if isinstance(token, str)}
+    return tuple(tag for tag in TAGS if tag in special)
+
+
+def gold_answers(parquet: Path) -> list[tuple[str, str]]:
+    """(name, ground truth) of every RL row; a name is the row's position, and its id where it has one.
+
+    Raises:
+        SpecError: the file cannot be read, or is no file of RL rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(parquet) as file:  # its columns may be nested, and prompts need not be read
+            table = file.read(columns=["reward_model.ground_truth", "extra_info.id"])
+    except (OSError, pa.ArrowException) as error:
+        raise SpecError(f"cannot be read as parquet: {error}", str(parquet)) from error
+    if "reward_model" not in table.column_names:
+        hint = "RL rows have reward_model.ground_truth; `toolrl data prepare` writes such files"
+        raise SpecError("has no column reward_model", str(parquet), hint)
+    answers = []
+    for position, row in enumerate(table.to_pylist()):
+        text = (row["reward_model"] or {}).get("ground_truth")
+        if not isinstance(text, str):
+            raise SpecError(f"row {position} has no ground truth", str(parquet), "correct the row")
+        identity = (row.get("extra_info") or {}).get("id")
+        answers.append((f"{position} ({identity})" if identity else str(position), text))
+    return answers
+
+
+def _files_by_step(stage: Path, kind: DumpKind) -> dict[int, Path]:
+    """Step → its file: the latest that is whole, else the latest."""
+    found: dict[int, list[tuple[bool, int, Path]]] = {}
+    for path in stage.glob(f"attempts/*/{kind}/*.jsonl"):
+        attempt = path.parent.parent.name
+        if path.stem.isdigit() and attempt.isdigit():
+            found.setdefault(int(path.stem), []).append((_whole(path), int(attempt), path))
+    return {step: max(files)[2] for step, files in found.items()}
+
+
+def _whole(path: Path) -> bool:
+    with path.open("rb") as stream:
+        if not stream.seek(0, 2):
+            return False
+        stream.seek(-1, 2)
+        return stream.read() == b"\n"
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """(number from 1, object) of every line that is not empty; None for a torn last one."""
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    value = json.loads(line)
+                except ValueError as error:
+                    if not line.endswith(b"\n"):
+                        yield number, None
+                        return
+                    raise SpecError(
+                        f"is not JSON: {error}", f"{path}:{number}", "one object a line"
+                    ) from None
+                if not isinstance(value, dict):
+                    raise SpecError("is no JSON object", f"{path}:{number}", "one object a line")
+                yield number, value
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}", str(path), "check the path") from error
+
+
+def _rollout(raw: dict[str, Any], fields: Mapping[str, str], where: str, step: int) -> Rollout:
+    for ours, theirs in fields.items():
+        if raw.get(theirs) is None:
+            raise SpecError(f"has no {theirs!r}", where, f"--field {ours}={theirs} asks for it")
+    row = {**raw, **{ours: raw[theirs] for ours, theirs in fields.items()}}
+    try:
+        rollout = rollout_from(row, where, step)
+    except RewardError as error:
+        ours = str(error.what).removeprefix("has no ")
+        hint = f"{error.hint}; or --field {ours}=NAME" if ours in FIELDS else error.hint
+        raise SpecError(error.what, where, hint) from error
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"its step or logged score is no number: {error}", where) from error
+    if rollout.logged is not None and not math.isfinite(rollout.logged):
+        raise SpecError(f"its logged score is {rollout.logged}", where, "correct or remove the line")
+    return rollout
+
+
+def _model_folder(stage: Path) -> Path | None:
+    """The model that an RL stage started from, where it is at hand; the tiny model has no special tags."""
+    spec = _json_object(stage / "spec.json")
+    source = (spec.get("inputs") or {}).get("model")
+    if source:
+        return stage.parent.parent / "export" / str(source) / "output" / "model"
+    model = (spec.get("config") or {}).get("model") or {}
+    if model.get("kind") != "huggingface":
+        return None
+    try:
+        return folder_of(str(model["path"]))
+    except SpecError:  # the folder has gone since; the scores themselves are still compared
+        return None
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none that can be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
