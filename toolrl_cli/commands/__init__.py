@@ -8,6 +8,7 @@ import typer
 def register_all(app: typer.Typer) -> None:
     """Add every command to the root, in the order in which `--help` lists them."""
     from toolrl_cli.commands import (
+        data,
         doctor,
         logs,
         plan,
@@ -29,6 +30,7 @@ def register_all(app: typer.Typer) -> None:
     app.command("logs")(logs.logs)
     app.command("show")(show.show)
     app.command("report")(report.report)
+    app.add_typer(data.app, name="data")
     app.command("sync")(sync.sync)
     app.command("doctor")(doctor.doctor)
     app.command("schema")(schema.schema)

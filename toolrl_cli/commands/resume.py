@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +18,11 @@ from toolrl_cli.commands.options import (
     WandbMode,
     results_root,
 )
+from toolrl_cli.commands.sweep import AllowImperfectGold
+
+if TYPE_CHECKING:
+    from toolrl_cli.engine.plan import PlannedRun
+    from toolrl_cli.spec.stage import StageSpec
 
 
 def resume(
@@ -27,6 +34,7 @@ def resume(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop everything when one stage has failed for good.")
     ] = False,
+    allow_imperfect_gold: AllowImperfectGold = False,
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,6 +46,18 @@ def resume(
 
     root = results_root(results)
     saved = saved_sweep(root, name)
-    plan = lay_out(saved.name, saved.runs, Ledger(root), tables=saved.tables)
+    runs = _allowing(saved.runs) if allow_imperfect_gold else saved.runs
+    plan = lay_out(saved.name, runs, Ledger(root), tables=saved.tables)
     options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json)
     raise typer.Exit(execute(plan, plan.selected(only), None, options))
+
+
+def _allowing(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """The frozen runs with RL stages that train on imperfect gold; their ids stay."""
+    return [replace(run, stages=tuple(_allowed(stage) for stage in run.stages)) for run in runs]
+
+
+def _allowed(stage: StageSpec) -> StageSpec:
+    if stage.kind != "rl":
+        return stage
+    return replace(stage, config={**stage.config, "rl": {**stage.config["rl"], "allow_imperfect_gold": True}})

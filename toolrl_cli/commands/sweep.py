@@ -19,6 +19,14 @@ from toolrl_cli.commands.options import (
     results_root,
 )
 
+AllowImperfectGold = Annotated[
+    bool,
+    typer.Option(
+        "--allow-imperfect-gold",
+        help="Train although gold answers score below their maximum (as --set rl.allow_imperfect_gold=true).",
+    ),
+]
+
 
 def sweep(
     file: SweepPath,
@@ -30,6 +38,7 @@ def sweep(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop everything when one stage has failed for good.")
     ] = False,
+    allow_imperfect_gold: AllowImperfectGold = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print exactly what would run, and run nothing.")
     ] = False,
@@ -43,7 +52,8 @@ def sweep(
     from toolrl_cli.commands.plan import show_plan
 
     root = results_root(results)
-    plan, document = load_plan(file, root, sets or ())
+    allowed = ["rl.allow_imperfect_gold=true"] if allow_imperfect_gold else []
+    plan, document = load_plan(file, root, [*(sets or ()), *allowed])
     chosen = plan.selected(only)
     if dry_run:
         if as_json:

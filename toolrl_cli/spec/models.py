@@ -75,6 +75,10 @@ class RlSpec(Frozen):
     save_every: Positive = 15
     validate_every: Positive = 5
     keep_checkpoints: Positive = Field(2, description="newest checkpoints to keep on disk")
+    allow_imperfect_gold: bool = Field(
+        False,
+        description="train although gold answers score below their maximum; does not change the result",
+    )
 
     @model_validator(mode="after")
     def _batches_fit(self) -> RlSpec:

@@ -11,7 +11,10 @@ from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, RunSpec, SftSpec,
 from toolrl_cli.spec.stage import StageKind, StageSpec
 
 TRANSPORT = frozenset(
-    {"micro_batch_size", "micro_batch", "micro_batch_tokens", "save_every", "keep_checkpoints"}
+    {
+        *("micro_batch_size", "micro_batch", "micro_batch_tokens", "save_every", "keep_checkpoints"),
+        "allow_imperfect_gold",  # whether a stage starts, not what comes out of one that did
+    }
 )
 """Fields of `sft` and `rl` that change how a stage runs and not what comes out."""
 

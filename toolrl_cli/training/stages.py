@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.processes.child import run_child
+from toolrl_cli.rewards import RewardError, get_reward
+from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.training.checkpoints import Resume, newest_whole, prepare_resume
-from toolrl_cli.training.cpu.overrides import cpu_environment, hydra_arguments
+from toolrl_cli.training.cpu.overrides import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.device import Device, choose_device
 from toolrl_cli.training.inputs import data_folder, model_path
-from toolrl_cli.training.overrides import REWARD_FILE, Paths, rl_options, sft_options
+from toolrl_cli.training.overrides import REWARD_FILE, Options, Paths, rl_options, sft_options
+from toolrl_cli.training.rollout_dumps import gold_answers
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -33,11 +35,8 @@ def run_sft(ctx: StageContext) -> None:
     resume = prepare_resume(paths.checkpoints)
     if _finished(resume, ctx.spec.total_steps):
         return
-    argv = [
-        *_torchrun(config["resources"]["gpus"]),
-        "verl.trainer.sft_trainer",
-        *hydra_arguments(sft_options(config, paths, device)),
-    ]
+    ranks = config["resources"]["gpus"]
+    argv = _command("verl.trainer.sft_trainer", sft_options(config, paths, device), device, ranks)
     _train(ctx, argv, device, paths, resume)
 
 
@@ -45,7 +44,8 @@ def run_rl(ctx: StageContext) -> None:
     """Train with GRPO or PPO; goes on from the newest whole checkpoint; leaves `checkpoints/`.
 
     Raises:
-        StageError: the trainer failed, or ended without its last checkpoint.
+        StageError: a gold answer falls short of its maximum, the trainer failed, or ended without its last
+            checkpoint.
         SpecError: data or model cannot be used.
     """
     config, device = ctx.spec.config, choose_device(ctx.spec.config["resources"]["device"])
@@ -53,13 +53,9 @@ def run_rl(ctx: StageContext) -> None:
     resume = prepare_resume(paths.checkpoints)
     if _finished(resume, ctx.spec.total_steps):
         return
+    _check_gold(ctx, paths.train)
     (ctx.attempt_dir / REWARD_FILE).write_text(json.dumps(config["reward"], indent=1), encoding="utf-8")
-    argv = [
-        sys.executable,
-        "-m",
-        "verl.trainer.main_ppo",
-        *hydra_arguments(rl_options(config, paths, device)),
-    ]
+    argv = _command("verl.trainer.main_ppo", rl_options(config, paths, device), device, None)
     _train(ctx, argv, device, paths, resume)
 
 
@@ -88,6 +84,21 @@ def run_export(ctx: StageContext) -> None:
     run_child(argv, env=_environment(ctx, device), stop_requested=ctx.stop_requested)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
+
+
+def _check_gold(ctx: StageContext, rows: Path) -> None:
+    """Refuse rows whose own answer is not the best one, or say how many there are where they are allowed."""
+    rl = ctx.spec.config["rl"]
+    try:
+        report = check_gold(get_reward(ctx.spec.config["reward"]), gold_answers(rows), 1, rl["steps"])
+    except RewardError as error:  # of a component that the user wrote
+        raise StageError(error.what, error.where, error.hint, failure_class="reward") from error
+    try:
+        report.raise_if_imperfect(str(rows))
+    except RewardError as error:
+        if not rl.get("allow_imperfect_gold"):  # absent in stages planned before there was a check
+            raise StageError(error.what, error.where, error.hint, failure_class="config") from error
+        print(f"toolrl: allowed: {error.where}: {error.what}", flush=True)
 
 
 def _train(ctx: StageContext, argv: list[str], device: Device, paths: Paths, resume: Resume) -> None:
@@ -121,28 +132,22 @@ def _paths(ctx: StageContext, train: str, val: str | None) -> Paths:
     )
 
 
-def _torchrun(ranks: int) -> list[str]:
-    """One rank needs no launcher, which would cost seconds: `_single_rank` says what it would say."""
-    if ranks == 1:
-        return [sys.executable, "-m"]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m"]
-
-
-def _single_rank() -> dict[str, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    names = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1, "MASTER_PORT": port}
-    return {name: str(value) for name, value in names.items()} | {"MASTER_ADDR": "127.0.0.1"}
+def _command(module: str, options: Options, device: Device, ranks: int | None) -> list[str]:
+    """A trainer's command; `ranks` for one that torchrun starts, None for one that starts Ray."""
+    arguments = hydra_arguments(options)
+    if device == "cpu":
+        return cpu_command(module, arguments, ranks=ranks)
+    if ranks is None:
+        return [sys.executable, "-m", module, *arguments]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    return [*torchrun, "-m", module, *arguments]
 
 
 def _environment(ctx: StageContext, device: Device) -> dict[str, str]:
     env = dict(os.environ)
-    if ctx.spec.kind == "sft" and ctx.spec.config["resources"]["gpus"] == 1:
-        env |= _single_rank()
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
     env["HYDRA_FULL_ERROR"] = "1"
     env["WANDB_MODE"] = "disabled"  # the tracking room feeds W&B from the files
     if device == "cpu":
-        env |= cpu_environment()
+        env |= cpu_environment(ranks=ctx.spec.config.get("resources", {}).get("gpus", 1))
     return env

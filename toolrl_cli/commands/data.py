@@ -1,0 +1,258 @@
+"""`toolrl data`: make the data that stages train on, check its gold answers, and list what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
+
+if TYPE_CHECKING:
+    from toolrl_cli.datasets.prepare import Manifest
+    from toolrl_cli.rewards.gold import GoldReport
+
+app = typer.Typer(help="Make and list data.", no_args_is_help=True)
+
+RELEASED = "https://raw.githubusercontent.com/qiancheng0/ToolRL/8cee13ec0ca72f0461da372a93a6fd8140dbb840/"
+RELEASED_FILES = {
+    "rlla_sft.json": ("dataset/rlla_4k_raw/rlla_sft.json", "7264a450b031b23b6b54dae109bc81b7ff7b929f"),
+    "train.parquet": ("dataset/rlla_4k/train.parquet", "0ddc730c556e4d26449dbdb55a1b28be824a8bfe"),
+    "test.parquet": ("dataset/rlla_4k/test.parquet", "ccdac1cc0112fb54dd68cbc88d9abfe28ce3d749"),
+}
+"""Name here → path in the repository, and the git blob id that the commit has for it (Apache-2.0)."""
+
+REWARDED = ("train", "val")
+"""The splits whose answers a reward is asked about; SFT learns its rows whatever a reward says."""
+
+_ROWS_SHOWN = 20
+_SECONDS = 60.0  # without a byte before a download is given up
+
+
+@app.command("prepare")
+def prepare(
+    kind: Annotated[str, typer.Argument(metavar="toolworld|rlla", help="Which data.", show_default=False)],
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            "--path",
+            help="rlla: folder with the released files; default: download them.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="toolworld: of the generator.")] = 0,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rows",
+            metavar="SPLIT=N",
+            help="Rows of a split; of rlla, the most to take. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    rewards: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reward",
+            metavar="NAME|FILE.yaml",
+            help="Check the gold answers under this reward; repeatable. Default: original.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_imperfect_gold: Annotated[
+        bool, typer.Option("--allow-imperfect-gold", help="Accept gold answers below the maximum.")
+    ] = False,
+    results: Results = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a data folder where stages look for it, and check that its gold answers earn the most they can.
+
+    Exit status 1 where a gold answer of the RL rows does not reach its row's maximum under a chosen reward.
+    """
+    from toolrl_cli.commands.failures import FAILED
+    from toolrl_cli.rewards import RewardError, get_reward
+
+    chosen = [get_reward(name) for name in rewards or ["original"]]
+    folder, manifest = _write(kind, path, seed, rows or (), results_root(results))
+    reports = [
+        (split, folder / f"{split}.parquet", _checked(folder / f"{split}.parquet", reward))
+        for split in REWARDED
+        for reward in chosen
+    ]
+    if as_json:
+        gold = [{"split": split, **report.to_dict()} for split, _, report in reports]
+        print_json({"schema": 1, **_entry(folder, manifest), "gold": gold})
+    else:
+        _show([(folder, manifest)])
+        _show_gold([(split, report) for split, _, report in reports])
+    refused = False
+    for _, file, report in reports:
+        try:
+            report.raise_if_imperfect(str(file))
+        except RewardError as fault:
+            note(f"{'warning' if allow_imperfect_gold else 'error'}: {fault}")
+            refused = not allow_imperfect_gold
+    if refused:
+        raise typer.Exit(FAILED)
+
+
+@app.command("list")
+def list_data(results: Results = None, as_json: AsJson = False) -> None:
+    """List the data folders under the results root."""
+    from toolrl_cli.datasets.prepare import KINDS, read_manifest
+
+    root = results_root(results) / "data"
+    found = [(folder, read_manifest(folder)) for folder in sorted(root.glob("*"))]
+    known = [(folder, manifest) for folder, manifest in found if manifest is not None]
+    if as_json:
+        print_json({"schema": 1, "kinds": list(KINDS), "data": [_entry(*pair) for pair in known]})
+    elif known:
+        _show(known)
+    else:
+        note(f"no data under {root}; `toolrl data prepare {'|'.join(KINDS)}` makes some, and so do sweeps")
+
+
+def _write(
+    kind: str, path: Path | None, seed: int, rows: Sequence[str], results: Path
+) -> tuple[Path, Manifest]:
+    """The folder, made or found made, where `training.inputs.data_folder` looks for the same data.
+
+    Raises:
+        SpecError: the options do not fit the kind, or the source files are not what they should be.
+        ToolrlError: the download failed.
+    """
+    from toolrl_cli.datasets.prepare import KINDS, dataset_fingerprint, write_dataset
+    from toolrl_cli.engine.files import explained
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.spec.models import DataSpec, RllaData, ToolWorldData
+    from toolrl_cli.spec.suggest import hint_for
+    from toolrl_cli.training.inputs import dataset_params
+
+    if kind not in KINDS:
+        raise SpecError(f"unknown data {kind!r}", "data prepare", hint_for(kind, KINDS, "data"))
+    if kind == "toolworld":
+        if path is not None:
+            raise SpecError("toolworld is generated and takes no --path", str(path), "leave it out")
+        sizes = _sizes(rows, ("base", "sft", "train", "val"))
+        data: DataSpec = ToolWorldData.model_validate({"kind": "toolworld", "seed": seed, **sizes})
+    else:
+        limit = _sizes(rows, ("sft", "train", "val"))
+        with explained(results / "data"):
+            source = path.expanduser().resolve() if path else _download(results / "data" / "rlla-released")
+        data = RllaData.model_validate({"kind": "rlla", "path": str(source), "limit": limit})
+        note(f"a sweep takes these rows with --set data='{{kind: rlla, path: {source}}}'")
+    params = dataset_params(data.model_dump(mode="json"))
+    folder = results / "data" / f"{kind}-{dataset_fingerprint(kind, params)[:10]}"
+    with explained(folder):
+        return folder, write_dataset(kind, params, folder)
+
+
+def _sizes(given: Sequence[str], splits: Sequence[str]) -> dict[str, int]:
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.spec.suggest import hint_for
+
+    sizes = {}
+    for text in given:
+        split, _, number = text.partition("=")
+        if split not in splits:
+            raise SpecError(f"unknown split {split!r}", f"--rows {text}", hint_for(split, splits, "splits"))
+        if not number.isdecimal() or int(number) < 1:
+            raise SpecError(f"{number!r} is no number of rows", f"--rows {text}", f"for example {split}=100")
+        sizes[split] = int(number)
+    return sizes
+
+
+def _checked(file: Path, reward: Any) -> GoldReport:
+    from toolrl_cli.rewards.catalogue import PAPER_STEPS
+    from toolrl_cli.rewards.gold import check_gold
+    from toolrl_cli.training.rollout_dumps import gold_answers
+
+    # a maximum is reached at every step or at none: any length will do for schedules over a share of it
+    return check_gold(reward, gold_answers(file), total_steps=PAPER_STEPS)
+
+
+def _download(folder: Path) -> Path:
+    """The released rlla files, each as the pinned commit has it; files that are there already are kept.
+
+    Raises:
+        ToolrlError: a file cannot be had, or is not the one that the commit has.
+    """
+    import urllib.error
+    import urllib.request
+
+    from toolrl_cli.errors import ToolrlError
+
+    folder.mkdir(parents=True, exist_ok=True)
+    by_hand = "download the files of qiancheng0/ToolRL, dataset/, yourself and give --path FOLDER"
+    for name, (remote, blob) in RELEASED_FILES.items():
+        target = folder / name
+        if target.is_file() and _blob_id(target.read_bytes()) == blob:
+            continue
+        note(f"downloading {RELEASED}{remote}")
+        try:
+            with urllib.request.urlopen(RELEASED + remote, timeout=_SECONDS) as answer:
+                content = answer.read()
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            reason = getattr(error, "reason", error)
+            raise ToolrlError(f"cannot be downloaded: {reason}", RELEASED + remote, by_hand) from error
+        if _blob_id(content) != blob:
+            raise ToolrlError("is not the file that the pinned commit has", RELEASED + remote, by_hand)
+        temporary = target.with_name(f".{name}.part")
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    return folder
+
+
+def _blob_id(content: bytes) -> str:
+    """What git calls this content in a tree."""
+    import hashlib  # every command would wait for it
+
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _entry(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "folder": str(folder),
+        "kind": manifest.kind,
+        "fingerprint": manifest.fingerprint,
+        "params": dict(manifest.params),
+        "files": {split: {"rows": f.rows, "sha256": f.sha256} for split, f in manifest.files.items()},
+        "notes": list(manifest.notes),
+    }
+
+
+def _show(found: Sequence[tuple[Path, Manifest]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for header in ("data", "rows", "made from"):
+        table.add_column(header, overflow="fold")
+    for folder, manifest in found:
+        rows = ", ".join(f"{split} {file.rows}" for split, file in manifest.files.items())
+        table.add_row(
+            folder.name, rows, str(manifest.params.get("path") or f"seed {manifest.params.get('seed')}")
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    for folder, manifest in found:
+        for line in manifest.notes:
+            console.print(f"{folder.name}: {line}", markup=False, soft_wrap=True)
+
+
+def _show_gold(reports: Sequence[tuple[str, GoldReport]]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for split, report in reports:
+        reached = report.rows - len(report.shortfalls)
+        style = "green" if report.ok else "red"
+        console.print(
+            f"gold, {split}: {reached} of {report.rows} reach the maximum of {report.reward}", style=style
+        )
+        for shortfall in report.shortfalls[:_ROWS_SHOWN]:
+            console.print(f"  {shortfall}", markup=False, soft_wrap=True)
+        if len(report.shortfalls) > _ROWS_SHOWN:
+            console.print(f"  … {len(report.shortfalls) - _ROWS_SHOWN} more; --json names all")
