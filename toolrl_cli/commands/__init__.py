@@ -14,6 +14,7 @@ def register_all(app: typer.Typer) -> None:
         plan,
         report,
         resume,
+        reward,
         schema,
         show,
         status,
@@ -30,6 +31,7 @@ def register_all(app: typer.Typer) -> None:
     app.command("logs")(logs.logs)
     app.command("show")(show.show)
     app.command("report")(report.report)
+    app.add_typer(reward.app, name="reward")
     app.add_typer(data.app, name="data")
     app.command("sync")(sync.sync)
     app.command("doctor")(doctor.doctor)
