@@ -13,6 +13,7 @@ def register_all(app: typer.Typer) -> None:
         logs,
         plan,
         report,
+        rescore,
         resume,
         reward,
         schema,
@@ -31,6 +32,7 @@ def register_all(app: typer.Typer) -> None:
     app.command("logs")(logs.logs)
     app.command("show")(show.show)
     app.command("report")(report.report)
+    app.command("rescore")(rescore.rescore)
     app.add_typer(reward.app, name="reward")
     app.add_typer(data.app, name="data")
     app.command("sync")(sync.sync)

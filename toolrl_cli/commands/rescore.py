@@ -1,0 +1,233 @@
+"""`toolrl rescore`: the same rollouts under several rewards, without a GPU."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
+
+if TYPE_CHECKING:
+    from toolrl_cli.commands.rescore_views import Comparison
+    from toolrl_cli.rewards import Reward
+    from toolrl_cli.training.rollout_dumps import Dump
+
+FORMATS = ("terminal", "csv", "json", "markdown")
+
+
+def rescore(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="RUN|FILE.jsonl…", help="Runs, or files.", show_default=False)
+    ],
+    rewards: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reward",
+            metavar="NAME|FILE.yaml",
+            help="A reward to compare; repeatable. Default: every named design.",
+            show_default=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Of runs: the validation responses, not the training ones.")
+    ] = False,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            metavar="OURS=THEIRS",
+            help="Name of a field in the files: completion, ground_truth, group, step or logged; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    logged_by: Annotated[
+        str | None,
+        typer.Option(
+            "--logged-by",
+            metavar="NAME|FILE.yaml",
+            help="The reward that gave the logged scores of files; runs know theirs.",
+            show_default=False,
+        ),
+    ] = None,
+    total_steps: Annotated[
+        int | None,
+        typer.Option("--total-steps", min=1, help="Length of the run; runs know theirs.", show_default=False),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="terminal, csv, json or markdown.")] = "terminal",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Write every format and a PNG heat map to this folder."),
+    ] = None,
+    results: Results = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score rollouts anew under several rewards and say how much the rewards differ.
+
+    Of each reward: mean, spread, share of groups without gradient, agreement with exact match; of each pair: rank
+    correlation, and how often their advantages have the same sign. The reward that a run was trained with must
+    reproduce the scores that the run logged to 1e-6; exit status 1 if it does not.
+    """
+    from toolrl_cli.commands import rescore_views as views
+    from toolrl_cli.commands.failures import FAILED
+
+    _check_format(form)
+    dumps = [
+        _dump(source, results_root(results), validation, _fields(fields or ()), logged_by)
+        for source in sources
+    ]
+    comparison = _compare(dumps, _arms(rewards, dumps), total_steps)
+    if output is not None:
+        for path in views.write(comparison, output):
+            note(f"wrote {path}")
+    if as_json or form == "json":
+        print_json(comparison.to_json())
+    elif form == "terminal":
+        from rich.console import Console
+
+        views.show(Console(highlight=False), comparison)
+    else:
+        sys.stdout.write(views.RENDERERS[form](comparison))
+    for source in comparison.sources:
+        for line in source.notes:
+            note(f"note: {source.name}: {line}")
+    faults = [fault for source in comparison.sources for fault in source.faults()]
+    for fault in faults:
+        note(f"error: {fault}")
+    if faults:
+        raise typer.Exit(FAILED)
+
+
+def _check_format(form: str) -> None:
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.spec.suggest import hint_for
+
+    if form not in FORMATS:
+        raise SpecError(f"unknown format {form!r}", "--format", hint_for(form, FORMATS, "formats"))
+
+
+def _fields(given: Sequence[str]) -> dict[str, str]:
+    """`completion=text` … as a mapping.
+
+    Raises:
+        SpecError: it is no OURS=THEIRS, or OURS is no field.
+    """
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.rewards.rescore import FIELDS
+    from toolrl_cli.spec.suggest import hint_for
+
+    fields = {}
+    for text in given:
+        ours, equals, theirs = text.partition("=")
+        if not equals or not theirs:
+            raise SpecError(f"{text!r} is not OURS=THEIRS", "--field", "for example --field completion=text")
+        if ours not in FIELDS:
+            raise SpecError(f"unknown field {ours!r}", f"--field {text}", hint_for(ours, FIELDS, "fields"))
+        fields[ours] = theirs
+    return fields
+
+
+def _dump(source: str, root: Path, validation: bool, fields: dict[str, str], logged_by: str | None) -> Dump:
+    """The rollouts of a file, or of the RL stage of a run.
+
+    Raises:
+        SpecError: there is no such file or run, or it has no rollouts.
+    """
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.rewards import get_reward
+    from toolrl_cli.training.rollout_dumps import read_file, read_stage
+
+    path = Path(source)
+    if path.is_file():
+        dump = read_file(path, fields)
+        return replace(dump, reward=get_reward(logged_by)) if logged_by else dump
+    if path.suffix in (".jsonl", ".json"):
+        raise SpecError("no such file", source, "check the path")
+    from toolrl_cli.engine.ledger import Ledger
+    from toolrl_cli.engine.sweep_folder import find_run
+
+    run = find_run(root, source)
+    stage = next((stage for stage in run.stages if stage.kind == "rl"), None)
+    if stage is None:
+        raise SpecError(f"run {run.id!r} has no RL stage", run.sweep, "only RL makes rollouts")
+    return read_stage(Ledger(root).folder(stage).path, run.id, "validation" if validation else "rollouts")
+
+
+def _arms(names: Sequence[str] | None, dumps: Sequence[Dump]) -> list[Reward]:
+    """The rewards to compare, each once: those asked for, and before them those that the runs were trained with."""
+    from toolrl_cli.rewards import get_reward
+    from toolrl_cli.rewards.catalogue import catalogue
+
+    wanted = [get_reward(name) for name in names or [design.name for design in catalogue()]]
+    own = [dump.reward for dump in dumps if dump.reward is not None and dump.reward not in wanted]
+    arms: list[Reward] = []
+    for reward in [*own, *wanted]:
+        if reward not in arms:
+            taken = sum(other.name.partition(" #")[0] == reward.name for other in arms)
+            arms.append(replace(reward, name=f"{reward.name} #{taken + 1}") if taken else reward)
+    return arms
+
+
+def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | None) -> Comparison:
+    from toolrl_cli.commands.rescore_views import Comparison, Source
+    from toolrl_cli.rewards import rescore as room
+    from toolrl_cli.training.rollout_dumps import reproduce
+
+    dumps = [replace(dump, total_steps=total_steps or dump.total_steps) for dump in dumps]
+    # a group is a group within its source: two files may well name their prompts alike
+    rollouts = [
+        replace(rollout, group=f"{position}:{rollout.group}")
+        for position, dump in enumerate(dumps)
+        for rollout in dump.rollouts
+    ]
+    result = room.rescore(rollouts, arms, _length_of(dumps, arms))
+    sources, begin = [], 0
+    for dump in dumps:
+        end = begin + len(dump.rollouts)
+        means = {
+            arm.name: sum(totals[begin:end]) / (end - begin)
+            for arm, totals in zip(arms, result.totals, strict=True)
+        }
+        checked = None
+        if dump.reward is not None:
+            own = next(arm for arm in arms if arm == dump.reward)
+            checked = reproduce(dump, own)
+        sources.append(Source.of(dump, means, checked))
+        begin = end
+    return Comparison(result, tuple(sources))
+
+
+def _length_of(dumps: Sequence[Dump], arms: Sequence[Reward]) -> int | None:
+    """Steps of the runs, where they agree.
+
+    Raises:
+        SpecError: they do not, and some reward has a schedule over a share of the run.
+    """
+    from toolrl_cli.errors import SpecError
+
+    lengths = {dump.total_steps for dump in dumps}
+    if len(lengths) == 1:
+        return lengths.pop()
+    needing = [arm.name for arm in arms if _needs_length(arm)]
+    if needing:
+        told = ", ".join(f"{dump.name}: {dump.total_steps or 'unknown'}" for dump in dumps)
+        raise SpecError(
+            f"{needing[0]!r} has a schedule over a share of the run, and the runs differ in length ({told})",
+            "rescore",
+            "rescore them one at a time, or give --total-steps",
+        )
+    return None
+
+
+def _needs_length(reward: Reward) -> bool:
+    from toolrl_cli.rewards import RewardError
+
+    try:
+        reward.total_range(1, None)
+    except RewardError:
+        return True
+    return False
