@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.engine.classify import classify, diverged, one_line
+from toolrl_cli.engine.classify import classify, one_line
+from toolrl_cli.engine.divergence import diverged
 from toolrl_cli.engine.failures import FAILURE_CLASSES, HINTS, Failure, Policy, Retry
 from toolrl_cli.engine.tracebacks import root_cause
 from toolrl_cli.errors import BenchmarkError, LedgerError, SpecError, StageError

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.engine import lease as leases
-from toolrl_cli.engine.classify import classify
 from toolrl_cli.engine.failures import Failure
 from toolrl_cli.engine.files import read_json, sweep_temporaries, write_json
 from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
@@ -104,6 +103,9 @@ def record_end(
     if asked_to_stop:
         state = state.over("stopped")
     else:
+        # an attempt in good order imports this module too, and has no use for the patterns
+        from toolrl_cli.engine.classify import classify
+
         state = state.over("failed", classify(folder.attempt(state.attempt), returncode=returncode))
     folder.write_state(state, lease)
     return state

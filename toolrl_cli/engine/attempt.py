@@ -24,9 +24,7 @@ from typing import NoReturn, cast
 
 from toolrl_cli.engine import lease as leases
 from toolrl_cli.engine.aftermath import ProcessRecord, end_leftovers, record_end
-from toolrl_cli.engine.classify import LEDGER_UNWRITABLE, classify
-from toolrl_cli.engine.environment import describe_environment
-from toolrl_cli.engine.failures import Failure
+from toolrl_cli.engine.failures import LEDGER_UNWRITABLE, Failure
 from toolrl_cli.engine.files import explained, say, write_json
 from toolrl_cli.engine.lease import Lease, LeaseHeld
 from toolrl_cli.engine.ledger import Ledger, StageFolder
@@ -172,6 +170,9 @@ class Attempt:
             abandon=self._abandon,
         )
         monitor.start()
+        # importlib.metadata takes as long to import as all of the engine; nobody waits for this file
+        from toolrl_cli.engine.environment import describe_environment
+
         write_json(self._dir / "environment.json", describe_environment(), durable=False)
         error = self._work()
         monitor.finish()
@@ -225,6 +226,9 @@ class Attempt:
         if self._stop.is_set() and (error is None or isinstance(error, ChildStopped)):
             return self._over("stopped")
         if error is not None:
+            # only a failure needs the patterns, which take time to compile
+            from toolrl_cli.engine.classify import classify
+
             return self._over("failed", classify(self._dir, error=error))
         return self._over("succeeded")
 

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import signal
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from toolrl_cli.engine.failures import Failure, FailureClass, failure_class
+from toolrl_cli.engine.divergence import diverged
+from toolrl_cli.engine.failures import LEDGER_UNWRITABLE, Failure, FailureClass, failure_class
 from toolrl_cli.engine.files import read_json
 from toolrl_cli.engine.tracebacks import Raised, root_cause
 from toolrl_cli.errors import SpecError, StageError, ToolrlError
 from toolrl_cli.processes.child import ChildFailed, describe_exit
 from toolrl_cli.tracking.metrics import FILE as METRICS_FILE
-from toolrl_cli.tracking.metrics import last_rows
 
 LOG = "log.txt"
 REWARD_NOTE = "reward_failure.json"
 LOG_TAIL = 2_000_000  # bytes of the log's end that are looked at
 LONGEST_MESSAGE = 500  # characters
-LEDGER_UNWRITABLE = 74  # exit status of an attempt that could not write its state (EX_IOERR)
 OUTPUT_UNWRITABLE = 120  # exit status of a Python that could not write its output
-LOST_ROWS = 100  # rows of metrics that are looked at for the step at which the loss was lost
-
-MUST_BE_FINITE = (
-    "actor/loss",
-    "actor/pg_loss",
-    "critic/vf_loss",
-    "train/loss",
-    "critic/score/mean",
-    "reward/total/mean",
-)
-"""Metrics that mean the run is lost once they are not numbers (verl's file logger writes NaN as null)."""
 
 _BY_CAUSE: tuple[tuple[FailureClass, str], ...] = (
     (
@@ -99,26 +84,6 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
     if cause is None or cause.is_report:
         return diverged(folder / METRICS_FILE) or _of_last_words(cause, how, log)
     return _of_cause(cause, folder)
-
-
-def diverged(metrics: Path) -> Failure | None:
-    """The failure of an attempt whose last training steps have no finite loss or reward; None otherwise.
-
-    One such step may be an outlier that verl skips; two in a row are not.
-    """
-    rows = [row for row in last_rows(metrics, LOST_ROWS) if any(key in row["data"] for key in MUST_BE_FINITE)]
-    for key in MUST_BE_FINITE:
-        finite = [number for number, row in enumerate(rows) if not not_finite(row["data"], key)]
-        lost = rows[finite[-1] + 1 :] if finite else rows
-        if len(lost) >= 2:
-            return Failure.of("diverged", f"{key} is not a finite number since step {lost[0]['step']}")
-    return None
-
-
-def not_finite(data: Mapping[str, Any], key: str) -> bool:
-    """Whether the metric was logged and is no number."""
-    value = data.get(key, 0.0)
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
 def tail(path: Path, size: int = LOG_TAIL) -> str:

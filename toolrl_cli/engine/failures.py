@@ -11,6 +11,9 @@ FailureClass = Literal[
 ]
 FAILURE_CLASSES: tuple[FailureClass, ...] = get_args(FailureClass)
 
+LEDGER_UNWRITABLE = 74
+"""Exit status of an attempt that could not write its state (EX_IOERR)."""
+
 
 def failure_class(name: object) -> FailureClass:
     """The class called so; `unknown` for a name that this version does not know."""

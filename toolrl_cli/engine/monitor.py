@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolrl_cli.engine.aftermath import ProcessRecord
-from toolrl_cli.engine.classify import MUST_BE_FINITE, diverged, not_finite
+from toolrl_cli.engine.divergence import MUST_BE_FINITE, diverged, not_finite
 from toolrl_cli.engine.failures import Failure
 from toolrl_cli.engine.files import say
 from toolrl_cli.engine.lease import Lease
