@@ -100,7 +100,8 @@ def memory_reserved(_: Any = None) -> int:
 
 def max_memory_allocated(_: Any = None) -> int:
     """Largest resident size of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # the kernel brings its high-water mark up to date a little late
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, memory_allocated())
 
 
 def max_memory_reserved(_: Any = None) -> int:

@@ -23,8 +23,12 @@ _UNUSUAL = ("distillation_use_topk", "distillation_only", "calculate_sum_pi_squa
 def packable(module: torch.nn.Module) -> bool:
     """Whether a model can run packed batches: an exchangeable attention function and no sliding windows."""
     config = module.config.get_text_config()
-    layers = getattr(config, "layer_types", None) or ["full_attention"]
-    return bool(getattr(module, "_supports_attention_backend", False)) and set(layers) == {"full_attention"}
+    layers = getattr(config, "layer_types", None)
+    if layers is None:
+        everything = getattr(config, "sliding_window", None) is None
+    else:
+        everything = set(layers) == {"full_attention"}
+    return everything and bool(getattr(module, "_supports_attention_backend", False))
 
 
 def pack_micro_batch(micro_batch: TensorDict) -> PackedBatch:

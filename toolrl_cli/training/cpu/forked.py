@@ -9,6 +9,7 @@ import runpy
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 #: Variable that names the real interpreter for processes whose `sys.executable` is the launcher.
 INTERPRETER = "TOOLRL_HOST_PYTHON"
@@ -23,7 +24,7 @@ Target = Callable[[], None]
 
 def serves(arguments: Sequence[str]) -> bool:
     """Whether a command line of Ray's interpreter is one that a forked process can stand in for."""
-    return bool(arguments) and os.path.basename(arguments[0]) in (_SET_UP, _WORKER)
+    return bool(arguments) and Path(arguments[0]).name in (_SET_UP, _WORKER)
 
 
 def module_target(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Target:
@@ -33,6 +34,7 @@ def module_target(name: str, arguments: Sequence[str], environment: Mapping[str,
         os.environ.update(environment)
         apply_environment()
         sys.argv = [name, *arguments]
+        sys.modules.pop(name, None)  # imported for what it imports; it runs as the main module
         runpy.run_module(name, run_name="__main__", alter_sys=True)
 
     return run
@@ -66,7 +68,7 @@ def _understood(arguments: list[str]) -> tuple[list[str] | None, dict[str, str]]
     """The worker's own command line and the variables to set; None for the former where Ray must do it."""
     if os.environ.get("RAY_JOB_ID", FIRST_JOB) != FIRST_JOB:
         return None, {}
-    if os.path.basename(arguments[0]) == _WORKER:
+    if Path(arguments[0]).name == _WORKER:
         return arguments, {}
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--serialized-runtime-env-context", default="{}")
@@ -95,7 +97,7 @@ def apply_environment() -> None:
 
 def _refresh_ray() -> None:
     """Have Ray's core read its configuration and credentials again: both came with the worker's environment."""
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

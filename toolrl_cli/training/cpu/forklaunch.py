@@ -14,7 +14,8 @@ import sys
 
 def request(address: str, arguments: list) -> bool:
     """Have the host fork a process with these arguments and this process's streams; whether it did."""
-    fields = {"arguments": arguments, "environment": dict(os.environ), "cwd": os.path.abspath(os.curdir)}
+    # pathlib would take longer to import than everything else here
+    fields = {"arguments": arguments, "environment": dict(os.environ), "cwd": os.getcwd()}  # noqa: PTH109
     message = json.dumps(fields).encode()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

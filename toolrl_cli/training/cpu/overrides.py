@@ -6,6 +6,7 @@ Pure strings and numbers; imports nothing of torch or verl.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,11 @@ AGENT_LOOP_MANAGER = "toolrl_cli.training.rollout.agent_loop.BundleAgentLoopMana
 MAX_THREADS = 8
 
 Overrides = dict[str, Any]
+
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./:-]*")
+_WORDS = ("true", "false", "null", "inf", "nan")
+_BEFORE_QUOTE = re.compile(r"(\\*)'")
+_AT_END = re.compile(r"\\+\Z")
 
 _FP32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
 
@@ -110,8 +116,11 @@ def _hydra(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     text = str(value)
-    plain = text and all(character.isalnum() or character in "_-./:@+%" for character in text)
-    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    # in quotes a backslash is itself, except before a quote, the closing one included
+    quoted = _BEFORE_QUOTE.sub(lambda match: match[1] * 2 + r"\'", text)
+    return "'" + _AT_END.sub(lambda match: match[0] * 2, quoted) + "'"
 
 
 def cpu_environment(*, ranks: int = 1, threads: int | None = None) -> dict[str, str]:

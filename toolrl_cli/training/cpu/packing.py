@@ -23,6 +23,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 #: Name under which the attention function is registered.
 ATTENTION_NAME = "toolrl_packed"
+#: What some models ask of an attention function beyond causal attention.
+_UNUSUAL = ("sliding_window", "softcap", "s_aux")
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,15 @@ def packed_attention(
 
     Returns:
         Output (1, T, heads, head size) and None for the attention weights.
+
+    Raises:
+        ValueError: the model wants more of a packed batch than causal attention.
     """
+    unusual = {name for name in _UNUSUAL if kwargs.get(name) is not None}
+    if toolrl_batch is not None and unusual:
+        raise ValueError(
+            f"{type(module).__name__} wants {', '.join(sorted(unusual))}, which packed batches lack"
+        )
     if toolrl_batch is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     batch = toolrl_batch

@@ -101,6 +101,7 @@ def slot_attention(
     sliding_window: int | None = None,
     toolrl_pass: Prefill | Decode | None = None,
     softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Store the new keys and values and attend causally.
@@ -113,7 +114,7 @@ def slot_attention(
         scaling: factor on the scores.
         sliding_window: positions a token sees, itself included, or None for all.
         toolrl_pass: the step that is running, handed through the model's `forward`.
-        softcap: not supported.
+        softcap, s_aux: must be None: capped scores and attention sinks are not supported.
 
     Returns:
         Output (batch, tokens, heads, head size) and None for the attention weights.
@@ -121,9 +122,9 @@ def slot_attention(
     Raises:
         ValueError: the model wants something this attention does not do.
     """
-    if toolrl_pass is None or attention_mask is not None or softcap is not None:
+    if toolrl_pass is None or any(extra is not None for extra in (attention_mask, softcap, s_aux)):
         raise ValueError(
-            "the transformers rollout runs decoders without masks or score capping of their own; "
+            "the transformers rollout runs decoders without masks, score capping or sinks of their own; "
             f"{type(module).__name__} asked for more"
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling

@@ -9,13 +9,14 @@ import zlib
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 
 from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, KVSlots, Prefill
+from toolrl_cli.training.rollout.rows import Row, RowState
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
 
 StopReason = Literal["completed", "length", "aborted"]
@@ -39,16 +40,6 @@ class Completion:
     log_probs: list[float]
     stop_reason: StopReason
     version: int
-
-
-@dataclass(eq=False)
-class _Row:
-    request_id: str
-    prompt: tuple[int, ...]
-    params: SamplingParams
-    uniforms: np.ndarray
-    slot: int = -1
-    first_logits: torch.Tensor | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -94,11 +85,11 @@ class GenerationEngine:
         self.version = 0
         self.device = next(model.parameters()).device
         self._stop = torch.tensor(sorted(set(stop_tokens)), dtype=torch.int64, device=self.device)
-        self._waiting: deque[_Row] = deque()
-        self._rows: list[_Row] = []
+        self._waiting: deque[Row] = deque()
+        self._rows: list[Row] = []
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._cache = KVSlots(0, 0)
-        self._state = _State(0, 0, self.device)
+        self._state = RowState(0, 0, self.device)
         self._bytes_per_position = _cache_bytes_per_position(model)
 
     @property
@@ -120,7 +111,7 @@ class GenerationEngine:
         seed = (self.seed, self.version & 0xFFFFFFFF, zlib.crc32(array("q", key).tobytes()), occurrence)
         # multiples of 2^-24, so that the product with a sum of probabilities stays below that sum
         uniforms = np.random.default_rng(seed).random(params.max_tokens, dtype=np.float32)
-        self._waiting.append(_Row(request_id, key, params, uniforms))
+        self._waiting.append(Row(request_id, key, params, uniforms))
 
     def abort(self) -> list[Completion]:
         """End every request where it is; waiting ones come back without tokens."""
@@ -143,7 +134,7 @@ class GenerationEngine:
         if self._rows:
             raise RuntimeError(f"{len(self._rows)} rows still use the key-value cache")
         self._cache = KVSlots(0, 0)
-        self._state = _State(0, 0, self.device)
+        self._state = RowState(0, 0, self.device)
 
     @torch.inference_mode()
     def step(self) -> list[Completion]:
@@ -178,7 +169,7 @@ class GenerationEngine:
         state.lengths[:rows] += 1
         return logits
 
-    def _prefill(self, rows: list[_Row]) -> None:
+    def _prefill(self, rows: list[Row]) -> None:
         """Run prompts through the model, shortest first so that passes carry little padding."""
         rows = sorted(rows, key=lambda row: len(row.prompt))
         while rows:
@@ -206,7 +197,7 @@ class GenerationEngine:
 
     # --- rows coming and going -------------------------------------------------------------------------
 
-    def _admit(self) -> list[_Row]:
+    def _admit(self) -> list[Row]:
         if not self._waiting:
             return []
         room = self._make_room()
@@ -214,8 +205,8 @@ class GenerationEngine:
             return []
         joined = [self._waiting.popleft() for _ in range(room)]
         living = {row.prompt: row for row in self._rows}
-        new: list[_Row] = []
-        shared: list[tuple[_Row, _Row]] = []
+        new: list[Row] = []
+        shared: list[tuple[Row, Row]] = []
         for row in joined:
             row.slot = len(self._rows)
             self._rows.append(row)
@@ -309,64 +300,6 @@ class GenerationEngine:
                 self._rows[hole].slot = hole
         del self._rows[remaining:]
         return finished
-
-
-class _State:
-    """Per-slot tensors beside the cache; row r of each belongs to slot r.
-
-    Attributes:
-        lengths: tokens in the cache. generated: tokens sampled. limit: tokens to sample at most.
-        newest: last token sampled. temperature, greedy, top_p, top_k: see `sample_rows`.
-        uniforms, tokens, log_probs: (slots, capacity), by position in the response.
-    """
-
-    def __init__(self, slots: int, capacity: int, device: torch.device) -> None:
-        def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
-            return torch.zeros(shape, dtype=dtype, device=device)
-
-        self.lengths = zeros(slots)
-        self.generated = zeros(slots)
-        self.limit = zeros(slots)
-        self.newest = zeros(slots)
-        self.top_k = zeros(slots)
-        self.temperature = zeros(slots, dtype=torch.float32)
-        self.top_p = zeros(slots, dtype=torch.float32)
-        self.greedy = zeros(slots, dtype=torch.bool)
-        self.uniforms = zeros(slots, capacity, dtype=torch.float32)
-        self.tokens = zeros(slots, capacity)
-        self.log_probs = zeros(slots, capacity, dtype=torch.float32)
-
-    def resized(self, slots: int, capacity: int, rows: int) -> _State:
-        new = _State(slots, capacity, self.lengths.device)
-        for name, old in vars(self).items():
-            target = vars(new)[name][:rows]
-            (target if old.ndim == 1 else target[:, : old.shape[1]])[...] = old[:rows]
-        return new
-
-    def move(self, source: torch.Tensor, target: torch.Tensor) -> None:
-        for tensor in vars(self).values():
-            tensor[target] = tensor[source]
-
-    def enter(self, rows: list[_Row]) -> None:
-        """Fill the slots of rows that join; they are consecutive and the last ones."""
-        device = self.lengths.device
-        part = slice(rows[0].slot, rows[-1].slot + 1)
-
-        def put(target: torch.Tensor, values: list[Any]) -> None:
-            target[part] = torch.tensor(values, dtype=target.dtype, device=device)
-
-        put(self.lengths, [len(row.prompt) for row in rows])
-        put(self.limit, [row.params.max_tokens for row in rows])
-        put(self.temperature, [row.params.temperature or 1.0 for row in rows])
-        put(self.greedy, [row.params.greedy for row in rows])
-        put(self.top_p, [row.params.top_p for row in rows])
-        put(self.top_k, [row.params.top_k if row.params.top_k > 0 else 1 << 60 for row in rows])
-        self.generated[part] = 0
-        width = max(len(row.uniforms) for row in rows)
-        uniforms = np.zeros((len(rows), width), dtype=np.float32)
-        for index, row in enumerate(rows):
-            uniforms[index, : len(row.uniforms)] = row.uniforms
-        self.uniforms[part, :width] = torch.from_numpy(uniforms).to(device)
 
 
 def _cache_bytes_per_position(model: torch.nn.Module) -> int:

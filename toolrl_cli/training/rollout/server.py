@@ -10,53 +10,17 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from toolrl_cli.training.rollout.engine import Completion, EngineLimits, GenerationEngine
+from toolrl_cli.training.rollout.engine import Completion, GenerationEngine
+from toolrl_cli.training.rollout.loading import ServerSettings, engine_limits, load_model
 from toolrl_cli.training.rollout.sampling import SamplingParams
-from toolrl_cli.training.rollout.stopping import end_of_turn_ids
 from toolrl_cli.training.rollout.weights import Bucket, WeightLoader
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """Plain values that a server starts from; made by the replica from verl's configuration.
-
-    Attributes:
-        model_path, tokenizer_path: Hugging Face folders.
-        overrides: changes to the model's configuration (`model.override_config`).
-        trust_remote_code: whether code in that folder may run.
-        device: `cpu` or `cuda`.
-        dtype: of the rollout's weights, such as `float32`.
-        prompt_length, response_length: verl's limits in tokens; a response never exceeds `response_length`.
-        ignore_eos: generate up to the limit whatever comes.
-        seed: of sampling, already different for every replica.
-        release_on_sleep: whether sleeping frees the device's memory (`rollout.free_cache_engine`).
-        cache_fraction: share of the free device memory for the key-value cache; CUDA only.
-        limits: of the engine; `cache_bytes` holds where the device is the CPU.
-        num_threads: torch threads, or 0 to leave them as they are.
-    """
-
-    model_path: str
-    tokenizer_path: str
-    overrides: Mapping[str, Any]
-    trust_remote_code: bool
-    device: str
-    dtype: str
-    prompt_length: int
-    response_length: int
-    ignore_eos: bool
-    seed: int
-    release_on_sleep: bool
-    cache_fraction: float
-    limits: EngineLimits
-    num_threads: int = 0
 
 
 class RolloutServer:
@@ -87,8 +51,8 @@ class RolloutServer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        model, stop_tokens = _load(settings)
-        self._engine = GenerationEngine(model, stop_tokens, _limits(settings), settings.seed)
+        model, stop_tokens = load_model(settings)
+        self._engine = GenerationEngine(model, stop_tokens, engine_limits(settings), settings.seed)
         self._loader = WeightLoader(model)
         threading.Thread(target=self._generate_forever, name="toolrl-rollout", daemon=True).start()
 
@@ -323,29 +287,3 @@ class RolloutServer:
 
     async def ready(self) -> None:
         """Return when the model is loaded."""
-
-
-def _limits(settings: ServerSettings) -> EngineLimits:
-    if settings.device != "cuda":
-        return settings.limits
-    free, _ = torch.cuda.mem_get_info()
-    return EngineLimits(
-        rows=settings.limits.rows,
-        cache_bytes=int(free * settings.cache_fraction),
-        prefill_tokens=settings.limits.prefill_tokens,
-    )
-
-
-def _load(settings: ServerSettings) -> tuple[torch.nn.Module, frozenset[int]]:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    trust = settings.trust_remote_code
-    config = AutoConfig.from_pretrained(settings.model_path, trust_remote_code=trust, **settings.overrides)
-    model = AutoModelForCausalLM.from_pretrained(
-        settings.model_path, config=config, dtype=getattr(torch, settings.dtype), trust_remote_code=trust
-    )
-    model.to(settings.device).eval().requires_grad_(False)
-    if settings.ignore_eos:
-        return model, frozenset()
-    tokenizer = AutoTokenizer.from_pretrained(settings.tokenizer_path, trust_remote_code=trust)
-    return model, end_of_turn_ids(tokenizer, model.generation_config, model.config)

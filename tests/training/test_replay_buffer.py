@@ -1,0 +1,120 @@
+"""The sampler over a TransferQueue that is played by a dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from tensordict import TensorDict
+from tensordict.tensorclass import NonTensorStack
+from verl.trainer.ppo.v1 import replay_buffer as verls
+
+from toolrl_cli.errors import StageError
+from toolrl_cli.training import replay_buffer as ours
+from toolrl_cli.training.replay_buffer import POLL_SECONDS, TrainingReplayBuffer
+from toolrl_cli.training.reward_manager import ScoringFailure
+
+STEP = {"status": "success", "seq_len": 9}
+
+
+class Queue:
+    """What the replay buffer asks of the TransferQueue."""
+
+    def __init__(self) -> None:
+        self.partitions: dict[str, dict[str, dict[str, Any]]] = {}
+        self.rewards: dict[str, dict[str, float]] = {}
+        self.polls = 0
+        self.later: list[tuple[str, str]] = []
+
+    def prompt(self, uid: str, status: str, rewards: list[float], partition: str = "train") -> None:
+        tags = self.partitions.setdefault(partition, {})
+        tags[uid] = {"is_prompt": True, "status": status, "global_steps": 1}
+        for session, total in enumerate(rewards):
+            key = f"{uid}_{session}_0"
+            tags[key] = dict(STEP)
+            self.rewards[key] = {"total": total, "format/raw": total / 2}
+
+    def kv_list(self) -> dict[str, dict[str, dict[str, Any]]]:
+        self.polls += 1
+        if self.later and self.polls > 2:
+            uid, status = self.later.pop()
+            self.partitions["train"][uid]["status"] = status
+        return self.partitions
+
+    def kv_clear(self, partition_id: str, keys: list[str]) -> None:
+        for key in keys:
+            del self.partitions[partition_id][key]
+
+    def kv_batch_get(self, keys: list[str], partition_id: str, select_fields: list[str]) -> TensorDict:
+        assert select_fields == ["extra_fields"]
+        fields = [{"reward_extra_info": self.rewards[key]} for key in keys]
+        return TensorDict({"extra_fields": NonTensorStack(*fields)}, batch_size=len(keys))
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
+    queue = Queue()
+    monkeypatch.setattr(verls, "tq", queue)
+    monkeypatch.setattr(ours, "tq", queue)
+    return queue
+
+
+def buffer(**options: object) -> TrainingReplayBuffer:
+    return TrainingReplayBuffer(
+        trainer_mode="sync",
+        trainer_config=OmegaConf.create({}),
+        max_off_policy_threshold=8,
+        max_off_policy_strategy="drop",
+        sampler_kwargs=OmegaConf.create(options),
+        refill_fn=None,
+    )
+
+
+def test_a_training_batch_comes_with_the_rewards_curves(queue: Queue) -> None:
+    queue.prompt("a", "finished", [1.0, 3.0])
+    queue.prompt("b", "finished", [2.0, 2.0])
+    batch, metrics = buffer().sample(1, "train", 2)
+    assert sorted(batch.keys) == ["a_0_0", "a_1_0", "b_0_0", "b_1_0"]
+    assert metrics["reward/total/mean"] == 2.0
+    assert metrics["reward/format/raw/mean"] == 1.0
+    assert metrics["reward/total/std"] == pytest.approx(0.5**0.5)
+
+
+def test_a_validation_batch_comes_without(queue: Queue) -> None:
+    queue.prompt("a", "finished", [1.0], "val")
+    assert buffer().sample(1, "val", 1)[1] == {}
+
+
+def test_it_waits_for_the_last_prompt_and_looks_often(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(verls.time, "sleep", pauses.append)
+    queue.prompt("a", "finished", [1.0])
+    queue.prompt("b", "running", [2.0])
+    queue.later.append(("b", "finished"))
+    batch, _ = buffer().sample(1, "train", 2)
+    assert len(batch.keys) == 2
+    assert pauses == [POLL_SECONDS] * 2
+    assert POLL_SECONDS <= 0.05
+
+
+def test_the_poll_can_be_set(queue: Queue) -> None:
+    assert buffer(poll_interval=0.2).poll_interval == 0.2
+
+
+def test_a_failed_group_ends_the_run_with_the_scorers_message(queue: Queue, tmp_path: Path) -> None:
+    file = tmp_path / "reward_failure.json"
+    ScoringFailure("RewardError: no range", "Traceback", "text", "gold", 4, 10, "toolworld").save(file)
+    queue.prompt("a", "finished", [1.0])
+    queue.prompt("b", "failure", [])
+    with pytest.raises(StageError, match=r"at step 4: RewardError: no range.*reward_failure\.json") as caught:
+        buffer(failure_file=str(file)).sample(4, "train", 1)
+    assert caught.value.failure_class == "reward"
+
+
+def test_a_failure_that_is_not_the_scorers_ends_the_run_too(queue: Queue, tmp_path: Path) -> None:
+    queue.prompt("a", "failure", [], "val")
+    with pytest.raises(StageError, match="1 prompt") as caught:
+        buffer(failure_file=str(tmp_path / "none.json")).sample(1, "val", 1)
+    assert caught.value.failure_class is None

@@ -1,0 +1,205 @@
+"""The batched generator against ordinary passes of the same model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import pytest
+import torch
+
+from tests.training.rollout_models import VOCABULARY, full_log_probs, tiny_model
+from toolrl_cli.training.rollout.engine import Completion, EngineLimits, GenerationEngine
+from toolrl_cli.training.rollout.sampling import SamplingParams
+
+PROMPTS = [[3, 4, 5], [7, 8, 9, 10, 11, 12, 13, 14], [3, 4, 5], [20] * 5, [21, 22]]
+
+
+def engine(family: str = "qwen2", stop: Iterable[int] = (), **kwargs: object) -> GenerationEngine:
+    return GenerationEngine(tiny_model(family), stop, **kwargs)  # type: ignore[arg-type]
+
+
+def finish(generator: GenerationEngine) -> dict[str, Completion]:
+    done = {}
+    for _ in range(1000):
+        if not generator.busy:
+            return done
+        done.update({item.request_id: item for item in generator.step()})
+    raise AssertionError("the engine does not come to an end")
+
+
+def generate(generator: GenerationEngine, prompts: list[list[int]], **params: object) -> list[Completion]:
+    for index, prompt in enumerate(prompts):
+        generator.add(str(index), prompt, SamplingParams(**{"max_tokens": 12, **params}))  # type: ignore[arg-type]
+    done = finish(generator)
+    return [done[str(index)] for index in range(len(prompts))]
+
+
+@pytest.mark.parametrize("family", ["qwen2", "llama", "mistral"])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_log_probabilities_are_those_of_a_full_pass(family: str, temperature: float) -> None:
+    """With prompts of several lengths, shared prompts, and in Mistral's case a sliding window."""
+    for completion, prompt in zip(
+        generate(engine(family), PROMPTS, temperature=temperature), PROMPTS, strict=True
+    ):
+        expected = full_log_probs(tiny_model(family), prompt, completion.tokens, temperature)
+        assert torch.tensor(completion.log_probs) == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "mistral"])
+def test_greedy_responses_are_those_of_transformers(family: str) -> None:
+    model = tiny_model(family)
+    for completion, prompt in zip(generate(engine(family), PROMPTS, temperature=0.0), PROMPTS, strict=True):
+        expected = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, pad_token_id=0)
+        assert completion.tokens == expected[0, len(prompt) :].tolist()
+
+
+def test_a_request_samples_the_same_alone_and_among_others() -> None:
+    alone = [generate(engine(seed=3), [prompt])[0].tokens for prompt in (PROMPTS[1], PROMPTS[3])]
+    among = generate(engine(seed=3), PROMPTS)
+    assert [among[1].tokens, among[3].tokens] == alone
+
+
+def test_a_request_that_joins_later_samples_the_same() -> None:
+    generator = engine(seed=3)
+    generator.add("early", PROMPTS[0], SamplingParams(20))
+    for _ in range(4):
+        generator.step()
+    generator.add("late", PROMPTS[1], SamplingParams(12))
+    assert finish(generator)["late"].tokens == generate(engine(seed=3), [PROMPTS[1]])[0].tokens
+
+
+def test_equal_prompts_get_different_samples_and_one_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = engine(seed=1)
+    prefilled = []
+    original = GenerationEngine._prefill
+
+    def counting(self: GenerationEngine, rows: list) -> None:  # type: ignore[type-arg]
+        prefilled.extend(rows)
+        original(self, rows)
+
+    monkeypatch.setattr(GenerationEngine, "_prefill", counting)
+    completions = generate(generator, [PROMPTS[1]] * 6)
+    assert len({tuple(item.tokens) for item in completions}) == 6
+    assert len(prefilled) == 1
+
+
+def test_seed_and_weights_version_choose_the_samples() -> None:
+    def tokens(seed: int, version: int) -> list[int]:
+        generator = engine(seed=seed)
+        generator.set_version(version)
+        return generate(generator, [PROMPTS[0]])[0].tokens
+
+    assert tokens(1, 5) == tokens(1, 5)
+    assert len({tuple(tokens(*pair)) for pair in [(1, 5), (1, 6), (2, 5)]}) == 3
+
+
+def test_a_response_ends_with_the_stop_token() -> None:
+    free = generate(engine(seed=1), PROMPTS)
+    stop = free[1].tokens[4]
+    for before, after in zip(free, generate(engine(seed=1, stop=[stop]), PROMPTS), strict=True):
+        if stop in before.tokens:
+            end = before.tokens.index(stop) + 1
+            assert (after.tokens, after.stop_reason) == (before.tokens[:end], "completed")
+            assert after.log_probs == pytest.approx(before.log_probs[:end], abs=1e-5)
+        else:
+            assert (after.tokens, after.stop_reason) == (before.tokens, "length")
+
+
+def test_more_requests_than_rows_are_all_served() -> None:
+    prompts = [[1 + index, 2, 3] for index in range(11)]
+    small = engine(seed=2, limits=EngineLimits(rows=3))
+    assert [item.tokens for item in generate(small, prompts)] == [
+        item.tokens for item in generate(engine(seed=2), prompts)
+    ]
+
+
+def test_a_cache_too_small_for_two_rows_serves_them_one_after_the_other() -> None:
+    small = engine(seed=2, limits=EngineLimits(cache_bytes=1))
+    assert [item.tokens for item in generate(small, PROMPTS)] == [
+        item.tokens for item in generate(engine(seed=2), PROMPTS)
+    ]
+
+
+def test_a_longer_request_than_the_cache_has_room_for_waits_and_is_served() -> None:
+    generator = engine(seed=2)
+    generator.add("short", PROMPTS[0], SamplingParams(30))
+    for _ in range(5):
+        generator.step()
+    long = [5] * 90
+    generator.add("long", long, SamplingParams(40))
+    done = finish(generator)
+    assert len(done["long"].tokens) == 40
+    for name, prompt in (("short", PROMPTS[0]), ("long", long)):
+        expected = full_log_probs(tiny_model(), prompt, done[name].tokens)
+        assert torch.tensor(done[name].log_probs) == pytest.approx(expected, abs=2e-5)
+
+
+def test_prefill_passes_stay_below_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = engine(limits=EngineLimits(prefill_tokens=16))
+    widths = []
+    forward = generator.model.forward
+
+    def recording(*args: object, **kwargs: object) -> object:
+        widths.append(kwargs["input_ids"].numel())  # type: ignore[attr-defined]
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(generator.model, "forward", recording)
+    generate(generator, PROMPTS, max_tokens=1)
+    assert max(widths) <= 16
+    assert len(widths) > 1
+
+
+def test_aborted_requests_come_back_with_what_they_have() -> None:
+    generator = engine(seed=1, limits=EngineLimits(rows=2))
+    for index, prompt in enumerate(PROMPTS[:3]):
+        generator.add(str(index), prompt, SamplingParams(30))
+    for _ in range(3):
+        generator.step()
+    aborted = {item.request_id: item for item in generator.abort()}
+    assert {name: len(item.tokens) for name, item in aborted.items()} == {"0": 4, "1": 4, "2": 0}
+    assert {item.stop_reason for item in aborted.values()} == {"aborted"}
+    assert not generator.busy
+    assert generate(generator, [PROMPTS[4]])[0].stop_reason == "length"
+
+
+def test_a_completion_names_the_weights_it_came_from() -> None:
+    generator = engine()
+    generator.set_version(7)
+    assert generate(generator, [PROMPTS[0]])[0].version == 7
+
+
+def test_the_cache_is_not_released_under_live_rows() -> None:
+    generator = engine()
+    generator.add("0", PROMPTS[0], SamplingParams(5))
+    generator.step()
+    with pytest.raises(RuntimeError, match="1 rows"):
+        generator.release_cache()
+    finish(generator)
+    generator.release_cache()
+    assert len(generate(generator, [PROMPTS[0]])[0].tokens) == 12
+
+
+def test_an_empty_prompt_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        engine().add("0", [], SamplingParams(5))
+
+
+def test_rows_may_mix_greedy_truncated_and_plain_sampling() -> None:
+    generator = engine(seed=4)
+    settings = [{"temperature": 0.0}, {"top_k": 3}, {"top_p": 0.3}, {}]
+    for index, params in enumerate(settings):
+        generator.add(str(index), PROMPTS[1], SamplingParams(8, **params))  # type: ignore[arg-type]
+    done = finish(generator)
+    model = copy.deepcopy(tiny_model())
+    greedy = model.generate(torch.tensor([PROMPTS[1]]), max_new_tokens=8, do_sample=False, pad_token_id=0)
+    assert done["0"].tokens == greedy[0, len(PROMPTS[1]) :].tolist()
+    ranks = []
+    ids = list(PROMPTS[1])
+    for token in done["1"].tokens:
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0, -1]
+        ranks.append(int((logits > logits[token]).sum()))
+        ids.append(token)
+    assert max(ranks) < 3
+    assert all(0 <= token < VOCABULARY for item in done.values() for token in item.tokens)
