@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 
 from tests.commands.conftest import Toolrl
 from tests.rewards.turns import GOLD, LAX, SFO, turn
-from toolrl_cli.commands import data as command
 from toolrl_cli.commands.loading import load_plan
+from toolrl_cli.datasets import rlla_source
 from toolrl_cli.datasets.rows import rl_row, write_parquet
 from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.errors import StageError
@@ -117,13 +118,12 @@ def test_released_rows_can_be_limited_and_a_sweep_takes_them_as_told(
 def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Made-up files in place of the release, behind file:// URLs, with their own git blob ids."""
     source = write_released(tmp_path / "upstream", [GOLD, turn(SFO)], [GOLD])
-    files = {
-        name: (name, hashlib.sha1(b"blob %d\0" % path.stat().st_size + path.read_bytes()).hexdigest())
-        for name in command.RELEASED_FILES
-        for path in [source / name]
-    }
-    monkeypatch.setattr(command, "RELEASED", f"{source.as_uri()}/")
-    monkeypatch.setattr(command, "RELEASED_FILES", files)
+    files = tuple(
+        rlla_source.SourceFile(file.name, file.name, rlla_source.blob_id((source / file.name).read_bytes()))
+        for file in rlla_source.FILES
+    )
+    made_up = partial(rlla_source.download, source=source.as_uri(), files=files)
+    monkeypatch.setattr(rlla_source, "download", made_up)
     return source
 
 
@@ -136,26 +136,11 @@ def test_without_a_path_the_pinned_files_are_downloaded_once(toolrl: Toolrl, rel
     assert second.json == first.json and "downloading" not in second.err
 
 
-def test_a_download_that_is_not_the_pinned_file_is_refused(
-    toolrl: Toolrl, release: Path, tmp_path: Path
-) -> None:
-    (release / "train.parquet").write_bytes(b"something else")
-    answer = toolrl("data", "prepare", "rlla")
-    assert answer.code == 1
-    assert "is not the file that the pinned commit has" in answer.err
-    assert not (tmp_path / "results/data/rlla-released/train.parquet").exists()
-
-
 def test_a_download_that_fails_says_how_to_go_on(toolrl: Toolrl, release: Path) -> None:
     (release / "test.parquet").unlink()
     answer = toolrl("data", "prepare", "rlla")
-    assert answer.code == 1
-    assert "cannot be downloaded" in answer.err and "--path FOLDER" in answer.err
-
-
-def test_a_blob_is_named_as_git_names_it() -> None:
-    # `printf 'hello\n' | git hash-object --stdin`
-    assert command._blob_id(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert answer.code == 2
+    assert "error: " in answer.err and "test.parquet: cannot be downloaded" in answer.err
 
 
 def test_the_list_has_what_was_prepared(toolrl: Toolrl, tmp_path: Path) -> None:
@@ -163,6 +148,7 @@ def test_the_list_has_what_was_prepared(toolrl: Toolrl, tmp_path: Path) -> None:
     assert none.code == 0 and "no data under" in none.err
     made = toolrl("data", "prepare", "toolworld", *SMALL, "--json").json
     (tmp_path / "results/data/something-else").mkdir()
+    shutil.copytree(made["folder"], tmp_path / "results/data/.toolworld.half-made")  # by another process
     (entry,) = toolrl("data", "list", "--json").json["data"]
     assert entry == {key: made[key] for key in entry}
     shown = toolrl("data", "list").out

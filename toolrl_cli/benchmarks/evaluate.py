@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.benchmarks import toolworld as toolworld_benchmark
 from toolrl_cli.benchmarks.generate import Sampling, generate
+from toolrl_cli.benchmarks.toolworld import score_items
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.spec.stage import StageContext
@@ -42,7 +42,7 @@ def run(ctx: StageContext) -> None:
         DTYPES[config["precision"]],
         ctx.stop_requested,
     )
-    scores, items = toolworld_benchmark.score_items(examples, outputs)
+    scores, items = score_items(examples, outputs)
     scores["data_fingerprint"] = ctx.spec.identity["data"]
     scores["sampling"] = {k: settings[k] for k in ("temperature", "max_prompt_length", "max_response_length")}
     write_results(ctx.stage_dir / "output", scores, items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.training.device import Device
 
 Messages = list[dict[str, str]]
+SMALL_MODEL = 20_000_000
+"""Parameters below which a second thread costs a decoding step more than it gains."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ def generate(
         BenchmarkError: the folder has no tokenizer, no chat template, or is no causal language model.
         InterruptedError: asked to stop; nothing is written.
     """
+    if device == "cpu":
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is first imported
     import torch
 
     from toolrl_cli.training.rollout.engine import EngineLimits, GenerationEngine
@@ -61,6 +66,8 @@ def generate(
     from toolrl_cli.training.rollout.stopping import end_of_turn_ids
 
     tokenizer, model = _load(model_path, getattr(torch, dtype), device)
+    if device == "cpu" and model.num_parameters() < SMALL_MODEL:
+        torch.set_num_threads(1)
     stop = end_of_turn_ids(tokenizer, model.generation_config, model.config)
     limits = EngineLimits(rows=sampling.batch)
     engine = GenerationEngine(model, stop, limits, seed=sampling.seed)

@@ -16,19 +16,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make and list data.", no_args_is_help=True)
 
-RELEASED = "https://raw.githubusercontent.com/qiancheng0/ToolRL/8cee13ec0ca72f0461da372a93a6fd8140dbb840/"
-RELEASED_FILES = {
-    "rlla_sft.json": ("dataset/rlla_4k_raw/rlla_sft.json", "7264a450b031b23b6b54dae109bc81b7ff7b929f"),
-    "train.parquet": ("dataset/rlla_4k/train.parquet", "0ddc730c556e4d26449dbdb55a1b28be824a8bfe"),
-    "test.parquet": ("dataset/rlla_4k/test.parquet", "ccdac1cc0112fb54dd68cbc88d9abfe28ce3d749"),
-}
-"""Name here → path in the repository, and the git blob id that the commit has for it (Apache-2.0)."""
+RELEASED = "rlla-released"
+"""Folder below RESULTS/data that the released files are downloaded to."""
 
 REWARDED = ("train", "val")
 """The splits whose answers a reward is asked about; SFT learns its rows whatever a reward says."""
 
 _ROWS_SHOWN = 20
-_SECONDS = 60.0  # without a byte before a download is given up
 
 
 @app.command("prepare")
@@ -104,7 +98,7 @@ def list_data(results: Results = None, as_json: AsJson = False) -> None:
     from toolrl_cli.datasets.prepare import KINDS, read_manifest
 
     root = results_root(results) / "data"
-    found = [(folder, read_manifest(folder)) for folder in sorted(root.glob("*"))]
+    found = [(folder, read_manifest(folder)) for folder in sorted(root.glob("[!.]*"))]
     known = [(folder, manifest) for folder, manifest in found if manifest is not None]
     if as_json:
         print_json({"schema": 1, "kinds": list(KINDS), "data": [_entry(*pair) for pair in known]})
@@ -120,9 +114,10 @@ def _write(
     """The folder, made or found made, where `training.inputs.data_folder` looks for the same data.
 
     Raises:
-        SpecError: the options do not fit the kind, or the source files are not what they should be.
-        ToolrlError: the download failed.
+        SpecError: the options do not fit the kind, or the source files cannot be had or used.
+        LedgerError: the results root cannot be written.
     """
+    from toolrl_cli.datasets import rlla_source
     from toolrl_cli.datasets.prepare import KINDS, dataset_fingerprint, write_dataset
     from toolrl_cli.engine.files import explained
     from toolrl_cli.errors import SpecError
@@ -139,8 +134,9 @@ def _write(
         data: DataSpec = ToolWorldData.model_validate({"kind": "toolworld", "seed": seed, **sizes})
     else:
         limit = _sizes(rows, ("sft", "train", "val"))
-        with explained(results / "data"):
-            source = path.expanduser().resolve() if path else _download(results / "data" / "rlla-released")
+        released = results / "data" / RELEASED
+        with explained(released):
+            source = path.expanduser().resolve() if path else rlla_source.download(released, tell=note)
         data = RllaData.model_validate({"kind": "rlla", "path": str(source), "limit": limit})
         note(f"a sweep takes these rows with --set data='{{kind: rlla, path: {source}}}'")
     params = dataset_params(data.model_dump(mode="json"))
@@ -171,45 +167,6 @@ def _checked(file: Path, reward: Any) -> GoldReport:
 
     # a maximum is reached at every step or at none: any length will do for schedules over a share of it
     return check_gold(reward, gold_answers(file), total_steps=PAPER_STEPS)
-
-
-def _download(folder: Path) -> Path:
-    """The released rlla files, each as the pinned commit has it; files that are there already are kept.
-
-    Raises:
-        ToolrlError: a file cannot be had, or is not the one that the commit has.
-    """
-    import urllib.error
-    import urllib.request
-
-    from toolrl_cli.errors import ToolrlError
-
-    folder.mkdir(parents=True, exist_ok=True)
-    by_hand = "download the files of qiancheng0/ToolRL, dataset/, yourself and give --path FOLDER"
-    for name, (remote, blob) in RELEASED_FILES.items():
-        target = folder / name
-        if target.is_file() and _blob_id(target.read_bytes()) == blob:
-            continue
-        note(f"downloading {RELEASED}{remote}")
-        try:
-            with urllib.request.urlopen(RELEASED + remote, timeout=_SECONDS) as answer:
-                content = answer.read()
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", error)
-            raise ToolrlError(f"cannot be downloaded: {reason}", RELEASED + remote, by_hand) from error
-        if _blob_id(content) != blob:
-            raise ToolrlError("is not the file that the pinned commit has", RELEASED + remote, by_hand)
-        temporary = target.with_name(f".{name}.part")
-        temporary.write_bytes(content)
-        temporary.replace(target)
-    return folder
-
-
-def _blob_id(content: bytes) -> str:
-    """What git calls this content in a tree."""
-    import hashlib  # every command would wait for it
-
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _entry(folder: Path, manifest: Manifest) -> dict[str, Any]:

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.datasets import rlla, toolworld
+from toolrl_cli.datasets.folders import build_folder
 from toolrl_cli.datasets.rows import Row, rl_row, sft_row, write_parquet
 from toolrl_cli.errors import SpecError
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
 KINDS = ("toolworld", "rlla")
-_SFT_SPLITS = ("base", "sft")
-_RL_SPLITS = ("train", "val")
+_SFT_SPLITS: tuple[toolworld.Split, ...] = ("base", "sft")
+_RL_SPLITS: tuple[toolworld.Split, ...] = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -83,29 +81,28 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
         SpecError: unknown kind or parameter; rlla files missing or not what they should be.
     """
     wanted = dataset_fingerprint(kind, params)
-    found = read_manifest(out_dir)
-    if found is not None and found.fingerprint == wanted and _intact(out_dir, found):
-        return found
-    if kind == "toolworld":
-        splits, notes = _toolworld_rows(_toolworld_params(params)), ()
-    else:
-        splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}))
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
-    try:
+
+    def is_made(folder: Path) -> bool:
+        found = read_manifest(folder)
+        return found is not None and found.fingerprint == wanted and _intact(folder, found)
+
+    def fill(folder: Path) -> None:
+        if kind == "toolworld":
+            splits = _toolworld_rows(_toolworld_params(params))
+            notes: tuple[str, ...] = ()
+        else:
+            splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}))
         files = {}
         for split, rows in splits.items():
-            path = temporary / f"{split}.parquet"
+            path = folder / f"{split}.parquet"
             write_parquet(rows, path)
-            files[split] = FileEntry(len(rows), hashlib.sha256(path.read_bytes()).hexdigest())
+            files[split] = FileEntry(len(rows), _sha256(path))
         manifest = Manifest(kind, wanted, dict(params), files, notes)
-        (temporary / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
-        temporary.chmod(0o755)  # mkdtemp makes folders that only their owner can read
-        if out_dir.exists():
-            shutil.rmtree(out_dir)
-        os.replace(temporary, out_dir)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
+
+    build_folder(out_dir, fill, is_made)
+    manifest = read_manifest(out_dir)
+    assert manifest is not None, "build_folder leaves what is_made accepts"
     return manifest
 
 
@@ -163,9 +160,10 @@ def _toolworld_rows(params: Mapping[str, Any]) -> dict[str, list[Row]]:
     return splits
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _intact(folder: Path, manifest: Manifest) -> bool:
-    for split, entry in manifest.files.items():
-        path = folder / f"{split}.parquet"
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
-            return False
-    return True
+    paths = {folder / f"{split}.parquet": entry.sha256 for split, entry in manifest.files.items()}
+    return all(path.is_file() and _sha256(path) == wanted for path, wanted in paths.items())

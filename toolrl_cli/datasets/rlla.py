@@ -100,14 +100,15 @@ def _triples_json(path: Path) -> list[_Triple]:
         raise SpecError(f"cannot be read as JSON: {error}", where=str(path)) from error
     if not isinstance(data, list) or not data:
         raise SpecError("is not a non-empty JSON list", where=str(path))
-    triples = []
+    triples: list[_Triple] = []
     for index, row in enumerate(data):
-        fields = tuple(
-            row.get(name) if isinstance(row, dict) else None for name in ("instruction", "input", "output")
-        )
-        if not all(isinstance(value, str) for value in fields):
-            raise SpecError(f"row {index} lacks a text field instruction, input or output", where=str(path))
-        triples.append((fields[0], fields[1], fields[2]))
+        match row:
+            case {"instruction": str(system), "input": str(user), "output": str(answer)}:
+                triples.append((system, user, answer))
+            case _:
+                raise SpecError(
+                    f"row {index} lacks a text field instruction, input or output", where=str(path)
+                )
     return triples
 
 
@@ -128,16 +129,20 @@ def _rl_parquet(path: Path) -> list[_Triple]:
 
 
 def _rl_triple(row: dict[str, Any], index: int, path: Path) -> _Triple:
-    try:
-        system, user = row["prompt"]
-        if (system["role"], user["role"]) != ("system", "user"):
-            raise ValueError("roles are not system, user")
-        return system["content"], user["content"], row["reward_model"]["ground_truth"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise SpecError(
-            f"row {index} is not an rlla row: {error}", where=str(path),
-            hint="prompt must be a system and a user message, reward_model must hold ground_truth",
-        ) from error  # fmt: skip
+    match row:
+        case {
+            "prompt": [
+                {"role": "system", "content": str(system)},
+                {"role": "user", "content": str(user)},
+            ],
+            "reward_model": {"ground_truth": str(answer)},
+        }:
+            return system, user, answer
+    raise SpecError(
+        f"row {index} is not an rlla row",
+        where=str(path),
+        hint="prompt must be a system and a user message, reward_model must hold ground_truth",
+    )
 
 
 def _rl_rows(triples: list[_Triple], split: str) -> list[Row]:

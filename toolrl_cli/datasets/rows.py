@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,4 +50,4 @@ def write_parquet(rows: Sequence[Row], path: Path) -> None:
 
     temporary = path.with_name(path.name + ".tmp")
     pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -2,12 +2,13 @@
 
 A row shows a model a few tools and a dialogue and asks for the next assistant turn. Tools are verb–noun pairs
 (`book_hotel`) whose parameters go by names that change from row to row, so the schema in the prompt has to be
-read; argument values have to be copied from the user's words or from an observation. Turns are of five kinds:
+read; argument values have to be copied from the user's words or from an observation. Turns are of six kinds:
 
 - `call`: one tool fits, and is called once;
 - `after_obs`: a first call was made and observed, the second needs the id that the observation holds;
 - `parallel`: two calls at once, of two tools or twice of the same one;
 - `no_tool`: no tool fits (some come close), the answer is a `<response>`;
+- `chat`: the user wants nothing done, the answer is a `<response>`;
 - `done`: the call was made and observed and nothing is left to do, the answer is a `<response>`.
 
 Splits are disjoint for all seeds and sizes: a user message belongs to the split that its SHA-256 falls to.
@@ -44,13 +45,13 @@ _BUCKETS: Mapping[Split, range] = {
     "benchmark": range(13, 16),
 }
 _TRAINING_MIX: tuple[tuple[Kind, int], ...] = (
-    ("call", 45), ("after_obs", 15), ("parallel", 20), ("no_tool", 15), ("done", 5)
+    ("call", 45), ("after_obs", 15), ("parallel", 20), ("no_tool", 8), ("chat", 8), ("done", 4)
 )  # fmt: skip
 _BENCHMARK_MIX: Mapping[Category, tuple[tuple[Kind, int], ...]] = {
     "seen_tools": (("call", 3), ("after_obs", 1)),
     "unseen_tools": (("call", 3), ("after_obs", 1)),
     "parallel": (("parallel", 1),),
-    "irrelevance": (("no_tool", 3), ("done", 1)),
+    "irrelevance": (("no_tool", 2), ("chat", 2), ("done", 1)),
 }
 
 
@@ -116,7 +117,7 @@ def _draw(split: Split, index: int, stream: Stream, seen: set[str]) -> Example:
 
 
 def _training_category(kind: Kind) -> Category:
-    if kind in ("no_tool", "done"):
+    if kind in ("no_tool", "chat", "done"):
         return "irrelevance"
     return "parallel" if kind == "parallel" else "seen_tools"
 

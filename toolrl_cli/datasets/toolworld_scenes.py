@@ -11,7 +11,7 @@ from toolrl_cli.datasets import toolworld_words as words
 from toolrl_cli.datasets.rlla_format import Call, Parameter, Tool
 from toolrl_cli.datasets.toolworld_stream import Stream
 
-Kind = Literal["call", "after_obs", "parallel", "no_tool", "done"]
+Kind = Literal["call", "after_obs", "parallel", "no_tool", "chat", "done"]
 Pair = tuple[str, str]
 
 _ALL_PAIRS: tuple[Pair, ...] = tuple((verb, noun) for verb in words.VERBS for noun in words.NOUNS)
@@ -68,6 +68,8 @@ class _Table:
     def __init__(self, stream: Stream, unseen: bool) -> None:
         self._stream = stream
         self._separator = stream.pick(words.SEPARATORS)
+        self._names = {slot: _alias(spec, stream) for slot, spec in words.SLOTS.items()}
+        self.reference_name = _alias(words.REFERENCE, stream)
         self._pool = _ALL_PAIRS if unseen else _SEEN
         self._targets = _UNSEEN if unseen else _SEEN
         self.entries: list[_Entry] = []
@@ -78,11 +80,11 @@ class _Table:
     def add(self, pair: Pair, *, reference: bool = False) -> _Entry:
         stream = self._stream
         slots = stream.sample(list(words.SLOTS), stream.weighted(((1, 3), (2, 4), (3, 2))) - int(reference))
-        names = {slot: stream.pick(words.SLOTS[slot].aliases) for slot in slots}
+        names = {slot: self._names[slot] for slot in slots}
         parameters = [_parameter(names[slot], words.SLOTS[slot]) for slot in slots]
         if reference:
-            names = {"reference": stream.pick(words.REFERENCE.aliases), **names}
-            parameters.insert(0, _parameter(names["reference"], words.REFERENCE))
+            names = {"reference": self.reference_name, **names}
+            parameters.insert(0, _parameter(self.reference_name, words.REFERENCE))
         verb, noun = pair
         tool = Tool(
             f"{verb}{self._separator}{noun}",
@@ -131,11 +133,13 @@ def draw_scene(kind: Kind, stream: Stream, *, unseen: bool = False) -> Scene:
         return _parallel(table, stream)
     if kind == "no_tool":
         return _no_tool(table, stream)
+    if kind == "chat":
+        return _chat(table, stream)
     first = table.target_pair()
     if kind == "call":
         entry = table.add(first)
         values = _values(entry, stream)
-        table.add_others([first], 1 + stream.below(3))
+        table.add_others([first], 1 + stream.below(2))
         user = [_user(stream, _request(entry, values, stream))]
         return Scene(table.tools(), rlla_format.history(user), (entry.call(values),))
     if kind == "after_obs":
@@ -176,7 +180,7 @@ def _after_obs(table: _Table, second: Pair, stream: Stream) -> Scene:
     then = words.THEN + second[0] + words.THEN_IT + _spoken(spoken, target_values)
     parts = [
         _user(stream, _request(entry, values, stream) + then),
-        *_call_and_result(entry, values, reference),
+        *_call_and_result(table, entry, values, reference),
     ]
     return Scene(table.tools(), rlla_format.history(parts), (target.call(target_values),))
 
@@ -186,7 +190,10 @@ def _done(table: _Table, first: Pair, stream: Stream) -> Scene:
     values = _values(entry, stream)
     reference = _reference(stream)
     table.add_others([first], 1 + stream.below(3))
-    parts = [_user(stream, _request(entry, values, stream)), *_call_and_result(entry, values, reference)]
+    parts = [
+        _user(stream, _request(entry, values, stream)),
+        *_call_and_result(table, entry, values, reference),
+    ]
     return Scene(
         table.tools(),
         rlla_format.history(parts),
@@ -199,7 +206,7 @@ def _no_tool(table: _Table, stream: Stream) -> Scene:
     wanted = table.target_pair()
     asked = _Table(stream, unseen=False).add(wanted)
     values = _values(asked, stream)
-    table.add_others([wanted], 2 + stream.below(3))
+    table.add_others([wanted], 1 + stream.below(3))
     stray = table.entries[0]
     text = _request(asked, values, stream)
     return Scene(
@@ -208,6 +215,28 @@ def _no_tool(table: _Table, stream: Stream) -> Scene:
         response=words.REFUSAL,
         stray_calls=(stray.call({**_values(stray, stream), **values}),),
     )
+
+
+def _chat(table: _Table, stream: Stream) -> Scene:
+    """Talk that asks for nothing, about things that tools ask for."""
+    table.add_others([table.target_pair()], 1 + stream.below(3))
+    lead = stream.pick(words.CHATTER)
+    first = next(slot for slot, spec in words.SLOTS.items() if lead.endswith(spec.lead))
+    slots = [first, stream.pick([slot for slot in words.SLOTS if slot != first])]
+    values = {slot: stream.pick(words.SLOTS[slot].values) for slot in slots}
+    text = lead + values[first] + _spoken(slots[1:], values)
+    stray = table.entries[0]
+    return Scene(
+        table.tools(),
+        rlla_format.history([rlla_format.user_turn(text + ".")]),
+        response=words.CHAT_REPLY,
+        stray_calls=(stray.call({**_values(stray, stream), **values}),),
+    )
+
+
+def _alias(slot: words.Slot, stream: Stream) -> str:
+    usual, *others = slot.aliases
+    return usual if stream.chance(words.USUAL_NAME_SHARE) else stream.pick(others)
 
 
 def _parameter(name: str, slot: words.Slot) -> Parameter:
@@ -219,13 +248,13 @@ def _values(entry: _Entry, stream: Stream) -> dict[str, str]:
 
 
 def _reference(stream: Stream) -> str:
-    return f"{stream.pick(words.REFERENCE_LETTERS)}{10 + stream.below(90)}"
+    return f"{stream.pick(words.REFERENCE_LETTERS)}{stream.below(10)}"
 
 
 def _request(entry: _Entry, values: Mapping[str, str], stream: Stream) -> str:
     """ "book a hotel in Paris for 4", slots in an order of their own."""
     verb, noun = entry.pair
-    return f"{verb}{words.ARTICLE}{noun}" + _spoken(stream.shuffled(list(entry.slots)), values)
+    return f"{verb}{words.ARTICLE}{noun}" + _spoken(list(entry.slots), values)
 
 
 def _spoken(slots: Sequence[str], values: Mapping[str, str]) -> str:
@@ -237,8 +266,8 @@ def _user(stream: Stream, request: str) -> str:
     return rlla_format.user_turn(opener + request + end)
 
 
-def _call_and_result(entry: _Entry, values: Mapping[str, str], reference: str) -> list[str]:
+def _call_and_result(table: _Table, entry: _Entry, values: Mapping[str, str], reference: str) -> list[str]:
     return [
         rlla_format.call_answer([entry.call(values)]),
-        rlla_format.observation([(entry.tool.name, {"result": reference})]),
+        rlla_format.observation([(entry.tool.name, {table.reference_name: reference})]),
     ]

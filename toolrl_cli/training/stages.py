@@ -103,7 +103,13 @@ def _check_gold(ctx: StageContext, rows: Path) -> None:
 
 def _train(ctx: StageContext, argv: list[str], device: Device, paths: Paths, resume: Resume) -> None:
     print(f"toolrl: {resume}", flush=True)
-    run_child(argv, env=_environment(ctx, device), cwd=ctx.attempt_dir, stop_requested=ctx.stop_requested)
+    run_child(
+        argv,
+        env=_environment(ctx, device),
+        cwd=ctx.attempt_dir,
+        stop_requested=ctx.stop_requested,
+        name=f"verl's {ctx.spec.kind} trainer",  # on the CPU the program is the fork host
+    )
     after = prepare_resume(paths.checkpoints)
     if after.path is None or (ctx.spec.total_steps is not None and after.step < ctx.spec.total_steps):
         reached = f"step {after.step}" if after.path else "none"

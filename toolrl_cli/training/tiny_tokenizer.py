@@ -76,13 +76,15 @@ def tokenizer_pieces() -> list[str]:
         '"}}',
         *(end + " </user>" for end in (".", "?")),
         '<obs> [{"name": "',
-        '", "results": {"result": "',
+        '", "results": {"',
         '"}}] </obs>',
         "system\n",
         "user\n",
         "assistant\n",
         "\n\n",
         words.REFUSAL,
+        words.CHAT_REPLY,
+        *words.CHATTER,
         words.DONE_LEAD,
         words.ARTICLE,
         words.AND,
@@ -93,8 +95,8 @@ def tokenizer_pieces() -> list[str]:
         *words.NOUNS,
     ]
     for slot in (*words.SLOTS.values(), words.REFERENCE):
-        fixed += [slot.lead, *slot.aliases, *(value for value in slot.values if value.isalpha())]
-    return list(dict.fromkeys([*fixed, *words.HALVES]))
+        fixed += [slot.lead, *slot.aliases, *slot.values]
+    return list(dict.fromkeys(fixed))
 
 
 def _schema_text(slot: words.Slot) -> str:
@@ -102,11 +104,11 @@ def _schema_text(slot: words.Slot) -> str:
     return '": ' + json.dumps({"description": slot.description, "type": slot.type, "default": ""})
 
 
-def write_tokenizer(folder: Path, max_length: int) -> int:
+def write_tokenizer(folder: Path, max_length: int) -> dict[str, int]:
     """Save the tokenizer as Hugging Face files in `folder`.
 
     Returns:
-        The number of token ids.
+        Token → id.
     """
     from tokenizers import AddedToken, pre_tokenizers
     from transformers import Qwen2Tokenizer
@@ -127,4 +129,5 @@ def write_tokenizer(folder: Path, max_length: int) -> int:
     tokenizer.add_tokens([AddedToken(piece, special=False, normalized=False) for piece in tokenizer_pieces()])
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
-    return len(tokenizer)
+    ids: dict[str, int] = tokenizer.get_vocab()
+    return ids

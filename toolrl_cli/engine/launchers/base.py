@@ -72,13 +72,15 @@ class Launcher(Protocol):
 
     Attributes:
         kind: name of the launcher, as in handles.
-        slots: names of all slots; a stage occupies as many as its `spec.slots`.
         delay: seconds by which files that an attempt wrote may be seen late here (network file systems).
     """
 
     kind: str
-    slots: Sequence[str]
     delay: float
+
+    @property
+    def slots(self) -> Sequence[str]:
+        """Names of all slots; a stage occupies as many as its `spec.slots`."""
 
     def start(self, request: LaunchRequest) -> Handle:
         """Start an attempt so that it survives this process.
