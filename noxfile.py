@@ -10,8 +10,6 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
-# nox makes its environments with virtualenv where it is, and with the standard library's venv otherwise
-nox.options.default_venv_backend = "virtualenv|venv"
 
 ROOT = Path(__file__).parent
 DEV = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev")
@@ -39,6 +37,7 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Ruff, mypy, then every test, the real trainers included; `-- -m 'not e2e'` leaves those out."""
     install(session, *DEV)
+    session.run("python", "tests/system_packages.py")
     session.run("ruff", "check", *CODE)
     session.run("mypy")
     session.run("pytest", *session.posargs)
