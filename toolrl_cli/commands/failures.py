@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import typer
 
 from toolrl_cli.errors import LedgerError, SpecError, ToolrlError
-from toolrl_cli.rewards import RewardError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,11 +25,11 @@ def run_guarded(app: typer.Typer, arguments: Sequence[str]) -> int:
         app(args=list(arguments), standalone_mode=True)
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else FAILED
-    except (ToolrlError, RewardError) as error:
+    except ToolrlError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT if isinstance(error, (SpecError, LedgerError, RewardError)) else FAILED
+        return BAD_INPUT if isinstance(error, (SpecError, LedgerError)) else FAILED
     except KeyboardInterrupt:
         if debug:
             raise
@@ -40,4 +39,11 @@ def run_guarded(app: typer.Typer, arguments: Sequence[str]) -> int:
         # the reader (head, less) has gone; nothing is left to say, and Python must not say it either
         sys.stderr.close()
         return OK
+    except Exception as error:
+        from toolrl_cli.rewards import RewardError  # of a room of its own, which `--help` need not load
+
+        if debug or not isinstance(error, RewardError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
     return OK
