@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterable
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from tests.training.rollout_models import VOCABULARY, full_log_probs, tiny_model
 from toolrl_cli.training.rollout.engine import Completion, EngineLimits, GenerationEngine
+from toolrl_cli.training.rollout.rows import Prompt
 from toolrl_cli.training.rollout.sampling import SamplingParams
 
 PROMPTS = [[3, 4, 5], [7, 8, 9, 10, 11, 12, 13, 14], [3, 4, 5], [20] * 5, [21, 22]]
@@ -74,9 +76,9 @@ def test_equal_prompts_get_different_samples_and_one_prefill(monkeypatch: pytest
     prefilled = []
     original = GenerationEngine._prefill
 
-    def counting(self: GenerationEngine, rows: list) -> None:  # type: ignore[type-arg]
-        prefilled.extend(rows)
-        original(self, rows)
+    def counting(self: GenerationEngine, prompts: list[Prompt]) -> None:
+        prefilled.extend(prompts)
+        original(self, prompts)
 
     monkeypatch.setattr(GenerationEngine, "_prefill", counting)
     completions = generate(generator, [PROMPTS[1]] * 6)
@@ -203,3 +205,51 @@ def test_rows_may_mix_greedy_truncated_and_plain_sampling() -> None:
         ids.append(token)
     assert max(ranks) < 3
     assert all(0 <= token < VOCABULARY for item in done.values() for token in item.tokens)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_comes_whenever_under_any_limits_is_served_right(seed: int) -> None:
+    """Arrivals at random times, prompts shared or not, caches that grow, shrink to one row, and compact."""
+    chance = random.Random(seed)
+    family = ["qwen2", "llama", "mistral"][seed % 3]
+    limits = EngineLimits(
+        rows=chance.choice([1, 3, 7, 50]),
+        cache_bytes=chance.choice([1, 20_000, 200_000, 1 << 30]),
+        prefill_tokens=chance.choice([1, 30, 8192]),
+    )
+    generator = engine(family, stop=chance.sample(range(VOCABULARY), 3), limits=limits)
+    pool = [[chance.randrange(VOCABULARY) for _ in range(length)] for length in (1, 2, 5, 5, 30, 70)]
+    asked = {
+        str(index): (
+            chance.choice(pool),
+            SamplingParams(
+                chance.choice([1, 2, 9, 40]),
+                temperature=chance.choice([0.0, 0.7, 1.0]),
+                top_k=chance.choice([-1, 4]),
+                top_p=chance.choice([1.0, 0.5]),
+            ),
+        )
+        for index in range(25)
+    }
+    coming = list(asked.items())
+    done: dict[str, Completion] = {}
+    while coming or generator.busy:
+        for _ in range(chance.choice([0, 0, 1, 5])):
+            if coming:
+                name, (prompt, params) = coming.pop()
+                generator.add(name, prompt, params)
+        if generator.busy:
+            done |= {item.request_id: item for item in generator.step()}
+    model = tiny_model(family)
+    for name, (prompt, params) in asked.items():
+        expected = full_log_probs(model, prompt, done[name].tokens, params.temperature or 1.0)
+        assert torch.tensor(done[name].log_probs) == pytest.approx(expected, abs=5e-5)
+
+
+def test_a_prompt_is_stored_once_for_all_its_rows() -> None:
+    generator = engine(limits=EngineLimits(rows=8))
+    for index in range(8):
+        generator.add(str(index), [3] * 60, SamplingParams(4))
+    generator.step()
+    assert (generator._prompt_cache.slots, generator._row_cache.slots) == (1, 8)
+    finish(generator)

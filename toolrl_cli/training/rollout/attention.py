@@ -2,13 +2,17 @@
 
 Models hand every layer's query, key and value to the attention function that their configuration names and
 pass unknown keyword arguments of `forward` on to it. So one function here serves every decoder whose model
-class supports attention backends (Llama, Qwen2, Qwen3, Mistral, Gemma …): it stores the new keys and values
-and attends to what a row has stored. Transformers' own cache and mask classes take no part.
+class supports attention backends (Llama, Qwen2, Qwen3, Mistral …): it stores the new keys and values and
+attends to what there is. Transformers' own cache and mask classes take no part.
+
+Rows that answer the same prompt share its keys and values: they are stored once, and read once for all of
+them. What a row generates lies in a slot of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,14 +25,14 @@ ATTENTION_NAME = "toolrl_slots"
 
 @dataclass
 class KVSlots:
-    """Keys and values of the live rows: one slot per row, each row starting at position 0 of its slot.
+    """Keys and values of all layers in slots of equal capacity.
 
-    Live rows occupy slots 0 … n-1 without gaps, so a decoding step reads plain slices.
+    Used slots are 0 … n-1 without gaps, so a pass reads plain slices.
 
     Attributes:
-        layers: per layer, keys and values of shape (slots, kv heads, capacity, head size).
-        slots: rows that fit.
+        slots: how many there are.
         capacity: positions per slot.
+        layers: per layer, keys and values of shape (slots, kv heads, capacity, head size).
     """
 
     slots: int
@@ -42,20 +46,21 @@ class KVSlots:
             self.layers[index] = (like.new_zeros(shape), like.new_zeros(shape))
         return self.layers[index]
 
-    def move(self, source: torch.Tensor, target: torch.Tensor, positions: int) -> None:
+    def move(self, source: list[int], target: list[int], positions: int) -> None:
         """Copy the first `positions` entries of the `source` slots into the `target` slots."""
         for buffers in self.layers.values():
             for buffer in buffers:
                 buffer[target, :, :positions] = buffer[source, :, :positions]
 
-    def resized(self, slots: int, capacity: int, rows: int, positions: int) -> KVSlots:
-        """A copy with other dimensions that keeps the first `positions` entries of the first `rows` slots."""
+    def resized(self, slots: int, capacity: int, used: int) -> KVSlots:
+        """A copy with other dimensions that keeps the first `used` slots, as far as they reach."""
         new = KVSlots(slots, capacity)
+        positions = min(self.capacity, capacity)
         for index, buffers in self.layers.items():
             copies = []
             for buffer in buffers:
                 copy = buffer.new_zeros((slots, buffer.shape[1], capacity, buffer.shape[3]))
-                copy[:rows, :, :positions] = buffer[:rows, :, :positions]
+                copy[:used, :, :positions] = buffer[:used, :, :positions]
                 copies.append(copy)
             new.layers[index] = (copies[0], copies[1])
         return new
@@ -63,32 +68,88 @@ class KVSlots:
 
 @dataclass(frozen=True)
 class Prefill:
-    """A forward pass over whole prompts, right-padded; their keys and values are stored in `slots`.
-
-    Padding needs no mask: it comes after the prompt, and a position is overwritten before it is first read.
+    """A forward pass over whole prompts, one behind the other; what they store goes to `slots`.
 
     Attributes:
         cache: where to store.
-        slots: (prompts,) int64, the slot of each prompt.
+        slots: (prompts,) slot of each.
+        lengths: (prompts,) tokens of each.
     """
 
     cache: KVSlots
     slots: torch.Tensor
+    lengths: torch.Tensor
+
+    @cached_property
+    def blocks(self) -> torch.Tensor:
+        """(prompts, longest) where the prompts' tokens lie in the pass; 0 behind a prompt's end."""
+        offset = torch.arange(int(self.lengths.max()), device=self.lengths.device)
+        start = self.lengths.cumsum(0) - self.lengths
+        return torch.where(offset < self.lengths.unsqueeze(1), start.unsqueeze(1) + offset, 0)
+
+    @cached_property
+    def filled(self) -> torch.Tensor:
+        """(prompts, longest) whether a place of `blocks` holds a token."""
+        offset = torch.arange(int(self.lengths.max()), device=self.lengths.device)
+        return offset < self.lengths.unsqueeze(1)
+
+    def split(self, packed: torch.Tensor) -> torch.Tensor:
+        """(1, heads, tokens, size) as (prompts, heads, longest, size)."""
+        return packed[0].transpose(0, 1)[self.blocks].transpose(1, 2)
+
+    def join(self, blocks: torch.Tensor) -> torch.Tensor:
+        """What `split` did, undone."""
+        return blocks.transpose(1, 2)[self.filled].transpose(0, 1).unsqueeze(0)
 
 
 @dataclass(frozen=True)
 class Decode:
-    """A forward pass over the newest token of each live row.
+    """A forward pass over the newest token of each live row; row r has slot r of `rows`.
 
     Attributes:
-        cache: where to store and read; rows are slots 0 … rows-1.
-        lengths: (rows,) int64, tokens already stored, which is the new token's position.
-        span: longest row including the new token.
+        prompts: prompts' keys and values, groups being slots 0 … groups-1.
+        rows: generated tokens' keys and values.
+        members: (groups, largest group) rows of each group, filled up with row 0.
+        group, place: (rows,) where a row is in `members`.
+        prompt_lengths: (rows,) length of the row's prompt.
+        generated: (rows,) tokens of the row that are stored, which is where the newest goes.
+        prompt_span, row_span: longest prompt, and most tokens of a row with the newest.
     """
 
-    cache: KVSlots
-    lengths: torch.Tensor
-    span: int
+    prompts: KVSlots
+    rows: KVSlots
+    members: torch.Tensor
+    group: torch.Tensor
+    place: torch.Tensor
+    prompt_lengths: torch.Tensor
+    generated: torch.Tensor
+    prompt_span: int
+    row_span: int
+
+    @cached_property
+    def hidden(self) -> torch.Tensor:
+        """(rows, 1, 1, prompt_span + row_span) positions that a row does not see, a window aside."""
+        device = self.generated.device
+        in_prompt = torch.arange(self.prompt_span, device=device) >= self.prompt_lengths.unsqueeze(1)
+        in_row = torch.arange(self.row_span, device=device) > self.generated.unsqueeze(1)
+        return torch.cat([in_prompt, in_row], dim=1)[:, None, None]
+
+    def outside(self, window: int) -> torch.Tensor:
+        """(rows, 1, 1, prompt_span + row_span) positions that lie before a row's sliding window."""
+        device = self.generated.device
+        in_prompt = torch.arange(self.prompt_span, device=device).expand(len(self.group), -1)
+        in_row = self.prompt_lengths.unsqueeze(1) + torch.arange(self.row_span, device=device)
+        newest = (self.prompt_lengths + self.generated).unsqueeze(1)
+        return (torch.cat([in_prompt, in_row], dim=1) <= newest - window)[:, None, None]
+
+    def gather(self, of_rows: torch.Tensor) -> torch.Tensor:
+        """(rows, kv heads, n, x) as (groups, kv heads, largest group · n, x)."""
+        return of_rows[self.members].transpose(1, 2).flatten(2, 3)
+
+    def scatter(self, of_groups: torch.Tensor) -> torch.Tensor:
+        """What `gather` did, undone."""
+        split = of_groups.unflatten(2, (self.members.shape[1], -1)).transpose(1, 2)
+        return split[self.group, self.place]
 
 
 def slot_attention(
@@ -128,14 +189,15 @@ def slot_attention(
             f"{type(module).__name__} asked for more"
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    keys, values = toolrl_pass.cache.layer(module.layer_idx, key)
     if isinstance(toolrl_pass, Prefill):
-        tokens = key.shape[2]
-        keys[toolrl_pass.slots, :, :tokens] = key
-        values[toolrl_pass.slots, :, :tokens] = value
-        output = _causal(query, key, value, scale, sliding_window)
+        keys, values = toolrl_pass.cache.layer(module.layer_idx, key)
+        query, key, value = (toolrl_pass.split(part) for part in (query, key, value))
+        # what lies behind a shorter prompt's end is stored too, and never seen
+        keys[toolrl_pass.slots, :, : key.shape[2]] = key
+        values[toolrl_pass.slots, :, : key.shape[2]] = value
+        output = toolrl_pass.join(_causal(query, key, value, scale, sliding_window))
     else:
-        output = _newest(query, key, value, keys, values, toolrl_pass, scale, sliding_window)
+        output = _newest(module.layer_idx, query, key, value, toolrl_pass, scale, sliding_window)
     return output.transpose(1, 2).contiguous(), None
 
 
@@ -155,32 +217,34 @@ def _causal(
 
 
 def _newest(
+    layer: int,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
     step: Decode,
     scale: float,
     window: int | None,
 ) -> torch.Tensor:
     rows, kv_heads, _, size = key.shape
-    index = step.lengths.view(rows, 1, 1, 1).expand(rows, kv_heads, 1, size)
+    prompt_keys, prompt_values = step.prompts.layer(layer, key)
+    keys, values = step.rows.layer(layer, key)
+    index = step.generated.view(rows, 1, 1, 1).expand(rows, kv_heads, 1, size)
     keys[:rows].scatter_(2, index, key)
     values[:rows].scatter_(2, index, value)
-    position = torch.arange(step.span, device=query.device)
-    visible = position <= step.lengths.unsqueeze(1)
-    if window is not None and window < step.span:
-        visible &= position > step.lengths.unsqueeze(1) - window
-    # the query heads that share a kv head become query tokens of that head: no copy of the cache is made
-    grouped = query.reshape(rows, kv_heads, query.shape[1] // kv_heads, size)
-    output = F.scaled_dot_product_attention(
-        grouped,
-        keys[:rows, :, : step.span],
-        values[:rows, :, : step.span],
-        attn_mask=visible.view(rows, 1, 1, step.span),
-        scale=scale,
-    )
+
+    groups = len(step.members)
+    # the query heads that share a kv head are query tokens of that head: the cache is not repeated for them
+    own = (query * scale).reshape(rows, kv_heads, -1, size)
+    seen_prompt = prompt_keys[:groups, :, : step.prompt_span].transpose(2, 3)
+    to_prompt = step.scatter(step.gather(own) @ seen_prompt)
+    to_row = own @ keys[:rows, :, : step.row_span].transpose(2, 3)
+    scores = torch.cat([to_prompt, to_row], dim=-1).float().masked_fill_(step.hidden, -torch.inf)
+    if window is not None and window < step.prompt_span + step.row_span:
+        scores.masked_fill_(step.outside(window), -torch.inf)
+    weights = scores.softmax(dim=-1).to(value.dtype)
+    on_prompt, on_row = weights.split([step.prompt_span, step.row_span], dim=-1)
+    output = step.scatter(step.gather(on_prompt) @ prompt_values[:groups, :, : step.prompt_span])
+    output = output + on_row @ values[:rows, :, : step.row_span]
     return output.reshape(rows, -1, 1, size)
 
 

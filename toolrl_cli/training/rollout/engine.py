@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, KVSlots, Prefill
-from toolrl_cli.training.rollout.rows import Row, RowState
+from toolrl_cli.training.rollout.rows import Groups, Prompt, Row, RowState
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
 
 StopReason = Literal["completed", "length", "aborted"]
@@ -49,7 +49,7 @@ class EngineLimits:
     Attributes:
         rows: live rows at most.
         cache_bytes: size of the key-value cache at most; one row always fits.
-        prefill_tokens: prompt tokens, padding included, of one prefill pass.
+        prefill_tokens: prompt tokens of one prefill pass, unless one prompt alone has more.
     """
 
     rows: int = 1024
@@ -61,7 +61,7 @@ class GenerationEngine:
     """Generates for many requests at once.
 
     Every `step` admits waiting requests while slots are free and adds one token to every live row. Equal
-    prompts are run through the model once as long as one of their rows lives. A request's samples follow
+    prompts are run through the model and stored once as long as one of their rows lives. A request's samples follow
     from (seed, weights version, prompt, how many equal prompts came before it), not from its neighbours.
 
     Args:
@@ -88,7 +88,10 @@ class GenerationEngine:
         self._waiting: deque[Row] = deque()
         self._rows: list[Row] = []
         self._seen: Counter[tuple[int, ...]] = Counter()
-        self._cache = KVSlots(0, 0)
+        self._prompts: list[Prompt] = []
+        self._groups: Groups | None = None
+        self._prompt_cache = KVSlots(0, 0)
+        self._row_cache = KVSlots(0, 0)
         self._state = RowState(0, 0, self.device)
         self._bytes_per_position = _cache_bytes_per_position(model)
 
@@ -133,7 +136,8 @@ class GenerationEngine:
         """
         if self._rows:
             raise RuntimeError(f"{len(self._rows)} rows still use the key-value cache")
-        self._cache = KVSlots(0, 0)
+        self._prompt_cache = KVSlots(0, 0)
+        self._row_cache = KVSlots(0, 0)
         self._state = RowState(0, 0, self.device)
 
     @torch.inference_mode()
@@ -146,7 +150,7 @@ class GenerationEngine:
         joined = self._admit()
         if joined:
             first = len(self._rows) - len(joined)
-            logits = torch.stack([row.first_logits for row in joined])  # type: ignore[misc]
+            logits = torch.stack([row.prompt.logits for row in joined])  # type: ignore[misc, union-attr]
             finished += self._append(slice(first, len(self._rows)), logits)
         if self._rows:
             finished += self._append(slice(0, len(self._rows)), self._decode())
@@ -157,93 +161,100 @@ class GenerationEngine:
     def _decode(self) -> torch.Tensor:
         rows = len(self._rows)
         state = self._state
-        lengths = state.lengths[:rows].clone()
-        # tokens are written one step late: a row's newest token enters the cache when its successor is sought
-        span = int(lengths.max()) + 1
-        logits = self.model(
+        if self._groups is None:
+            self._groups = Groups.of(self._rows, self._prompts, self.device)
+        groups = self._groups
+        # tokens are stored one step late: a row's newest is stored when its successor is sought
+        stored = state.generated[:rows] - 1
+        logits: torch.Tensor = self.model(
             input_ids=state.newest[:rows].unsqueeze(1),
-            position_ids=lengths.unsqueeze(1),
+            position_ids=(groups.lengths + stored).unsqueeze(1),
             use_cache=False,
-            toolrl_pass=Decode(self._cache, lengths, span),
-        ).logits[:, -1]
-        state.lengths[:rows] += 1
-        return logits
+            toolrl_pass=Decode(
+                prompts=self._prompt_cache,
+                rows=self._row_cache,
+                members=groups.members,
+                group=groups.group,
+                place=groups.place,
+                prompt_lengths=groups.lengths,
+                generated=stored,
+                prompt_span=groups.span,
+                row_span=int(stored.max()) + 1,
+            ),
+        ).logits
+        return logits[:, -1]
 
-    def _prefill(self, rows: list[Row]) -> None:
-        """Run prompts through the model, shortest first so that passes carry little padding."""
-        rows = sorted(rows, key=lambda row: len(row.prompt))
-        while rows:
-            count = 1
-            while count < len(rows) and len(rows[count].prompt) * (count + 1) <= self.limits.prefill_tokens:
+    def _prefill(self, prompts: list[Prompt]) -> None:
+        """Run prompts through the model, a limited number of tokens at a time."""
+        while prompts:
+            count, tokens = 1, len(prompts[0].tokens)
+            while count < len(prompts) and tokens + len(prompts[count].tokens) <= self.limits.prefill_tokens:
+                tokens += len(prompts[count].tokens)
                 count += 1
-            batch, rows = rows[:count], rows[count:]
-            width = len(batch[-1].prompt)
-            ids = torch.zeros((count, width), dtype=torch.int64)
-            for index, row in enumerate(batch):
-                ids[index, : len(row.prompt)] = torch.tensor(row.prompt)
-            last = torch.tensor([len(row.prompt) - 1 for row in batch])
-            slots = torch.tensor([row.slot for row in batch], device=self.device)
-            keep = last.unique()
+            batch, prompts = prompts[:count], prompts[count:]
+            lengths = torch.tensor([len(prompt.tokens) for prompt in batch], device=self.device)
+            ids = [token for prompt in batch for token in prompt.tokens]
+            positions = torch.cat([torch.arange(len(prompt.tokens)) for prompt in batch])
             logits = self.model(
-                input_ids=ids.to(self.device),
-                position_ids=torch.arange(width, device=self.device).expand(count, width),
+                input_ids=torch.tensor([ids], device=self.device),
+                position_ids=positions.unsqueeze(0).to(self.device),
                 use_cache=False,
-                logits_to_keep=keep.to(self.device),
-                toolrl_pass=Prefill(self._cache, slots),
-            ).logits
-            places = torch.searchsorted(keep, last).tolist()
-            for index, row in enumerate(batch):
-                row.first_logits = logits[index, places[index]]
+                logits_to_keep=lengths.cumsum(0) - 1,
+                toolrl_pass=Prefill(
+                    self._prompt_cache,
+                    torch.tensor([prompt.slot for prompt in batch], device=self.device),
+                    lengths,
+                ),
+            ).logits[0]
+            for prompt, last in zip(batch, logits, strict=True):
+                prompt.logits = last
 
     # --- rows coming and going -------------------------------------------------------------------------
 
     def _admit(self) -> list[Row]:
-        if not self._waiting:
-            return []
         room = self._make_room()
         if not room:
             return []
         joined = [self._waiting.popleft() for _ in range(room)]
-        living = {row.prompt: row for row in self._rows}
-        new: list[Row] = []
-        shared: list[tuple[Row, Row]] = []
+        living = {prompt.tokens: prompt for prompt in self._prompts}
+        new: list[Prompt] = []
         for row in joined:
-            row.slot = len(self._rows)
-            self._rows.append(row)
-            if row.prompt in living:
-                shared.append((row, living[row.prompt]))
-            else:
-                living[row.prompt] = row
-                new.append(row)
-        if new:
-            self._prefill(new)
-        if shared:
-            for row, source in shared:
-                row.first_logits = source.first_logits
-            self._cache.move(
-                torch.tensor([source.slot for _, source in shared], device=self.device),
-                torch.tensor([row.slot for row, _ in shared], device=self.device),
-                max(len(row.prompt) for row, _ in shared),
-            )
-        self._state.enter(joined)
+            if row.tokens not in living:
+                living[row.tokens] = Prompt(row.tokens, len(self._prompts))
+                self._prompts.append(living[row.tokens])
+                new.append(living[row.tokens])
+            row.prompt = living[row.tokens]
+            row.prompt.rows += 1
+        self._state.enter(len(self._rows), joined)
+        self._rows += joined
+        self._groups = None
+        self._prefill(new)
         return joined
 
     def _make_room(self) -> int:
-        """Grow the cache for the waiting rows as far as the limits allow; return how many can join."""
-        live, waiting = len(self._rows), len(self._waiting)
-        needs = [len(row.prompt) + row.params.max_tokens for row in self._waiting]
-        capacity = max(needs)
-        capacity = max(self._cache.capacity, -(-capacity // _CAPACITY_STEP) * _CAPACITY_STEP)
-        affordable = self.limits.cache_bytes // (self._bytes_per_position * capacity)
-        slots = max(1, min(self.limits.rows, affordable, live + waiting))
-        if capacity > self._cache.capacity and live > slots:
-            return 0  # longer slots would not hold the live rows; wait until some leave
-        if capacity > self._cache.capacity or slots > self._cache.slots:
-            slots = max(slots, live)
-            used = max((len(row.prompt) + row.params.max_tokens for row in self._rows), default=0)
-            self._cache = self._cache.resized(slots, capacity, live, min(used, self._cache.capacity))
-            self._state = self._state.resized(slots, capacity, live)
-        return min(waiting, self._cache.slots - live)
+        """Grow the caches for waiting rows as far as the limits allow; return how many can join, in order."""
+        if not self._waiting:
+            return 0
+        live = len(self._rows)
+        width = max(self._prompt_cache.capacity, *(_rounded(len(row.tokens)) for row in self._waiting))
+        depth = max(self._row_cache.capacity, *(_rounded(row.params.max_tokens) for row in self._waiting))
+        prompts = {prompt.tokens for prompt in self._prompts}
+        joining = 0
+        for row in self._waiting:
+            more = len(prompts | {row.tokens})
+            positions = more * width + (live + joining + 1) * depth
+            too_much = positions * self._bytes_per_position > self.limits.cache_bytes
+            # whatever the limits say, a row that is alone is served
+            if live + joining and (too_much or live + joining >= self.limits.rows):
+                break
+            prompts.add(row.tokens)
+            joining += 1
+        if joining:
+            self._prompt_cache = _grown(self._prompt_cache, len(prompts), width, len(self._prompts))
+            if (live + joining, depth) != (self._row_cache.slots, self._row_cache.capacity):
+                self._row_cache = _grown(self._row_cache, live + joining, depth, live)
+                self._state = self._state.resized(self._row_cache.slots, depth, live)
+        return joining
 
     def _append(self, rows: slice, logits: torch.Tensor) -> list[Completion]:
         """Sample a token for the given rows, record it, and let the rows go that ended with it."""
@@ -286,20 +297,49 @@ class GenerationEngine:
             Completion(self._rows[slot].request_id, ids[:count], logs[:count], reason, self.version)
             for slot, count, ids, logs, reason in zip(slots, counts, tokens, log_probs, reasons, strict=True)
         ]
-        remaining = len(self._rows) - len(slots)
-        gone = set(slots)
-        holes = [slot for slot in slots if slot < remaining]
-        movers = [slot for slot in range(remaining, len(self._rows)) if slot not in gone]
+        for slot in slots:
+            self._rows[slot].prompt.rows -= 1  # type: ignore[union-attr]
+        holes, movers = _compaction(slots, len(self._rows))
         if holes:
-            span = int(state.lengths[movers].max())
-            source, target = torch.tensor(movers, device=self.device), torch.tensor(holes, device=self.device)
-            self._cache.move(source, target, span)
-            state.move(source, target)
+            self._row_cache.move(movers, holes, int(state.generated[movers].max()))
+            state.move(movers, holes)
             for hole, mover in zip(holes, movers, strict=True):
                 self._rows[hole] = self._rows[mover]
-                self._rows[hole].slot = hole
-        del self._rows[remaining:]
+        del self._rows[len(self._rows) - len(slots) :]
+        self._drop_prompts()
+        self._groups = None
         return finished
+
+    def _drop_prompts(self) -> None:
+        """Forget the prompts that no row answers any more."""
+        unused = [prompt.slot for prompt in self._prompts if not prompt.rows]
+        holes, movers = _compaction(unused, len(self._prompts))
+        if holes:
+            longest = max(len(self._prompts[mover].tokens) for mover in movers)
+            self._prompt_cache.move(movers, holes, longest)
+            for hole, mover in zip(holes, movers, strict=True):
+                self._prompts[hole] = self._prompts[mover]
+                self._prompts[hole].slot = hole
+        del self._prompts[len(self._prompts) - len(unused) :]
+
+
+def _rounded(positions: int) -> int:
+    return -(-positions // _CAPACITY_STEP) * _CAPACITY_STEP
+
+
+def _grown(cache: KVSlots, slots: int, capacity: int, used: int) -> KVSlots:
+    """The cache if it is large enough, or a larger one; longer slots come with no more of them than asked for."""
+    if capacity == cache.capacity and slots <= cache.slots:
+        return cache
+    return cache.resized(slots, capacity, used)
+
+
+def _compaction(gone: list[int], number: int) -> tuple[list[int], list[int]]:
+    """Slots that become free among the first remaining ones, and the used slots behind them to move there."""
+    remaining = number - len(gone)
+    free = set(gone)
+    holes = [slot for slot in gone if slot < remaining]
+    return holes, [slot for slot in range(remaining, number) if slot not in free]
 
 
 def _cache_bytes_per_position(model: torch.nn.Module) -> int:

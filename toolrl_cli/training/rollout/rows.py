@@ -12,29 +12,87 @@ from toolrl_cli.training.rollout.sampling import SamplingParams
 
 
 @dataclass(eq=False)
-class Row:
-    """A request on its way: where its slot is, and what its prompt predicts once it was run.
+class Prompt:
+    """A prompt with live rows; its keys and values are stored once for all of them.
 
     Attributes:
-        request_id, prompt, params: as asked for.
+        tokens: its ids.
+        slot: of the prompts' cache.
+        rows: how many live rows answer it.
+        logits: (vocabulary,) after its last token.
+    """
+
+    tokens: tuple[int, ...]
+    slot: int
+    rows: int = 0
+    logits: torch.Tensor | None = field(default=None, repr=False)
+
+
+@dataclass(eq=False)
+class Row:
+    """A request, waiting or live. A live row's place in the engine's list is its slot.
+
+    Attributes:
+        request_id, tokens, params: as asked for; `tokens` are the prompt's.
         uniforms: (max_tokens,) float32, the random number that decides each token.
-        slot: of the cache; -1 while it waits.
-        first_logits: (vocabulary,) after the prompt.
+        prompt: what the row answers; None while it waits.
     """
 
     request_id: str
-    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
     params: SamplingParams
     uniforms: np.ndarray
-    slot: int = -1
-    first_logits: torch.Tensor | None = field(default=None, repr=False)
+    prompt: Prompt | None = None
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which live rows answer which prompt.
+
+    Attributes:
+        members: (prompts, largest group) rows of each prompt, filled up with row 0.
+        group, place: (rows,) where a row is in `members`.
+        lengths: (rows,) length of the row's prompt.
+        span: longest prompt.
+    """
+
+    members: torch.Tensor
+    group: torch.Tensor
+    place: torch.Tensor
+    lengths: torch.Tensor
+    span: int
+
+    @classmethod
+    def of(cls, rows: list[Row], prompts: list[Prompt], device: torch.device) -> Groups:
+        """Group the live rows; `prompts` by slot."""
+        members: list[list[int]] = [[] for _ in prompts]
+        group, place = [], []
+        for number, row in enumerate(rows):
+            assert row.prompt is not None
+            own = members[row.prompt.slot]
+            group.append(row.prompt.slot)
+            place.append(len(own))
+            own.append(number)
+        largest = max(map(len, members))
+        lengths = [len(prompt.tokens) for prompt in prompts]
+
+        def tensor(values: list[Any]) -> torch.Tensor:
+            return torch.tensor(values, dtype=torch.int64, device=device)
+
+        return cls(
+            members=tensor([own + [0] * (largest - len(own)) for own in members]),
+            group=tensor(group),
+            place=tensor(place),
+            lengths=tensor([lengths[slot] for slot in group]),
+            span=max(lengths),
+        )
 
 
 class RowState:
     """Per-slot tensors beside the cache; row r of each belongs to slot r.
 
     Attributes:
-        lengths: tokens in the cache. generated: tokens sampled. limit: tokens to sample at most.
+        generated: tokens sampled. limit: tokens to sample at most.
         newest: last token sampled. temperature, greedy, top_p, top_k: see `sample_rows`.
         uniforms, tokens, log_probs: (slots, capacity), by position in the response.
     """
@@ -43,7 +101,6 @@ class RowState:
         def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
-        self.lengths = zeros(slots)
         self.generated = zeros(slots)
         self.limit = zeros(slots)
         self.newest = zeros(slots)
@@ -57,26 +114,25 @@ class RowState:
 
     def resized(self, slots: int, capacity: int, rows: int) -> RowState:
         """A copy with other dimensions that keeps the first `rows` slots."""
-        new = RowState(slots, capacity, self.lengths.device)
+        new = RowState(slots, capacity, self.generated.device)
         for name, old in vars(self).items():
             target = vars(new)[name][:rows]
             (target if old.ndim == 1 else target[:, : old.shape[1]])[...] = old[:rows]
         return new
 
-    def move(self, source: torch.Tensor, target: torch.Tensor) -> None:
+    def move(self, source: list[int], target: list[int]) -> None:
         """Copy the `source` slots into the `target` slots."""
         for tensor in vars(self).values():
             tensor[target] = tensor[source]
 
-    def enter(self, rows: list[Row]) -> None:
-        """Fill the slots of rows that join; they are consecutive and the last ones."""
-        device = self.lengths.device
-        part = slice(rows[0].slot, rows[-1].slot + 1)
+    def enter(self, first: int, rows: list[Row]) -> None:
+        """Fill the slots of rows that join, `first` and the following."""
+        device = self.generated.device
+        part = slice(first, first + len(rows))
 
         def put(target: torch.Tensor, values: list[Any]) -> None:
             target[part] = torch.tensor(values, dtype=target.dtype, device=device)
 
-        put(self.lengths, [len(row.prompt) for row in rows])
         put(self.limit, [row.params.max_tokens for row in rows])
         put(self.temperature, [row.params.temperature or 1.0 for row in rows])
         put(self.greedy, [row.params.greedy for row in rows])
