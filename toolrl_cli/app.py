@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Reward-design ablations of tool-use RL: one YAML grid, trained with verl, reported with statistics.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help in plain text: loading rich would take half the time of `toolrl --help`
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -11,7 +11,10 @@ MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]e
 
 
 def doctor(results: Results = None, as_json: AsJson = False) -> None:
-    """Check Python, verl, torch, GPUs, Ray, Slurm, W&B, disk and limits; say what mends each fault."""
+    """Check this machine; say what mends each fault.
+
+    Python, verl, torch, GPUs, vLLM, Slurm, W&B, disk and limits.
+    """
     from toolrl_cli.engine.health import run_checks, worst
 
     checks = run_checks(results_root(results))

@@ -22,7 +22,10 @@ def plan(
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the runs and stages of a sweep: done, owed, running or blocked, and why."""
+    """Show what a sweep would run, and why.
+
+    Runs and stages: done, owed, running or blocked.
+    """
     from toolrl_cli.commands.loading import load_plan
 
     laid = load_plan(file, results_root(results), sets or ())[0].selected(only)

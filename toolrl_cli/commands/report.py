@@ -55,7 +55,9 @@ def report(
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the tables that sweeps ask for: mean over seeds, n, interval, and what is missing or failed.
+    """Show the comparison tables of sweeps.
+
+    Mean over seeds, n, interval, and what is missing or failed.
 
     Without SWEEP, all sweeps under the results root.
     """

@@ -38,7 +38,10 @@ def resume(
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run what a sweep still owes, from the plan that was frozen when it was started."""
+    """Go on with a sweep by its name.
+
+    Runs what is still owed, from the plan that was frozen when it was started.
+    """
     from toolrl_cli.commands.execution import Execution, execute
     from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.engine.ledger import Ledger

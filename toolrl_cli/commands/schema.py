@@ -6,7 +6,10 @@ from toolrl_cli.commands.options import print_json
 
 
 def schema() -> None:
-    """Print the JSON Schema of sweep files; editors complete and check keys with it."""
+    """Print the JSON Schema of sweep files.
+
+    Editors complete and check keys with it.
+    """
     from toolrl_cli.spec.schema import sweep_schema
 
     print_json(sweep_schema())

@@ -15,7 +15,10 @@ def show(
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run's settings and, for each stage, folder, attempts, command, failure, versions and size."""
+    """Show everything about one run.
+
+    Its settings and, for each stage, folder, attempts, command, failure, versions and size.
+    """
     from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.engine.sweep_folder import find_run
 

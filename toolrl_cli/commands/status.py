@@ -31,7 +31,10 @@ def status(
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the runs of a sweep: stage, step, reward, attempts, failures."""
+    """Show where a sweep's runs stand.
+
+    Stage, step, attempts and failure of each run.
+    """
     from rich.console import Console
 
     from toolrl_cli.commands.selecting import saved_sweep

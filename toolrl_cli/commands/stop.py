@@ -17,7 +17,10 @@ def stop(
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for attempts to end.")] = 60.0,
     results: Results = None,
 ) -> None:
-    """Ask the harness and the attempts of a sweep to stop; what they have done stays and can go on."""
+    """End a sweep's attempts in good order.
+
+    The harness and its attempts are asked to stop; what they have done stays and can go on.
+    """
     from toolrl_cli.commands.failures import FAILED
     from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.engine.stopping import stop_sweep

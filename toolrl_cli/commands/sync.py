@@ -8,7 +8,10 @@ from toolrl_cli.commands.options import Results, SweepName, WandbMode, note, res
 
 
 def sync(name: SweepName = None, wandb: WandbMode = None, results: Results = None) -> None:
-    """Send a sweep's runs to W&B: steps that are not there yet, and scores. Nothing is sent twice."""
+    """Bring W&B up to date with the files.
+
+    Sends steps that are not there yet, and scores. Nothing is sent twice.
+    """
     from toolrl_cli.commands.failures import FAILED
     from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.engine.ledger import Ledger

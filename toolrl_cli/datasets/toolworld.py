@@ -28,7 +28,7 @@ from toolrl_cli.datasets.toolworld_scenes import Kind, Scene, draw_scene
 from toolrl_cli.datasets.toolworld_stream import Stream
 from toolrl_cli.errors import SpecError
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 Split = Literal["base", "sft", "train", "val", "benchmark"]
 Category = Literal["seen_tools", "unseen_tools", "parallel", "irrelevance"]
@@ -45,8 +45,13 @@ _BUCKETS: Mapping[Split, range] = {
     "benchmark": range(13, 16),
 }
 _TRAINING_MIX: tuple[tuple[Kind, int], ...] = (
-    ("call", 45), ("after_obs", 15), ("parallel", 20), ("no_tool", 8), ("chat", 8), ("done", 4)
-)  # fmt: skip
+    ("call", 40),
+    ("after_obs", 12),
+    ("parallel", 23),
+    ("no_tool", 9),
+    ("chat", 10),
+    ("done", 6),
+)
 _BENCHMARK_MIX: Mapping[Category, tuple[tuple[Kind, int], ...]] = {
     "seen_tools": (("call", 3), ("after_obs", 1)),
     "unseen_tools": (("call", 3), ("after_obs", 1)),

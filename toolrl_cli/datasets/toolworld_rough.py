@@ -36,7 +36,7 @@ class Roughness:
 
 
 ROUGHNESS = Roughness(
-    second_call_missing=0.6, stray_call=0.6, parameter_missing=0.35, wrong_value=0.05, tag_missing=0.1
+    second_call_missing=0.6, stray_call=0.6, parameter_missing=0.25, wrong_value=0.05, tag_missing=0.1
 )
 
 
@@ -59,7 +59,7 @@ def _rough_call(call: Call, stream: Stream, rates: Roughness) -> Call:
     parameters = dict(call.parameters)
     if len(parameters) > 1 and stream.chance(rates.parameter_missing):
         parameters.popitem()
-    if stream.chance(rates.wrong_value):
+    if parameters and stream.chance(rates.wrong_value):
         name = stream.pick(list(parameters))
         slot = next((s for s in words.SLOTS.values() if name in s.aliases), None)
         if slot is not None:

@@ -28,7 +28,8 @@ class Scene:
         user: the user message.
         calls: the gold calls; empty where the answer is `response`.
         response: the gold response; empty where the answer is `calls`.
-        stray_calls: what someone who always calls a tool would call; for `toolworld_rough`.
+        stray_calls: what someone who always calls a tool would call: the first tool, with what was said, or the call
+            that is made already; for `toolworld_rough`.
     """
 
     tools: tuple[Tool, ...]
@@ -59,7 +60,10 @@ class _Entry:
     slots: Mapping[str, str]  # slot → parameter name
 
     def call(self, values: Mapping[str, str]) -> Call:
-        return Call(self.tool.name, {name: values[slot] for slot, name in self.slots.items()})
+        """The call with the parameters that there are values for."""
+        return Call(
+            self.tool.name, {name: values[slot] for slot, name in self.slots.items() if slot in values}
+        )
 
 
 class _Table:
@@ -117,7 +121,9 @@ class _Table:
             count -= 1
 
     def tools(self) -> tuple[Tool, ...]:
-        return tuple(entry.tool for entry in self._stream.shuffled(self.entries))
+        """All tools, from now on in a random order."""
+        self.entries = self._stream.shuffled(self.entries)
+        return tuple(entry.tool for entry in self.entries)
 
 
 def draw_scene(kind: Kind, stream: Stream, *, unseen: bool = False) -> Scene:
@@ -207,13 +213,12 @@ def _no_tool(table: _Table, stream: Stream) -> Scene:
     asked = _Table(stream, unseen=False).add(wanted)
     values = _values(asked, stream)
     table.add_others([wanted], 1 + stream.below(3))
-    stray = table.entries[0]
     text = _request(asked, values, stream)
     return Scene(
         table.tools(),
         rlla_format.history([_user(stream, text)]),
         response=words.REFUSAL,
-        stray_calls=(stray.call({**_values(stray, stream), **values}),),
+        stray_calls=(table.entries[0].call(values),),
     )
 
 
@@ -225,12 +230,11 @@ def _chat(table: _Table, stream: Stream) -> Scene:
     slots = [first, stream.pick([slot for slot in words.SLOTS if slot != first])]
     values = {slot: stream.pick(words.SLOTS[slot].values) for slot in slots}
     text = lead + values[first] + _spoken(slots[1:], values)
-    stray = table.entries[0]
     return Scene(
         table.tools(),
         rlla_format.history([rlla_format.user_turn(text + ".")]),
         response=words.CHAT_REPLY,
-        stray_calls=(stray.call({**_values(stray, stream), **values}),),
+        stray_calls=(table.entries[0].call(values),),
     )
 
 

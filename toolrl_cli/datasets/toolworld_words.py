@@ -75,7 +75,7 @@ SLOTS = {
     ),
 }  # fmt: skip
 REFERENCE = Slot(("id", "code", "key"), "The id", "", ())
-REFERENCE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+REFERENCE_LETTERS = "ABCDEFGH"
 
 OPENERS = (
     ("Please ", "."), ("Can you ", "?"), ("Could you ", "?"), ("I want to ", "."), ("I need to ", "."),
