@@ -31,7 +31,10 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as more is written.")] = False,
     results: Results = None,
 ) -> None:
-    """Print the logs of a run's stages, oldest first; -f follows what is still running."""
+    """Print the logs of a run; -f follows.
+
+    All stages, oldest first, prefixed with their kind; or one of them with --stage.
+    """
     from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.engine.sweep_folder import find_run
 

@@ -66,7 +66,7 @@ def rescore(
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score rollouts anew under several rewards and say how much the rewards differ.
+    """Compare rewards on the same rollouts, without training.
 
     Of each reward: mean, spread, share of groups without gradient, agreement with exact match; of each pair: rank
     correlation, and how often their advantages have the same sign. The reward that a run was trained with must
