@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="th
 HOST = """
 import sys
 from toolrl_cli.training.cpu import forkhost
-forkhost.PRELOAD = ("torch", "numpy", "no_such_module")
-forkhost.preload.__defaults__ = (forkhost.PRELOAD,)
+real = forkhost.preload
+forkhost.preload = lambda modules: real(("torch", "numpy", "no_such_module"))
 forkhost.GRACE_SECONDS = 0.5
 forkhost.main(sys.argv[1:])
 """

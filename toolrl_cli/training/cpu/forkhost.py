@@ -14,6 +14,7 @@ apart from `sys.executable`, which names the launcher.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib
 import json
@@ -43,9 +44,8 @@ from toolrl_cli.training.cpu.forked import (
     worker_target,
 )
 
-#: Imported before the first fork. What is missing costs speed only, so it is skipped.
-PRELOAD = (
-    "verl.trainer.main_ppo",
+#: What the workers of an RL run import, beside its driver. What is missing costs speed only.
+WORKERS_IMPORT = (
     "verl.trainer.ppo.v1",
     "verl.workers.engine_workers",
     "verl.experimental.agent_loop",
@@ -111,7 +111,10 @@ class ForkHost:
         host = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 counts threads; the one that pyarrow's allocator has takes care of forks by itself
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
         if pid:
             return pid
         signal.set_wakeup_fd(-1)
@@ -157,7 +160,8 @@ class ForkHost:
 
     def _forward(self, number: int, _: FrameType | None) -> None:
         for pid in self._main - self._status.keys():
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it ended a moment ago
+                os.kill(pid, number)
 
     def _accept(self) -> Target | None:
         """Fork a worker as a launcher asks; in the worker, return what it runs."""
@@ -224,7 +228,7 @@ def _reseed() -> None:
         numpy.random.seed()
 
 
-def preload(modules: Sequence[str] = PRELOAD) -> None:
+def preload(modules: Sequence[str]) -> None:
     """Import what the forked processes need. Nothing here may start a thread: threads do not survive a fork."""
     # Ray's core takes these from the environment when it is loaded, and a worker checks the pid now and then
     os.environ |= {"RAY_JOB_ID": FIRST_JOB, "RAY_RAYLET_PID": str(os.getpid())}
@@ -251,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     adopt_orphans()
     os.environ[INTERPRETER] = sys.executable
-    preload()
+    preload([options.module, *(() if options.ranks else WORKERS_IMPORT)])
     environments = rank_environments(options.ranks) if options.ranks else [{}]
     host = ForkHost()
     outcome = host.run([module_target(options.module, options.arguments, own) for own in environments])

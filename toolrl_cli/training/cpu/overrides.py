@@ -14,6 +14,7 @@ from typing import Any
 #: Logical CPUs given to Ray: verl asks for far more than a laptop has, and hangs when it does not get them.
 LOGICAL_CPUS = 32
 
+OBJECT_STORE_BYTES = 1 << 30
 #: Rollouts in bundles instead of sample by sample.
 AGENT_LOOP_MANAGER = "toolrl_cli.training.rollout.agent_loop.BundleAgentLoopManager"
 
@@ -75,6 +76,9 @@ def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1) -> Overrides:
         "ray_kwargs.ray_init.num_cpus": LOGICAL_CPUS * ranks,
         "+ray_kwargs.ray_init.num_gpus": ranks,
         "+ray_kwargs.ray_init.include_dashboard": False,
+        # Ray would set aside a third of the memory; what goes through its store here is a bucket of weights
+        "+ray_kwargs.ray_init.object_store_memory": OBJECT_STORE_BYTES,
+        "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes": 64,
         **_model("actor_rollout_ref.model"),
         **_engine("actor_rollout_ref.actor.fsdp_config"),
         **_engine("actor_rollout_ref.ref.fsdp_config"),
@@ -142,6 +146,8 @@ def cpu_environment(*, ranks: int = 1, threads: int | None = None) -> dict[str, 
         # waiting threads sleep: where processes outnumber processors, spinning ones cost far more than they gain
         "OMP_WAIT_POLICY": "PASSIVE",
         "OPENBLAS_NUM_THREADS": "1",
+        # Ray would start workers ahead without the runtime environment that verl's actors have: none fits
+        "RAY_prestart_worker_first_driver": "0",
     }
 
 
