@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "tracking": {"spec", "rewards"},
     "training": {"spec", "rewards", "datasets", "processes", "tracking"},
     "benchmarks": {"spec", "rewards", "datasets", "training"},
-    "report": {"spec", "rewards", "tracking"},
+    "report": {"spec", "rewards", "tracking", "training"},
     "engine": {"spec", "rewards", "datasets", "tracking", "training", "benchmarks", "processes"},
     "commands": {
         *("spec", "rewards", "datasets", "tracking", "training", "benchmarks"),

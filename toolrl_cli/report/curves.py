@@ -12,6 +12,7 @@ from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.disk import number
 from toolrl_cli.report.results import Run, Stage
 from toolrl_cli.report.statistics import seed_mean
+from toolrl_cli.training.reward_metrics import validation_name
 
 Series = Mapping[int, float]
 """Step → value."""
@@ -153,15 +154,16 @@ def _by_metric(
     rows: Iterable[Mapping[str, Any]], wanted: Callable[[str], bool]
 ) -> dict[str, dict[int, float]]:
     series: dict[str, dict[int, float]] = {}
-    keep: dict[str, bool] = {}
+    names: dict[str, str | None] = {}
     for row in rows:
         step, data = row["step"], row["data"]
-        for name, value in data.items():
-            kept = keep.get(name)
-            if kept is None:
-                kept = keep[name] = wanted(name)
-            if kept:
+        for logged, value in data.items():
+            if logged not in names:
+                name = validation_name(logged) or logged  # verl fixes what validation metrics are called
+                names[logged] = name if wanted(name) else None
+            kept = names[logged]
+            if kept is not None:
                 finite = number(value)
                 if finite is not None:
-                    series.setdefault(name, {})[step] = finite
+                    series.setdefault(kept, {})[step] = finite
     return series

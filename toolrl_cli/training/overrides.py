@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.training.cpu.overrides import cpu_rl_overrides, cpu_sft_overrides
+from toolrl_cli.training.cpu.overrides import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
 from toolrl_cli.training.device import Device
 
 PROJECT = "toolrl"
@@ -94,6 +94,7 @@ def rl_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Optio
         **reward_options(paths.attempt, rl["steps"]),
         "trainer.v1.sampler.custom_sampler.path": "pkg://toolrl_cli.training.replay_buffer",
         "trainer.v1.sampler.custom_sampler.name": "TrainingReplayBuffer",
+        "+trainer.v1.sampler.sampler_kwargs.failure_file": str(paths.attempt / REWARD_FAILURE_FILE),
         "trainer.total_training_steps": rl["steps"],
         "trainer.total_epochs": 1_000_000,  # steps end the run, never the data
         "trainer.critic_warmup": rl["critic_warmup"],
@@ -125,6 +126,8 @@ def rl_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Optio
             "critic.data_loader_seed": seed,
         }
         options |= _micro_batches("critic", "ppo", micro, rl["micro_batch_tokens"])
+    if options["actor_rollout_ref.rollout.name"] == "transformers":
+        options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
     if device == "cpu":
         options |= cpu_rl_overrides(critic=ppo, ranks=gpus)
     return options | config["verl_options"]

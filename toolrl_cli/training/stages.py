@@ -153,6 +153,7 @@ def _environment(ctx: StageContext, device: Device) -> dict[str, str]:
     env = dict(os.environ)
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
     env["HYDRA_FULL_ERROR"] = "1"
+    env.pop("RAY_ADDRESS", None)  # every attempt has a Ray of its own
     env["WANDB_MODE"] = "disabled"  # the tracking room feeds W&B from the files
     if device == "cpu":
         env |= cpu_environment(ranks=ctx.spec.config.get("resources", {}).get("gpus", 1))
