@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
@@ -95,6 +95,7 @@ def test_top_p_keeps_the_token_that_crosses_the_mass_and_always_the_first() -> N
     assert tokens.tolist() == [0, 1, 2]
 
 
+@example([-2.5045970776082418e-45, 0.0], 0, 1, 1.0)  # one probability for two logits
 @given(
     st.lists(st.floats(-30, 30), min_size=2, max_size=12),
     st.integers(0, 2**24 - 1),

@@ -116,7 +116,9 @@ def sample_rows(
     if top_p is None or top_k is None:
         tokens = _invert(probs, uniforms)
     else:
-        ordered, order = probs.sort(dim=-1, descending=True, stable=True)
+        # by logits: two that differ can round to one probability, and the cut must still know them apart
+        order = scaled.sort(dim=-1, descending=True, stable=True).indices
+        ordered = probs.gather(1, order)
         before = ordered.cumsum(dim=-1) - ordered
         rank = torch.arange(ordered.shape[1], device=ordered.device)
         # a token stays while the mass before it is below top_p, so the first one always stays
