@@ -12,7 +12,9 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 ROOT = Path(__file__).parent
-DEV = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev")
+PROJECT = nox.project.load_toml("pyproject.toml")
+DEV = nox.project.dependency_groups(PROJECT, "dev")
+BENCH = nox.project.dependency_groups(PROJECT, "bench")
 CODE = ("toolrl_cli", "tests", "benches", "noxfile.py")
 
 
@@ -60,6 +62,6 @@ def types(session: nox.Session) -> None:
 @nox.session
 def benches(session: nox.Session) -> None:
     """Every speed measurement beside its peer; results are printed, not judged."""
-    install(session, *DEV)
+    install(session, *DEV, *BENCH)
     for bench in sorted(ROOT.glob("benches/bench_*.py")):
         session.run("python", str(bench), *session.posargs)

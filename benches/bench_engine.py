@@ -6,7 +6,7 @@
    installed, one after the other in this one run. toolrl and submitit start a Python a stage and leave a record
    of it; Ray keeps its workers and leaves none. The harness's own CPU time is that of its process alone, children
    not counted; the gap is from the end of one attempt to the start of the next on the same slot.
-2. The states of a ledger of many stages, as `toolrl status` reads them.
+2. `toolrl status` on a sweep of many stages.
 3. A sweep of 200 stages with drawn durations, on simulated time: makespan against its lower bound (all work
    spread over the slots, or the longest chain).
 
@@ -21,6 +21,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -30,15 +31,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the launcher on simulated time is the tests'
 from tests.engine.fake_launcher import FakeLauncher
-from toolrl_cli.engine.aftermath import observed
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.order import chain_lengths
+from toolrl_cli.engine.plan import PlannedRun, lay_out
 from toolrl_cli.engine.scheduler import Scheduler
-from toolrl_cli.engine.state import Progress, StageState
-from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.engine.state import StageState
+from toolrl_cli.engine.sweep_folder import SweepFolder
+from toolrl_cli.spec.stage import StageKind, StageSpec
 
 ROOT = Path(__file__).resolve().parents[1]
-CPU_MS, GAP_S, LEDGER_S, MAKESPAN = 5.0, 0.3, 1.0, 1.05
+CPU_MS, GAP_S, STATUS_S, MAKESPAN = 5.0, 0.3, 1.0, 1.05
 SLOTS = 2
 
 OURS = """
@@ -46,7 +48,8 @@ import json, resource, sys
 from pathlib import Path
 from toolrl_cli.engine.launchers.local import LocalLauncher
 from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.scheduler import Options, Scheduler
+from toolrl_cli.engine.options import Options
+from toolrl_cli.engine.scheduler import Scheduler
 from toolrl_cli.spec.stage import StageSpec
 
 before = resource.getrusage(resource.RUSAGE_SELF)
@@ -76,7 +79,7 @@ print(json.dumps(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_s
 """
 
 SUBMITIT = """
-import json, resource, sys
+import json, resource, sys, time
 import submitit
 
 def stage(n):
@@ -90,6 +93,7 @@ while waiting or running:
     while waiting and len(running) < 2:
         running.append(executor.submit(stage, waiting.pop(0)))
     running = [job for job in running if not job.done()]
+    time.sleep(0.01)  # it has nothing to wait on
 after = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
 """
@@ -98,12 +102,12 @@ print(json.dumps(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_s
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--stages", type=int, default=1000, help="stages of no work")
-    parser.add_argument("--ledger", type=int, default=10_000, help="stages in the large ledger")
+    parser.add_argument("--ledger", type=int, default=10_000, help="stages in the large sweep")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         held = [
             stages_of_no_work(Path(folder) / "work", options.stages),
-            large_ledger(Path(folder) / "ledger", options.ledger),
+            large_sweep(Path(folder) / "ledger", options.ledger),
             simulated_sweep(Path(folder) / "sweep"),
         ]
     return 0 if all(held) else 1
@@ -155,22 +159,42 @@ def gaps_between_attempts(ledger: Ledger) -> list[float]:
     return gaps
 
 
-def large_ledger(folder: Path, count: int) -> bool:
+def large_sweep(folder: Path, count: int) -> bool:
+    """`toolrl status`, whole command, on a sweep of chains of four stages with settings as real ones have."""
+    kinds: tuple[StageKind, ...] = ("sft", "rl", "export", "evaluate")
+    settings = {"resources": {"gpus": 1}, "model": {"name": "x"}, "rl": {f"k{n}": n for n in range(30)}}
+    runs = []
+    for number in range(count // len(kinds)):
+        chain: list[StageSpec] = []
+        for kind in kinds:
+            inputs = {"model": chain[-1].id} if chain else {}
+            identity = {"n": number, **settings}
+            chain.append(StageSpec(f"{kind}-{number:06d}", kind, identity, inputs, settings, total_steps=9))
+        runs.append(PlannedRun("large", f"arm{number}", f"arm{number}", 1, {"n": number}, tuple(chain)))
+    ledger = Ledger(folder)
+    SweepFolder(folder, "large").save(lay_out("large", runs, ledger), None)
     state = StageState("x", "rl").begun(1, {"kind": "local", "pid": 1}).running({"kind": "local", "pid": 1})
     state = StageState.from_json(
         state.to_json() | {"progress": {"step": 3, "total": 9, "metrics": {"r": 0.5}}}
     )
     document = json.dumps(state.over("succeeded").to_json(), indent=1)
-    for number in range(count):
-        place = folder / "stages" / "rl" / f"rl-{number:06d}"
-        place.mkdir(parents=True)
-        (place / "state.json").write_text(document)
-    began = time.perf_counter()
-    states = [observed(stage) for stage in Ledger(folder).folders()]
-    seconds = time.perf_counter() - began
-    assert len(states) == count and states[0].progress == Progress(3, 9, {"r": 0.5})
-    print(f"states of {count} stages read in {seconds:.2f} s")
-    return verdict((seconds * 10_000 / count <= LEDGER_S, f"10,000 stages within {LEDGER_S:g} s"))
+    for run in runs:
+        for stage in run.stages:
+            place = ledger.folder(stage).path
+            place.mkdir(parents=True)
+            (place / "state.json").write_text(document)
+    argv = [sys.executable, "-m", "toolrl_cli", "status", "large", "--results", str(folder)]
+    wall, cpu = [], []
+    for _ in range(3):
+        began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        said = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        wall.append(time.perf_counter() - began)
+        cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert len(said.splitlines()) == len(runs) + 2, said[:500]
+    seconds = statistics.median(wall)
+    print(f"status of {count} stages: {seconds:.2f} s, {statistics.median(cpu):.2f} s of CPU (median of 3)")
+    return verdict((seconds * 10_000 / count <= STATUS_S, f"10,000 stages within {STATUS_S:g} s"))
 
 
 def simulated_sweep(folder: Path, slots: int = 8) -> bool:

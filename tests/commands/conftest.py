@@ -14,7 +14,7 @@ import pytest
 from toolrl_cli.app import app
 from toolrl_cli.commands import execution
 from toolrl_cli.commands.failures import run_guarded
-from toolrl_cli.engine.scheduler import Options
+from toolrl_cli.engine.options import Options
 
 FUNCTIONS = {
     "sft": "tests.commands.stage_functions:train",

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 
+from tests.engine.trainer_double import save
 from toolrl_cli.benchmarks.evaluate import write_results
 from toolrl_cli.benchmarks.toolworld import score_items
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.training.checkpoints import prepare_resume
 
 
 def train(ctx: StageContext) -> None:
-    """Log two steps; fail where the environment names this stage."""
+    """Log and save two steps, or what is left of them; fail where the environment names this stage."""
+    checkpoints = ctx.stage_dir / "checkpoints"
+    done = prepare_resume(checkpoints).step
     rows = [
         {"step": n, "data": {"critic/score/mean": n / 2, "train/loss": 1 / n, "reward/total/mean": n / 2}}
-        for n in (1, 2)
+        for n in range(done + 1, 3)
     ]
+    for row in rows:
+        save(checkpoints, row["step"])
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (ctx.attempt_dir / "metrics.jsonl").write_text(text, encoding="utf-8")
     if os.environ.get("TEST_FAILS", "nothing") in ctx.spec.id:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.commands.conftest import Toolrl
+from toolrl_cli.commands import execution
 
 STAGES = 2 + 1 + 2 * 3  # base model, raw's evaluation, and rl, export, evaluation of two arms
 
@@ -73,7 +77,9 @@ def test_plan_json_has_the_stable_keys(toolrl: Toolrl, sweep_file: Path) -> None
     document = toolrl("plan", "small.yaml", "--json").json
     assert document["schema"] == 1 and document["sweep"] == "small"
     assert [set(run) for run in document["runs"]] == [{"id", "arm", "seed", "stages"}] * 3
-    assert all(set(s) == {"id", "kind", "status", "owed", "reason", "inputs"} for s in document["stages"])
+    keys = {"id", "kind", "status", "owed", "reason", "inputs", "estimate", "drift"}
+    assert all(set(s) == keys for s in document["stages"])
+    assert set(document) == {"schema", "sweep", "runs", "stages", "totals", "limits", "drift"}
 
 
 def test_csv_and_json_of_a_report_agree_to_the_last_digit(toolrl: Toolrl, sweep_file: Path) -> None:
@@ -158,3 +164,23 @@ def test_debug_shows_the_trace_back(toolrl: Toolrl) -> None:
 
     with pytest.raises(SpecError):
         toolrl("sweep", "nowhere.yaml", "--debug")
+
+
+def test_a_sweep_whose_reader_has_gone_runs_to_its_end(
+    toolrl: Toolrl, sweep_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as gone:
+        # as `toolrl sweep … 2>&1 | head -1` leaves it once the first line is out
+        said = []
+
+        def told(line: str) -> None:
+            said.append(line)
+            if len(said) == 1:
+                os.close(reader)
+
+        monkeypatch.setattr(execution, "note", told)
+        monkeypatch.setattr(sys, "stderr", gone)
+        assert toolrl("sweep", "small.yaml", "--only", "raw").code == 0
+    states = (tmp_path / "results/stages").glob("*/*/state.json")
+    assert [json.loads(path.read_text())["status"] for path in states] == ["succeeded"] * 3

@@ -56,6 +56,7 @@ def test_without_training_rows_the_held_out_ones_serve_and_a_note_says_so(folder
     splits, notes = rlla.load(folder)
     assert len(splits["train"]) == len(splits["val"]) == 3
     assert notes == (rlla.NOTE_SAME_ROWS,)
+    assert rlla.most_train_rows(folder) == (3, notes)
 
 
 def test_training_rows_are_taken_where_they_are(folder: Path) -> None:

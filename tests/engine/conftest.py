@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import secrets
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from toolrl_cli.engine.launchers.local import LocalLauncher
+from toolrl_cli.engine.lease import LeaseInfo
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.processes.tree import kill
@@ -80,3 +82,14 @@ def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)
+
+
+def dead_process() -> ProcessId:
+    """One whose pid another process has now."""
+    me = ProcessId.current()
+    return dataclasses.replace(me, start_time=me.start_time - 1)
+
+
+def leave_lease(folder: Path, owner: ProcessId | None, *, token: str = "t1", name: str = "lease") -> None:
+    """Put a lease there as its owner would have left it; None: an owner on no machine."""
+    (folder / name).write_bytes(LeaseInfo(owner, "attempt", 1, {}, token, 1.0, 1.0).encode())

@@ -5,7 +5,8 @@ It stands in for the machine, never for the engine: states and leases are writte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class FakeLauncher:
 
     starts: (time, stage id, attempt number) in order.
     most: most attempts at any one time.
+
+    `taken` are the slots that another harness is on; `faster` those that one takes right before we would.
     """
 
     slots: Sequence[str] = ("a", "b")
@@ -49,6 +52,8 @@ class FakeLauncher:
     attempts: list[FakeAttempt] = field(default_factory=list)
     most: int = 0
     deaf: bool = False
+    taken: Mapping[str, str] = field(default_factory=dict)
+    faster: list[str] = field(default_factory=list)
     on_wait: Callable[[], None] = lambda: None
 
     def clock(self) -> float:
@@ -63,6 +68,15 @@ class FakeLauncher:
         self.starts.append((self.now, folder.id, request.attempt))
         self.most = max(self.most, sum(not attempt.over for attempt in self.attempts))
         return {"kind": self.kind, "number": len(self.attempts) - 1, "slots": list(request.slots)}
+
+    def elsewhere(self, slots: Iterable[str]) -> Mapping[str, str]:
+        return {slot: who for slot, who in self.taken.items() if slot in slots}
+
+    @contextlib.contextmanager
+    def reserved(self, slots: Sequence[str]) -> Iterator[bool]:
+        lost = [slot for slot in slots if slot in self.faster]
+        self.faster = [slot for slot in self.faster if slot not in lost]
+        yield not lost
 
     def poll(self, handle: Handle) -> Ended | None:
         attempt = self.attempts[handle["number"]]

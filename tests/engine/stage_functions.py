@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from toolrl_cli.engine import files
 from toolrl_cli.errors import StageError
 from toolrl_cli.processes.child import run_child
 from toolrl_cli.spec.stage import StageContext
@@ -29,11 +30,13 @@ def train(ctx: StageContext) -> None:
         "--checkpoints",
         str(checkpoints),
         "--steps",
-        str(ctx.spec.total_steps),
+        str(ctx.spec.total_steps or config["steps"]),
     ]
     argv += ["--step-seconds", str(config.get("step_seconds", 0.0))]
     if int(ctx.attempt_dir.name) in config.get("fault_in", ()):
         argv += ["--fault", config["fault"], "--at", str(config["at"])]
+    if "rl" in config:
+        argv += ["--micro-batch", str(config["rl"]["micro_batch"]), "--fits", str(config["fits"])]
     env = {**os.environ, "VERL_FILE_LOGGER_PATH": str(ctx.attempt_dir / "metrics.jsonl")}
     run_child(argv, env=env, stop_requested=ctx.stop_requested, grace=config.get("grace", 5.0))
 
@@ -73,3 +76,13 @@ def raise_reward(ctx: StageContext) -> None:
 def fill_disk(ctx: StageContext) -> None:
     """No file may grow any more, as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+
+
+def fail_writes(ctx: StageContext) -> None:
+    """The attempt's own files can no longer be written, for the reason in `config["errno"]`."""
+    code = ctx.spec.config["errno"]
+
+    def refuse(*args: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    files._write_all = refuse

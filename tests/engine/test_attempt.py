@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -85,7 +86,7 @@ def test_a_stage_succeeds_and_leaves_all_that_the_contract_names(runner: Runner,
         "checkpoints",
     }
     assert {path.name for path in folder.attempt(1).iterdir()} == {
-        *("command.json", "environment.json", "log.txt", "metrics.jsonl", "processes.json"),
+        *("command.json", "environment.json", "log.txt", "metrics.jsonl", "pace.json", "processes.json"),
     }
     assert steps(folder) == [1, 2, 3, 4, 5]
 
@@ -151,6 +152,20 @@ def test_a_hung_stage_is_ended_and_goes_on_from_its_checkpoint(runner: Runner, s
     assert runner.run(spec, "train").status == "succeeded"
     assert "going on from step 3" in log(runner.ledger.folder(spec), 2)
     assert steps(runner.ledger.folder(spec)) == [1, 2, 3, 4, 5]
+
+
+def test_a_stage_that_trains_by_epochs_is_watched_too(runner: Runner, stages: Stages) -> None:
+    spec = stages("sft", "sft", config={"steps": 5, "fault": "hang", "at": 2, "fault_in": [1]})
+    state = runner.run(spec, "train", hang_after=3.0)
+    assert state.failure is not None
+    assert state.failure.kind == "hang"
+
+
+def test_a_stages_own_hang_minutes_go_before_the_policys(runner: Runner, stages: Stages) -> None:
+    spec = trained(stages, fault="hang", at=2, fault_in=[1], resources={"hang_minutes": 0.04})
+    state = runner.run(spec, "train", hang_after=1000.0)
+    assert state.failure is not None
+    assert state.failure.kind == "hang"
 
 
 def test_a_torn_checkpoint_is_set_aside_and_the_one_before_is_used(runner: Runner, stages: Stages) -> None:
@@ -260,6 +275,21 @@ def test_an_attempt_that_cannot_write_its_state_is_an_infra_failure_and_goes_on_
     assert settled is not None
     assert settled.failure is not None
     assert settled.failure.kind == "infra"
+    assert runner.run(spec, "finish").status == "succeeded"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_an_attempt_whose_disk_fails_says_so_and_the_next_one_goes_on(
+    runner: Runner, stages: Stages, code: int
+) -> None:
+    spec = stages("a", config={"errno": code})
+    folder = runner.start(spec, "fail_writes")
+    state, returncode = runner.wait(folder)
+    assert (state.status, returncode) == ("running", 74)
+    settled = settle(folder, 1, returncode=returncode)
+    assert settled is not None and settled.failure is not None
+    assert settled.failure.kind == "infra"
+    assert os.strerror(code) in settled.failure.message
     assert runner.run(spec, "finish").status == "succeeded"
 
 

@@ -109,6 +109,14 @@ def test_a_killed_process_is_not_blamed_on_a_trace_back_it_survived(
     assert classify(tmp_path, returncode=returncode).kind == "killed"
 
 
+def test_an_attempt_that_ended_unseen_on_a_full_disk_is_known_by_its_last_words(tmp_path: Path) -> None:
+    said = "state.json: No space left on device (free some space)"
+    (tmp_path / "log.txt").write_text(f"step:3\ntoolrl: {said}\n")
+    assert classify(tmp_path, returncode=None) == Failure.of("infra", said)
+    (tmp_path / "log.txt").write_text(f"toolrl: {said}\nstep:4\n")
+    assert classify(tmp_path, returncode=None).kind == "killed"
+
+
 def test_a_child_that_was_killed_is_told_by_name(tmp_path: Path) -> None:
     attempt_with(tmp_path)
     failure = classify(tmp_path, error=ChildFailed("verl.trainer.main_ppo", -9))

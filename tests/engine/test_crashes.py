@@ -16,6 +16,7 @@ import pytest
 
 from tests.engine.conftest import ROOT, Stages, eventually
 from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.engine.slot_locks import SlotLocks
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.processes.tree import kill, send
 from toolrl_cli.spec.stage import StageSpec
@@ -35,6 +36,7 @@ class Sweep:
         self.graph = folder / "graph.json"
         self.graph.write_text(json.dumps([spec.to_json() for spec in self.specs]))
         self.log = folder / "harness.txt"
+        self.locks = folder / "slots"
 
     def _graph(self, chains: int, step_seconds: float) -> list[StageSpec]:
         """One shared SFT stage, and chains of rl → export → evaluate over it."""
@@ -47,8 +49,10 @@ class Sweep:
             specs += [rl, export, self.stages(f"evaluate{number}", "evaluate", after=(export,))]
         return specs
 
-    def start(self, slots: int = 2) -> subprocess.Popen[bytes]:
+    def start(self, slots: int = 2, *, locked: bool = False) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-m", "tests.engine.harness", str(self.results), str(self.graph), str(slots)]
+        if locked:
+            argv += ["--locks", str(self.locks)]
         with self.log.open("ab") as log:
             return subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log)
 
@@ -59,6 +63,7 @@ class Sweep:
     def check(self) -> None:
         """What has to hold in the end, whatever happened before."""
         assert self.stages.processes() == []
+        assert SlotLocks("", self.locks).elsewhere(["cpu0", "cpu1"]) == {}
         for spec in self.specs:
             folder = self.ledger.folder(spec)
             state = folder.state()
@@ -96,16 +101,16 @@ def kill_something(sweep: Sweep, harness: subprocess.Popen[bytes], dice: random.
 
 def survive(sweep: Sweep, kills: int, dice: random.Random, longest: float) -> list[str]:
     victims = []
-    harness = sweep.start()
+    harness = sweep.start(locked=True)
     try:
         for _ in range(kills):
             time.sleep(dice.uniform(0.0, longest))
             victims.append(kill_something(sweep, harness, dice))
             if harness.poll() is not None or victims[-1] in ("harness", "everything"):
                 harness.wait()
-                harness = sweep.start()
+                harness = sweep.start(locked=True)
         while harness.wait(timeout=120) != 0:
-            harness = sweep.start()
+            harness = sweep.start(locked=True)
     finally:
         harness.kill()
         harness.wait()

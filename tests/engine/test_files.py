@@ -72,6 +72,24 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
         files.make_folder(tmp_path / "results" / "stages")
 
 
+def test_a_file_that_goes_stale_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write_json(tmp_path / "a.json", {"step": 3})
+    read, stale = Path.read_bytes, [True, True]
+
+    def read_bytes(path: Path) -> bytes:
+        if stale and stale.pop():
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert files.read_json(tmp_path / "a.json") == {"step": 3}
+    stale[:] = [True] * 10
+    with pytest.raises(LedgerError, match=r"Stale file handle .*issue the same command again"):
+        files.read_json(tmp_path / "a.json")
+
+
 def test_a_reader_sees_the_old_content_or_the_new_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     contents = [json.dumps({"n": n, "fill": "x" * 5000 * (n % 7)}, indent=1) + "\n" for n in range(60)]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.conftest import dead_process, leave_lease
 from toolrl_cli.engine import lease as leases
 from toolrl_cli.engine.lease import LeaseHeld, LeaseInfo, take
 from toolrl_cli.processes.identity import ProcessId
@@ -19,17 +20,8 @@ from toolrl_cli.processes.identity import ProcessId
 ROOT = Path(__file__).parents[2]
 
 
-def dead_process() -> ProcessId:
-    me = ProcessId.current()
-    return dataclasses.replace(me, start_time=me.start_time - 1)
-
-
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-def leave_lease(folder: Path, owner: ProcessId | None, *, token: str = "t1", name: str = "lease") -> None:
-    (folder / name).write_bytes(LeaseInfo(owner, "attempt", 1, {}, token, 1.0, 1.0).encode())
 
 
 def test_a_lease_says_who_has_it_in_plain_json(tmp_path: Path) -> None:
@@ -164,6 +156,26 @@ def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: p
         assert lease.mine()
         with pytest.raises(LeaseHeld):
             take(tmp_path, purpose="launch")
+    assert names(tmp_path) == []
+
+
+def test_a_lease_whose_making_was_answered_late_is_ours_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def repeated(source: Path, target: Path) -> None:
+        """NFS: the answer is lost, the client asks again, and the server finds the link there."""
+        link(source, target)
+        raise FileExistsError(errno.EEXIST, "File exists", str(target))
+
+    monkeypatch.setattr(os, "link", repeated)
+    with take(tmp_path, purpose="attempt") as lease:
+        assert lease.mine()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "link", link)
+            with pytest.raises(LeaseHeld):
+                take(tmp_path, purpose="launch")
     assert names(tmp_path) == []
 
 

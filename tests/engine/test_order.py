@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.conftest import Stages
-from toolrl_cli.engine.order import chain_lengths, dependents, expected_seconds, in_order
+from toolrl_cli.engine.order import chain_lengths, dependents, expected_seconds, in_order, priorities
 from toolrl_cli.engine.queueing import OVERTAKEN, ReadyQueue, Slots
 from toolrl_cli.errors import SpecError
 
@@ -113,3 +113,21 @@ def test_an_attempt_on_a_slot_of_another_machine_counts_only_against_the_number(
     assert slots.free == 2
     slots.take(1)
     assert slots.free == 0
+
+
+def test_a_stage_is_as_urgent_as_the_most_urgent_run_that_needs_it() -> None:
+    def config(priority: int) -> dict[str, dict[str, int]]:
+        return {"resources": {"priority": priority}}
+
+    shared = STAGES("shared", "sft", config=config(-3))
+    rl = [STAGES(f"rl{n}", "rl", after=(shared,), config=config(p)) for n, p in enumerate((-3, 2))]
+    export = [STAGES(f"export{n}", after=(spec,)) for n, spec in enumerate(rl)]
+    evaluate = STAGES("evaluate", "evaluate", after=(export[0],), config=config(-3))
+    found = priorities([evaluate, *export, *rl, shared])
+    by_name = {stage_id.partition("-")[0]: priority for stage_id, priority in found.items()}
+    assert by_name == {"shared": 2, "rl1": 2, "export1": 2, "evaluate": -3, "export0": -3, "rl0": -3}
+
+
+def test_stages_without_a_priority_are_alike() -> None:
+    a = STAGES("a")
+    assert set(priorities([a, STAGES("b", after=(a,))]).values()) == {0}

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.engine.conftest import Stages
+from tests.engine.conftest import Stages, dead_process, leave_lease
 from tests.engine.fake_launcher import Ending, FakeLauncher
 from toolrl_cli.engine import files
 from toolrl_cli.engine.events import Event, Outcome
 from toolrl_cli.engine.failures import Failure, Policy, Retry
 from toolrl_cli.engine.lease import LeaseInfo, take
 from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.scheduler import Options, Scheduler
+from toolrl_cli.engine.options import Options
+from toolrl_cli.engine.scheduler import Scheduler
 from toolrl_cli.engine.state import Progress, StageState
 from toolrl_cli.errors import LaunchError, LedgerError, SpecError
 from toolrl_cli.processes.identity import ProcessId
@@ -83,6 +84,27 @@ def test_a_second_command_runs_nothing(ledger: Ledger, stages: Stages) -> None:
     again = Command(ledger, specs)
     assert again.run().exit_code == 0
     assert again.started == []
+
+
+def test_the_lease_of_an_attempt_that_died_after_its_last_word_is_cleared_away(
+    ledger: Ledger, stages: Stages
+) -> None:
+    a, b = stages("a"), stages("b")
+    Command(ledger, [a]).run()
+    leave_lease(ledger.folder(a).path, dead_process())
+    command = Command(ledger, [a, b])
+    # b's attempt dies in that moment while its harness looks on
+    command.launcher.on_wait = lambda: leave_lease(ledger.folder(b).path, dead_process())
+    assert command.run().exit_code == 0
+    assert [ledger.folder(spec).lease() for spec in (a, b)] == [None, None]
+
+
+def test_the_lease_of_a_process_that_lives_is_left_alone(ledger: Ledger, stages: Stages) -> None:
+    a = stages("a")
+    Command(ledger, [a]).run()
+    leave_lease(ledger.folder(a).path, ProcessId.current())
+    Command(ledger, [a]).run()
+    assert ledger.folder(a).lease() is not None
 
 
 def test_the_longest_chain_starts_first(ledger: Ledger, stages: Stages) -> None:
@@ -414,18 +436,27 @@ def test_a_results_root_that_cannot_be_a_folder_is_refused_in_one_line(
     assert "--results" in caught.value.hint
 
 
-def test_a_full_disk_ends_the_command_in_one_line_and_the_next_one_goes_on(
-    ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (errno.ENOSPC, r"No space left on device \(free some space and issue the same"),
+        (errno.EIO, r"Input/output error \(.*`dmesg`"),
+        (errno.EROFS, r"Read-only file system \(.*--results"),
+    ],
+)
+def test_a_disk_that_cannot_be_written_ends_the_command_in_one_line_and_the_next_one_goes_on(
+    ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch, code: int, says: str
 ) -> None:
     a, b = stages("a"), stages("b", after=(stages("a"),))
     first = Command(ledger, [a, b], endings=script((a, ["vanishes", "succeeded"])))
 
-    def full(*args: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def refuse(*args: object) -> None:
+        raise OSError(code, os.strerror(code))
 
-    first.launcher.on_wait = lambda: monkeypatch.setattr(files, "_write_all", full)
-    with pytest.raises(LedgerError, match=r"No space left on device \(free some space and issue the same"):
+    first.launcher.on_wait = lambda: monkeypatch.setattr(files, "_write_all", refuse)
+    with pytest.raises(LedgerError, match=says) as caught:
         first.run()
+    assert "\n" not in str(caught.value)
     monkeypatch.undo()
     second = Command(ledger, [a, b])
     second.launcher = first.launcher
@@ -459,3 +490,99 @@ def test_ctrl_c_twice_in_one_breath_is_twice(ledger: Ledger, stages: Stages) -> 
     command.launcher.on_wait = interrupting(command, 2.0, 2.0)
     assert command.run().exit_code == 130
     assert command.launcher.stopped == [(a.id, False), (a.id, True)]
+
+
+def test_a_slot_that_another_harness_is_on_is_passed_over(ledger: Ledger, stages: Stages) -> None:
+    specs = [stages("a"), stages("b")]
+    command = Command(ledger, specs, slots=("0", "1"), taken={"0": "sweep other"})
+    assert command.run().exit_code == 0
+    assert [attempt.slots for attempt in command.launcher.attempts] == [("1",), ("1",)]
+
+
+def test_what_is_waited_for_is_told_once_and_starts_once_it_is_free(ledger: Ledger, stages: Stages) -> None:
+    command = Command(ledger, [stages("a")], slots=("0", "cpu0"))
+    command.launcher.taken = {"0": "sweep other", "cpu0": "sweep more"}
+
+    def leave() -> None:
+        if command.launcher.now > 50.0:
+            command.launcher.taken = {}
+
+    command.launcher.on_wait = leave
+    assert command.run().exit_code == 0
+    told = [(e.stage, e.message) for e in command.events if e.what == "waiting"]
+    assert told == [("", "for GPU 0, held by sweep other, CPU slot 0, held by sweep more")]
+    assert command.launcher.starts[0][0] == pytest.approx(51.0, abs=2.0)
+
+
+def test_a_wide_stage_waits_for_the_slot_that_another_harness_is_on_and_a_narrow_one_does_not(
+    ledger: Ledger, stages: Stages
+) -> None:
+    wide, narrow = stages("wide", slots=2), stages("narrow")
+    command = Command(ledger, [wide, narrow], slots=("0", "1"), taken={"0": "sweep other"})
+
+    def leave() -> None:
+        if command.launcher.now > 20.0:
+            command.launcher.taken = {}
+
+    command.launcher.on_wait = leave
+    assert command.run().exit_code == 0
+    assert [name for _, name in command.started] == ["narrow", "wide"]
+
+
+def test_a_harness_that_was_faster_costs_another_look_and_nothing_else(
+    ledger: Ledger, stages: Stages
+) -> None:
+    command = Command(ledger, [stages("a")], slots=("0",))
+    command.launcher.faster = ["0"]
+    assert command.run().exit_code == 0
+    assert command.started == [(pytest.approx(0.1, abs=0.05), "a")]
+    assert len(ledger.read(stages("a")).attempts) == 1
+
+
+def test_a_stop_while_waiting_for_a_slot_ends_at_once(ledger: Ledger, stages: Stages) -> None:
+    command = Command(ledger, [stages("a")], slots=("0",), taken={"0": "sweep other"})
+    command.launcher.on_wait = interrupting(command, 3.0)
+    assert command.run().exit_code == 130
+    assert command.launcher.now < 10
+
+
+def urgent(stages: Stages, name: str, priority: int, **rest: Any) -> StageSpec:
+    return stages(name, config={"resources": {"priority": priority}}, **rest)
+
+
+def test_the_higher_priority_starts_first_however_short_its_chain(ledger: Ledger, stages: Stages) -> None:
+    shared = stages("shared")
+    usual = [shared]
+    for n in range(3):
+        usual.append(urgent(stages, f"usual{n}", 0, after=(usual[-1],)))
+    first, late = urgent(stages, "first", 5, after=(shared,)), urgent(stages, "late", -5)
+    command = Command(ledger, [late, *usual, first], slots=("a",))
+    command.run()
+    assert [name for _, name in command.started] == ["shared", "first", "usual0", "usual1", "usual2", "late"]
+
+
+def test_a_sweep_goes_on_with_a_stage_that_another_sweeps_harness_has_stopped(
+    ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = stages("a"), stages("b", after=(stages("a"),))
+    other = Command(ledger, [a], endings=script((a, ["runs", "succeeded"])))
+
+    class Left(BaseException):
+        pass
+
+    def leave() -> None:
+        raise Left
+
+    other.launcher.on_wait = leave
+    with pytest.raises(Left):
+        other.run()
+    mine = Command(ledger, [a, b])
+    mine.launcher = other.launcher
+    monkeypatch.setattr(Scheduler, "_is_foreign", lambda self, handle: True)
+
+    def stop() -> None:
+        mine.launcher.attempts[0].ending, mine.launcher.attempts[0].ends_at = "stopped", 5.0
+
+    mine.launcher.on_wait = stop
+    assert mine.run().exit_code == 0
+    assert [attempt.status for attempt in ledger.read(a).attempts] == ["stopped", "succeeded"]

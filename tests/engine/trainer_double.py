@@ -27,11 +27,15 @@ def main() -> None:
     parser.add_argument("--step-seconds", type=float, default=0.0)
     parser.add_argument("--fault", default="")
     parser.add_argument("--at", type=int, default=0)
+    parser.add_argument("--micro-batch", type=int, default=1)
+    parser.add_argument("--fits", type=int, default=1, help="largest micro-batch that memory has room for")
     options = parser.parse_args()
     done = resume_from(options.checkpoints)
     with Path(os.environ["VERL_FILE_LOGGER_PATH"]).open("wb", buffering=0) as log:
         for step in range(done + 1, options.steps + 1):
             time.sleep(options.step_seconds)
+            if options.micro_batch > options.fits:
+                fail("oom", options.checkpoints, log.fileno())
             loss: float | None = 1.0 / step
             if options.fault == "nan" and step >= options.at:
                 loss = None
@@ -70,7 +74,7 @@ def save(checkpoints: Path, step: int) -> None:
 
 def archive(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("archive/data.pkl", b"\x80\x02." * 100)
+        file.writestr("archive/data.pkl", b"\x80\x02}.")
 
 
 def fail(fault: str, checkpoints: Path, log: int) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.resolve import Run
+from toolrl_cli.spec.grid import Grid
+from toolrl_cli.spec.resolve import Run, resolve_runs, resolve_sweep
+from toolrl_cli.spec.sweep import read_sweep
 
 Resolve = Callable[..., list[Run]]
 HEAD = "name: s\nbase: {preset: tiny_grpo}\n"
@@ -86,6 +92,77 @@ def test_dotted_verl_options_pass_through(resolve: Resolve) -> None:
     assert run.spec.verl.rl == {"trainer.nnodes": 2}
 
 
+@pytest.fixture
+def grid(tmp_path: Path) -> Callable[[str], Grid]:
+    """Text of a sweep file → its cells, and what was dropped."""
+
+    def expanded(text: str) -> Grid:
+        (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+        return resolve_sweep(read_sweep(tmp_path / "s.yaml")).grid
+
+    return expanded
+
+
+def test_every_cell_names_the_rules_that_made_it(grid: Callable[[str], Grid], tmp_path: Path) -> None:
+    text = HEAD + "models: [tiny]\narms:\n  a: {}\naxes:\n  rl.steps:\n    - 2\n    - 3\n"
+    text += "include:\n  - {arm: odd, rl.steps: 9}\n"
+    origins = [cell.origin.replace(f"{tmp_path}/", "") for cell in grid(text).cells]
+    assert origins == [
+        "s.yaml:3: models[0] × s.yaml:5: arms.a × s.yaml:8: axes.rl.steps[0]",
+        "s.yaml:3: models[0] × s.yaml:5: arms.a × s.yaml:9: axes.rl.steps[1]",
+        "s.yaml:11: include[0]",
+    ]
+
+
+def test_every_dropped_combination_names_the_rule_that_dropped_it(grid: Callable[[str], Grid]) -> None:
+    expanded = grid(
+        HEAD
+        + "axes: {algorithm: [grpo, ppo], rl.critic_warmup: [0, 2]}\n"
+        + "when: {rl.critic_warmup: {algorithm: ppo}}\nexclude:\n- {rl.critic_warmup: 2, algorithm: ppo}\n"
+    )
+    told = [(d.arm, d.rule, d.where.rsplit("/", 1)[-1], d.same_as) for d in expanded.dropped]
+    assert told == [
+        ("grpo", "when", "s.yaml:4: when.rl.critic_warmup", "grpo"),
+        ("ppo-critic-warmup-2", "exclude", "s.yaml:6: exclude[0]", ""),
+    ]
+    assert [cell.arm for cell in expanded.cells] == ["grpo", "ppo-critic-warmup-0"]
+
+
+def test_conditions_see_what_presets_and_defaults_set(resolve: Resolve) -> None:
+    text = "name: s\nbase: {model: tiny, data: {kind: toolworld}}\n"
+    text += "arms: {g: {preset: tiny_grpo}, p: {preset: tiny_ppo}}\naxes: {rl.critic_warmup: [0, 2]}\n"
+    text += "when: {rl.critic_warmup: {algorithm: ppo}}\nexclude: [{algorithm: ppo, rl.critic_warmup: 0}]\n"
+    assert arms(resolve(text)) == ["g", "p-critic-warmup-2"]
+
+
+def test_an_exclude_that_leaves_nothing_out_is_told_with_what_was_meant(grid: Callable[[str], Grid]) -> None:
+    text = HEAD + "axes: {reward: [two_stage, coarse]}\nexclude: [{reward: two_stge}]\n"
+    (line,) = grid(text).warnings
+    assert line.endswith("s.yaml:4: exclude[0]: excludes nothing (did you mean 'two_stage'?)")
+
+
+def test_cells_that_set_makes_equal_stay_and_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(HEAD + "axes: {reward: [coarse, dynamic]}\n", encoding="utf-8")
+    resolved = resolve_sweep(read_sweep(path, ["reward=original"]))
+    assert [run.arm for run in resolved.runs] == ["coarse", "dynamic"]
+    assert resolved.grid.warnings == ["--set reward: 'coarse' and 'dynamic' are the same setting twice"]
+
+
+def test_seeds_are_no_part_of_a_large_grid_s_validation(resolve: Resolve) -> None:
+    runs = resolve(HEAD + "axes: {rl.lr: [0.1, 0.2]}\nseeds: {range: [0, 500]}\n")
+    assert len(runs) == 1000 and runs[0].spec.rl is runs[499].spec.rl
+    assert runs[0].spec.seed == 0 and runs[999].spec.seed == 499
+
+
+def test_a_cell_put_together_from_known_blocks_is_what_validation_gives(resolve: Resolve) -> None:
+    text = HEAD + "arms: {a: {}, p: {preset: tiny_ppo, train: [sft, rl]}, r: {train: []}}\n"
+    text += "axes: {rl.lr: [0.1, 0.2], data.val: [8, 9], resources: [{gpus: 1}, {gpus: 2}]}\n"
+    for run in resolve(text):
+        again = type(run.spec).model_validate(run.spec.model_dump())
+        assert again == run.spec, run.id
+
+
 FAULTS = [
     ("nam: s\n", "'name' is missing"),
     (HEAD + "axis: {}\n", "unknown key 'axis' (did you mean 'axes'?)"),
@@ -130,19 +207,138 @@ FAULTS = [
     ("name: s\nbase: {preset: tiny_grpo, train: [rl, rl]}\n", "no order of training"),
     ("name: s\nbase: {preset: tiny_grpo, data: {kind: tool_world}}\n", "tool_world"),
     ("name: s\nbase: {preset: tiny_grpo, model: ./nowhere/at/all, rl: 3}\n", "rl"),
+    # conditions
+    (HEAD + "axes: {rl.lr: [0.1]}\nwhen: {rl.lr: {algorithm: ppo}}\n", "never holds (algorithm is grpo)"),
+    (HEAD + "axes: {rl.lr: [0.1]}\nwhen: {rl.lr: {algorithm: ppoo}}\n", "'ppoo': did you mean 'ppo'?"),
+    (HEAD + "axes: {rl.lr: [0.1]}\nwhen: {rl.lr: {algoritm: ppo}}\n", "did you mean 'algorithm'?"),
+    (HEAD + "axes: {rl.lr: [0.1]}\nwhen: {rl.lr: {}}\n", "the condition is empty"),
+    (HEAD + "axes: {rl.lr: [0.1]}\nwhen: {rl.lr: {rl.lr: 0.1}}\n", "depends on itself"),
+    (HEAD + "axes: {reward: [coarse]}\nexclude: [{rewrd: coarse}]\n", "exclude[0]: unknown key 'rewrd'"),
+    (HEAD + "axes: {reward: [coarse]}\nexclude: [{}]\n", "would exclude every cell"),
+    # cells that are one
+    (HEAD + "arms: {a: {}, a: {reward: coarse}}\n", "key 'a' stands twice"),
+    (HEAD + "arms: {a: {}, b: {reward: original}}\n", "the same setting twice"),
+    (
+        HEAD + "axes: {reward: [coarse, dynamic]}\ninclude: [{arm: again, reward: coarse}]\n",
+        "s.yaml:3: axes.reward[0]; s.yaml:4: include[0]",
+    ),
+    (HEAD + "arms: {a b: {}}\n", "cannot name an arm"),
+    (HEAD + "include: [{arm: ../x}]\n", "cannot name an arm"),
+    (HEAD + "ablate: {change: {}}\n", "nothing is changed"),
+    (HEAD + "ablate: {change: {baseline: {rl.lr: 0.1}}}\n", "name of the baseline"),
+    (HEAD + "ablate: {change: {x: {rl.stps: 1}}}\n", "ablate.change.x.rl.stps: unknown key 'stps'"),
+    # sizes
+    (
+        HEAD
+        + "axes:\n"
+        + "".join(f"  rl.{key}: {list(range(1, 1001))}\n" for key in ("steps", "prompts", "rollouts")),
+        "the grid has 1,000,000,000 cells",
+    ),
+    # interpolation
+    (HEAD + "description: ${description}\n", "s.yaml:3: description: interpolation does not resolve"),
+    (HEAD + "description: ${tables}\ntables: ['${description}']\n", "interpolation"),
+    (HEAD + "description: ${nowhere}\n", "'nowhere' not found"),
+    # kinds of values
+    (HEAD + "axes: {rl.steps: [yes]}\n", "valid integer"),
+    (HEAD + "axes: {rl.steps: [2.5]}\n", "valid integer"),
+    (HEAD + "axes: {rl.lr: [true]}\n", "valid number"),
+    (HEAD + "axes: {reward: [1]}\n", "a reward is a name"),
+    (HEAD + "axes: {reward: [{components: {format: {kind: formt}}}]}\n", "did you mean 'format'?"),
+    (HEAD + "axes: {train: [[sft, rll]]}\n", "did you mean 'rl'?"),
+    (HEAD + "axes: {algorithm: [gropo]}\n", "did you mean 'grpo'?"),
+    (HEAD + "axes: {data.limit.train: [3]}\n", "valid keys: base, benchmark, kind"),
+    (HEAD + "axes: {rl.: [1]}\n", "has an empty part"),
+    (HEAD + "axes: {verl.rll.trainer.nnodes: [1]}\n", "did you mean 'rl'?"),
+    (HEAD + "models: [{kind: hugingface, name: x, path: y}]\n", "did you mean 'huggingface'?"),
+    (HEAD + "models: [{kind: huggingface, nme: x, path: y}]\n", "did you mean 'name'?"),
+    (HEAD + "seeds: [true]\n", "valid integer"),
+    (HEAD + "seeds: 3\n", "write [3]"),
+    (HEAD + "evaluate: toolworld\n", "write [toolworld]"),
+    (
+        HEAD + "evaluate: [toolworld, bfcl, toolworld]\n",
+        "evaluate[2]: the benchmark 'toolworld' stands twice",
+    ),
+    # the part of a reward, the field and the block that are meant
+    (
+        HEAD + "arms: {a: {reward: {components: {c: {kind: correctness, granularity: fine}}}}}\n",
+        "s.yaml:3: arms.a.reward.components.c.granularity: 'fine' is not valid",
+    ),
+    (
+        HEAD + "arms:\n  a:\n    reward:\n      components:\n        f: {kind: format, weight: .nan}\n",
+        "s.yaml:7: arms.a.reward.components.f.weight: nan is no finite number",
+    ),
+    (
+        HEAD + "axes: {reward: [{components: {f: {kind: format, range: [1, 0]}}}]}\n",
+        "(reward.components.f.range): the range [1, 0]",
+    ),
+    (
+        "name: s\nbase: {preset: tiny_grpo, rl.prompts: 12}\naxes: {rl.lr: [0.1]}\n",
+        "s.yaml:2: base.rl.prompts: ",
+    ),
+    (HEAD + "arms: {a: {steps: 3}}\n", "did you mean 'rl.steps' or 'sft.steps'?"),
+    (HEAD + "critic_lr: 0.1\n", "did you mean 'rl.critic_lr'?"),
+    (HEAD + "arms: {a: }\n", "write {} for no settings"),
+    (HEAD + "ablate: {change: {reward: [coarse]}}\n", "a name and its settings"),
+    ("name: s\nbase: {preset: {tiny_grpo: 1}}\n", "a preset is a name"),
+    ("name: s\nbase: {preset: tiny_grpo, seed: 3}\n", "list it under `seeds:`"),
+    ("name: s\nbase: [tiny_grpo]\n", "valid dictionary"),
+    ("name: s\nbase:\n  preset: tiny_grpo\n  rl:\n    stpes: 3\n", "s.yaml:5: base.rl.stpes: unknown key"),
+    ("name: s\nbase: {preset: paper_grpo}\n", "no model is named"),
+    ("name: s\nbase: {model: tiny, reward: original}\n", "no data is named"),
 ]
 
 
 @pytest.mark.parametrize(("text", "says"), FAULTS, ids=[says for _, says in FAULTS])
 def test_a_mistake_gets_one_line_with_the_file_and_what_is_meant(
-    resolve: Resolve, text: str, says: str
+    resolve: Resolve, text: str, says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError) as caught:
         resolve(text)
-    line = str(caught.value)
+    line = str(caught.value).replace(f"{tmp_path}/", "")
     assert says in line
     assert "s.yaml" in line
     assert "\n" not in line
+
+
+PIECES = [
+    "name: s", "base: {preset: tiny_grpo}", "base: {}", "models: [tiny, qwen2.5-3b-instruct]", "models: [{}]",
+    "axes: {reward: [original, coarse]}", "axes: {rl.lr: [1e-3, x, .nan]}", "axes: {a..b: [1]}", "axes: {: [1]}",
+    "zip: {rl.lr: [0.1], rl.steps: [1]}", "arms: {a: {}, b: {train: []}}", "arms: {a: {reward: {}}}",
+    "ablate: {change: {x: {rl: 3}}}", "when: {reward: {algorithm: [grpo]}}", "when: {rl.lr: {reward: [[]]}}",
+    "exclude: [{reward: coarse}]", "exclude: [{reward: {a: 1}}]", "include: [{arm: z, model: 3}]",
+    "seeds: {range: [0, 3]}", "seeds: [a]", "evaluate: [toolworld]", "evaluate: [[x]]", "tables: [T6]",
+    "description: ${name}", "description: ${axes}", "<<: {name: t}", "base: &a {preset: *a}", "? {}", "- x",
+]  # fmt: skip
+
+
+def read_as_a_sweep(text: str) -> None:
+    """Nothing but runs or one line comes of a text."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "fuzz.yaml")
+        path.write_text(text, encoding="utf-8")
+        try:
+            runs = resolve_runs(read_sweep(path))
+        except SpecError as error:
+            assert "\n" not in str(error) and str(error).strip()
+        else:
+            assert runs
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=7, unique=True))
+@settings(max_examples=300, deadline=None)
+def test_pieces_of_sweeps_in_any_order_never_show_a_trace_back(pieces: list[str]) -> None:
+    read_as_a_sweep("\n".join(pieces) + "\n")
+
+
+@given(st.sampled_from([text for text, _ in FAULTS if len(text) < 400]), st.data())
+@settings(max_examples=300, deadline=None)
+def test_sweeps_with_a_place_overwritten_never_show_a_trace_back(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 6)))
+    junk = data.draw(
+        st.text(alphabet="{}[]:,-&*!|>'\"%@`#?~ \n\t.0159eE+_axnulotrsif\u00e9\u2028", max_size=8)
+    )
+    read_as_a_sweep(text[:start] + junk + text[end:])
 
 
 @pytest.mark.parametrize(
@@ -153,6 +349,8 @@ def test_a_mistake_gets_one_line_with_the_file_and_what_is_meant(
         ("rll.steps=3", "did you mean 'rl'?"),
         ("rl.stepz=3", "did you mean 'steps'?"),
         ("rl.steps=[", "is not YAML"),
+        ("lr=3", "did you mean 'rl.lr' or 'sft.lr'?"),
+        ("rl.prompts=12", "s.yaml): prompts (12) must be a multiple"),
     ],
 )
 def test_a_faulty_set_is_named(resolve: Resolve, setting: str, says: str) -> None:

@@ -6,14 +6,21 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.spec.conftest import FixedFacts
-from toolrl_cli.spec.identity import canonical_json, digest, slugify, stage_id, value_slug
+from toolrl_cli.spec.identity import VERSION, canonical_json, digest, slugify, stage_id, value_slug
 from toolrl_cli.spec.resolve import Run
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
 
 Resolve = Callable[..., list[Run]]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
 HEAD = "name: s\nbase: {preset: tiny_grpo}\nevaluate: [toolworld]\n"
 
 
@@ -35,6 +42,19 @@ def test_canonical_json_does_not_depend_on_order_and_refuses_nan() -> None:
         digest({"x": float("nan")})
 
 
+@given(
+    st.dictionaries(st.text(max_size=5), JSON, max_size=5),
+    st.dictionaries(st.text(max_size=5), st.text(max_size=9)),
+)
+def test_an_id_put_together_from_parts_is_the_hash_of_the_whole(
+    identity: dict[str, object], inputs: dict[str, str]
+) -> None:
+    body = {"version": VERSION, "kind": "rl", "identity": identity, "inputs": inputs}
+    written = {key: canonical_json(value) for key, value in identity.items() if isinstance(value, dict)}
+    assert stage_id("rl", "x", identity, inputs) == f"x-{digest(body)}"
+    assert stage_id("rl", "x", identity, inputs, written) == f"x-{digest(body)}"
+
+
 def test_a_cold_start_goes_from_the_base_model_through_rl_to_the_benchmark(
     resolve: Resolve, facts: FixedFacts
 ) -> None:
@@ -53,7 +73,7 @@ def test_a_raw_model_is_only_evaluated(resolve: Resolve, facts: FixedFacts) -> N
 @pytest.mark.parametrize(
     "setting",
     ["rl.save_every=3", "rl.micro_batch=4", "rl.keep_checkpoints=9", "resources.gpus=2", "resources.device=cpu",
-     "sft.lr=0.5", "name=other"],
+     "resources.priority=7", "sft.lr=0.5", "name=other"],
 )  # fmt: skip
 def test_transport_and_unused_settings_change_no_id(
     resolve: Resolve, facts: FixedFacts, setting: str

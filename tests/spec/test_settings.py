@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.resolve import Run
 from toolrl_cli.spec.settings import apply, flatten, matches
 
 
@@ -43,3 +46,14 @@ def test_a_condition_matches_a_value_or_any_of_a_list() -> None:
     assert matches({"train": ["rl"]}, {"train": ["rl"]})
     assert not matches({"reward": "coarse"}, {"reward": "original"})
     assert not matches({"reward": "coarse"}, {})
+
+
+@pytest.mark.parametrize(
+    "base", ["{preset: tiny_grpo, rl.steps: 7}", "{preset: tiny_grpo, rl: {steps: 7}}", "{preset: tiny_grpo}"]
+)
+def test_set_finds_a_key_of_the_file_however_the_file_spells_it(
+    base: str, resolve: Callable[..., list[Run]]
+) -> None:
+    text = f"name: s\nbase: {base}\nevaluate: [toolworld]\n"
+    (run,) = resolve(text, "base.rl.steps=9")
+    assert run.spec.rl.steps == 9

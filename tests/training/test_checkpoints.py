@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import struct
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from toolrl_cli.training.checkpoints import TRACKER, newest_whole, prepare_resume, what_is_torn
+from toolrl_cli.training.checkpoints import TRACKER, newest_whole, prepare_resume, prune, what_is_torn
 
 SHARDS = ("model", "optim", "extra_state")
 
 
 def archive(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("archive/data.pkl", b"\x80\x02.")
+        file.writestr("archive/data.pkl", b"\x80\x02}.")
         file.writestr("archive/data/0", bytes(5000))
 
 
@@ -188,3 +190,112 @@ def test_what_else_lies_in_the_folder_is_left_alone(tmp_path: Path) -> None:
     before = {path.name for path in tmp_path.iterdir()}
     assert prepare_resume(tmp_path).step == 2
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def torch_checkpoint(root: Path) -> Path:
+    """A checkpoint whose model shard torch wrote."""
+    torch = pytest.importorskip("torch")
+    folder = write_rl(root, 1)
+    shared = torch.arange(1 << 20, dtype=torch.float32)
+    tensors = {"a": torch.ones(1 << 20, dtype=torch.bfloat16), "b": shared[:7], "c": shared.view(2, -1)}
+    tensors["d"] = torch.zeros(3, dtype=torch.bool)
+    torch.save({"state": tensors, "step": 3, "names": ["x"]}, folder / "actor/model_world_size_1_rank_0.pt")
+    return folder
+
+
+def test_what_torch_saves_is_whole_to_the_last_byte(tmp_path: Path) -> None:
+    assert what_is_torn(torch_checkpoint(tmp_path), read=True) is None
+
+
+def test_blocks_that_a_power_cut_left_empty_are_found_where_training_would_go_on(tmp_path: Path) -> None:
+    folder = torch_checkpoint(tmp_path)
+    shard = folder / "actor" / "model_world_size_1_rank_0.pt"
+    content = bytearray(shard.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4096] = b"\xaa" * 4096
+    shard.write_bytes(content)
+    assert what_is_torn(folder) is None
+    assert what_is_torn(folder, read=True) == "actor/model_world_size_1_rank_0.pt is torn"
+    resume = prepare_resume(tmp_path, read=True)
+    assert (resume.step, resume.set_aside) == (
+        0,
+        ("global_step_1: actor/model_world_size_1_rank_0.pt is torn",),
+    )
+
+
+def rewritten(path: Path, change: str) -> None:
+    """The archive with its storages changed, and in itself in order."""
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    storages = sorted(name for name in members if "/data/" in name)
+    if change == "missing":
+        del members[storages[0]]
+    else:
+        members[storages[0]] = members[storages[0]][:-64]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("change", ["missing", "short"])
+def test_every_storage_that_the_index_names_has_to_be_there_in_full(tmp_path: Path, change: str) -> None:
+    folder = torch_checkpoint(tmp_path)
+    rewritten(folder / "actor" / "model_world_size_1_rank_0.pt", change)
+    assert what_is_torn(folder) == "actor/model_world_size_1_rank_0.pt is torn"
+
+
+def test_a_broken_index_is_torn_although_the_directory_is_intact(tmp_path: Path) -> None:
+    folder = torch_checkpoint(tmp_path)
+    shard = folder / "actor" / "model_world_size_1_rank_0.pt"
+    with zipfile.ZipFile(shard) as archive:
+        (index,) = (info for info in archive.infolist() if info.filename.endswith("data.pkl"))
+    content = bytearray(shard.read_bytes())
+    start = content.index(b"\x80\x02", index.header_offset)
+    content[start + 20 : start + 30] = bytes(10)
+    shard.write_bytes(content)
+    assert what_is_torn(folder) == "actor/model_world_size_1_rank_0.pt is torn"
+
+
+def test_nothing_that_a_checkpoint_names_is_run(tmp_path: Path) -> None:
+    folder = write_rl(tmp_path, 1)
+    marker = tmp_path / "run"
+    code = b"cos\nsystem\n(S'touch " + str(marker).encode() + b"'\ntR."
+    with zipfile.ZipFile(folder / "data.pt", "w") as file:
+        file.writestr("archive/data.pkl", code)
+    assert what_is_torn(folder, read=True) is None
+    assert not marker.exists()
+
+
+def test_a_file_that_cannot_be_read_just_now_is_not_torn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rl(tmp_path, 1)
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    with pytest.raises(OSError, match="Stale"):
+        prepare_resume(tmp_path)
+    assert (tmp_path / "global_step_1").is_dir()
+
+
+def test_only_the_last_torn_checkpoint_is_set_aside(tmp_path: Path) -> None:
+    for step in (4, 8):
+        (tmp_path / f"global_step_{step}").mkdir()
+        prepare_resume(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["global_step_8.torn-1"]
+
+
+def test_pruning_leaves_the_newest_whole_ones_and_what_is_being_written(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4, 5):
+        write_rl(tmp_path, step)
+    shutil.rmtree(tmp_path / "global_step_1" / "actor")  # what verl leaves
+    (tmp_path / "global_step_4" / "data.pt").unlink()
+    (tmp_path / "global_step_6" / "actor").mkdir(parents=True)
+    prune(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        "global_step_3",
+        "global_step_5",
+        "global_step_6",
+    ]

@@ -1,0 +1,1 @@
+"""Benchmarks: each generates answers and scores them."""

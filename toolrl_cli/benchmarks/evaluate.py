@@ -10,6 +10,7 @@ from toolrl_cli.benchmarks.generate import Sampling, generate
 from toolrl_cli.benchmarks.toolworld import score_items
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.errors import BenchmarkError
+from toolrl_cli.spec.benchmarks import why_not_run
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.training.device import choose_device
 from toolrl_cli.training.inputs import model_path
@@ -26,7 +27,8 @@ def run(ctx: StageContext) -> None:
     """
     config = ctx.spec.config
     if config["benchmark"] != "toolworld":
-        raise BenchmarkError(f"no runner for benchmark {config['benchmark']!r}", ctx.spec.id)
+        told = why_not_run(config["benchmark"]) or f"no runner for benchmark {config['benchmark']!r}"
+        raise BenchmarkError(told, ctx.spec.id)
     data, settings = config["data"], config["evaluation"]
     examples = toolworld.generate("benchmark", data["seed"], data["benchmark"])
     outputs = generate(

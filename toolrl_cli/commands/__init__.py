@@ -10,6 +10,7 @@ def register_all(app: typer.Typer) -> None:
     from toolrl_cli.commands import (
         data,
         doctor,
+        gc,
         logs,
         plan,
         report,
@@ -36,5 +37,6 @@ def register_all(app: typer.Typer) -> None:
     app.add_typer(reward.app, name="reward")
     app.add_typer(data.app, name="data")
     app.command("sync")(sync.sync)
+    app.command("gc")(gc.gc)
     app.command("doctor")(doctor.doctor)
     app.command("schema")(schema.schema)

@@ -13,9 +13,9 @@ MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]e
 def doctor(results: Results = None, as_json: AsJson = False) -> None:
     """Check this machine; say what mends each fault.
 
-    Python, verl, torch, GPUs, vLLM, Slurm, W&B, disk and limits.
+    Python, verl, torch, CUDA, GPUs, vLLM, Ray, Slurm, W&B, disk, limits and data.
     """
-    from toolrl_cli.engine.health import run_checks, worst
+    from toolrl_cli.engine.health.checks import run_checks, worst
 
     checks = run_checks(results_root(results))
     if as_json:

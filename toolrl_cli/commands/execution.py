@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolrl_cli.commands.failures import OK
+from toolrl_cli.commands.failures import FAILED, OK
 from toolrl_cli.commands.live import LiveView
 from toolrl_cli.commands.options import note
+from toolrl_cli.commands.outlook import look_ahead
 from toolrl_cli.commands.report import print_report
-from toolrl_cli.engine.events import Event
+from toolrl_cli.engine.aftermath import clear_lease
+from toolrl_cli.engine.events import Event, Outcome
 from toolrl_cli.engine.launchers.base import Launcher
 from toolrl_cli.engine.launchers.local import LocalLauncher
 from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.engine.options import Options
+from toolrl_cli.engine.order import expected_seconds
 from toolrl_cli.engine.plan import Plan
 from toolrl_cli.engine.publishing import Publisher
-from toolrl_cli.engine.scheduler import Options, Scheduler
+from toolrl_cli.engine.scheduler import Scheduler
+from toolrl_cli.engine.slot_locks import SlotLocks
 from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.api import build_report
@@ -36,6 +42,7 @@ class Execution:
     wandb: str | None = None
     fail_fast: bool = False
     as_json: bool = False
+    budget: float | None = None
 
 
 def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> int:
@@ -50,7 +57,7 @@ def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> i
         The exit status: 0 all succeeded, 1 something failed, 130 interrupted.
 
     Raises:
-        SpecError: unknown launcher.
+        SpecError: unknown launcher, or the plan is beyond the budget or the disk.
         TrackingError: unknown W&B mode.
         LedgerError: the results root cannot be written.
     """
@@ -59,12 +66,19 @@ def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> i
         raise SpecError(f"unknown launcher {options.launcher!r}", "--launcher", hint)
     mode = choose_mode(options.wandb)
     folder = SweepFolder(options.results, plan.sweep)
-    folder.save(plan, text)
     owed = chosen.owed
+    ahead, limits = look_ahead(plan, chosen, options.results, options.max_parallel, options.budget)
+    if owed:
+        limits.check()
+    folder.save(plan, text)
+    _clear_leases(chosen, Ledger(options.results))
     if not owed:
-        note(f"{plan.sweep}: nothing to do, all {len(chosen.stages)} stages are done")
-        return _finish(plan, options, OK, fresh=False)
+        able = len(chosen.stages) - chosen.why_blocked().total()
+        note(f"{plan.sweep}: nothing to do" + (f", all {able} stages are done" if able else ""))
+        return _told_blocked(chosen, _finish(plan, options, OK, fresh=False))
     note(f"{plan.sweep}: {len(owed)} of {len(chosen.stages)} stages owed; results in {options.results}")
+    for warning in limits.warnings:
+        note(f"warning: {warning}")
     publisher = Publisher(chosen.runs, options.results, mode)
     try:
         with folder.attended(), LiveView(chosen, quiet=options.as_json) as view:
@@ -79,22 +93,52 @@ def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> i
                 _launcher(chosen, options),
                 options=Options(max_parallel=options.max_parallel, fail_fast=options.fail_fast),
                 observe=observe,
+                seconds=lambda spec: ahead.seconds(spec, expected_seconds(spec)),
             )
             outcome = scheduler.run()
     finally:
         publisher.close()
     for run, fault in publisher.faults.items():
         note(f"warning: {run} is not in W&B: {fault}; `toolrl sync {plan.sweep}` tries again")
-    return _finish(plan, options, outcome.exit_code)
+    if outcome.exit_code != OK:
+        note(_summary(plan.sweep, outcome))
+    return _told_blocked(chosen, _finish(plan, options, outcome.exit_code))
+
+
+def _clear_leases(chosen: Plan, ledger: Ledger) -> None:
+    """Remove what attempts left that were killed right after their last word; nobody else looks at them again."""
+    for stage in chosen.stages.values():
+        if stage.status == "succeeded":
+            clear_lease(ledger.folder(stage.spec))
+
+
+def _told_blocked(chosen: Plan, status: int) -> int:
+    """Say in one line what could not run; then not all is as asked."""
+    reasons = [
+        f"{reason} ({count} stage{'' if count == 1 else 's'})"
+        for reason, count in chosen.why_blocked().items()
+    ]
+    if reasons:
+        note(f"{chosen.sweep}: not run: {'; '.join(reasons)}")
+    return FAILED if reasons and status == OK else status
+
+
+def _summary(sweep: str, outcome: Outcome) -> str:
+    """What was not done, and how to go on."""
+    counts = Counter(end for end in outcome.stages.values() if end != "succeeded")
+    told = ", ".join(f"{number} {end}" for end, number in counts.items())
+    lead = "interrupted; " if outcome.interrupted else ""
+    return f"{sweep}: {lead}{told}; `toolrl resume {sweep}` goes on from here"
 
 
 def _launcher(plan: Plan, options: Execution) -> Launcher:
     """GPU slots where there are GPUs and the plan may use them, CPU slots otherwise."""
     wanted = max(options.max_parallel or 1, *(s.spec.slots for s in plan.stages.values()))
+    locks = SlotLocks(f"sweep {plan.sweep} in {options.results}")
     devices = {s.spec.config.get("resources", {}).get("device", "auto") for s in plan.stages.values()}
     if devices <= {"cpu"}:
-        return LocalLauncher([f"cpu{n}" for n in range(wanted)])
-    return LocalLauncher.detect(cpu_slots=wanted)
+        return LocalLauncher([f"cpu{n}" for n in range(wanted)], locks=locks)
+    return LocalLauncher.detect(cpu_slots=wanted, locks=locks)
 
 
 def _finish(plan: Plan, options: Execution, status: int, *, fresh: bool = True) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -11,10 +13,11 @@ from toolrl_cli.engine.events import Event
 from toolrl_cli.engine.state import StageState
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from toolrl_cli.engine.plan import Plan
 
+LOUD = ("failed", "paused", "waiting")  # told even where only the result is wanted
 PLAIN_EVERY = 15.0  # seconds between two progress lines of one stage where there is no terminal
 
 
@@ -23,20 +26,20 @@ class LiveView:
 
     Args:
         plan: the runs and stages that are worked on.
-        quiet: show nothing but failures.
+        quiet: show nothing but failures, and what the sweep waits for.
     """
 
     def __init__(self, plan: Plan, quiet: bool = False) -> None:
-        from rich.console import Console
         from rich.live import Live
 
         self._plan = plan
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _console()
         self._users = _users(plan)
         self._states: dict[str, StageState] = {}
         self._rates: dict[str, tuple[float, int]] = {}
         self._told: dict[str, float] = {}
+        self._waiting = ""
         self._done = sum(not s.owed for s in plan.stages.values())
         self._live: Live | None = None
         if self._console.is_terminal and not quiet:
@@ -64,12 +67,16 @@ class LiveView:
             self._states[event.stage] = state
             if state.progress and event.stage not in self._rates:
                 self._rates[event.stage] = (time.monotonic(), state.progress.step)
+        if event.what == "waiting" and not event.stage:
+            self._waiting = f"waiting {event.message}"
+        elif event.what == "started":
+            self._waiting = ""
         if event.what in ("succeeded", "failed", "stopped", "blocked", "held"):
             self._states.pop(event.stage, None)
         if event.what == "succeeded":
             self._done += 1
         line = self._line(event)
-        if line and (not self._quiet or event.what in ("failed", "paused")):
+        if line and (not self._quiet or event.what in LOUD):
             self._console.print(line, markup=False, soft_wrap=True)
 
     def _line(self, event: Event) -> str:
@@ -99,12 +106,18 @@ class LiveView:
         return f"{stamp} {name} {event.what}" + (f": {event.message}" if event.message else "")
 
     def _table(self) -> RenderableType:
+        from rich import box
         from rich.table import Table
 
         table = Table(
-            title=f"{self._plan.sweep}: {self._done} of {len(self._plan.stages)} stages", expand=False
+            title=f"{self._plan.sweep}: {self._done} of {len(self._plan.stages)} stages",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            caption=self._waiting or None,
+            caption_justify="left",
         )
-        for header in ("run", "stage", "step", "reward or loss", "left", "slots"):
+        for header in ("run", "stage", "step", "metric", "left", "slots"):
             table.add_column(header, overflow="ellipsis", no_wrap=header != "run")
         for stage_id, state in self._states.items():
             handle = state.launcher or {}
@@ -113,7 +126,7 @@ class LiveView:
                 self._plan.stages[stage_id].spec.kind,
                 _steps(state) or state.status,
                 self._metric(stage_id, state).strip(" ,"),
-                self._left(stage_id).strip(" ,"),
+                self._left(stage_id).strip(" ,").removesuffix(" left"),
                 ",".join(handle.get("slots", ())),
             )
         return table
@@ -144,6 +157,18 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    class Unread(Console):
+        def on_broken_pipe(self) -> None:
+            """Whoever read along (`head`, a closed window) has gone: the sweep goes on without words."""
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+    return Unread(stderr=True, highlight=False)
 
 
 def _users(plan: Plan) -> dict[str, list[str]]:

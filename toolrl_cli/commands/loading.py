@@ -3,48 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from toolrl_cli.engine.plan import Plan
+    from toolrl_cli.spec.grid import Grid
     from toolrl_cli.spec.sweep import Document
 
 
-def load_plan(file: Path, results: Path, sets: Iterable[str] = ()) -> tuple[Plan, Document]:
-    """Read, expand and validate a sweep, and look up where its stages stand.
+@dataclass(frozen=True)
+class LoadedPlan:
+    """A sweep, planned.
+
+    Attributes:
+        plan: its stages and where they stand.
+        document: the sweep file, with the profile's changes to it.
+        grid: the cells, and what the file's rules dropped.
+        notes: lines that a person should see: rules without effect, what a profile changed.
+    """
+
+    plan: Plan
+    document: Document
+    grid: Grid
+    notes: tuple[str, ...] = ()
+
+
+def load_plan(
+    file: Path, results: Path, sets: Iterable[str] = (), profile: str | None = None
+) -> tuple[Plan, Document]:
+    """The plan and the document of `load`."""
+    loaded = load(file, results, sets, profile)
+    return loaded.plan, loaded.document
+
+
+def load(file: Path, results: Path, sets: Iterable[str] = (), profile: str | None = None) -> LoadedPlan:
+    """Read, expand and validate a sweep, look up where its stages stand, and check what is owed against verl.
 
     Raises:
         SpecError: anything wrong in the file, the options, the data or the model.
         LedgerError: the results root cannot be read.
     """
+    from toolrl_cli.commands.checking import check_against_verl, data_warnings
     from toolrl_cli.engine.facts import LocalFacts
     from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.engine.plan import make_plan
-    from toolrl_cli.spec.resolve import resolve_runs
+    from toolrl_cli.spec.profile import load_profile
+    from toolrl_cli.spec.resolve import resolve_sweep
     from toolrl_cli.spec.sweep import read_sweep
 
+    chosen = load_profile(profile) if profile is not None else None
     document = read_sweep(file, sets)
-    _check_tables(document)
-    runs = resolve_runs(document)
+    tables = _tables(document)
+    if chosen is not None:
+        document = chosen.document(document)
+        tables = tuple(document.sweep.tables)
+    resolved = resolve_sweep(document, chosen)
     plan = make_plan(
         document.sweep.name,
-        runs,
+        resolved.runs,
         LocalFacts(),
         Ledger(results),
-        tables=tuple(document.sweep.tables),
+        tables=tables,
         description=document.sweep.description,
     )
-    return plan, document
+    check_against_verl(plan, document)
+    notes = tuple(f"warning: {line}" for line in (*resolved.grid.warnings, *data_warnings(plan)))
+    if chosen is not None:
+        notes += chosen.told(resolved.grid)
+    return LoadedPlan(plan, document, resolved.grid, notes)
 
 
-def _check_tables(document: Document) -> None:
+def _tables(document: Document) -> tuple[str, ...]:
+    """The tables that a sweep names, each checked, and files by paths that hold from anywhere."""
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.report.table_spec import load_table
+    from toolrl_cli.report.table_spec import anchored, load_table
 
-    for position, name in enumerate(document.sweep.tables):
+    names = tuple(anchored(name, document.path.parent) for name in document.sweep.tables)
+    for position, name in enumerate(names):
         try:
             load_table(name)
         except SpecError as error:
             where = document.source.where(("tables", position))
             raise SpecError(error.what, where, error.hint) from None
+    return names

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from toolrl_cli.commands.options import Results, results_root
+from toolrl_cli.commands.options import Results, note, results_root
 
 if TYPE_CHECKING:
-    from toolrl_cli.engine.ledger import Ledger
+    from toolrl_cli.engine.ledger import StageFolder
     from toolrl_cli.engine.plan import PlannedRun
+    from toolrl_cli.engine.sweep_folder import SweepFolder
     from toolrl_cli.spec.stage import StageSpec
 
+LOG = "log.txt"
 POLL = 0.3
+BLOCK = 1 << 16
 
 
 def logs(
@@ -25,7 +30,7 @@ def logs(
         str | None, typer.Option("--stage", metavar="KIND|ID", help="One stage; default: all, prefixed.")
     ] = None,
     attempt: Annotated[
-        int | None, typer.Option("--attempt", help="An earlier attempt; default: the last.")
+        int | None, typer.Option("--attempt", min=1, help="An earlier attempt; default: the last.")
     ] = None,
     lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Only the last lines; 0: all.")] = 0,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as more is written.")] = False,
@@ -33,30 +38,69 @@ def logs(
 ) -> None:
     """Print the logs of a run; -f follows.
 
-    All stages, oldest first, prefixed with their kind; or one of them with --stage.
+    All stages, oldest first, prefixed with position and kind; or one of them with --stage.
     """
     from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.sweep_folder import find_run
+    from toolrl_cli.engine.sweep_folder import SweepFolder, find_run
 
     root = results_root(results)
     found = find_run(root, run)
     stages = _chosen(found, stage)
-    ledger = Ledger(root)
+    folders = {_prefix(found, s) if len(stages) > 1 else "": Ledger(root).folder(s) for s in stages}
+    if attempt is not None:
+        _check_attempt(found, folders.values(), attempt)
+    sweep = SweepFolder(root, found.sweep)
     shown: dict[Path, int] = {}
-    prefixed = len(stages) > 1
-    while True:
-        for spec in stages:
-            path = _log_of(ledger, spec, attempt)
-            if path is None:
-                continue
-            text, shown[path] = _read_from(path, shown.get(path, 0))
-            rows = text.splitlines()
-            for row in rows[-lines:] if lines else rows:
-                print(f"[{spec.kind}] {row}" if prefixed else row)
-        if not follow or all(ledger.folder(s).state().status == "succeeded" for s in stages):
-            return
-        lines = 0
-        time.sleep(POLL)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to leave -f
+        while True:
+            # whoever writes is looked for first, so that what it wrote last is still shown
+            over = not follow or _is_over(folders.values(), sweep)
+            for prefix, folder in folders.items():
+                ended = over and not _at_work(folder)
+                for path in _logs_of(folder, attempt, shown):
+                    for row in _new_rows(path, shown, lines, ended=ended):
+                        print(prefix + row, flush=follow)
+            if over:
+                break
+            lines = 0
+            time.sleep(POLL)
+    if not shown:
+        note(f"{found.id}: nothing has been written yet")
+
+
+def _prefix(run: PlannedRun, stage: StageSpec) -> str:
+    """`[3-rl] `: position and kind, as the links in the run's folder are called."""
+    return f"[{run.stages.index(stage) + 1}-{stage.kind}] "
+
+
+def _is_over(folders: Iterable[StageFolder], sweep: SweepFolder) -> bool:
+    """Nothing more will be written: all is done, or nothing runs and no harness is there to start it."""
+    from toolrl_cli.engine.aftermath import observed
+
+    states = [observed(folder) for folder in folders]
+    if all(state.status == "succeeded" for state in states):
+        return True
+    return not any(state.active for state in states) and not sweep.harnesses()
+
+
+def _at_work(folder: StageFolder) -> bool:
+    from toolrl_cli.engine.aftermath import observed
+
+    return observed(folder).active
+
+
+def _check_attempt(run: PlannedRun, folders: Iterable[StageFolder], attempt: int) -> None:
+    """Refuse an attempt that none of the stages has had.
+
+    Raises:
+        SpecError: there is none.
+    """
+    from toolrl_cli.errors import SpecError
+
+    last = max((int(path.name) for folder in folders for path in folder.attempts()), default=0)
+    if attempt > last:
+        have = f"the last is {last}" if last else "nothing has run yet"
+        raise SpecError(f"run {run.id!r} has no attempt {attempt}", "--attempt", have)
 
 
 def _chosen(run: PlannedRun, wanted: str | None) -> list[StageSpec]:
@@ -74,24 +118,39 @@ def _chosen(run: PlannedRun, wanted: str | None) -> list[StageSpec]:
     return stages
 
 
-def _log_of(ledger: Ledger, spec: StageSpec, attempt: int | None) -> Path | None:
-    folder = ledger.folder(spec)
-    attempts = folder.attempts()
-    chosen = folder.attempt(attempt) if attempt is not None else (attempts[-1] if attempts else None)
-    path = chosen / "log.txt" if chosen is not None else None
-    return path if path is not None and path.is_file() else None
+def _logs_of(folder: StageFolder, attempt: int | None, shown: Mapping[Path, int]) -> list[Path]:
+    """The log of the attempt that was asked for; else of the last one, and of those followed before it."""
+    chosen = [folder.attempt(attempt)] if attempt is not None else folder.attempts()
+    paths = [path for a in chosen if (path := a / LOG).is_file()]
+    first = next((n for n, path in enumerate(paths) if path in shown), len(paths) - 1)
+    return paths[max(first, 0) :]
 
 
-def _read_from(path: Path, offset: int) -> tuple[str, int]:
-    """Whole lines after `offset`, and where the next read begins; a line being written is left for later."""
+def _new_rows(path: Path, shown: dict[Path, int], lines: int, *, ended: bool) -> Iterator[str]:
+    """Lines that were not shown yet, only the last `lines` if not 0.
+
+    One being written is left for later; what a killed attempt did not live to end is all there will be of it.
+    """
     with path.open("rb") as stream:
-        stream.seek(offset)
-        data = stream.read()
-    end = data.rfind(b"\n") + 1
-    # carriage returns are progress bars repainting themselves: only the last state is worth a line
-    rows = (row.rstrip(b"\r").rsplit(b"\r", 1)[-1] for row in _rows(data[:end]))
-    return b"\n".join(rows).decode(errors="replace"), offset + end
+        if lines and path not in shown:
+            shown[path] = _start_of_last(stream, lines, ended=ended)
+        stream.seek(shown.setdefault(path, 0))
+        for row in stream:
+            if not row.endswith(b"\n") and not ended:
+                return
+            shown[path] += len(row)
+            # carriage returns are progress bars repainting themselves: only the last state is worth a line
+            yield row.rstrip(b"\r\n").rpartition(b"\r")[2].decode(errors="replace")
 
 
-def _rows(data: bytes) -> Iterator[bytes]:
-    yield from data.removesuffix(b"\n").split(b"\n") if data else ()
+def _start_of_last(stream: BinaryIO, lines: int, *, ended: bool) -> int:
+    """Where the last `lines` lines begin; logs may be too long to be read for that."""
+    position = stream.seek(0, os.SEEK_END)
+    tail = b""
+    while position > 0 and tail.count(b"\n") <= lines:
+        size = min(BLOCK, position)
+        position = stream.seek(position - size)
+        tail = stream.read(size) + tail
+    shown = tail if ended else tail[: tail.rfind(b"\n") + 1]
+    rows = shown.removesuffix(b"\n").split(b"\n")[-lines:]
+    return position + len(shown) - sum(len(row) + 1 for row in rows) + (not shown.endswith(b"\n"))

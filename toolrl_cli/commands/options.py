@@ -26,6 +26,15 @@ Sets = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a value of the sweep; repeatable.", show_default=False
     ),
 ]
+ProfileName = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Run it in another size; cpu: the tiny model and ToolWorld, on CPUs.",
+        show_default=False,
+    ),
+]
 Only = Annotated[
     str | None,
     typer.Option("--only", metavar="PATTERN", help="Only runs whose id or arm matches, e.g. 'grpo-*'."),
@@ -41,6 +50,16 @@ MaxParallel = Annotated[
         show_default=False,
     ),
 ]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-gpu-hours",
+        metavar="HOURS",
+        min=0,
+        help="Refuse to start where the sweep is expected to need more, what it has used included.",
+        show_default=False,
+    ),
+]
 Launcher = Annotated[str, typer.Option("--launcher", help="Where attempts run: local.")]
 WandbMode = Annotated[
     str | None,
@@ -49,6 +68,16 @@ WandbMode = Annotated[
         metavar="MODE",
         help="online, offline or disabled; default $WANDB_MODE, then online if logged in, else offline.",
         show_default=False,
+    ),
+]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="Stop everything when one stage has failed for good.")
+]
+AllowImperfectGold = Annotated[
+    bool,
+    typer.Option(
+        "--allow-imperfect-gold",
+        help="Train although gold answers score below their maximum (as --set rl.allow_imperfect_gold=true).",
     ),
 ]
 SweepName = Annotated[
@@ -63,8 +92,7 @@ def results_root(given: Path | None) -> Path:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def note(line: str) -> None:

@@ -2,61 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from toolrl_cli.commands.options import AsJson, Only, Results, Sets, SweepPath, print_json, results_root
-
-if TYPE_CHECKING:
-    from toolrl_cli.engine.plan import Plan
+from toolrl_cli.commands.options import (
+    AsJson,
+    Budget,
+    MaxParallel,
+    Only,
+    ProfileName,
+    Results,
+    Sets,
+    SweepPath,
+    note,
+    print_json,
+    results_root,
+)
 
 
 def plan(
     file: SweepPath,
     sets: Sets = None,
     only: Only = None,
+    profile: ProfileName = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say for every stage why it will or will not run.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Say for every stage why it will or will not run, and for every cell which rule made it.",
+        ),
     ] = False,
+    max_parallel: MaxParallel = None,
+    budget: Budget = None,
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a sweep would run, and why.
+    """Show what a sweep would run, why, and what it takes.
 
-    Runs and stages: done, owed, running or blocked.
+    Stages done, owed, running or blocked; time, GPU-hours, memory and disk; what has changed since.
     """
-    from toolrl_cli.commands.loading import load_plan
+    from toolrl_cli.commands.grid_views import cells_json, show_cells
+    from toolrl_cli.commands.loading import load
+    from toolrl_cli.commands.outlook import outlook
+    from toolrl_cli.commands.plan_views import show_outlook
 
-    laid = load_plan(file, results_root(results), sets or ())[0].selected(only)
+    root = results_root(results)
+    loaded = load(file, root, sets or (), profile)
+    for line in loaded.notes:
+        note(line)
+    whole = loaded.plan
+    found = outlook(
+        whole, whole.selected(only), root, max_parallel=max_parallel, budget=budget, explain=explain
+    )
     if as_json:
-        print_json(laid.to_json())
+        print_json(found.to_json() | ({"cells": cells_json(loaded.grid)} if explain else {}))
     else:
-        show_plan(laid, explain)
-
-
-def show_plan(laid: Plan, explain: bool) -> None:
-    """The plan as tables on the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    runs = Table(title=f"{laid.sweep}: {len(laid.runs)} runs", title_justify="left")
-    for header in ("run", "arm", "seed", "stages", "owed"):
-        runs.add_column(header, justify="right" if header in ("seed", "owed") else "left")
-    for run in laid.runs:
-        stages = [laid.stages[s.id] for s in run.stages]
-        kinds = " → ".join(s.spec.kind for s in stages)
-        runs.add_row(run.id, run.arm, str(run.seed), kinds, str(sum(s.owed for s in stages)))
-    console.print(runs)
-    if explain:
-        table = Table(title="stages", title_justify="left")
-        for header in ("stage", "kind", "status", "owed", "reason"):
-            table.add_column(header, overflow="fold")
-        for stage in laid.stages.values():
-            owed = "yes" if stage.owed else "no"
-            table.add_row(stage.spec.id, stage.spec.kind, stage.status, owed, stage.reason)
-        console.print(table)
-    left, total = len(laid.owed), len(laid.stages)
-    end = f"{left} owed" if left else "nothing to do"
-    console.print(f"{total} stages (equal ones once): {total - left} done, {end}")
+        if explain:
+            show_cells(loaded.grid, loaded.document.source.name, {run.arm for run in found.plan.runs})
+        show_outlook(found, explain)
+    found.limits.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -9,50 +10,172 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolrl_cli.commands.options import (
+    AllowImperfectGold,
     AsJson,
+    Budget,
+    FailFast,
     Launcher,
     MaxParallel,
     Only,
     Results,
     SweepName,
     WandbMode,
+    note,
     results_root,
 )
-from toolrl_cli.commands.sweep import AllowImperfectGold
 
 if TYPE_CHECKING:
-    from toolrl_cli.engine.plan import PlannedRun
+    from pathlib import Path
+
+    from toolrl_cli.engine.plan import Plan, PlannedRun
+    from toolrl_cli.engine.selecting import Selection
     from toolrl_cli.spec.stage import StageSpec
 
 
 def resume(
     name: SweepName = None,
     only: Only = None,
+    failed: Annotated[
+        bool,
+        typer.Option("--failed", help="Only stages whose last attempt failed, and what depends on them."),
+    ] = False,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            "--stage",
+            metavar="ID|KIND",
+            help="Only this stage, or this kind, and what it needs.",
+            show_default=False,
+        ),
+    ] = None,
+    from_step: Annotated[
+        int | None,
+        typer.Option(
+            "--from-step",
+            metavar="N",
+            min=1,
+            help="RL stages go on from step N's checkpoint.",
+            show_default=False,
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start the stages anew; what they have is set aside.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Set a whole sweep back without asking.")] = False,
     max_parallel: MaxParallel = None,
+    budget: Budget = None,
     launcher: Launcher = "local",
     wandb: WandbMode = None,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop everything when one stage has failed for good.")
-    ] = False,
+    fail_fast: FailFast = False,
     allow_imperfect_gold: AllowImperfectGold = False,
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a sweep by its name.
 
-    Runs what is still owed, from the plan that was frozen when it was started.
+    Runs what is still owed, from the plan that was frozen when it was started. --from-step and --fresh set
+    stages back first, with all that reads them; nothing is deleted.
     """
     from toolrl_cli.commands.execution import Execution, execute
     from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.engine.plan import lay_out
+    from toolrl_cli.engine.selecting import part, select
 
     root = results_root(results)
     saved = saved_sweep(root, name)
     runs = _allowing(saved.runs) if allow_imperfect_gold else saved.runs
     plan = lay_out(saved.name, runs, Ledger(root), tables=saved.tables)
-    options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json)
-    raise typer.Exit(execute(plan, plan.selected(only), None, options))
+    chosen = plan.selected(only)
+    selection = select(chosen, stage=stage, failed=failed)
+    if fresh or from_step is not None:
+        explicit = only is not None or stage is not None or failed
+        _set_back(root, plan, chosen, selection, from_step, fresh, stage, explicit or yes)
+        plan = lay_out(saved.name, runs, Ledger(root), tables=saved.tables)
+        selection = replace(selection, plan=part(plan, selection.plan.stages))
+        left = [s for s in plan.stages.values() if s.owed and s.spec.id not in selection.plan.stages]
+        if left:
+            more = "1 other stage is" if len(left) == 1 else f"{len(left)} other stages are"
+            note(f"{more} owed; `toolrl resume {saved.name}` runs {'it' if len(left) == 1 else 'them'}")
+    if failed and not selection.targets:
+        owed = len(chosen.owed)
+        note(
+            f"{saved.name}: no stage has failed"
+            + (f"; without --failed {owed} owed would run" if owed else "")
+        )
+    options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json, budget)
+    raise typer.Exit(execute(plan, selection.plan, None, options))
+
+
+def _set_back(
+    root: Path,
+    plan: Plan,
+    chosen: Plan,
+    selection: Selection,
+    from_step: int | None,
+    fresh: bool,
+    stage: str | None,
+    confirmed: bool,
+) -> None:
+    """Set the selected stages back before they run.
+
+    Raises:
+        SpecError: the options exclude each other, the whole sweep would be set back unasked, or no stage has
+            the checkpoint.
+        LedgerError: a stage, or the sweep, is at work.
+    """
+    from toolrl_cli.engine.ledger import Ledger
+    from toolrl_cli.engine.rewinding import START, set_back
+    from toolrl_cli.engine.selecting import shared_with_others
+    from toolrl_cli.engine.sweep_folder import SweepFolder
+    from toolrl_cli.errors import LedgerError, SpecError
+
+    option = "--fresh" if fresh else f"--from-step {from_step}"
+    if fresh and from_step is not None:
+        raise SpecError("--fresh and --from-step exclude each other", "resume", "--fresh starts from step 0")
+    at_work = [h for h in SweepFolder(root, plan.sweep).harnesses() if h.alive()]
+    if at_work:
+        hint = f"`toolrl stop {plan.sweep}` first"
+        raise LedgerError(f"is being worked on by {at_work[0]}", f"sweep {plan.sweep}", hint)
+    targets = list(selection.targets)
+    if stage not in plan.stages:  # shared stages belong to other runs as well: only by their id
+        shared = shared_with_others(plan, chosen)
+        for stage_id in [i for i in targets if i in shared and stage is not None]:
+            note(
+                f"{stage_id}: left alone; other runs have it, too (--stage with its id sets it back for all)"
+            )
+        targets = [i for i in targets if i not in shared]
+    if from_step is not None:
+        targets = [i for i in targets if plan.stages[i].spec.kind == "rl" or (stage and _trains(plan, i))]
+        targets = [i for i in targets if Ledger(root).read(plan.stages[i].spec).attempt]
+        if not targets:
+            raise SpecError("no selected stage has trained", option, "name one with --stage or --only")
+    _confirm(plan, len(targets), option, confirmed)
+    step = START if from_step is None else from_step
+    for stage_id, how in reversed(set_back(Ledger(root), dict.fromkeys(targets, step), f"resume {option}")):
+        note(f"{stage_id}: {how}")
+
+
+def _trains(plan: Plan, stage_id: str) -> bool:
+    return plan.stages[stage_id].spec.kind in ("sft", "rl")
+
+
+def _confirm(plan: Plan, count: int, option: str, confirmed: bool) -> None:
+    """Ask before a whole sweep is set back.
+
+    Raises:
+        SpecError: there is nobody to ask, or the answer is no.
+    """
+    from toolrl_cli.errors import SpecError
+
+    if confirmed:
+        return
+    hint = "select with --only, --stage or --failed, or add --yes"
+    what = f"all of {plan.sweep} ({count} stage{'' if count == 1 else 's'})"
+    if not sys.stdin.isatty():
+        raise SpecError(f"would set back {what}", option, hint)
+    if not typer.confirm(f"Set back {what}?", err=True):
+        raise SpecError("nothing was set back", option, hint)
 
 
 def _allowing(runs: Iterable[PlannedRun]) -> list[PlannedRun]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from toolrl_cli.commands.reward import Case
+    from toolrl_cli.commands.reward_cases import Case
     from toolrl_cli.rewards.catalogue import Design
     from toolrl_cli.rewards.explain import AlignedCall, Explanation, Parsed, PartExplained
 

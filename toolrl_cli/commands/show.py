@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from toolrl_cli.commands.live import duration
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
+
+MEGABYTE = 1_000_000
 
 
 def show(
@@ -51,24 +58,28 @@ def _stage(ledger: Any, spec: Any) -> dict[str, Any]:
         "id": spec.id,
         "kind": spec.kind,
         "folder": str(folder.path),
-        "bytes": _size(folder.path),
+        "bytes": sum((sizes := _sizes(folder.path)).values()),
+        "sizes": sizes,
         "inputs": dict(spec.inputs),
         "config": dict(spec.config),
-        **{k: state[k] for k in ("status", "attempt", "progress", "failure", "times", "attempts")},
+        **{
+            k: state[k]
+            for k in ("status", "attempt", "progress", "failure", "times", "attempts", "adjust", "note")
+        },
         "command": read_json(last / "command.json") if last else None,
         "environment": read_json(last / "environment.json") if last else None,
     }
 
 
-def _size(folder: Path) -> int:
-    """Bytes on disk below a folder; files that vanish meanwhile count nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except FileNotFoundError:
-            continue
-    return total
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes on disk below each entry of a folder; files that vanish meanwhile count nothing."""
+    sizes = {}
+    for entry in sorted(folder.glob("*")):
+        sizes[entry.name] = 0
+        for path in (entry, *entry.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                sizes[entry.name] += path.lstat().st_size
+    return sizes
 
 
 def _print(document: dict[str, Any]) -> None:
@@ -80,29 +91,63 @@ def _print(document: dict[str, Any]) -> None:
         console.print(f"  {key} = {value}", markup=False)
     for stage in document["stages"]:
         console.print(f"\n[bold]{stage['kind']}[/] {stage['id']}: {stage['status']}")
-        console.print(
-            f"  folder    {stage['folder']} ({stage['bytes'] / 1e6:.1f} MB)", markup=False, soft_wrap=True
-        )
-        if stage["progress"]:
-            console.print(
-                f"  progress  step {stage['progress']['step']} of {stage['progress']['total'] or '?'}"
-            )
-        for attempt in stage["attempts"]:
-            took = attempt["ended"] - attempt["started"] if attempt["ended"] and attempt["started"] else None
-            failure = attempt["failure"]
-            told = f", {failure['class']}: {failure['message']}" if failure else ""
-            console.print(
-                f"  attempt {attempt['n']} {attempt['status']}"
-                + (f" in {took:.0f} s" if took else "")
-                + told,
-                markup=False,
-                soft_wrap=True,
-            )
-        if stage["command"]:
-            console.print(
-                f"  command   {' '.join(stage['command'].get('argv', []))}", markup=False, soft_wrap=True
-            )
-        versions = (stage["environment"] or {}).get("versions", {})
-        if versions:
-            told = ", ".join(f"{k} {v}" for k, v in versions.items() if v)
-            console.print(f"  versions  {told}", markup=False, soft_wrap=True)
+        for name, text in _facts(stage):
+            console.print(f"  {name:9} {text}", markup=False, soft_wrap=True)
+
+
+def _facts(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is worth a line about a stage: its name there, and the line."""
+    yield "folder", stage["folder"]
+    if stage["bytes"]:
+        parts = ", ".join(f"{k} {_size(v)}" for k, v in stage["sizes"].items() if v >= MEGABYTE)
+        yield "size", _size(stage["bytes"]) + (f" ({parts})" if parts else "")
+    for role, stage_id in stage["inputs"].items():
+        yield "input", f"{role}: {stage_id}"
+    settings = ", ".join(f"{key} {value}" for key, value in _settings(stage))
+    if settings:
+        yield "spec", settings
+    if stage["progress"]:
+        yield "progress", f"step {stage['progress']['step']} of {stage['progress']['total'] or '?'}"
+    for attempt in stage["attempts"]:
+        yield f"attempt {attempt['n']}", _attempt(attempt)
+    for key, change in stage["adjust"].items():
+        yield "adjusted", f"{key} {change['asked']} → {change['used']} after running out of memory"
+    if stage["note"]:
+        yield "set back", stage["note"]
+    if stage["command"]:
+        yield "command", shlex.join(stage["command"].get("argv", []))
+    versions = (stage["environment"] or {}).get("versions", {})
+    if versions:
+        yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def _settings(stage: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The stage's own settings out of its configuration; all of it is in `spec.json`."""
+    config = stage["config"]
+    for key in ("algorithm", "benchmark", "seed", "precision"):
+        if key in config:
+            yield key, config[key]
+    if "reward" in config:
+        yield "reward", config["reward"].get("name", "of its own")
+    group = "evaluation" if stage["kind"] == "evaluate" else stage["kind"]
+    yield from ((key, value) for key, value in config.get(group, {}).items() if value is not None)
+
+
+def _attempt(attempt: dict[str, Any]) -> str:
+    told = str(attempt["status"])
+    if attempt["started"] and attempt["ended"]:
+        told += f" in {duration(max(0.0, attempt['ended'] - attempt['started']))}"
+    elif attempt["started"]:
+        told += f" for {duration(max(0.0, time.time() - attempt['started']))}"
+    failure = attempt["failure"]
+    if failure:
+        told += f", {failure['class']}: {failure['message']}"
+        told += f" ({failure['hint']})" if failure["hint"] else ""
+    return told
+
+
+def _size(number: int) -> str:
+    """`3 kB`, `12.3 MB`, `4.0 GB`."""
+    if number < MEGABYTE:
+        return f"{number / 1e3:.0f} kB"
+    return f"{number / 1e6:.1f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from toolrl_cli.engine.ledger import Ledger
+    from toolrl_cli.engine.state import StageState
     from toolrl_cli.engine.sweep_folder import SavedSweep
 
 MARKS = {
@@ -23,6 +27,19 @@ MARKS = {
     "stopped": "yellow",
     "pending": "dim",
 }
+HEADERS = ("run", "stage", "status", "step", "attempts", "what")
+NUMBERS = ("step", "attempts")
+REFRESH = 2.0  # seconds
+NARROW = 80  # columns below which there is no room for everything
+RICH_ROWS = 200  # a longer table is printed line by line, at once
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the table says: a title, and a row for each run in the order of `HEADERS`."""
+
+    title: str
+    rows: list[tuple[str, ...]]
 
 
 def status(
@@ -35,31 +52,59 @@ def status(
 
     Stage, step, attempts and failure of each run.
     """
-    from rich.console import Console
-
     from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.engine.ledger import Ledger
+    from toolrl_cli.errors import SpecError
 
     root = results_root(results)
+    if watch and as_json:
+        raise SpecError("--json prints one document", "--watch", "leave one of the two out")
     saved, ledger = saved_sweep(root, name), Ledger(root)
     if as_json:
         print_json(status_document(saved, ledger))
+    elif watch:
+        try:
+            _watch(lambda: standing(saved, ledger))
+        except KeyboardInterrupt:  # the way to leave it
+            return
+    else:
+        _print(standing(saved, ledger))
+
+
+def _print(found: Standing) -> None:
+    """A table on a terminal; aligned lines that no width breaks for pipes, and for tables of any length."""
+    if not sys.stdout.isatty() or len(found.rows) > RICH_ROWS:
+        sys.stdout.write(_lines(found))
         return
+    from rich.console import Console
+
     console = Console()
-    if not watch:
-        console.print(_table(saved, ledger))
-        return
+    console.print(_table(found, console.width))
+
+
+def _watch(look: Callable[[], Standing]) -> None:
+    found = look()
+    if not sys.stdout.isatty():
+        while True:
+            sys.stdout.write(_lines(found) + "\n")
+            sys.stdout.flush()
+            before = found
+            while found == before:
+                time.sleep(REFRESH)
+                found = look()
     from rich.live import Live
 
-    with Live(_table(saved, ledger), console=console, auto_refresh=False) as live:
+    with Live(auto_refresh=False) as live:
         while True:
-            time.sleep(2)
-            live.update(_table(saved, ledger), refresh=True)
+            live.update(_table(found, live.console.width), refresh=True)
+            time.sleep(REFRESH)
+            found = look()
 
 
 def status_document(saved: SavedSweep, ledger: Ledger) -> dict[str, Any]:
     """The document of `status --json`: `plan --json`'s shape with progress, attempts and failure."""
     from toolrl_cli.engine.aftermath import observed
+    from toolrl_cli.engine.sweep_folder import SweepFolder
 
     stages = []
     for spec in saved.stages.values():
@@ -77,31 +122,71 @@ def status_document(saved: SavedSweep, ledger: Ledger) -> dict[str, Any]:
     runs = [
         {"id": r.id, "arm": r.arm, "seed": r.seed, "stages": [s.id for s in r.stages]} for r in saved.runs
     ]
-    return {"schema": 1, "sweep": saved.name, "runs": runs, "stages": stages}
+    harnesses = [h.to_json() for h in SweepFolder(ledger.results, saved.name).harnesses()]
+    return {"schema": 1, "sweep": saved.name, "harnesses": harnesses, "runs": runs, "stages": stages}
 
 
-def _table(saved: SavedSweep, ledger: Ledger) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
+def standing(saved: SavedSweep, ledger: Ledger) -> Standing:
+    """Where each run stands: its first stage that is not done."""
     from toolrl_cli.engine.aftermath import observed
+    from toolrl_cli.engine.sweep_folder import SweepFolder
 
     states = {stage_id: observed(ledger.folder(spec)) for stage_id, spec in saved.stages.items()}
     done = sum(s.status == "succeeded" for s in states.values())
-    table = Table(title=f"{saved.name}: {done} of {len(states)} stages done", title_justify="left")
-    for header in ("run", "stage", "status", "step", "attempts", "what"):
-        table.add_column(
-            header, overflow="fold", justify="right" if header in ("step", "attempts") else "left"
-        )
+    title = f"{saved.name}: {done} of {len(states)} stages done"
+    harnesses = len(SweepFolder(ledger.results, saved.name).harnesses())
+    if harnesses:
+        title += f", {harnesses} harness{'es' if harnesses > 1 else ''} at work"
+    elif done < len(states):
+        active = sum(s.active for s in states.values())
+        alone = f", {active} attempt{'s go' if active > 1 else ' goes'} on without" if active else ""
+        title += f", no harness at work{alone}"
+    rows: list[tuple[str, ...]] = []
     for run in saved.runs:
-        current = next((s for s in run.stages if states[s.id].status != "succeeded"), run.stages[-1])
-        state = states[current.id]
-        progress = state.progress
-        step = f"{progress.step}/{progress.total or '?'}" if progress and state.status != "pending" else ""
-        what = f"{state.failure.kind}: {state.failure.message}" if state.failure else ""
-        position = f"{run.stages.index(current) + 1}/{len(run.stages)} {current.kind}"
-        if all(states[s.id].status == "succeeded" for s in run.stages):
-            position, step = f"{len(run.stages)}/{len(run.stages)}", ""
+        current = next((s for s in run.stages if states[s.id].status != "succeeded"), None)
+        shown = current or run.stages[-1]
+        state = states[shown.id]
+        step = ""
+        if current and state.progress and state.status != "pending":
+            step = f"{state.progress.step}/{state.progress.total or '?'}"
+        position = f"{run.stages.index(shown) + 1}/{len(run.stages)}" + (f" {shown.kind}" if current else "")
         attempts = str(state.attempt) if state.attempt else ""
-        table.add_row(run.id, position, Text(state.status, MARKS[state.status]), step, attempts, Text(what))
+        rows.append((run.id, position, state.status, step, attempts, _what(state)))
+    return Standing(title, rows)
+
+
+def _what(state: StageState) -> str:
+    """Why it failed, or the metric worth showing of what runs."""
+    if state.failure:
+        return f"{state.failure.kind}: {state.failure.message}"
+    if state.active and state.progress:
+        named = state.progress.metrics.items()
+        return ", ".join(f"{'loss' if 'loss' in name else 'reward'} {value:.3g}" for name, value in named)
+    return ""
+
+
+def _table(found: Standing, width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=found.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = [n for n, header in enumerate(HEADERS) if width >= NARROW or header != "attempts"]
+    for header in (HEADERS[n] for n in shown):
+        table.add_column(header, overflow="fold", justify="right" if header in NUMBERS else "left")
+    for row in found.rows:
+        table.add_row(*(Text(row[n], MARKS[row[n]] if HEADERS[n] == "status" else "") for n in shown))
     return table
+
+
+def _lines(found: Standing) -> str:
+    rows: list[tuple[str, ...]] = [HEADERS, *found.rows]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(HEADERS))]
+    aligned = (
+        "  ".join(
+            cell.rjust(width) if header in NUMBERS else cell.ljust(width)
+            for header, cell, width in zip(HEADERS, row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join([found.title, *aligned, ""])

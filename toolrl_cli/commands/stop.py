@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolrl_cli.commands.options import Results, note, results_root
 
+if TYPE_CHECKING:
+    from toolrl_cli.engine.ledger import StageFolder
+    from toolrl_cli.engine.stopping import Stopping
+
 POLL = 0.2
+KILLED = 10.0  # seconds that killed processes may take to be gone
 
 
 def stop(
     name: Annotated[str, typer.Argument(metavar="SWEEP", help="Its name.", show_default=False)],
-    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for attempts to end.")] = 60.0,
+    grace: Annotated[
+        float,
+        typer.Option("--grace", min=0, metavar="SECONDS", help="So long until what has not ended is killed."),
+    ] = 60.0,
     results: Results = None,
 ) -> None:
     """End a sweep's attempts in good order.
 
-    The harness and its attempts are asked to stop; what they have done stays and can go on.
+    All harnesses of the sweep and their attempts are asked to stop. Training goes on from the last checkpoint.
     """
     from toolrl_cli.commands.failures import FAILED
     from toolrl_cli.commands.selecting import saved_sweep
@@ -27,16 +35,35 @@ def stop(
     from toolrl_cli.engine.sweep_folder import SweepFolder
 
     root = results_root(results)
-    attended, asked = stop_sweep(SweepFolder(root, name), saved_sweep(root, name))
-    if not asked:
-        note(f"{name}: {'its harness was asked to stop' if attended else 'nothing runs'}")
+    stopping = stop_sweep(SweepFolder(root, name), saved_sweep(root, name))
+    for stage, why in stopping.others.items():
+        note(f"{stage}: left alone; {why}")
+    if not stopping.harnesses and not stopping.asked:
+        note(f"{name}: nothing {'else ' if stopping.others else ''}runs")
         return
-    note(f"{name}: asked {len(asked)} attempts to stop")
-    deadline = time.monotonic() + wait
-    while (left := [f for f in asked if f.state().active]) and time.monotonic() < deadline:
-        time.sleep(POLL)
-    for folder in asked:
+    told = [_count(len(stopping.harnesses), "harness", "es")] if stopping.harnesses else []
+    told += [_count(len(stopping.asked), "attempt", "s")] if stopping.asked else []
+    note(f"{name}: asked {' and '.join(told)} to stop")
+    left = _wait(stopping, grace)
+    if left:
+        note(f"{name}: {_count(len(left), 'attempt', 's')} did not end within {grace:g} s; killing")
+        stopping.kill()
+        left = _wait(stopping, KILLED)
+    for folder in stopping.asked:
         note(f"{folder.id}: {folder.state().status}")
     if left:
-        note(f"{len(left)} attempts have not ended within {wait:.0f} s; issue the command again, or wait")
+        note(f"{name}: what still runs does not die; see `ps` and `dmesg`")
         raise typer.Exit(FAILED)
+    note(f"`toolrl resume {name}` goes on from the last checkpoints")
+
+
+def _wait(stopping: Stopping, seconds: float) -> list[StageFolder]:
+    """Wait for everything asked to end; what has not."""
+    deadline = time.monotonic() + seconds
+    while (left := stopping.settle()) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return left
+
+
+def _count(number: int, word: str, plural: str) -> str:
+    return f"{number} {word}{plural if number != 1 else ''}"

@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from toolrl_cli.commands.options import (
+    AllowImperfectGold,
     AsJson,
+    Budget,
+    FailFast,
     Launcher,
     MaxParallel,
     Only,
+    ProfileName,
     Results,
     Sets,
     SweepPath,
@@ -19,25 +23,17 @@ from toolrl_cli.commands.options import (
     results_root,
 )
 
-AllowImperfectGold = Annotated[
-    bool,
-    typer.Option(
-        "--allow-imperfect-gold",
-        help="Train although gold answers score below their maximum (as --set rl.allow_imperfect_gold=true).",
-    ),
-]
-
 
 def sweep(
     file: SweepPath,
     sets: Sets = None,
     only: Only = None,
+    profile: ProfileName = None,
     max_parallel: MaxParallel = None,
+    budget: Budget = None,
     launcher: Launcher = "local",
     wandb: WandbMode = None,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop everything when one stage has failed for good.")
-    ] = False,
+    fail_fast: FailFast = False,
     allow_imperfect_gold: AllowImperfectGold = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print exactly what would run, and run nothing.")
@@ -47,20 +43,28 @@ def sweep(
 ) -> None:
     """Run what a sweep still owes: same file again, only the rest runs. Ends with the sweep's table."""
     from toolrl_cli.commands.execution import Execution, execute
-    from toolrl_cli.commands.loading import load_plan
-    from toolrl_cli.commands.options import print_json
-    from toolrl_cli.commands.plan import show_plan
+    from toolrl_cli.commands.grid_views import cells_json, show_cells
+    from toolrl_cli.commands.loading import load
+    from toolrl_cli.commands.options import note, print_json
+    from toolrl_cli.commands.outlook import outlook
+    from toolrl_cli.commands.plan_views import show_outlook
 
     root = results_root(results)
     allowed = ["rl.allow_imperfect_gold=true"] if allow_imperfect_gold else []
-    plan, document = load_plan(file, root, [*(sets or ()), *allowed])
+    loaded = load(file, root, [*(sets or ()), *allowed], profile)
+    for line in loaded.notes:
+        note(line)
+    plan = loaded.plan
     chosen = plan.selected(only)
     if dry_run:
+        found = outlook(plan, chosen, root, max_parallel=max_parallel, budget=budget, explain=True)
         if as_json:
-            print_json(chosen.to_json())
+            print_json(found.to_json() | {"cells": cells_json(loaded.grid)})
         else:
-            show_plan(chosen, explain=True)
+            show_cells(loaded.grid, loaded.document.source.name, {run.arm for run in found.plan.runs})
+            show_outlook(found, explain=True)
+        found.limits.check()
         return
-    text = Path(document.path).read_text(encoding="utf-8")
-    options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json)
+    text = Path(loaded.document.path).read_text(encoding="utf-8")
+    options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json, budget)
     raise typer.Exit(execute(plan, chosen, text, options))

@@ -84,7 +84,7 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
 
     def is_made(folder: Path) -> bool:
         found = read_manifest(folder)
-        return found is not None and found.fingerprint == wanted and _intact(folder, found)
+        return found is not None and found.fingerprint == wanted and is_intact(folder, found)
 
     def fill(folder: Path) -> None:
         if kind == "toolworld":
@@ -164,6 +164,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _intact(folder: Path, manifest: Manifest) -> bool:
+def is_intact(folder: Path, manifest: Manifest) -> bool:
+    """Whether every file of a data folder is there and is what its manifest says."""
     paths = {folder / f"{split}.parquet": entry.sha256 for split, entry in manifest.files.items()}
     return all(path.is_file() and _sha256(path) == wanted for path, wanted in paths.items())

@@ -41,6 +41,25 @@ def fingerprint(folder: Path, limit: Mapping[str, int] | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def most_train_rows(folder: Path) -> tuple[int, tuple[str, ...]]:
+    """How many RL training rows a folder has at the most, without reading them, and what there is to know of them.
+
+    Raises:
+        SpecError: the folder lacks a file.
+    """
+    _, train, test = _files(folder)
+    if train is not None and train.suffix == ".json":
+        return len(_triples_json(train)), ()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = train or test
+    try:
+        return pq.read_metadata(path).num_rows, () if train else (NOTE_SAME_ROWS,)
+    except (pa.ArrowException, OSError) as fault:
+        raise SpecError(f"is no parquet file: {fault}", where=str(path)) from fault
+
+
 def load(
     folder: Path, limit: Mapping[str, int] | None = None
 ) -> tuple[dict[str, list[Row]], tuple[str, ...]]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.engine import lease as leases
+from toolrl_cli.engine.adjusting import adjusted, with_memory_hint
 from toolrl_cli.engine.failures import Failure
 from toolrl_cli.engine.files import read_json, sweep_temporaries, write_json
 from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
 from toolrl_cli.engine.lease import Lease, LeaseHeld
 from toolrl_cli.engine.ledger import StageFolder
 from toolrl_cli.engine.state import StageState
+from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.processes.tree import descendants, kill, marked
 
@@ -106,9 +109,32 @@ def record_end(
         # an attempt in good order imports this module too, and has no use for the patterns
         from toolrl_cli.engine.classify import classify
 
-        state = state.over("failed", classify(folder.attempt(state.attempt), returncode=returncode))
+        failure = classify(folder.attempt(state.attempt), returncode=returncode)
+        state = state.over("failed", _hinted(folder, state, failure))
     folder.write_state(state, lease)
     return state
+
+
+def _hinted(folder: StageFolder, state: StageState, failure: Failure) -> Failure:
+    if failure.kind != "oom":
+        return failure
+    try:
+        spec = adjusted(folder.spec(), state.adjust)
+    except LedgerError:  # torn; whoever starts the next attempt writes it anew
+        return failure
+    return with_memory_hint(failure, spec.kind, spec.config)
+
+
+def clear_lease(folder: StageFolder, *, alive: HandleAlive = local_alive) -> None:
+    """Remove the lease of an attempt that was killed after its last word and before it gave the lease back.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    if folder.lease() is None:
+        return
+    with contextlib.suppress(LeaseHeld):  # its owner is about to give it back, or cannot be seen from here
+        leases.take(folder.path, purpose="launch", alive=lease_alive(alive)).release()
 
 
 class ProcessRecord:

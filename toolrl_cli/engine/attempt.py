@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from toolrl_cli.engine import lease as leases
+from toolrl_cli.engine.adjusting import adjusted, next_adjust, told, with_memory_hint
 from toolrl_cli.engine.aftermath import ProcessRecord, end_leftovers, record_end
 from toolrl_cli.engine.failures import LEDGER_UNWRITABLE, Failure
 from toolrl_cli.engine.files import explained, say, write_json
 from toolrl_cli.engine.lease import Lease, LeaseHeld
 from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.engine.monitor import LEASE_LOST, Monitor, StateWriter
+from toolrl_cli.engine.slot_locks import HeldSlots
 from toolrl_cli.engine.starting import new_attempt
 from toolrl_cli.engine.state import Handle, StageState
 from toolrl_cli.errors import LedgerError, StageError, ToolrlError
@@ -65,8 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--function", help="module:name to run instead of the kind's own")
     parser.add_argument("--hang-after", type=float, help="seconds without a training step before it gives up")
     parser.add_argument("--heartbeat", type=float, default=2.0, help="seconds between heartbeats")
+    parser.add_argument("--locks", default="", help=argparse.SUPPRESS)  # open files that hold its slots
     options = parser.parse_args(argv)
     folder = StageFolder(options.stage_dir.absolute())
+    slots = HeldSlots(int(descriptor) for descriptor in options.locks.split(",") if descriptor)
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
@@ -74,11 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         spec = folder.spec()
         lease = _take_lease(folder, options.attempt)
         with lease:
-            state = _claim(folder, lease, options.attempt)
+            state = _claim(folder, lease, spec, options.attempt)
             if state.status == "succeeded":
                 return SUCCEEDED
             function = options.function or STAGE_FUNCTIONS[spec.kind]
-            return Attempt(folder, spec, lease, state, function, stop).run(
+            return Attempt(folder, spec, lease, state, function, stop, slots).run(
                 heartbeat=options.heartbeat, hang_after=options.hang_after
             )
     except NotMine as reason:
@@ -102,7 +106,7 @@ def _take_lease(folder: StageFolder, attempt: int | None) -> Lease:
         time.sleep(0.01)
 
 
-def _claim(folder: StageFolder, lease: Lease, attempt: int | None) -> StageState:
+def _claim(folder: StageFolder, lease: Lease, spec: StageSpec, attempt: int | None) -> StageState:
     """The state in which this attempt is the stage's current one; unchanged when the stage is done."""
     state = folder.state()
     if state.status == "succeeded":
@@ -111,7 +115,7 @@ def _claim(folder: StageFolder, lease: Lease, attempt: int | None) -> StageState
         if state.active:
             state = record_end(folder, lease, state)
         end_leftovers(folder)
-        state = state.begun(new_attempt(folder, state), None)
+        state = state.begun(new_attempt(folder, state), None, next_adjust(spec, state))
         folder.write_state(state, lease)
         return state
     if (state.attempt, state.status) != (attempt, "queued"):
@@ -130,6 +134,7 @@ class Attempt:
         state: `queued` with this attempt's number.
         function: `module:name` of what does the work.
         stop: set once the attempt was asked to stop.
+        slots: the slots that it was given, held until the process ends.
     """
 
     def __init__(
@@ -140,21 +145,27 @@ class Attempt:
         state: StageState,
         function: str,
         stop: threading.Event,
+        slots: HeldSlots,
     ) -> None:
         self._folder = folder
-        self._spec = spec
+        self._spec = adjusted(spec, state.adjust)
+        self._said = told(spec, state.adjust)
         self._lease = lease
         self._function = function
         self._stop = stop
+        self._slots = slots
         self._dir = folder.attempt(state.attempt)
         mark = f"{spec.id}/{state.attempt}/{lease.info.token}"
         os.environ[MARK_VARIABLE] = mark
         self._record = ProcessRecord(self._dir, mark)
+        slots.sign(spec.id, mark)
         self._writer = StateWriter(folder, lease, state)
 
     def run(self, *, heartbeat: float, hang_after: float | None) -> int:
         """Do the stage's work and write down how it ended; the exit status."""
         _log_to(self._dir / "log.txt")
+        for line in self._said:
+            say(line)
         adopt_orphans()
         self._record.update()
         handle = self._handle()
@@ -168,6 +179,7 @@ class Attempt:
             interval=heartbeat,
             hang_after=hang_after,
             abandon=self._abandon,
+            also=self._slots.touch,
         )
         monitor.start()
         # importlib.metadata takes as long to import as all of the engine; nobody waits for this file
@@ -213,6 +225,7 @@ class Attempt:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         left = self._record.close()
+        self._slots.clear()
         if left:
             print(
                 f"toolrl: ended {len(left)} processes that the stage left running",
@@ -229,7 +242,8 @@ class Attempt:
             # only a failure needs the patterns, which take time to compile
             from toolrl_cli.engine.classify import classify
 
-            return self._over("failed", classify(self._dir, error=error))
+            failure = classify(self._dir, error=error)
+            return self._over("failed", with_memory_hint(failure, self._spec.kind, self._spec.config))
         return self._over("succeeded")
 
     def _over(self, status: str, failure: Failure | None = None) -> int:

@@ -16,6 +16,7 @@ from toolrl_cli.processes.child import ChildFailed, describe_exit
 from toolrl_cli.tracking.metrics import FILE as METRICS_FILE
 
 LOG = "log.txt"
+OWN_WORDS = "toolrl: "  # begin the lines that the attempt itself puts into its log
 REWARD_NOTE = "reward_failure.json"
 LOG_TAIL = 2_000_000  # bytes of the log's end that are looked at
 LONGEST_MESSAGE = 500  # characters
@@ -77,6 +78,10 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
         said = log.strip().rpartition("\n")[2] or "is the disk full?"
         return Failure.of("infra", f"the attempt could not write its files: {one_line(said)}")
     how = str(error) if error else f"the attempt {_ending(returncode)}"
+    last = log.strip().rpartition("\n")[2]
+    if returncode is None and last.startswith(OWN_WORDS) and _by_words(last) == "infra":
+        # nobody saw the exit status, but these are the words with which an attempt ends on a failing disk
+        return Failure.of("infra", one_line(last.removeprefix(OWN_WORDS)))
     if returncode is None or returncode == -signal.SIGKILL:
         # nothing can be said by a process that is killed so; older trace-backs in its log were survived
         return Failure.of("killed", how)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import sys
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from toolrl_cli.engine.code import code_identity
 from toolrl_cli.engine.launchers.local import DEVICES
 from toolrl_cli.processes.identity import host_name
 
@@ -45,11 +48,28 @@ def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str,
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "devices": variables.get(DEVICES),
+        "gpus": gpu_models(),
         "python": platform.python_version(),
         "executable": sys.executable,
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "versions": installed_versions(),
+        "code": code_identity(),
         "environment": settings(variables),
     }
+
+
+def gpu_models(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """Models of this machine's GPUs as the driver tells them, without asking CUDA; empty where it tells none."""
+    models = []
+    for path in sorted(drivers.glob("*/information")):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            models += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+    return models
+
+
+def installed_versions() -> dict[str, str]:
+    """Package → version, of the packages that results may depend on and that are installed."""
+    return {name: version for name in PACKAGES if (version := _version(name))}
 
 
 def settings(variables: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from toolrl_cli.engine.state import StageState
 What = Literal[
     "started",  # an attempt was started
     "adopted",  # an attempt that an earlier harness started still runs, and is this one's now
-    "waiting",  # another harness runs the stage, or may do so
+    "waiting",  # another harness runs the stage, or may do so; about no stage: others are on the slots
     "progress",  # the attempt has taken up work, or made steps
     "succeeded",
     "failed",  # the attempt failed; `retrying` follows if there is another one
@@ -33,7 +33,7 @@ class Event:
 
     Attributes:
         what: the kind of event.
-        stage: id of the stage; empty for `paused` and `stopping`, which are about all.
+        stage: id of the stage; empty for `paused` and `stopping`, which are about all, and for slots.
         state: the stage's state right after, where the event is about an attempt.
         message: one line for people; may be empty.
         time: unix seconds.

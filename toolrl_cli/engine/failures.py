@@ -87,12 +87,12 @@ class Policy:
 
     A new command owes every failed stage again, whatever happened before. Retries go on from the last whole
     checkpoint. `config`, `reward` and `diverged` are never retried, because the same would happen again;
-    neither is `oom` until an attempt can be given a smaller micro-batch.
+    `oom` is where the next attempt can have a smaller micro-batch (`engine.adjusting`).
 
     Attributes:
         retries: per class.
         hang_after: seconds without a training step after which an attempt counts as hung, for stages that
-            have steps; None for never. Start-up and the first step are within it.
+            have steps; None for never. The first step of an attempt may take half an hour in any case.
         pause_after_equal: so many stages failing with the same root cause pause the sweep.
     """
 
@@ -102,6 +102,7 @@ class Policy:
             "infra": Retry(times=3, wait=10.0),
             "hang": Retry(times=1),
             "killed": Retry(times=1, wait=1.0),
+            "oom": Retry(times=1),
         }
     )
     hang_after: float | None = 3600.0

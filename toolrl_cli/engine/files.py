@@ -21,8 +21,11 @@ _HINTS = {
     errno.EACCES: "choose a results folder that can be written with --results",
     errno.EPERM: "choose a results folder that can be written with --results",
     errno.EIO: "the disk or the network file system reports a fault; look at `dmesg`, then issue it again",
+    errno.ESTALE: "the network file system lost sight of it; issue the same command again",
     errno.ENOTDIR: "a file is in the way of a folder; choose another folder with --results",
 }
+
+STALE_LOOKS = 3
 
 Writer = Callable[[int, "bytes | memoryview"], int]
 
@@ -73,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """
     with explained(path):
         try:
-            data = json.loads(path.read_bytes())
+            data = json.loads(_read(path))
         except FileNotFoundError:
             return None
         except ValueError:  # includes UnicodeDecodeError
@@ -117,6 +120,17 @@ def say(message: str) -> None:
     """Put a line of toolrl's own into the attempt's log; a full disk must not be what ends the attempt."""
     with contextlib.suppress(OSError):
         print(f"toolrl: {message}", file=sys.stderr, flush=True)
+
+
+def _read(path: Path) -> bytes:
+    """All of a file; on NFS one that is replaced while it is read goes stale, and the next look finds the new."""
+    for _ in range(STALE_LOOKS):
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return path.read_bytes()
 
 
 def _write_all(handle: int, data: bytes, write: Writer) -> None:

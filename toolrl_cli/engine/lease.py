@@ -258,7 +258,8 @@ def _create(path: Path, info: LeaseInfo) -> bool:
             os.link(temporary, path)
             return True
         except FileExistsError:
-            return False
+            # NFS asks again when an answer is lost, and is then told that the link it made exists
+            return _links(temporary) == 2
         except FileNotFoundError:  # an owner swept it up
             continue
         except OSError as error:
@@ -267,6 +268,13 @@ def _create(path: Path, info: LeaseInfo) -> bool:
             return _create_without_links(path, info)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _links(path: Path) -> int:
+    try:
+        return path.stat().st_nlink
+    except FileNotFoundError:  # an owner swept it up
+        return 0
 
 
 def _create_without_links(path: Path, info: LeaseInfo) -> bool:

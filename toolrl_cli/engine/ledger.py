@@ -154,7 +154,7 @@ class Ledger:
 
     def at(self, kind: StageKind | str, stage_id: str) -> StageFolder:
         """The same from kind and id."""
-        return StageFolder(self.results / "stages" / kind / stage_id)
+        return StageFolder(self.results.joinpath("stages", kind, stage_id))
 
     def read(self, spec: StageSpec) -> StageState:
         """The state of a stage as written; see `aftermath.observed` for what has become of it since.
@@ -169,21 +169,31 @@ class Ledger:
         folders = (self.at(kind, stage_id) for kind in STAGE_KINDS)
         return next((folder for folder in folders if folder.path.is_dir()), None)
 
+    def names(self) -> dict[str, set[str]]:
+        """Kind → ids of the stages that have a directory: one look at each kind, however many stages there are.
+
+        Raises:
+            LedgerError: the file system does not give them.
+        """
+        found: dict[str, set[str]] = {}
+        for kind in STAGE_KINDS:
+            place = self.results / "stages" / kind
+            with explained(place):
+                try:
+                    found[kind] = {entry.name for entry in os.scandir(place) if entry.is_dir()}
+                except FileNotFoundError:
+                    found[kind] = set()
+        return found
+
     def folders(self) -> Iterator[StageFolder]:
         """The directories of all stages, by kind and id.
 
         Raises:
             LedgerError: the file system does not give them.
         """
-        for kind in STAGE_KINDS:
-            place = self.results / "stages" / kind
-            with explained(place):
-                try:
-                    names = sorted(entry.name for entry in os.scandir(place) if entry.is_dir())
-                except FileNotFoundError:
-                    continue
-            for name in names:
-                yield StageFolder(place / name)
+        for kind, names in self.names().items():
+            for name in sorted(names):
+                yield self.at(kind, name)
 
     def states(self) -> Iterator[StageState]:
         """The state of every stage as written; see `aftermath.observed` for what has become of it since."""

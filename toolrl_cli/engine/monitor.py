@@ -17,6 +17,7 @@ from toolrl_cli.engine.failures import Failure
 from toolrl_cli.engine.files import say
 from toolrl_cli.engine.lease import Lease
 from toolrl_cli.engine.ledger import StageFolder
+from toolrl_cli.engine.pace import PACE_FILE, PaceRecord
 from toolrl_cli.engine.state import Progress, StageState
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.tree import descendants, kill
@@ -24,6 +25,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.tracking.metrics import FILE as METRICS_FILE
 from toolrl_cli.tracking.metrics import MetricsFollower
 
+START_UP = 1800.0  # seconds without a step that every attempt has for loading models and a first validation
 GRACE = 15.0  # seconds for the stage's function to notice that its processes have been killed
 LEASE_LOST = 75
 
@@ -59,8 +61,10 @@ class Monitor(threading.Thread):
         attempt_dir: `attempts/<n>`.
         lease, writer, record: what it keeps current.
         interval: seconds between two rounds.
-        hang_after: seconds without a new step after which the attempt's processes are killed, or None.
+        hang_after: seconds without a new step after which the attempt's processes are killed, or None; before
+            an attempt's first step never less than `START_UP`.
         abandon: ends the attempt with a failure when its function does not come back from that.
+        also: done in every round.
 
     Attributes:
         verdict: why it killed the attempt's processes, or None.
@@ -77,6 +81,7 @@ class Monitor(threading.Thread):
         interval: float,
         hang_after: float | None,
         abandon: Callable[[Failure], None],
+        also: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="toolrl-monitor", daemon=True)
         self.verdict: Failure | None = None
@@ -89,8 +94,10 @@ class Monitor(threading.Thread):
         self._interval = interval
         self._hang_after = hang_after
         self._abandon = abandon
+        self._also = also
         self._finished = threading.Event()
-        self._last_step = time.monotonic()
+        self._last_step, self._stepped = time.monotonic(), False
+        self._pace = PaceRecord(attempt_dir / PACE_FILE, self._last_step)
         self._complained = False
 
     def finish(self) -> None:
@@ -99,6 +106,7 @@ class Monitor(threading.Thread):
         if self.is_alive():
             self.join()
         self._tolerate_full_disk(self._follow)
+        self._tolerate_full_disk(self._pace.write)
 
     def run(self) -> None:
         """One round after another; the first at once."""
@@ -113,18 +121,20 @@ class Monitor(threading.Thread):
             kill(descendants(os.getpid()))
             os._exit(LEASE_LOST)
         self._record.update()
+        self._also()
         self._follow()
         if self.verdict is None and self._hang_after is not None:
             silent = time.monotonic() - self._last_step
-            if silent > self._hang_after:
+            if silent > (self._hang_after if self._stepped else max(self._hang_after, START_UP)):
                 self._end(Failure.of("hang", f"no training step for {silent:.0f} seconds"))
 
     def _follow(self) -> None:
         rows = self._follower.new()
         if not rows:
             return
-        self._last_step = time.monotonic()
+        self._last_step, self._stepped = time.monotonic(), True
         row = rows[-1]
+        self._pace.seen(row["step"], self._last_step)
         shown = {
             name: float(value)
             for name in (self._spec.progress_metric,)

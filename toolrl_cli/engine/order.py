@@ -48,6 +48,26 @@ def chain_lengths(
     return lengths
 
 
+def priorities(stages: Sequence[StageSpec]) -> dict[str, int]:
+    """Stage id → priority: that of the most urgent run among those that need the stage.
+
+    A run's `resources.priority` stands in the configuration of its stages; one that has none (`export`), or
+    that runs share, counts as what reads it.
+
+    Raises:
+        SpecError: the stages depend on each other in a circle.
+    """
+    users = dependents(stages)
+    urgency: dict[str, int] = {}
+    own = {spec.id: spec.config.get("resources", {}).get("priority") for spec in stages}
+    for spec in reversed(in_order(stages)):
+        after = [urgency[user] for user in users.get(spec.id, ())]
+        if not after and own[spec.id] is None:  # the end of a run that has no evaluation
+            after = [p for i in spec.inputs.values() if (p := own.get(i)) is not None]
+        urgency[spec.id] = max(after, default=own[spec.id] or 0)
+    return urgency
+
+
 def in_order(stages: Sequence[StageSpec]) -> list[StageSpec]:
     """The stages with inputs before what reads them, otherwise as given.
 

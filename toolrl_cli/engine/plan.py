@@ -5,20 +5,21 @@ from __future__ import annotations
 import fnmatch
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from toolrl_cli.engine.aftermath import observed
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.state import StageState
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.benchmarks import why_blocked
 from toolrl_cli.spec.resolve import Run
 from toolrl_cli.spec.stage import SCHEMA, StageSpec
-from toolrl_cli.spec.stages import Facts, run_stages
+from toolrl_cli.spec.stages import Facts, StageMaker
 from toolrl_cli.spec.suggest import hint_for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedRun:
     """One run and its chain of stages, inputs first.
 
@@ -34,20 +35,23 @@ class PlannedRun:
     stages: tuple[StageSpec, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedStage:
     """One stage with its standing.
 
     Attributes:
-        status: a status word of the ledger; `pending` where nothing was ever started.
+        status: a status word of the ledger, `pending` where nothing was ever started; or `blocked` where an
+            input has failed or is blocked itself, or where this version has no way to run it.
         owed: it still has to run.
         reason: why it will or will not run, in one clause.
+        state: what the ledger says of it.
     """
 
     spec: StageSpec
     status: str
     owed: bool
     reason: str
+    state: StageState | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,13 @@ class Plan:
 
     @property
     def owed(self) -> list[StageSpec]:
-        """The stages that still have to run, inputs first."""
-        return [s.spec for s in self.stages.values() if s.owed]
+        """The stages that still have to run and can, inputs first."""
+        return [s.spec for s in self.stages.values() if s.owed and why_blocked(s.spec) is None]
+
+    def why_blocked(self) -> Counter[str]:
+        """Reason → how many stages this version cannot start for it, whatever becomes of their inputs."""
+        reasons = (why_blocked(stage.spec) for stage in self.stages.values() if stage.owed)
+        return Counter(reason for reason in reasons if reason is not None)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `plan --json`."""
@@ -148,8 +157,9 @@ def make_plan(
         LedgerError: the results root cannot be read.
     """
     planned = []
+    maker = StageMaker(facts)
     for run in runs:
-        chain = run_stages(run.spec, facts)
+        chain = maker.stages(run.spec)
         if not chain:
             raise SpecError(
                 f"run {run.id!r} has nothing to do", sweep, "give it `evaluate:` or a non-empty `train:`"
@@ -178,8 +188,13 @@ def lay_out(
             specs.setdefault(stage.id, stage)
             users[stage.id] += 1
     stages: dict[str, PlannedStage] = {}
+    present = ledger.names()
     for stage in specs.values():
-        stages[stage.id] = _standing(stage, observed(ledger.folder(stage)), stages, users[stage.id])
+        if stage.id in present[stage.kind]:
+            state = observed(ledger.folder(stage))
+        else:
+            state = StageState(stage.id, stage.kind)
+        stages[stage.id] = _standing(stage, state, stages, users[stage.id])
     return Plan(sweep, tuple(runs), stages, tables, description)
 
 
@@ -187,13 +202,33 @@ def _standing(
     stage: StageSpec, state: StageState, planned: Mapping[str, PlannedStage], users: int
 ) -> PlannedStage:
     shared = f"; shared by {users} runs" if users > 1 else ""
+
+    def standing(status: str, reason: str, *, owed: bool = True) -> PlannedStage:
+        return PlannedStage(stage, status, owed, reason + shared, state)
+
     if state.status == "succeeded":
-        return PlannedStage(stage, "succeeded", False, f"done{shared}")
+        return standing("succeeded", "done", owed=False)
     if state.active:
-        return PlannedStage(stage, state.status, True, f"attempt {state.attempt} is {state.status}{shared}")
-    waiting = [i for i in stage.inputs.values() if planned[i].owed]
+        return standing(state.status, f"attempt {state.attempt} is {state.status}")
+    never = why_blocked(stage)
+    if never is not None:
+        return standing("blocked", never)
+    inputs = [planned[i] for i in stage.inputs.values()]
+    in_the_way = next((i for i in inputs if i.status in ("failed", "blocked")), None)
+    if in_the_way is not None:
+        return standing("blocked", f"its input {in_the_way.spec.id} {_fault(in_the_way)}")
+    waiting = [i.spec.id for i in inputs if i.owed]
     if state.status == "pending":
-        reason = f"waits for {', '.join(waiting)}" if waiting else "never run"
-        return PlannedStage(stage, "pending", True, reason + shared)
+        return standing(
+            "pending", f"waits for {', '.join(waiting)}" if waiting else state.note or "never run"
+        )
     told = f"{state.failure.kind}: {state.failure.message}" if state.failure else "can go on"
-    return PlannedStage(stage, state.status, True, f"attempt {state.attempt} {state.status}, {told}{shared}")
+    return standing(state.status, f"attempt {state.attempt} {state.status}, {told}")
+
+
+def _fault(stage: PlannedStage) -> str:
+    """Why a stage is in the way of those that read it."""
+    failure = stage.state.failure if stage.state else None
+    if stage.status == "failed" and failure is not None:
+        return f"failed ({failure.kind}: {failure.message})"
+    return f"is {stage.status}" if stage.status == "blocked" else "failed"

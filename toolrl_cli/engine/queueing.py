@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 OVERTAKEN = 8
 """So many smaller stages may start before one that waits for several slots; then slots are kept for it."""
 
-Rank = tuple[float, int]
+Rank = tuple[float, ...]
 """Sorts stages: lowest first."""
 
 
@@ -19,6 +19,9 @@ class Slots:
     Args:
         names: all slots.
         most: most attempts at a time, or None.
+
+    Attributes:
+        elsewhere: slots that other harnesses are on, as far as was seen last → who.
     """
 
     def __init__(self, names: Sequence[str], most: int | None = None) -> None:
@@ -26,17 +29,23 @@ class Slots:
         self._most = len(self._names) if most is None else most
         self._used: Counter[str] = Counter()
         self._attempts = 0
+        self.elsewhere: Mapping[str, str] = {}
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Slots that another attempt of this harness could have now, if no other harness is on them."""
+        if self._attempts >= self._most:
+            return ()
+        return tuple(name for name in self._names if self._used[name] == 0)
 
     @property
     def free(self) -> int:
         """Slots that another attempt could have now."""
-        if self._attempts >= self._most:
-            return 0
-        return sum(self._used[name] == 0 for name in self._names)
+        return sum(name not in self.elsewhere for name in self.idle)
 
     def take(self, count: int) -> tuple[str, ...]:
         """Occupy `count` free slots."""
-        chosen = tuple(name for name in self._names if self._used[name] == 0)[:count]
+        chosen = tuple(name for name in self.idle if name not in self.elsewhere)[:count]
         self.occupy(chosen)
         return chosen
 
@@ -89,6 +98,11 @@ class ReadyQueue:
             if chosen is not None:
                 self._overtaken[entry[1]] += 1
         return chosen
+
+    @property
+    def waits(self) -> bool:
+        """Whether a stage could start at once, had it the slots."""
+        return bool(self._ready)
 
     def due(self) -> float | None:
         """When the next stage that has to wait may start; None when none has to."""

@@ -8,19 +8,20 @@ harnesses may work on the same stages at once.
 from __future__ import annotations
 
 import math
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-from toolrl_cli.engine.aftermath import attempt_alive, settle
+from toolrl_cli.engine.adjusting import next_change
+from toolrl_cli.engine.aftermath import attempt_alive, clear_lease, settle
+from toolrl_cli.engine.alike import AlikeFailures
 from toolrl_cli.engine.events import End, Event, Observer, Outcome, What
 from toolrl_cli.engine.failures import Failure, Policy
 from toolrl_cli.engine.interrupts import Interrupts
-from toolrl_cli.engine.launchers.base import Ended, Launcher, harness_of
+from toolrl_cli.engine.launchers.base import Ended, Launcher, harness_of, slot_name
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.nodes import Node, Watched
-from toolrl_cli.engine.order import chain_lengths, dependents, expected_seconds
+from toolrl_cli.engine.options import Options
+from toolrl_cli.engine.order import chain_lengths, dependents, expected_seconds, priorities
 from toolrl_cli.engine.queueing import ReadyQueue, Slots
 from toolrl_cli.engine.starting import AttemptOptions, Busy, Done, Started, start_attempt
 from toolrl_cli.engine.state import Handle, StageState
@@ -30,31 +31,6 @@ from toolrl_cli.spec.stage import StageSpec
 
 RECHECK = 0.1  # seconds until another look at a stage that another process is starting or ending just now
 LOOK = 1.0  # the same for one whose owner is at work elsewhere
-
-_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+|/\S+")  # what differs between two reports of the same fault
-
-
-@dataclass(frozen=True)
-class Options:
-    """How one command wants its work done.
-
-    Attributes:
-        max_parallel: most attempts at a time, or None for as many as the slots allow.
-        fail_fast: stop everything as soon as one stage has failed for good.
-        functions, heartbeat: see `AttemptOptions`.
-        stop_grace: seconds that attempts have to stop in good order before they are killed.
-        held_patience: seconds without a heartbeat after which a stage held by an owner that cannot be seen
-            from here is given up for this command; it is never taken over.
-        progress_interval: seconds between two looks at running attempts' progress.
-    """
-
-    max_parallel: int | None = None
-    fail_fast: bool = False
-    functions: Mapping[str, str] = field(default_factory=dict)
-    heartbeat: float = 2.0
-    stop_grace: float = 60.0
-    held_patience: float = 600.0
-    progress_interval: float = 1.0
 
 
 class Scheduler:
@@ -97,22 +73,28 @@ class Scheduler:
         self._attempt_options = AttemptOptions(
             self._options.functions, self._policy.hang_after, self._options.heartbeat
         )
-        lengths = chain_lengths(stages, seconds)
+        lengths, urgency = chain_lengths(stages, seconds), priorities(stages)
         self._nodes = {
-            spec.id: Node(spec, ledger.folder(spec), (-lengths[spec.id], n), set(spec.inputs.values()))
+            spec.id: Node(
+                spec,
+                ledger.folder(spec),
+                (-urgency[spec.id], -lengths[spec.id], n),
+                set(spec.inputs.values()),
+            )
             for n, spec in enumerate(stages)
         }
         self._users = dependents(stages)
         self._ready = ReadyQueue()
         self._slots = Slots(launcher.slots, self._options.max_parallel)
         self._running: dict[str, Node] = {}
-        self._alike: dict[str, set[str]] = {}
+        self._alike = AlikeFailures()
         self._interrupts = Interrupts()
         self._stops = 0
         self._kill_at = math.inf
         self._closing = False
         self._paused = ""
         self._next_progress = 0.0
+        self._waited_for = ""
         for spec in stages:
             if spec.slots > len(launcher.slots):
                 raise LaunchError(
@@ -156,6 +138,7 @@ class Scheduler:
         for stage_id, state in states.items():
             if state.status == "succeeded":
                 self._nodes[stage_id].end = "succeeded"
+                clear_lease(self._nodes[stage_id].folder, alive=self._launcher.is_alive)
         for stage_id, node in self._nodes.items():
             node.owed_inputs = {i for i in node.owed_inputs if not self._succeeded(i)}
             missing = [i for i in node.owed_inputs if i not in self._nodes]
@@ -177,10 +160,20 @@ class Scheduler:
 
     def _start_ready(self) -> None:
         while not self._closing:
+            self._slots.elsewhere = self._launcher.elsewhere(self._slots.idle) if len(self._ready) else {}
             stage_id = self._ready.pop(self._slots.free, self._slots_of, self._clock())
             if stage_id is None:
+                self._tell_of_slots_elsewhere()
                 return
             self._start(self._nodes[stage_id])
+
+    def _tell_of_slots_elsewhere(self) -> None:
+        """Say what ready stages wait for, once for every answer."""
+        elsewhere = self._slots.elsewhere if self._ready.waits else {}
+        told = ", ".join(f"{slot_name(slot)}, held by {who}" for slot, who in sorted(elsewhere.items()))
+        if told and told != self._waited_for:
+            self._observe(Event("waiting", message=f"for {told}"))
+        self._waited_for = told
 
     def _slots_of(self, stage_id: str) -> int:
         return self._nodes[stage_id].spec.slots
@@ -188,7 +181,12 @@ class Scheduler:
     def _start(self, node: Node) -> None:
         slots = self._slots.take(node.spec.slots)
         try:
-            result = start_attempt(node.folder, node.spec, self._launcher, slots, self._attempt_options)
+            with self._launcher.reserved(slots) as reserved:
+                if not reserved:  # another harness took one of them between our two looks
+                    self._slots.release(slots)
+                    self._ready.push(node.spec.id, node.rank, self._clock() + RECHECK)
+                    return
+                result = start_attempt(node.folder, node.spec, self._launcher, slots, self._attempt_options)
         except BaseException:
             self._slots.release(slots)
             raise
@@ -250,6 +248,8 @@ class Scheduler:
         times = [self._next_progress, self._kill_at]
         if not self._closing and (due := self._ready.due()) is not None:
             times.append(due)
+        if not self._closing and self._slots.elsewhere and self._ready.waits:
+            times.append(now + LOOK)
         if any(node.attempt and node.attempt.ended for node in self._running.values()):
             times.append(now + RECHECK)
         return max(0.0, min(times) - now)
@@ -292,6 +292,8 @@ class Scheduler:
             if settled is None:
                 return  # another harness is writing it down
             state = settled
+        if not state.active:
+            clear_lease(node.folder, alive=self._launcher.is_alive)
         self._slots.release(attempt.slots)
         del self._running[node.spec.id]
         node.attempt = None
@@ -299,10 +301,11 @@ class Scheduler:
             self._succeed(node, state)
         elif state.status == "failed" and state.failure is not None:
             self._fail(node, state, state.failure)
-        elif state.status == "stopped":
+        elif state.status == "stopped" and (self._closing or not attempt.foreign):
             node.end = "stopped"
             self._tell("stopped", node, state)
-        elif not self._watch(node, state):  # another harness has gone on with it
+        elif not self._watch(node, state):  # else another harness has gone on with it
+            # a harness that stopped its own attempts has not stopped this one: the stage is owed here
             self._ready.push(node.spec.id, node.rank, self._clock() + RECHECK)
 
     # how stages come out
@@ -319,11 +322,14 @@ class Scheduler:
         self._tell("failed", node, state, failure.message)
         rule = self._policy.retry(failure.kind)
         earlier = node.retried[failure.kind]
-        if earlier < rule.times and not self._closing:
+        change = next_change(node.spec, state)
+        hopeless = failure.kind == "oom" and change is None  # the same would happen again
+        if earlier < rule.times and not self._closing and not hopeless:
             node.retried[failure.kind] += 1
             wait = rule.delay(earlier)
             self._ready.push(node.spec.id, node.rank, self._clock() + wait)
-            self._tell("retrying", node, state, f"again in {wait:.0f} s ({earlier + 1} of {rule.times})")
+            how = f"with {change}, " if change else ""
+            self._tell("retrying", node, state, f"{how}again in {wait:.0f} s ({earlier + 1} of {rule.times})")
             return
         node.end = "failed"
         self._block_users(node, "failed")
@@ -332,12 +338,10 @@ class Scheduler:
             self._stop_all(f"stage {node.spec.id} failed")
 
     def _pause_if_alike(self, node: Node, failure: Failure) -> None:
-        signature = f"{failure.kind}: {_VARIABLE.sub('#', failure.message)}"
-        alike = self._alike.setdefault(signature, set())
-        alike.add(node.spec.id)
-        if len(alike) >= self._policy.pause_after_equal and not self._closing:
+        alike = self._alike.note(node.spec.id, failure)
+        if alike >= self._policy.pause_after_equal and not self._closing:
             self._closing = True
-            self._paused = f"{len(alike)} stages failed alike ({failure.kind}): {failure.message}"
+            self._paused = f"{alike} stages failed alike ({failure.kind}): {failure.message}"
             self._observe(Event("paused", message=self._paused))
 
     def _block_users(self, node: Node, how: str) -> None:

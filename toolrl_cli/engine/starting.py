@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolrl_cli.engine import lease as leases
+from toolrl_cli.engine.adjusting import next_adjust
 from toolrl_cli.engine.aftermath import end_leftovers, record_end
 from toolrl_cli.engine.files import explained, make_folder, write_json
 from toolrl_cli.engine.launchers.base import Launcher, LaunchRequest, lease_alive
 from toolrl_cli.engine.lease import LeaseHeld, LeaseInfo
 from toolrl_cli.engine.ledger import StageFolder
-from toolrl_cli.engine.state import StageState
+from toolrl_cli.engine.state import Adjust, StageState
 from toolrl_cli.processes.identity import ProcessId
-from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage import TRAINING, StageSpec
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class AttemptOptions:
 
     Attributes:
         functions: stage kind → `module:name` to run instead of the kind's own function.
-        hang_after: see `Policy.hang_after`.
+        hang_after: see `Policy.hang_after`; a stage's own `resources.hang_minutes` goes before it.
         heartbeat: seconds between two heartbeats; progress is written at most as often.
     """
 
@@ -101,11 +102,12 @@ def start_attempt(
             slots=slots,
             harness=ProcessId.current(),
             function=options.functions.get(spec.kind),
-            hang_after=options.hang_after if spec.total_steps else None,
+            hang_after=_hang_after(spec, options),
             heartbeat=options.heartbeat,
         )
-        _write_command(request, launcher.kind)
-        state = state.begun(request.attempt, launcher.start(request))
+        adjust = next_adjust(spec, state)
+        _write_command(request, launcher.kind, adjust)
+        state = state.begun(request.attempt, launcher.start(request), adjust)
         folder.write_state(state, lease)
         return Started(state)
 
@@ -123,7 +125,15 @@ def new_attempt(folder: StageFolder, state: StageState) -> int:
     return n
 
 
-def _write_command(request: LaunchRequest, launcher: str) -> None:
+def _hang_after(spec: StageSpec, options: AttemptOptions) -> float | None:
+    """Seconds without a step after which the attempt gives up; None for stages without steps, or never."""
+    if spec.kind not in TRAINING:
+        return None
+    minutes = spec.config.get("resources", {}).get("hang_minutes")
+    return options.hang_after if minutes is None else 60.0 * float(minutes)
+
+
+def _write_command(request: LaunchRequest, launcher: str, adjust: Adjust) -> None:
     data = {
         "schema": 1,
         "argv": request.argv(),
@@ -131,6 +141,7 @@ def _write_command(request: LaunchRequest, launcher: str) -> None:
         "launcher": launcher,
         "slots": list(request.slots),
         "function": request.function,
+        "adjust": adjust,
         "harness": request.harness.to_json(),
         "user": os.environ.get("USER", ""),
     }

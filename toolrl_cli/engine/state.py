@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from toolrl_cli.engine.failures import Failure
-from toolrl_cli.errors import LedgerError
+from toolrl_cli.engine.migration import Step, migrated
 
 SCHEMA = 1
+MIGRATIONS: Mapping[int, Step] = {}
+"""Schema n → what makes n + 1 of it; the first schema has none before it."""
 
 Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -18,6 +20,9 @@ ACTIVE: frozenset[Status] = frozenset({"queued", "running"})
 
 Handle = Mapping[str, Any]
 """A launcher's word for an attempt it started: JSON with at least `kind`; see `launchers.base`."""
+
+Adjust = Mapping[str, Mapping[str, Any]]
+"""Dotted key of a stage's config → `{"asked": value, "used": value}`; see `engine.adjusting`."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class StageState:
         progress: of the current or last attempt; None until the first training step.
         queued, started, ended: of the current or last attempt, unix seconds.
         attempts: all of them, oldest first.
+        adjust: settings of transport that the current or last attempt had in place of those asked for.
+        note: why a stage that was run before is pending again; empty otherwise.
     """
 
     id: str
@@ -79,6 +86,8 @@ class StageState:
     started: float | None = None
     ended: float | None = None
     attempts: tuple[AttemptRecord, ...] = ()
+    adjust: Adjust = field(default_factory=dict)
+    note: str = ""
 
     @property
     def active(self) -> bool:
@@ -92,8 +101,8 @@ class StageState:
             return None
         return max(0.0, self.ended - self.started)
 
-    def begun(self, attempt: int, launcher: Handle | None) -> StageState:
-        """A launcher has been given a new attempt."""
+    def begun(self, attempt: int, launcher: Handle | None, adjust: Adjust | None = None) -> StageState:
+        """A launcher has been given a new attempt; `adjust` is None for what the last one had."""
         return replace(
             self,
             status="queued",
@@ -104,6 +113,22 @@ class StageState:
             started=None,
             ended=None,
             attempts=(*self.attempts, AttemptRecord(attempt, "queued")),
+            adjust=self.adjust if adjust is None else adjust,
+            note="",
+        )
+
+    def set_back(self, note: str, *, adjust: Adjust | None = None) -> StageState:
+        """What was done does not count any more, or not all of it; the history stays."""
+        return replace(
+            self,
+            status="pending",
+            failure=None,
+            progress=None,
+            queued=None,
+            started=None,
+            ended=None,
+            adjust=self.adjust if adjust is None else adjust,
+            note=note,
         )
 
     def running(self, launcher: Handle) -> StageState:
@@ -146,6 +171,8 @@ class StageState:
                 }
                 for attempt in self.attempts
             ],
+            "adjust": {key: dict(change) for key, change in self.adjust.items()},
+            "note": self.note,
         }
 
     @classmethod
@@ -153,15 +180,10 @@ class StageState:
         """Read what `to_json` wrote.
 
         Raises:
-            LedgerError: a later version of toolrl wrote it.
+            LedgerError: a later version of toolrl wrote it, or one that is too old.
             KeyError, TypeError, ValueError: it is something else.
         """
-        if data["schema"] > SCHEMA:
-            raise LedgerError(
-                f"state of schema {data['schema']}, and this toolrl knows {SCHEMA}",
-                f"stage {data.get('id', '?')}",
-                "a later version wrote it; use that one, or another --results",
-            )
+        data = migrated(data, SCHEMA, MIGRATIONS, f"the state of stage {data.get('id', '?')}")
         if data["status"] not in STATUSES:
             raise ValueError(f"unknown status {data['status']!r}")
         times = data["times"]
@@ -186,11 +208,18 @@ class StageState:
                 )
                 for attempt in data["attempts"]
             ),
+            # absent in what earlier versions wrote
+            adjust=_adjust(data.get("adjust", {})),
+            note=str(data.get("note", "")),
         )
 
 
 def _failure(data: Mapping[str, Any] | None) -> Failure | None:
     return Failure.from_json(data) if data else None
+
+
+def _adjust(data: Mapping[str, Mapping[str, Any]]) -> Adjust:
+    return {key: {"asked": change["asked"], "used": change["used"]} for key, change in data.items()}
 
 
 def _progress(data: Mapping[str, Any] | None) -> Progress | None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolrl_cli.engine.files import explained, make_folder, read_json, write_json, write_text
+from toolrl_cli.engine.migration import migrated
 from toolrl_cli.engine.plan import Plan, PlannedRun
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.processes.identity import ProcessId
-from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage import SCHEMA, StageSpec
 from toolrl_cli.spec.suggest import hint_for
 
 PLAN = "plan.json"
-HARNESS = "harness.json"
+HARNESSES = "harnesses"
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,31 @@ class SweepFolder:
 
     @contextmanager
     def attended(self) -> Iterator[None]:
-        """Say on disk which harness works on the sweep, for `toolrl stop`."""
+        """Say on disk that this harness works on the sweep, for `toolrl stop`; there may be others."""
         me = ProcessId.current()
-        write_json(self.path / HARNESS, me.to_json())
+        folder = self.path / HARNESSES
+        make_folder(folder)
+        for path, harness in self._harness_files():
+            if harness is None or harness.alive() is False:
+                path.unlink(missing_ok=True)
+        mine = folder / f"{me.host}-{me.pid}.json"
+        write_json(mine, me.to_json())
         try:
             yield
         finally:
-            if self.harness() == me:
-                (self.path / HARNESS).unlink(missing_ok=True)
+            with suppress(OSError):  # it would be found dead and removed by the next one
+                mine.unlink(missing_ok=True)
 
-    def harness(self) -> ProcessId | None:
-        """The harness that works on the sweep, or did when it was killed; None where none is known."""
-        data = read_json(self.path / HARNESS)
-        return ProcessId.from_json(data) if data else None
+    def harnesses(self) -> list[ProcessId]:
+        """The harnesses that work on the sweep, as far as they are not known dead."""
+        return [h for _, h in self._harness_files() if h is not None and h.alive() is not False]
+
+    def _harness_files(self) -> Iterator[tuple[Path, ProcessId | None]]:
+        for path in sorted((self.path / HARNESSES).glob("*.json")):
+            try:
+                yield path, ProcessId.from_json(read_json(path) or {})
+            except (KeyError, TypeError, ValueError):
+                yield path, None
 
     def load(self) -> SavedSweep:
         """The sweep's frozen plan.
@@ -116,6 +129,7 @@ class SweepFolder:
                 f"no sweep {self.name!r}", str(self.results), hint_for(self.name, known, "sweeps")
             )
         try:
+            data = migrated(data, SCHEMA, {}, f"the plan of sweep {self.name}")
             stages = {s["id"]: StageSpec.from_json(s) for s in data["stages"]}
             runs = tuple(
                 PlannedRun(
@@ -145,12 +159,19 @@ def find_run(results: Path, text: str) -> PlannedRun:
 
     Raises:
         SpecError: none, or several in different sweeps.
+        LedgerError: it is nowhere else, and the plan of a sweep that may have it cannot be read.
     """
     sweep, _, run = text.rpartition("/")
-    names = [sweep] if sweep else saved_names(results)
-    saved = [SweepFolder(results, name).load() for name in names]
+    saved, faults = [], []
+    for name in [sweep] if sweep else saved_names(results):
+        try:
+            saved.append(SweepFolder(results, name).load())
+        except LedgerError as error:  # another sweep's torn plan is no reason to hide this run
+            faults.append(error)
     found = [r for s in saved for r in s.runs if r.id == run]
     if not found:
+        if faults:
+            raise faults[0]
         known = {r.id for s in saved for r in s.runs}
         raise SpecError(f"no run {run!r}", sweep or str(results), hint_for(run, known, "runs"))
     if len({tuple(s.id for s in r.stages) for r in found}) > 1:

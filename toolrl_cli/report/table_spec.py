@@ -61,6 +61,10 @@ class BestRule(Frozen):
     direction: Literal["higher", "lower"] = "higher"
 
 
+Checkpoint = Literal["last", "best"] | StepRule | BestRule
+"""Of several evaluated checkpoints of a run, the one that a table shows; of one there is nothing to choose."""
+
+
 class TableSpec(Frozen):
     """A table: rows, columns, which results fill it, and how they are compared."""
 
@@ -81,7 +85,11 @@ class TableSpec(Frozen):
         "seeds", description="seeds: Welch's t test; items: paired bootstrap of verdicts, clustered by item"
     )
     primary: str | None = Field(None, description="column whose detectable difference the notes name")
-    checkpoint: Literal["last"] | StepRule | BestRule = "last"
+    checkpoint: Checkpoint = Field(
+        "last",
+        description="where several checkpoints of a run were evaluated: the last, the best (as exported by validation),"
+        " one step, or the best by a metric",
+    )
     published: str | None = Field(None, description="the printed table these rows and columns reproduce")
 
     @model_validator(mode="after")
@@ -121,13 +129,30 @@ def shipped_tables() -> list[str]:
     return sorted((p.stem for p in SPECS.glob("*.yaml")), key=order)
 
 
+def is_file(name: str) -> bool:
+    """Whether a table is named by the path of its YAML file."""
+    return name.endswith((".yaml", ".yml")) or "/" in name
+
+
+def anchored(name: str, folder: Path) -> str:
+    """The name under which a table is found from anywhere: a path is made absolute.
+
+    Args:
+        folder: of the file that names it, where its relative paths are looked for first, then where we are.
+    """
+    if not is_file(name):
+        return name
+    beside = folder / name
+    return str((beside if beside.exists() else Path(name)).absolute())
+
+
 def load_table(name: str) -> TableSpec:
     """A shipped table by name (case does not matter), or a user's own by the path of its YAML file.
 
     Raises:
         SpecError: no such table, or the file is not a table.
     """
-    if name.endswith((".yaml", ".yml")) or "/" in name:
+    if is_file(name):
         return _validated(read_yaml(Path(name)))
     shipped = {n.lower(): n for n in shipped_tables()}
     if name.lower() not in shipped:

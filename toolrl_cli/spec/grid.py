@@ -1,49 +1,105 @@
-"""From a sweep file to its cells: the combinations of models, arms, axes and zipped values, then the seeds."""
+"""From a sweep file to its cells: the combinations of models, arms, axes and zipped values."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.conditions import Settings, exclude_rules, when_rules
+from toolrl_cli.spec.fields import check_setting
 from toolrl_cli.spec.identity import slugify, value_slug
-from toolrl_cli.spec.settings import flatten, matches
-from toolrl_cli.spec.sweep import Document, SweepFile
+from toolrl_cli.spec.settings import flatten
+from toolrl_cli.spec.source import KeyPath
+from toolrl_cli.spec.sweep import NAME, Document
 
 MAX_CELLS = 1_000_000
+MODELS = "models"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One value of one factor of the grid.
+
+    Attributes:
+        factor: `models`, `arms`, `ablate`, `zip`, or the axis.
+        label: what it adds to the arm's name; may be empty.
+        settings: dotted settings.
+        place: file, line and key path of the rule.
+        path: the key path alone.
+    """
+
+    factor: str
+    label: str
+    settings: Mapping[str, Any]
+    place: str
+    path: KeyPath = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One setting of the grid, before it is resolved; a seed makes it a run.
 
     Attributes:
         arm: its name, unique in the sweep.
         settings: dotted settings that this cell adds to the base.
-        origin: the rule and place in the file that made it, for messages.
+        choices: the rules of the file that made it.
+    """
+
+    arm: str
+    settings: Mapping[str, Any]
+    choices: tuple[Choice, ...]
+
+    @property
+    def origin(self) -> str:
+        """The rules that made it, with file, line and key path."""
+        return " × ".join(choice.place for choice in self.choices)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A combination that is no cell of its own.
+
+    Attributes:
+        arm: the name it would have.
+        settings: its dotted settings.
+        origin: the rules that made it.
+        rule: `exclude` (left out), `when` or `profile` (one with `same_as`).
+        where: file, line and key path of that rule.
+        same_as: name of the cell that stands for it, where one does.
     """
 
     arm: str
     settings: Mapping[str, Any]
     origin: str
+    rule: Literal["exclude", "when", "profile"]
+    where: str
+    same_as: str = ""
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """One value of one factor: what it sets, and what it adds to the arm's name."""
+class Grid:
+    """A sweep file expanded.
 
-    label: str
-    settings: Mapping[str, Any]
+    Attributes:
+        cells: in the order of the file.
+        dropped: what the file's rules left out or joined.
+        warnings: rules that changed nothing, one line each.
+    """
+
+    cells: list[Cell]
+    dropped: list[Dropped] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
-def expand(document: Document) -> list[Cell]:
+def expand(document: Document) -> Grid:
     """All cells, in the order of the file.
 
     Raises:
-        SpecError: an empty axis, unequal zip lengths, a `when` that names no axis, two cells of one name, a
-            grid beyond `MAX_CELLS`, or no cell left.
+        SpecError: an empty axis, unequal zip lengths, a condition on a key that does not exist, a `when` that
+            names no axis or never holds, two cells of one name, a grid beyond `MAX_CELLS`, or no cell left.
     """
     sweep, source = document.sweep, document.source
     factors = _factors(document)
@@ -52,111 +108,183 @@ def expand(document: Document) -> list[Cell]:
         size *= len(factor)
     if size > MAX_CELLS:
         raise SpecError(f"the grid has {size:,} cells", source.name, f"at most {MAX_CELLS:,}, seeds included")
-    for axis in sweep.when:
-        if axis not in sweep.axes:
-            raise SpecError(
-                f"{axis!r} is no axis",
-                source.where(("when", axis)),
-                f"axes: {', '.join(sweep.axes) or 'none'}",
-            )
     base = flatten(sweep.base, source.where(("base",)))
+    when, exclude = when_rules(document), exclude_rules(document)
+    below = Settings(base, document)
     cells: dict[str, Cell] = {}
-    seen: set[str] = set()
-    for cell in itertools.chain(_product(sweep, factors, base, source.name), _included(document)):
-        if any(matches(rule, {**base, **cell.settings}) for rule in _conditions(sweep)):
+    dropped: list[Dropped] = []
+    for combination in _combinations(document, factors):
+        settings: dict[str, Any] = {}
+        for choice in combination:
+            settings.update(choice.settings)
+        kept, failed = combination, None
+        for axis, rule in when.items():
+            if any(c.factor == axis for c in kept) and not rule.holds(settings, below):
+                failed, kept = rule, tuple(c for c in kept if c.factor != axis)
+                for key in next(c for c in combination if c.factor == axis).settings:
+                    settings.pop(key, None)
+        arm = "-".join(c.label for c in kept if c.label) or "run"
+        excluding = next((r for r in exclude if r.holds(settings, below)), None)
+        if excluding is not None:
+            dropped.append(Dropped(arm, settings, _origin(combination), "exclude", excluding.where))
             continue
-        key = repr(sorted(cell.settings.items(), key=lambda kv: kv[0]))
-        if cell.arm in cells:
-            if key in seen and cells[cell.arm].settings == cell.settings and sweep.when:
-                continue  # an axis that does not apply collapses several combinations into one
-            raise SpecError(
-                f"two cells are named {cell.arm!r}", source.name, f"{cells[cell.arm].origin}; {cell.origin}"
-            )
-        seen.add(key)
-        cells[cell.arm] = cell
+        twin = cells.get(arm)
+        if twin is not None:
+            if failed is None or twin.settings != settings:
+                raise SpecError(
+                    f"two cells are named {arm!r}", source.name, f"{twin.origin}; {_origin(combination)}"
+                )
+            dropped.append(Dropped(arm, settings, _origin(combination), "when", failed.where, arm))
+            continue
+        cells[arm] = Cell(arm, settings, kept)
+    for axis, rule in when.items():
+        if not rule.held:
+            raise SpecError(f"the condition of {axis!r} never holds", rule.where, rule.hint())
     if not cells:
         raise SpecError("no cell is left", source.where(("exclude",)), "loosen `exclude`, or add an arm")
-    return list(cells.values())
+    idle = [f"{r.where}: excludes nothing ({r.hint()})" for r in exclude if not r.held]
+    return Grid(list(cells.values()), dropped, idle)
 
 
-def _conditions(sweep: SweepFile) -> list[dict[str, Any]]:
-    return [flatten(rule) for rule in sweep.exclude]
-
-
-def _factors(document: Document) -> list[list[_Choice]]:
+def _factors(document: Document) -> list[list[Choice]]:
     sweep, source = document.sweep, document.source
-    factors: list[list[_Choice]] = []
+    factors: list[list[Choice]] = []
     if sweep.models:
         many = len(sweep.models) > 1
-        factors.append([_Choice(_model_label(m) if many else "", {"model": m}) for m in sweep.models])
+        factors.append(
+            [
+                Choice(
+                    MODELS, _model_label(m) if many else "", {"model": m}, *_at(document, MODELS, position)
+                )
+                for position, m in enumerate(sweep.models)
+            ]
+        )
     if sweep.arms and sweep.ablate:
         raise SpecError("`arms` and `ablate` both name arms", source.where(("ablate",)), "keep one")
     if sweep.arms:
-        factors.append(
-            [_Choice(name, flatten(s, source.where(("arms", name)))) for name, s in sweep.arms.items()]
-        )
+        factors.append([_named("arms", ("arms", name), name, s, document) for name, s in sweep.arms.items()])
     if sweep.ablate:
-        baseline = flatten(sweep.ablate.baseline, source.where(("ablate", "baseline")))
-        choices = [_Choice("baseline", baseline)]
-        for name, change in sweep.ablate.change.items():
-            settings = {**baseline, **flatten(change, source.where(("ablate", "change", name)))}
-            choices.append(_Choice(name, settings))
-        factors.append(choices)
+        factors.append(_ablated(document))
     for axis, values in sweep.axes.items():
         if not values:
             raise SpecError(f"axis {axis!r} has no values", source.where(("axes", axis)), "give at least one")
-        factors.append([_Choice(_label(axis, v), flatten({axis: v})) for v in values])
-    if sweep.zip:
-        lengths = {key: len(values) for key, values in sweep.zip.items()}
-        if len(set(lengths.values())) > 1 or 0 in lengths.values():
-            told = ", ".join(f"{k}: {n}" for k, n in lengths.items())
-            raise SpecError(f"zipped lists differ in length or are empty ({told})", source.where(("zip",)))
-        rows = [dict(zip(sweep.zip, row, strict=True)) for row in zip(*sweep.zip.values(), strict=True)]
+        where = source.where(("axes", axis))
+        check_setting(axis, where)
         factors.append(
-            [_Choice("-".join(_label(k, v) for k, v in row.items()), flatten(row)) for row in rows]
+            [
+                Choice(axis, _label(axis, v), flatten({axis: v}, where), *_at(document, "axes", axis, n))
+                for n, v in enumerate(values)
+            ]
         )
+    if sweep.zip:
+        factors.append(_zipped(document))
+    _check_clashes(factors, source.name)
     return factors
 
 
-def _product(
-    sweep: SweepFile, factors: list[list[_Choice]], base: Mapping[str, Any], name: str
-) -> Iterator[Cell]:
-    if not factors:
-        if not sweep.include:
-            yield Cell("run", {}, f"{name}: base alone")
-        return
-    for combination in itertools.product(*factors):
-        settings: dict[str, Any] = {}
-        labels: list[str] = []
-        for choice in combination:
-            clash = settings.keys() & choice.settings.keys()
-            if clash:
-                raise SpecError(
-                    f"{sorted(clash)[0]!r} is set by two factors of the grid", name, "set it in one of them"
-                )
-            settings.update(choice.settings)
-            labels.append(choice.label)
-        for axis, condition in sweep.when.items():
-            others = {k: v for k, v in settings.items() if k != axis}
-            if axis in settings and not matches(flatten(condition), {**base, **others}):
-                labels.remove(_label(axis, settings.pop(axis)))
-        arm = "-".join(label for label in labels if label) or "run"
-        yield Cell(
-            arm,
-            settings,
-            f"{name}: "
-            + " × ".join(k for k in ("models", "arms", "ablate", "axes", "zip") if getattr(sweep, k)),
+def _named(
+    factor: str, path: tuple[str, ...], name: str, settings: Mapping[str, Any], document: Document
+) -> Choice:
+    where = document.source.where(path)
+    flat = flatten(settings, where)
+    for key in flat:
+        check_setting(key, where, document.source, path)
+    return Choice(factor, arm_name(name, where), flat, where, path)
+
+
+def _at(document: Document, *path: str | int) -> tuple[str, KeyPath]:
+    return document.source.where(path), path
+
+
+def arm_name(name: str, where: str) -> str:
+    """An arm's name as it is, if it can name a folder.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    if not NAME.fullmatch(name) or len(name) > 120:
+        raise SpecError(
+            f"{name!r} cannot name an arm: letters, digits, '.', '_' and '-' only",
+            where,
+            f"say {slugify(name)!r}",
         )
+    return name
 
 
-def _included(document: Document) -> Iterator[Cell]:
-    for position, entry in enumerate(document.sweep.include):
-        where = document.source.where(("include", position))
+def _ablated(document: Document) -> list[Choice]:
+    ablate = document.sweep.ablate
+    assert ablate is not None
+    baseline = _named("ablate", ("ablate", "baseline"), "baseline", ablate.baseline, document)
+    choices = [baseline]
+    if not ablate.change:
+        where = document.source.where(("ablate", "change"))
+        raise SpecError("nothing is changed", where, "name an arm and the settings that differ")
+    for name, change in ablate.change.items():
+        changed = _named("ablate", ("ablate", "change", name), name, change, document)
+        if changed.label == "baseline":
+            raise SpecError("'baseline' is the name of the baseline", changed.place, "choose another name")
+        settings = {**baseline.settings, **changed.settings}
+        choices.append(Choice("ablate", changed.label, settings, changed.place, changed.path))
+    return choices
+
+
+def _zipped(document: Document) -> list[Choice]:
+    lists, source = document.sweep.zip, document.source
+    where = source.where(("zip",))
+    lengths = {key: len(values) for key, values in lists.items()}
+    if len(set(lengths.values())) > 1 or 0 in lengths.values():
+        told = ", ".join(f"{k}: {n}" for k, n in lengths.items())
+        raise SpecError(f"zipped lists differ in length or are empty ({told})", where)
+    for key in lists:
+        check_setting(key, source.where(("zip", key)))
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    return [
+        Choice(
+            "zip",
+            "-".join(_label(k, v) for k, v in row.items()),
+            flatten(row, where),
+            f"{where}[{n}]",
+            ("zip",),
+        )
+        for n, row in enumerate(rows)
+    ]
+
+
+def _check_clashes(factors: list[list[Choice]], name: str) -> None:
+    """Two factors of a product may not set one key: each would undo the other."""
+    owner: dict[str, list[Choice]] = {}
+    for factor in factors:
+        for key in dict.fromkeys(key for choice in factor for key in choice.settings):
+            if key in owner and owner[key] is not factor:
+                places = f"{owner[key][0].place}; {factor[0].place}"
+                raise SpecError(
+                    f"{key!r} is set by two factors of the grid", name, f"set it in one of them: {places}"
+                )
+            owner[key] = factor
+
+
+def _combinations(document: Document, factors: list[list[Choice]]) -> Iterator[tuple[Choice, ...]]:
+    sweep, source = document.sweep, document.source
+    if factors:
+        yield from itertools.product(*factors)
+    elif not sweep.include:
+        yield (Choice("base", "", {}, f"{source.name}: base alone"),)
+    for position, entry in enumerate(sweep.include):
+        where = source.where(("include", position))
         settings = dict(entry)
         name = settings.pop("arm", None)
         flat = flatten(settings, where)
-        arm = str(name) if name is not None else "-".join(_label(k, v) for k, v in flat.items()) or "included"
-        yield Cell(slugify(arm), flat, where)
+        for key in flat:
+            check_setting(key, where, source, ("include", position))
+        if name is None:
+            label = slugify("-".join(_label(k, v) for k, v in flat.items()) or "included")
+        else:
+            label = arm_name(str(name), where)
+        yield (Choice("include", label, flat, where, ("include", position)),)
+
+
+def _origin(combination: tuple[Choice, ...]) -> str:
+    return " × ".join(choice.place for choice in combination)
 
 
 def _label(axis: str, value: Any) -> str:

@@ -12,10 +12,15 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any
 
 VERSION = 1
 HEX = 10
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_UNSAFE = re.compile(r"[^a-z0-9.]+")
 
 
 def canonical_json(value: Any) -> str:
@@ -25,7 +30,7 @@ def canonical_json(value: Any) -> str:
         ValueError: a number is not finite.
         TypeError: a value has no JSON form.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def digest(value: Any, length: int = HEX) -> str:
@@ -33,15 +38,42 @@ def digest(value: Any, length: int = HEX) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 
-def stage_id(kind: str, slug: str, identity: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """The id of a stage; `slug` is for people and is not hashed."""
-    body = {"version": VERSION, "kind": kind, "identity": identity, "inputs": inputs}
-    return f"{slugify(slug)}-{digest(body)}"
+def stage_id(
+    kind: str,
+    slug: str,
+    identity: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    written: Mapping[str, str] | None = None,
+) -> str:
+    """The id of a stage.
+
+    Args:
+        kind: what the stage does.
+        slug: for people; not hashed.
+        identity: field → value.
+        inputs: role → id of a stage.
+        written: canonical JSON of fields of the identity, where it is known already.
+    """
+    # the canonical JSON of {version, kind, identity, inputs}, put together from its parts
+    known = written or {}
+    fields = ",".join([f"{_json(key)}:{known.get(key) or _json(identity[key])}" for key in sorted(identity)])
+    links = ",".join([f"{_json(role)}:{_json(inputs[role])}" for role in sorted(inputs)])
+    body = f'{{"identity":{{{fields}}},"inputs":{{{links}}},"kind":{_json(kind)},"version":{VERSION}}}'
+    return f"{slugify(slug)}-{hashlib.sha256(body.encode()).hexdigest()[:HEX]}"
 
 
+def _json(value: Any) -> str:
+    """`canonical_json`, quicker for text and whole numbers."""
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    return str(value) if kind is int else canonical_json(value)
+
+
+@lru_cache(maxsize=4096)
 def slugify(text: str, limit: int = 48) -> str:
     """Lower-case letters, digits, dots and dashes: safe in a path, a URL and a Slurm job name."""
-    slug = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")
+    slug = _UNSAFE.sub("-", text.lower()).strip("-.")
     return slug[:limit].rstrip("-.") or "x"
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(gt=0, lt=1)]
+Whole = Annotated[int, Strict()]  # neither `yes` nor 2.5 is a number of steps
+Number = Annotated[float, Strict()]
+Positive = Annotated[Whole, Field(gt=0)]
+Natural = Annotated[Whole, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Rate = Annotated[Number, Field(gt=0, lt=1)]
 
 
 class Frozen(BaseModel):
@@ -30,10 +33,13 @@ class SftSpec(Frozen):
     lr: Rate = 1e-5
     lr_schedule: Literal["constant", "cosine"] = "cosine"
     warmup: Share = Field(0.1, description="share of the steps over which the learning rate rises")
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
+    grad_clip: Annotated[Number, Field(gt=0)] = 1.0
     max_length: Positive = Field(4096, description="tokens; longer rows are cut on the right")
     save_every: Positive | None = Field(None, description="steps between checkpoints; None: only at the end")
+    val_share: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the rows that are not trained on but serve for the validation loss"
+    )
 
 
 class RlSpec(Frozen):
@@ -52,21 +58,19 @@ class RlSpec(Frozen):
     updates: Positive = Field(1, description="passes over a step's responses (verl's ppo_epochs)")
     lr: Rate = 1e-6
     critic_lr: Rate = 1e-5
-    critic_warmup: Annotated[int, Field(ge=0)] = Field(0, description="steps in which only the critic learns")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(
-        0, description="steps over which the learning rates rise"
-    )
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    critic_warmup: Natural = Field(0, description="steps in which only the critic learns")
+    warmup_steps: Natural = Field(0, description="steps over which the learning rates rise")
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
+    grad_clip: Annotated[Number, Field(gt=0)] = 1.0
     clip_ratio: Rate = 0.2
-    entropy_coeff: Annotated[float, Field(ge=0)] = 0.0
+    entropy_coeff: Annotated[Number, Field(ge=0)] = 0.0
     gamma: Share = Field(1.0, description="discount (PPO)")
     gae_lambda: Share = Field(1.0, description="λ of generalised advantage estimation (PPO)")
     kl: Literal["none", "in_reward", "in_loss"] = "none"
-    kl_coef: Annotated[float, Field(ge=0)] = 0.001
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    top_k: int = Field(-1, description="-1: all tokens")
+    kl_coef: Annotated[Number, Field(ge=0)] = 0.001
+    temperature: Annotated[Number, Field(gt=0)] = 1.0
+    top_p: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    top_k: Whole = Field(-1, description="-1: all tokens")
     max_prompt_length: Positive = 2048
     max_response_length: Positive = 1024
     truncation: Literal["left", "right", "middle", "error"] = Field(
@@ -91,7 +95,7 @@ class ToolWorldData(Frozen):
     """The generated tool-use task; sizes are rows."""
 
     kind: Literal["toolworld"]
-    seed: int = 0
+    seed: Natural = 0
     base: Positive = 4096
     sft: Positive = 256
     train: Positive = 2048
@@ -105,6 +109,9 @@ class RllaData(Frozen):
     kind: Literal["rlla"]
     path: str | None = Field(None, description="the folder; required before anything runs")
     limit: dict[Literal["sft", "train", "val"], Positive] = Field({}, description="split → most rows to use")
+    at_least: dict[Literal["sft", "train", "val"], Positive] = Field(
+        {}, description="split → rows that there must be, or nothing is trained; does not change the result"
+    )
 
 
 class TinyModel(Frozen):
@@ -112,7 +119,7 @@ class TinyModel(Frozen):
 
     kind: Literal["tiny"]
     name: str = "tiny"
-    seed: int = 0
+    seed: Natural = 0
     pretrain: SftSpec = SftSpec(split="base")
     pretrain_data: ToolWorldData = ToolWorldData(kind="toolworld")
 
@@ -133,7 +140,7 @@ ModelSpec = Annotated[TinyModel | HuggingFaceModel, Field(discriminator="kind")]
 class EvaluateSpec(Frozen):
     """How a model is asked in a benchmark."""
 
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    temperature: Annotated[Number, Field(ge=0)] = 0.0
     max_prompt_length: Positive = 4096
     max_response_length: Positive = 1024
     batch_size: Positive = Field(64, description="responses generated at once; does not change the result")
@@ -152,10 +159,16 @@ class Resources(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     gpus: Positive = Field(1, description="GPUs (or, on CPU, ranks) of a training stage")
     rollout: Literal["auto", "transformers", "vllm"] = "auto"
-    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    hang_minutes: Annotated[float, Field(gt=0)] = Field(
-        30.0, description="a stage without a step for so long hangs"
+    gpu_memory_utilization: Annotated[Number, Field(gt=0, lt=1)] = 0.6
+    offload: Literal["never", "idle", "always"] = Field(
+        "never",
+        description="keep weights and moments in the host's memory, on CUDA: while another network works, or "
+        "always (FSDP2's policy: slower updates, hardly any GPU memory)",
     )
+    hang_minutes: Annotated[Number, Field(gt=0)] = Field(
+        30.0, description="a stage without a step for so long hangs; the first step has at least 30 minutes"
+    )
+    priority: Whole = Field(0, description="of two stages that could start, the higher number does")
 
 
 class RunSpec(Frozen):
@@ -168,10 +181,13 @@ class RunSpec(Frozen):
     reward: dict[str, Any] = Field(description="a name or a composition; canonical after validation")
     sft: SftSpec = SftSpec()
     rl: RlSpec = RlSpec()
+    checkpoint: Literal["last", "best"] = Field(
+        "last", description="of RL, what is exported: the last one, or the best by validation among the saved"
+    )
     evaluate: tuple[str, ...] = ()
     evaluation: EvaluateSpec = EvaluateSpec()
     precision: Literal["fp32", "bf16"] = "bf16"
-    seed: int = Field(1, ge=0, lt=2**31)
+    seed: Whole = Field(1, ge=0, lt=2**31)
     verl: VerlOptions = VerlOptions()
     resources: Resources = Resources()
 

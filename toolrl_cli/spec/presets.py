@@ -40,8 +40,15 @@ def layered(chosen: str | Iterable[str] | None, where: str) -> dict[str, Any]:
     for name in wanted:
         if not isinstance(name, str):
             raise SpecError(f"{name!r} is no preset name", where, hint_for(str(name), names(), "presets"))
-        flat.update(_read(name, where, ()))
+        if name not in names():
+            raise SpecError(f"unknown preset {name!r}", where, hint_for(name, names(), "presets"))
+        flat.update(_shipped(name))
     return flat
+
+
+@lru_cache
+def _shipped(name: str) -> dict[str, Any]:
+    return _read(name, "", ())
 
 
 def _read(name: str, where: str, above: tuple[str, ...]) -> dict[str, Any]:

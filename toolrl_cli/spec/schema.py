@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toolrl_cli.spec import presets
+from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.models import RunSpec
 from toolrl_cli.spec.sweep import SweepFile
 
@@ -39,5 +40,11 @@ def sweep_schema() -> dict[str, Any]:
     reference = {"$ref": "#/$defs/Settings"}
     schema["properties"]["base"] |= {"$ref": "#/$defs/Settings"}
     schema["properties"]["arms"]["additionalProperties"] = reference
+    ablate = definitions["Ablate"]["properties"]
+    ablate["baseline"] |= reference
+    ablate["change"]["additionalProperties"] = reference
+    models = {"anyOf": [{"enum": list(presets.model_names())}, {"type": "string"}, {"type": "object"}]}
+    schema["properties"]["models"]["items"] = models
+    schema["properties"]["evaluate"]["items"] = {"enum": list(BENCHMARKS)}
     schema["$defs"] = definitions
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "toolrl sweep", **schema}

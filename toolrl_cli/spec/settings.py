@@ -88,3 +88,8 @@ def matches(condition: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
         if settings[key] not in options and settings[key] != wanted:
             return False
     return True
+
+
+def touches(path: str, key: str) -> bool:
+    """Whether one of two dotted keys is the other, or lies below it."""
+    return path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.")

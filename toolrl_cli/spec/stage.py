@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 StageKind = Literal["sft", "rl", "export", "evaluate"]
 STAGE_KINDS: tuple[StageKind, ...] = ("sft", "rl", "export", "evaluate")
+TRAINING: frozenset[str] = frozenset({"sft", "rl"})
+"""Kinds that make training steps and leave checkpoints."""
+
 SCHEMA = 1
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import Frozen, RunSpec
+from toolrl_cli.spec.fields import deeper_hint
+from toolrl_cli.spec.models import Frozen, RunSpec, Whole
 from toolrl_cli.spec.source import KeyPath, Source, parse_value, read_yaml
 from toolrl_cli.spec.suggest import hint_for
 
@@ -21,7 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class SeedRange(Frozen):
     """`{range: [0, 5]}`: 0, 1, 2, 3, 4."""
 
-    range: tuple[int, int]
+    range: tuple[Whole, Whole]
 
 
 class Ablate(Frozen):
@@ -49,7 +50,7 @@ class SweepFile(Frozen):
     include: list[dict[str, Any]] = Field(
         [], description="further cells: settings, and `arm:` for their name"
     )
-    seeds: list[int] | SeedRange = Field([1])
+    seeds: list[Whole] | SeedRange = Field([1])
     evaluate: list[str] = Field([], description="benchmarks that every run is evaluated on")
     tables: list[str] = Field([], description="tables of the report, by name or file")
 
@@ -111,7 +112,8 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
             overrides[key] = value
         else:
             valid = [*SweepFile.model_fields, *RunSpec.model_fields]
-            raise SpecError(f"unknown key {head!r}", f"--set {key}", hint_for(head, valid, "keys"))
+            hint = deeper_hint(key) or hint_for(head, valid, "keys")
+            raise SpecError(f"unknown key {head!r}", f"--set {key}", hint)
     if "preset" in overrides:
         data["base"] = {**(data.get("base") or {}), "preset": overrides.pop("preset")}
     if "name" not in data:
@@ -124,29 +126,51 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
 
 
 def _set_in_file(data: dict[str, Any], parts: list[str], value: Any) -> None:
+    """Set a dotted key where the file has it, whichever way the file spells it; nested where it has not."""
     node = data
-    for part in parts[:-1]:
-        inner = node.get(part)
-        node[part] = dict(inner) if isinstance(inner, dict) else {}
-        node = node[part]
-    node[parts[-1]] = value
+    while len(parts) > 1:
+        spelt = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in node), 1)
+        if spelt == len(parts):
+            break
+        key, parts = ".".join(parts[:spelt]), parts[spelt:]
+        inner = node.get(key)
+        node[key] = dict(inner) if isinstance(inner, dict) else {}
+        node = node[key]
+    node[".".join(parts)] = value
 
 
 def _first_fault(error: ValidationError, source: Source) -> SpecError:
-    fault = error.errors(include_url=False)[0]
-    path: KeyPath = tuple(
-        p for p in fault["loc"] if p not in ("SeedRange", "list[int]", "str", "dict[str,any]")
-    )
+    fault = telling_fault(error)
+    path: KeyPath = tuple(p for p in fault["loc"] if isinstance(p, int) or p not in _UNION_MEMBERS)
     if fault["type"] == "extra_forbidden":
         key = str(path[-1])
-        valid = (
-            SweepFile.model_fields if len(path) == 1 else {**Ablate.model_fields, **SeedRange.model_fields}
-        )
-        hint = hint_for(key, valid, "keys")
+        blocks: dict[str, type[Frozen]] = {"ablate": Ablate, "seeds": SeedRange}
+        valid = SweepFile if len(path) == 1 else blocks.get(str(path[0]), Ablate)
+        hint = (deeper_hint(key) if len(path) == 1 else "") or hint_for(key, valid.model_fields, "keys")
         if len(path) == 1 and key in RunSpec.model_fields:
             hint = f"{key!r} is a run setting: put it under base:, axes: or an arm"
         return SpecError(f"unknown key {key!r}", source.where(path), hint)
-    return SpecError(fault_text(fault), source.where(path), "see `toolrl schema`")
+    return SpecError(fault_text(fault), source.where(path), _what_to_write(fault))
+
+
+_UNION_MEMBERS = ("SeedRange", "list[constrained-int]", "list[int]", "str", "dict[str,any]")
+
+
+def telling_fault(error: ValidationError) -> Mapping[str, Any]:
+    """The finding that says most: the first, or an unknown key beside it, or, of a union's, the deepest."""
+    faults = error.errors(include_url=False)
+    beside = [f for f in faults if f["loc"][:1] == faults[0]["loc"][:1]]
+    return max(beside, key=lambda f: (f["type"] == "extra_forbidden", len(f["loc"]), -beside.index(f)))
+
+
+def _what_to_write(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "list_type" and isinstance(fault["input"], (str, int, float)):
+        return f"write [{fault['input']}]"
+    if fault["type"] == "dict_type" and fault["input"] is None:
+        return "write {} for no settings"
+    if fault["type"] == "dict_type" and fault["loc"][0] in ("arms", "ablate") and len(fault["loc"]) > 1:
+        return "a name and its settings, for example `coarse: {reward: coarse}`"
+    return "see `toolrl schema`"
 
 
 def fault_text(fault: Mapping[str, Any]) -> str:
@@ -159,5 +183,5 @@ def fault_text(fault: Mapping[str, Any]) -> str:
         return f"the key {fault['loc'][-1]!r} is missing"
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
-    message = str(fault["msg"])
+    message = re.sub(r" or instance of \w+", "", str(fault["msg"])).replace("valid tuple", "valid list")
     return f"{shown}: {message[0].lower()}{message[1:]}"

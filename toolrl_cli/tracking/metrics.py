@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.tracking import jsonl
+from toolrl_cli.tracking.rewinds import counts
 
 FILE = "metrics.jsonl"
 
@@ -17,7 +18,8 @@ def merge_metrics(stage_dir: Path) -> list[dict[str, Any]]:
     An attempt goes on from a checkpoint, so steps that an earlier one had trained beyond it are trained
     again: what the later attempt says replaces them, and what it has not reached yet is dropped, because that
     belongs to a model which is gone. At the step it starts from, the later attempt may log a validation
-    alone; there its values are laid over the earlier ones.
+    alone; there its values are laid over the earlier ones. Where the stage was set back on purpose
+    (`rewinds`), earlier attempts count up to there.
 
     Args:
         stage_dir: `RESULTS/stages/<kind>/<id>`.
@@ -29,8 +31,10 @@ def merge_metrics(stage_dir: Path) -> list[dict[str, Any]]:
         OSError: a file is there and cannot be read.
     """
     merged: dict[int, dict[str, Any]] = {}
+    still_counts = counts(stage_dir)
     for attempt in attempt_folders(stage_dir):
-        rows = _by_step(_valid(jsonl.read(attempt / FILE)))
+        n = int(attempt.name)
+        rows = _by_step(row for row in _valid(jsonl.read(attempt / FILE)) if still_counts(n, row["step"]))
         if not rows:
             continue
         first = min(rows)

@@ -18,14 +18,15 @@ import json
 import os
 import re
 import shutil
-import struct
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolrl_cli.training.archives import archive_is_torn, tensors_are_torn
+
 TRACKER = "latest_checkpointed_iteration.txt"
 _STEP = re.compile(r"^global_step_(\d+)$")
+_FOLDER = re.compile(r"^(?:global|best)_step_\d+$")
 _SHARD = re.compile(r"^(model|optim|extra_state)_world_size_(\d+)_rank_(\d+)\.pt$")
 _ROLES = ("actor", "critic")
 
@@ -49,22 +50,24 @@ class Resume:
         return "; ".join([*(f"set aside {torn}" for torn in self.set_aside), start])
 
 
-def prepare_resume(checkpoints: Path) -> Resume:
+def prepare_resume(checkpoints: Path, *, keep: int | None = None, read: bool = False) -> Resume:
     """Make verl's `resume_mode=auto` start from the newest checkpoint that is whole.
 
-    Newer ones that are not are renamed to `global_step_N.torn-<n>`, and the tracker file is corrected; verl
+    Newer ones that are not are renamed to `global_step_N.torn-1`, and the tracker file is corrected; verl
     itself writes it in place and fails on an empty one.
 
     Args:
         checkpoints: `trainer.default_local_dir`; need not exist.
+        keep: most checkpoints to leave, see `prune`; None for all.
+        read: read every tensor against its checksum; see `what_is_torn`.
 
     Raises:
         OSError: the directory cannot be read or changed.
     """
     set_aside = []
     found: Path | None = None
-    for step, path in sorted(_steps(checkpoints), reverse=True):
-        fault = what_is_torn(path)
+    for step, path in sorted(saved_steps(checkpoints), reverse=True):
+        fault = what_is_torn(path, read=read)
         if fault is None:
             found = path
             break
@@ -73,86 +76,55 @@ def prepare_resume(checkpoints: Path) -> Resume:
     step = _step_of(found) if found else 0
     if checkpoints.is_dir():
         _write_tracker(checkpoints / TRACKER, step)
+    if keep is not None:
+        prune(checkpoints, keep)
     return Resume(step, found, tuple(set_aside))
 
 
 def newest_whole(checkpoints: Path) -> Path | None:
     """The newest checkpoint that is whole, looking only."""
-    for _, path in sorted(_steps(checkpoints), reverse=True):
+    for _, path in sorted(saved_steps(checkpoints), reverse=True):
         if what_is_torn(path) is None:
             return path
     return None
 
 
-def what_is_torn(checkpoint: Path) -> str | None:
-    """What is missing from or broken in `global_step_N`, in one clause; None when it is whole.
+def prune(checkpoints: Path, keep: int) -> list[Path]:
+    """Remove all but the newest `keep` checkpoints that are whole, and what verl left of older ones.
 
-    Every rank's file has to be there and hold a readable zip directory (which `torch.save` writes last), the
-    Hugging Face configuration has to be JSON, safetensors have to be as long as their header says, and the
-    position in the data has to be saved. The tensors themselves are not read.
+    verl removes only what the same process saved, and of that not the position in the data, so that every
+    attempt would add to what lies there. Anything newer than the newest whole checkpoint stays: verl may be
+    writing it.
+
+    Args:
+        checkpoints: `trainer.default_local_dir`; need not exist.
+        keep: most checkpoints to leave, at least 1.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        OSError: the directory cannot be read.
     """
-    roles = [checkpoint / role for role in _ROLES if (checkpoint / role).is_dir()]
-    if roles and roles[0].name != "actor":
-        return "actor is missing"
-    for role in roles or [checkpoint]:
-        fault = _torn_role(role)
-        if fault:
-            return fault
-    positions = list(checkpoint.glob("data.pt" if roles else "data_*.pt"))
-    if not positions:
-        return "the position in the data is missing"
-    return next((fault for path in positions if (fault := _torn_archive(path))), None)
+    steps = sorted(saved_steps(checkpoints), reverse=True)
+    if len(steps) <= keep:
+        return []
+    left, removed = 0, []
+    for _, path in steps:
+        if left < keep and what_is_torn(path) is None:
+            left += 1
+        elif left:
+            shutil.rmtree(path, ignore_errors=True)  # verl may be removing it, too
+            removed.append(path)
+    return removed
 
 
-def _torn_role(role: Path) -> str | None:
-    shards = [match for path in role.iterdir() if (match := _SHARD.match(path.name))]
-    worlds = {int(match[2]) for match in shards}
-    if len(worlds) != 1:
-        return f"{_name(role)} holds no model" if not worlds else f"{_name(role)} mixes world sizes {worlds}"
-    (world,) = worlds
-    for kind in {"model", *(match[1] for match in shards)}:
-        for rank in range(world):
-            fault = _torn_archive(role / f"{kind}_world_size_{world}_rank_{rank}.pt")
-            if fault:
-                return fault
-    config = role / "huggingface" / "config.json"
-    try:
-        json.loads(config.read_bytes())
-    except (OSError, ValueError):
-        return f"{_name(role)}/huggingface/config.json is not readable"
-    return next(
-        (fault for path in config.parent.glob("*.safetensors") if (fault := _torn_tensors(path))), None
-    )
+def saved_steps(checkpoints: Path) -> Iterator[tuple[int, Path]]:
+    """(step, `global_step_N`) of what lies in `checkpoints`, whole or not, in no order.
 
-
-def _torn_archive(path: Path) -> str | None:
-    """What `torch.save` writes is a zip file, and a zip file's directory comes last."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("data.pkl") for name in archive.namelist()):
-                return None
-    except FileNotFoundError:
-        return f"{_name(path)} is missing"
-    except (zipfile.BadZipFile, OSError, ValueError):
-        pass
-    return f"{_name(path)} is torn"
-
-
-def _torn_tensors(path: Path) -> str | None:
-    """safetensors: 8 bytes of header length, a JSON header with the offsets, then the tensors."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, size)))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        whole = size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
-        whole = False
-    return None if whole else f"{_name(path)} is torn"
-
-
-def _steps(checkpoints: Path) -> Iterator[tuple[int, Path]]:
+    Raises:
+        OSError: the directory is there and cannot be read.
+    """
     try:
         entries = list(os.scandir(checkpoints))
     except FileNotFoundError:
@@ -163,12 +135,73 @@ def _steps(checkpoints: Path) -> Iterator[tuple[int, Path]]:
             yield int(match[1]), Path(entry.path)
 
 
+def what_is_torn(checkpoint: Path, *, read: bool = False) -> str | None:
+    """What is missing from or broken in `global_step_N`, in one clause; None when it is whole.
+
+    Every rank's file has to be there with an intact index and every storage that this names in full
+    (`archives`), the Hugging Face configuration has to be JSON, safetensors have to be as long as their header
+    says, and the position in the data has to be saved.
+
+    Args:
+        checkpoint: the directory.
+        read: also read every tensor against its checksum, which finds blocks that a power cut left empty in
+            the middle of a file. It takes as long as loading, which then finds the files in the page cache.
+
+    Raises:
+        OSError: the file system does not give a file, which says nothing about it.
+    """
+    roles = [checkpoint / role for role in _ROLES if (checkpoint / role).is_dir()]
+    if roles and roles[0].name != "actor":
+        return "actor is missing"
+    for role in roles or [checkpoint]:
+        fault = torn_model(role, read=read)
+        if fault:
+            return fault
+    positions = list(checkpoint.glob("data.pt" if roles else "data_*.pt"))
+    if not positions:
+        return "the position in the data is missing"
+    return next((fault for path in positions if (fault := _torn_archive(path, read=read))), None)
+
+
+def torn_model(role: Path, *, read: bool = False) -> str | None:
+    """The same for the shards of one model: `actor/`, `critic/`, or the checkpoint itself after SFT.
+
+    Raises:
+        OSError: as `what_is_torn`.
+    """
+    shards = [match for path in role.iterdir() if (match := _SHARD.match(path.name))]
+    worlds = {int(match[2]) for match in shards}
+    if len(worlds) != 1:
+        return f"{_name(role)} holds no model" if not worlds else f"{_name(role)} mixes world sizes {worlds}"
+    (world,) = worlds
+    for kind in sorted({"model", *(match[1] for match in shards)}):
+        for rank in range(world):
+            fault = _torn_archive(role / f"{kind}_world_size_{world}_rank_{rank}.pt", read=read)
+            if fault:
+                return fault
+    config = role / "huggingface" / "config.json"
+    try:
+        json.loads(config.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return f"{_name(role)}/huggingface/config.json is not readable"
+    return next(
+        (f"{_name(path)} is torn" for path in config.parent.glob("*.safetensors") if tensors_are_torn(path)),
+        None,
+    )
+
+
+def _torn_archive(path: Path, *, read: bool) -> str | None:
+    try:
+        return f"{_name(path)} is torn" if archive_is_torn(path, read=read) else None
+    except FileNotFoundError:
+        return f"{_name(path)} is missing"
+
+
 def _set_aside(path: Path) -> None:
-    """Rename it; what was torn before at this step is of no more use and makes room."""
-    torn = path.with_name(f"{path.name}.torn-1")
-    if torn.exists():
-        shutil.rmtree(torn)
-    path.rename(torn)
+    """Rename it; one that was set aside before is of no more use and makes room."""
+    for earlier in path.parent.glob("global_step_*.torn-*"):
+        shutil.rmtree(earlier)
+    path.rename(path.with_name(f"{path.name}.torn-1"))
 
 
 def _write_tracker(path: Path, step: int) -> None:
@@ -187,5 +220,5 @@ def _step_of(path: Path) -> int:
 def _name(path: Path) -> str:
     """The file as seen from `checkpoints/`."""
     parts = path.parts
-    start = next(n for n, part in enumerate(parts) if _STEP.match(part))
+    start = next(n for n, part in enumerate(parts) if _FOLDER.match(part))
     return "/".join(parts[start + 1 :]) or parts[start]

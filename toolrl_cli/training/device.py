@@ -34,10 +34,25 @@ def choose_device(wanted: str) -> Device:
     return "cpu"
 
 
+def planned_device(wanted: str) -> Device:
+    """What `choose_device` would most likely say on this machine, without importing torch and refusing nothing.
+
+    Args:
+        wanted: `auto`, `cpu` or `cuda`; the last holds on a machine without a GPU too, which may plan for others.
+    """
+    if wanted == "auto":
+        return "cuda" if _cuda_possible() else "cpu"
+    return "cpu" if wanted == "cpu" else "cuda"
+
+
 def cuda_usable() -> bool:
     """True where the driver's tool is on the path, no variable hides the GPUs, and torch can use one."""
-    if shutil.which("nvidia-smi") is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    if not _cuda_possible():
         return False
     import torch
 
     return bool(torch.cuda.is_available())
+
+
+def _cuda_possible() -> bool:
+    return shutil.which("nvidia-smi") is not None and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1")

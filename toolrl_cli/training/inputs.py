@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.datasets.prepare import dataset_fingerprint, write_dataset
-from toolrl_cli.errors import StageError
+from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.training.model_folder import check_model_folder, folder_of
@@ -21,13 +21,34 @@ def data_folder(ctx: StageContext) -> Path:
 
     Raises:
         SpecError: source files are missing or not what they should be.
+        StageError: a split has fewer rows than it must have.
     """
     data = ctx.spec.config["data"]
-    params = dataset_params(data)
-    name = f"{data['kind']}-{dataset_fingerprint(data['kind'], params)[:10]}"
-    folder = ctx.results / "data" / name
-    write_dataset(data["kind"], params, folder)
+    folder = ctx.results / "data" / data_name(data)
+    manifest = write_dataset(data["kind"], dataset_params(data), folder)
+    for split, wanted in (data.get("at_least") or {}).items():
+        if manifest.files[split].rows < wanted:
+            raise StageError(
+                f"{split} has {manifest.files[split].rows} rows and is to have {wanted}",
+                f"data {data['path']}",
+                f"give a folder with more rows (data.path), or lower data.at_least.{split}",
+                failure_class="config",
+            )
     return folder
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """The name of the folder under `RESULTS/data`, from the `data` of a stage's config.
+
+    Raises:
+        SpecError: source files are missing.
+    """
+    return f"{data['kind']}-{dataset_fingerprint(data['kind'], dataset_params(data))[:10]}"
+
+
+def tiny_name(seed: int) -> str:
+    """The name of the tiny model's folder under `RESULTS/models`."""
+    return f"tiny-{digest(tiny_model_identity(seed))}"
 
 
 def dataset_params(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,14 +68,49 @@ def model_path(ctx: StageContext) -> str:
     if "model" in ctx.inputs:
         folder = ctx.inputs["model"] / "output" / "model"
         if not folder.is_dir():
-            raise StageError("the input stage has no output/model", str(ctx.inputs["model"]), "run it again")
+            stage = ctx.inputs["model"]
+            hint = f"`toolrl resume SWEEP --stage {stage.name} --fresh` makes it again"
+            raise StageError("the input stage has no output/model", str(stage), hint)
         return str(folder)
     model = ctx.spec.config["model"]
     if model["kind"] == "tiny":
-        name = f"tiny-{digest(tiny_model_identity(model['seed']))}"
-        return str(make_tiny_model(ctx.results / "models" / name, model["seed"]))
+        return str(make_tiny_model(ctx.results / "models" / tiny_name(model["seed"]), model["seed"]))
     local = folder_of(model["path"])
     if local is None:
-        return str(model["path"])
+        return _from_hub(str(model["path"]), model.get("revision"))
     check_model_folder(local)
     return str(local)
+
+
+def _from_hub(name: str, revision: str | None) -> str:
+    """The name itself, or the local snapshot of the revision that the stage's identity names.
+
+    Raises:
+        StageError: that revision is neither here nor to be had.
+        SpecError: it is no whole model.
+    """
+    if revision is None:
+        return name
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    def folder(*, here: bool) -> str:
+        found = snapshot_download(
+            name, revision=revision, ignore_patterns=["original/*"], local_files_only=here
+        )
+        check_model_folder(Path(found))
+        return found
+
+    try:
+        return folder(here=True)  # asks nobody, as on the nodes of a cluster nobody can be asked
+    except (LocalEntryNotFoundError, SpecError):
+        pass  # not here, or not whole
+    try:
+        return folder(here=False)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise StageError(
+            f"revision {revision[:12]} cannot be had: {(str(error) or type(error).__name__).splitlines()[0]}",
+            name,
+            f"hf download {name} --revision {revision}, or name a folder (model: ./{name.rsplit('/', 1)[-1]})",
+            failure_class="infra",
+        ) from error

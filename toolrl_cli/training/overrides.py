@@ -6,7 +6,7 @@ Options that the user passed through (`verl:` in a sweep) are laid over last and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ def rl_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Optio
         "trainer.n_gpus_per_node": gpus,
         **_common(paths),
     }
-    micro = rl["micro_batch"]
+    share = max(1, rl["mini_batch"] * rl["rollouts"] // gpus)
+    micro = None if rl["micro_batch"] is None else min(rl["micro_batch"], share)  # as in `sft_options`
     options |= _micro_batches("actor_rollout_ref.actor", "ppo", micro, rl["micro_batch_tokens"])
     options |= _micro_batches("actor_rollout_ref.rollout", "log_prob", micro, rl["micro_batch_tokens"])
     options |= _micro_batches("actor_rollout_ref.ref", "log_prob", micro, rl["micro_batch_tokens"])
@@ -128,6 +129,9 @@ def rl_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Optio
         options |= _micro_batches("critic", "ppo", micro, rl["micro_batch_tokens"])
     if options["actor_rollout_ref.rollout.name"] == "transformers":
         options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
+    if device == "cuda":
+        sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
+        options |= _offloading(resources, [*sections, "critic.fsdp"] if ppo else sections)
     if device == "cpu":
         options |= cpu_rl_overrides(critic=ppo, ranks=gpus)
     return options | config["verl_options"]
@@ -136,10 +140,12 @@ def rl_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Optio
 def sft_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Options:
     """Supervised fine-tuning as `verl.trainer.sft_trainer` takes it."""
     sft, resources = config["sft"], config["resources"]
+    share = max(1, sft["batch_size"] // resources["gpus"])
     options: Options = {
         "data.train_files": str(paths.train),
         "data.train_batch_size": sft["batch_size"],
-        "data.micro_batch_size_per_gpu": sft["micro_batch_size"],
+        # a device never handles more than its share; verl refuses a larger number
+        "data.micro_batch_size_per_gpu": min(sft["micro_batch_size"], share),
         "data.use_dynamic_bsz": False,
         "data.max_length": sft["max_length"],
         "data.truncation": "right",
@@ -160,10 +166,14 @@ def sft_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Opti
         "trainer.n_gpus_per_node": resources["gpus"],
         **_common(paths),
     }
+    if paths.val is not None:
+        options |= {"data.val_files": str(paths.val), "trainer.test_freq": "after_each_epoch"}
     if sft["steps"] is None:
         options["trainer.total_epochs"] = sft["epochs"]
     else:
         options |= {"trainer.total_training_steps": sft["steps"], "trainer.total_epochs": sft["steps"]}
+    if device == "cuda" and resources.get("offload") == "always":  # SFT's one network is never idle
+        options |= _offloading(resources, ["engine"])
     if device == "cpu":
         options |= cpu_sft_overrides(ranks=resources["gpus"])
     return options | config["verl_options"]
@@ -188,6 +198,13 @@ def reward_options(attempt: Path, total_steps: int) -> Options:
         "+reward.toolrl.total_steps": total_steps,
         "+reward.toolrl.failure_file": str(attempt / REWARD_FAILURE_FILE),
     }
+
+
+def _offloading(resources: Mapping[str, Any], sections: Iterable[str]) -> Options:
+    """Where weights, gradients and moments rest; absent in stages planned before there was a choice."""
+    wanted = resources.get("offload", "never")
+    names = {"never": (), "idle": ("param_offload", "optimizer_offload"), "always": ("offload_policy",)}
+    return {f"{section}.{name}": True for section in sections for name in names[wanted]}
 
 
 def _common(paths: Paths) -> Options:

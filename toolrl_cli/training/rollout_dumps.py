@@ -20,6 +20,7 @@ from typing import Any, Literal
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
+from toolrl_cli.tracking.rewinds import counts
 from toolrl_cli.training.model_folder import folder_of
 from toolrl_cli.training.overrides import REWARD_FILE
 
@@ -230,11 +231,12 @@ def gold_answers(parquet: Path) -> list[tuple[str, str]]:
 
 
 def _files_by_step(stage: Path, kind: DumpKind) -> dict[int, Path]:
-    """Step → its file: the latest that is whole, else the latest."""
+    """Step → its file: the latest that is whole, else the latest; none of a training that was set back."""
     found: dict[int, list[tuple[bool, int, Path]]] = {}
+    still_counts = counts(stage)
     for path in stage.glob(f"attempts/*/{kind}/*.jsonl"):
         attempt = path.parent.parent.name
-        if path.stem.isdigit() and attempt.isdigit():
+        if path.stem.isdigit() and attempt.isdigit() and still_counts(int(attempt), int(path.stem)):
             found.setdefault(int(path.stem), []).append((_whole(path), int(attempt), path))
     return {step: max(files)[2] for step, files in found.items()}
 

@@ -6,19 +6,24 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
-from toolrl_cli.spec.stage import StageContext
-from toolrl_cli.training.checkpoints import Resume, newest_whole, prepare_resume
+from toolrl_cli.spec.stage import StageContext, StageSpec
+from toolrl_cli.tracking.metrics import merge_metrics
+from toolrl_cli.training.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
+from toolrl_cli.training.checkpoints import Resume, prepare_resume
+from toolrl_cli.training.chosen_checkpoint import best_to_export, last_to_export
 from toolrl_cli.training.cpu.overrides import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.device import Device, choose_device
 from toolrl_cli.training.inputs import data_folder, model_path
 from toolrl_cli.training.overrides import REWARD_FILE, Options, Paths, rl_options, sft_options
 from toolrl_cli.training.rollout_dumps import gold_answers
+from toolrl_cli.training.sft_rows import FOLDER, sft_files
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -31,13 +36,18 @@ def run_sft(ctx: StageContext) -> None:
         SpecError: data or model cannot be used.
     """
     config, device = ctx.spec.config, choose_device(ctx.spec.config["resources"]["device"])
-    paths = _paths(ctx, train=config["sft"]["split"], val=None)
-    resume = prepare_resume(paths.checkpoints)
+    paths, sft = _paths(ctx, train=config["sft"]["split"], val=None), config["sft"]
+    train, val = sft_files(
+        paths.train, sft.get("val_share", 0.0), config["seed"], sft["batch_size"], ctx.stage_dir / FOLDER
+    )
+    paths = replace(paths, train=train, val=val)
+    options = sft_options(config, paths, device)
+    keep = options["trainer.max_ckpt_to_keep"]
+    resume = prepare_resume(paths.checkpoints, keep=keep, read=True)
     if _finished(resume, ctx.spec.total_steps):
         return
-    ranks = config["resources"]["gpus"]
-    argv = _command("verl.trainer.sft_trainer", sft_options(config, paths, device), device, ranks)
-    _train(ctx, argv, device, paths, resume)
+    argv = _command("verl.trainer.sft_trainer", options, device, config["resources"]["gpus"])
+    _train(ctx, argv, device, paths, resume, CheckpointWatch(paths.checkpoints, ctx.attempt_dir, None, keep))
 
 
 def run_rl(ctx: StageContext) -> None:
@@ -50,40 +60,57 @@ def run_rl(ctx: StageContext) -> None:
     """
     config, device = ctx.spec.config, choose_device(ctx.spec.config["resources"]["device"])
     paths = _paths(ctx, train="train", val="val")
-    resume = prepare_resume(paths.checkpoints)
+    options = rl_options(config, paths, device)
+    keep = options["trainer.max_actor_ckpt_to_keep"]
+    resume = prepare_resume(paths.checkpoints, keep=keep, read=True)
+    keeper = _best_keeper(ctx, paths.checkpoints)
+    keeper.go_on_from(resume.step)
+    keeper.catch_up(merge_metrics(ctx.stage_dir))
     if _finished(resume, ctx.spec.total_steps):
         return
     _check_gold(ctx, paths.train)
     (ctx.attempt_dir / REWARD_FILE).write_text(json.dumps(config["reward"], indent=1), encoding="utf-8")
-    argv = _command("verl.trainer.main_ppo", rl_options(config, paths, device), device, None)
-    _train(ctx, argv, device, paths, resume)
+    argv = _command("verl.trainer.main_ppo", options, device, None)
+    watch = CheckpointWatch(paths.checkpoints, ctx.attempt_dir, keeper, keep)
+    _train(ctx, argv, device, paths, resume, watch)
 
 
 def run_export(ctx: StageContext) -> None:
-    """Merge the last checkpoint of the input stage to a Hugging Face folder with verl's merger: `output/model`.
+    """Merge a checkpoint of the input stage to a Hugging Face folder with verl's merger: `output/model`.
+
+    `checkpoint` in the stage's config says which one; `output/checkpoint.json` says which step that was.
 
     Raises:
-        StageError: there is no whole checkpoint, or the merger failed.
+        StageError: there is no such checkpoint, or the merger failed.
     """
     source = ctx.inputs["checkpoint"] / "checkpoints"
-    checkpoint = newest_whole(source)
-    if checkpoint is None:
-        raise StageError(
-            "no whole checkpoint to export", str(source), "run its stage again", failure_class="infra"
-        )
-    actor = checkpoint / "actor"
-    target = ctx.stage_dir / "output" / "model"
-    temporary = ctx.stage_dir / "output" / ".model.partial"
+    if ctx.spec.config["checkpoint"] == "best":
+        chosen = best_to_export(source, StageSpec.load(source.parent / "spec.json"), ctx.spec.config)
+    else:
+        chosen = last_to_export(source)
+    output = ctx.stage_dir / "output"
+    target = output / "model"
+    temporary = output / ".model.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.parent.mkdir(parents=True, exist_ok=True)
     argv = [
         *(sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"),
-        *("--local_dir", str(actor if actor.is_dir() else checkpoint), "--target_dir", str(temporary)),
+        *("--local_dir", str(chosen.model), "--target_dir", str(temporary)),
     ]
     device = choose_device(ctx.spec.config.get("resources", {}).get("device", "auto"))
     run_child(argv, env=_environment(ctx, device), stop_requested=ctx.stop_requested)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
+    (output / "checkpoint.json").write_text(json.dumps(chosen.to_json(), indent=1), encoding="utf-8")
+    print(f"toolrl: exported {chosen}", flush=True)
+
+
+def _best_keeper(ctx: StageContext, checkpoints: Path) -> BestKeeper:
+    try:
+        reward = get_reward(ctx.spec.config["reward"])
+    except RewardError as error:  # of a component that the user wrote
+        raise StageError(error.what, error.where, error.hint, failure_class="reward") from error
+    return BestKeeper(checkpoints, validation_judge(reward, ctx.spec.config["rl"]["steps"]))
 
 
 def _check_gold(ctx: StageContext, rows: Path) -> None:
@@ -101,15 +128,21 @@ def _check_gold(ctx: StageContext, rows: Path) -> None:
         print(f"toolrl: allowed: {error.where}: {error.what}", flush=True)
 
 
-def _train(ctx: StageContext, argv: list[str], device: Device, paths: Paths, resume: Resume) -> None:
+def _train(
+    ctx: StageContext, argv: list[str], device: Device, paths: Paths, resume: Resume, watch: CheckpointWatch
+) -> None:
     print(f"toolrl: {resume}", flush=True)
-    run_child(
-        argv,
-        env=_environment(ctx, device),
-        cwd=ctx.attempt_dir,
-        stop_requested=ctx.stop_requested,
-        name=f"verl's {ctx.spec.kind} trainer",  # on the CPU the program is the fork host
-    )
+    watch.start()
+    try:
+        run_child(
+            argv,
+            env=_environment(ctx, device),
+            cwd=ctx.attempt_dir,
+            stop_requested=ctx.stop_requested,
+            name=f"verl's {ctx.spec.kind} trainer",  # on the CPU the program is the fork host
+        )
+    finally:
+        watch.finish()
     after = prepare_resume(paths.checkpoints)
     if after.path is None or (ctx.spec.total_steps is not None and after.step < ctx.spec.total_steps):
         reached = f"step {after.step}" if after.path else "none"

@@ -20,6 +20,7 @@ from toolrl_cli.datasets import toolworld_words as words
 PAD = "<|endoftext|>"
 TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"
+BYTES = 256  # the alphabet of a byte-level tokenizer
 CONTROL_TOKENS = (PAD, TURN_START, TURN_END)
 
 CHAT_TEMPLATE = (
@@ -97,6 +98,15 @@ def tokenizer_pieces() -> list[str]:
     for slot in (*words.SLOTS.values(), words.REFERENCE):
         fixed += [slot.lead, *slot.aliases, *slot.values]
     return list(dict.fromkeys(fixed))
+
+
+def vocabulary_size() -> int:
+    """How many tokens there are, reckoned without making the tokenizer."""
+    merged = {pair.replace("_", "Ġ").replace(" ", "") for pair in _MERGES.split("|")}
+    pieces = {
+        piece for piece in tokenizer_pieces() if len(piece.encode()) > 1
+    }  # single bytes are there already
+    return BYTES + len(merged | set(CONTROL_TOKENS) | pieces)
 
 
 def _schema_text(slot: words.Slot) -> str:

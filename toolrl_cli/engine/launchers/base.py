@@ -8,7 +8,8 @@ that a later harness can go on with it. It holds `kind` (the launcher's), `slots
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +83,18 @@ class Launcher(Protocol):
     def slots(self) -> Sequence[str]:
         """Names of all slots; a stage occupies as many as its `spec.slots`."""
 
+    def elsewhere(self, slots: Iterable[str]) -> Mapping[str, str]:
+        """Which of these slots another harness is on → who, in a few words; empty where slots are not shared."""
+
+    def reserved(self, slots: Sequence[str]) -> AbstractContextManager[bool]:
+        """Keep other harnesses from these slots while an attempt is started on them, which then has them.
+
+        Gives False, at once, when another harness was faster.
+
+        Raises:
+            LaunchError: that cannot be made sure of.
+        """
+
     def start(self, request: LaunchRequest) -> Handle:
         """Start an attempt so that it survives this process.
 
@@ -121,6 +134,13 @@ def harness_of(handle: Handle | None) -> ProcessId | None:
     """The harness that started the attempt, if the handle says."""
     harness = (handle or {}).get("harness")
     return ProcessId.from_json(harness) if isinstance(harness, Mapping) else None
+
+
+def slot_name(slot: str) -> str:
+    """What people call a slot: `GPU 0`, `CPU slot 1`."""
+    if slot.startswith("cpu"):
+        return f"CPU slot {slot.removeprefix('cpu')}"
+    return f"GPU {slot}"
 
 
 def lease_alive(alive: HandleAlive) -> Callable[[LeaseInfo], bool | None]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from toolrl_cli.engine.launchers.base import Ended, LaunchRequest, local_alive
+from toolrl_cli.engine.slot_locks import SlotLocks, handed_over
 from toolrl_cli.engine.state import Handle
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.processes.child import importable
@@ -29,6 +31,7 @@ class LocalLauncher:
         slots: names of the slots; of GPUs, what `CUDA_VISIBLE_DEVICES` calls them.
         gpus: whether the slots are GPUs.
         environment: environment of the attempts; None for this process's own.
+        locks: keeps other harnesses of this machine from the slots in use; None where there are none.
     """
 
     kind = "local"
@@ -40,31 +43,58 @@ class LocalLauncher:
         *,
         gpus: bool = False,
         environment: Mapping[str, str] | None = None,
+        locks: SlotLocks | None = None,
     ) -> None:
         self.slots = tuple(slots)
         self._gpus = gpus
+        self._locks = locks
+        self._keys = lock_names(self.slots) if gpus and locks else {slot: slot for slot in self.slots}
+        self._reserved: dict[str, int] = {}
         self._environment = importable(environment)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._descriptors: dict[tuple[int, float], int] = {}
 
     @classmethod
-    def detect(cls, *, cpu_slots: int = 1) -> LocalLauncher:
+    def detect(cls, *, cpu_slots: int = 1, locks: SlotLocks | None = None) -> LocalLauncher:
         """One slot per visible GPU, or `cpu_slots` where there is none."""
         gpus = visible_gpus()
         if gpus:
-            return cls(gpus, gpus=True)
-        return cls([f"cpu{number}" for number in range(cpu_slots)])
+            return cls(gpus, gpus=True, locks=locks)
+        return cls([f"cpu{number}" for number in range(cpu_slots)], locks=locks)
+
+    def elsewhere(self, slots: Iterable[str]) -> dict[str, str]:
+        """See `Launcher.elsewhere`."""
+        if self._locks is None:
+            return {}
+        by_key = {self._keys[slot]: slot for slot in slots}
+        return {by_key[key]: who for key, who in self._locks.elsewhere(by_key).items()}
+
+    @contextlib.contextmanager
+    def reserved(self, slots: Sequence[str]) -> Iterator[bool]:
+        """See `Launcher.reserved`."""
+        taken = self._locks.take([self._keys[slot] for slot in slots]) if self._locks else {}
+        with handed_over(taken or {}):
+            self._reserved = taken or {}
+            try:
+                yield taken is not None
+            finally:
+                self._reserved = {}
 
     def start(self, request: LaunchRequest) -> Handle:
         """See `Launcher.start`."""
+        locks = [self._reserved[key] for slot in request.slots if (key := self._keys[slot]) in self._reserved]
+        argv = request.argv()
+        if locks:
+            argv += ["--locks", ",".join(map(str, locks))]
         try:
             with (request.attempt_dir / "log.txt").open("ab") as log:
                 child = subprocess.Popen(
-                    request.argv(),
+                    argv,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=locks,
                     env=self._environment_for(request.slots),
                 )
         except OSError as error:
@@ -162,6 +192,23 @@ def visible_gpus(listing: str | None = None) -> list[str]:
         listing = _nvidia_smi()
     lines = [line for line in listing.splitlines() if line.startswith("GPU ")]
     return [line.removeprefix("GPU ").partition(":")[0].strip() for line in lines]
+
+
+def lock_names(names: Sequence[str], listing: str | None = None) -> dict[str, str]:
+    """What each GPU is called in every process of this machine, whichever of its names was chosen.
+
+    Args:
+        names: numbers or (beginnings of) UUIDs, as in `CUDA_VISIBLE_DEVICES`.
+        listing: what `nvidia-smi -L` prints; None to ask it.
+    """
+    if listing is None:
+        listing = _nvidia_smi()
+    uuids = re.findall(r"\(UUID: ([^)]+)\)", listing)
+    by_number = dict(re.findall(r"^GPU (\d+):.*\(UUID: ([^)]+)\)", listing, re.MULTILINE))
+    return {
+        name: by_number.get(name) or next((u for u in uuids if u.startswith(name)), f"GPU {name}")
+        for name in names
+    }
 
 
 def _nvidia_smi() -> str:

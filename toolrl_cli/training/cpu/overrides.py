@@ -106,8 +106,14 @@ def cpu_sft_overrides(*, ranks: int = 1) -> Overrides:
 
 
 def hydra_arguments(overrides: Mapping[str, Any]) -> list[str]:
-    """Overrides as command-line arguments: `key=value`, with Hydra's spelling of None and booleans."""
-    return [f"{key}={_hydra(value)}" for key, value in overrides.items()]
+    """Overrides as command-line arguments: `key=value`, with Hydra's spelling of None and booleans.
+
+    `~key` with None removes a key whatever its value is.
+    """
+    return [
+        key if key.startswith("~") and value is None else f"{key}={_hydra(value)}"
+        for key, value in overrides.items()
+    ]
 
 
 def _hydra(value: Any) -> str:

@@ -1,0 +1,115 @@
+"""`plan` and `sweep` on what the grammar dropped, benchmarks without a runner, and profiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import SWEEP, Toolrl
+from toolrl_cli.engine.ledger import Ledger
+
+GRID = """
+name: small
+base: {preset: tiny_grpo, rl.steps: 2}
+axes:
+  algorithm: [grpo, ppo]
+  rl.critic_warmup: [0, 1]
+when: {rl.critic_warmup: {algorithm: ppo}}
+exclude: [{algorithm: ppo, rl.critic_warmup: 1}]
+evaluate: [toolworld]
+"""
+PAPER = """
+name: small
+base: {preset: paper_grpo, rl.steps: 21}
+models: [qwen2.5-1.5b-instruct, qwen2.5-3b-instruct]
+arms: {raw: {train: []}, two_stage: {reward: two_stage}}
+evaluate: [bfcl, api_bank]
+tables: [T6]
+"""
+
+
+def write(text: str) -> None:
+    Path("small.yaml").write_text(text, encoding="utf-8")
+
+
+def test_explain_names_the_rule_behind_every_cell(toolrl: Toolrl) -> None:
+    write(GRID)
+    answer = toolrl("plan", "small.yaml", "--explain", "--json")
+    assert answer.code == 0, answer.err
+    cells = {(c["arm"], c["kept"]): c for c in answer.json["cells"]}
+    assert cells["grpo", True]["from"] == ["small.yaml:5: axes.algorithm[0]"]
+    assert cells["grpo", False]["rule"] == "when" and cells["grpo", False]["same_as"] == "grpo"
+    assert cells["grpo", False]["where"] == "small.yaml:7: when.rl.critic_warmup"
+    assert cells["ppo-critic-warmup-1", False]["where"] == "small.yaml:8: exclude[0]"
+    assert len(cells) == 4
+    told = toolrl("plan", "small.yaml", "--explain").out
+    assert "small.yaml: 2 cells, 2 dropped" in told and "left out: line 8: exclude[0]" in told
+    part = toolrl("plan", "small.yaml", "--explain", "--only", "grpo").out
+    assert (
+        "2 cells, 2 dropped; --only keeps 1" in part
+        and "axes.algorithm[1]" not in part.split("exclude")[0][:200]
+    )
+
+
+def test_cells_are_no_part_of_a_plan_that_was_not_to_be_explained(toolrl: Toolrl) -> None:
+    write(GRID)
+    assert "cells" not in toolrl("plan", "small.yaml", "--json").json
+
+
+def test_a_rule_that_excludes_nothing_is_a_warning(toolrl: Toolrl) -> None:
+    write(SWEEP + "exclude: [{reward: dynamic}]\n")
+    answer = toolrl("plan", "small.yaml")
+    assert answer.code == 0
+    assert "warning: small.yaml:7: exclude[0]: excludes nothing" in answer.err
+
+
+def test_a_benchmark_without_a_runner_is_planned_as_blocked(toolrl: Toolrl, tmp_path: Path) -> None:
+    write(SWEEP.replace("evaluate: [toolworld]", "evaluate: [toolworld, bfcl]"))
+    stages = toolrl("plan", "small.yaml", "--json").json["stages"]
+    blocked = [s for s in stages if s["status"] == "blocked"]
+    assert len(blocked) == 3 and all(s["owed"] and s["id"].startswith("bfcl-") for s in blocked)
+    assert all(s["reason"].startswith("bfcl has no runner in this version of toolrl") for s in blocked)
+    assert "3 stages cannot run: bfcl has no runner" in toolrl("plan", "small.yaml").out
+
+
+def test_a_sweep_runs_what_it_can_and_ends_with_what_it_could_not(toolrl: Toolrl, tmp_path: Path) -> None:
+    write(SWEEP.replace("evaluate: [toolworld]", "evaluate: [toolworld, bfcl]"))
+    for _ in range(2):
+        answer = toolrl("sweep", "small.yaml")
+        assert answer.code == 1
+        last = answer.err.strip().splitlines()[-1]
+        assert last == "small: not run: bfcl has no runner in this version of toolrl (3 stages)"
+        assert "Overall" in answer.out
+    states = list(Ledger(tmp_path / "results").states())
+    assert {state.status for state in states} == {"succeeded"}
+    assert not [state for state in states if state.id.startswith("bfcl")]
+    assert toolrl("resume", "small").code == 1
+
+
+def test_a_profile_runs_the_sweep_in_small_beside_the_real_one(toolrl: Toolrl, tmp_path: Path) -> None:
+    write(PAPER)
+    answer = toolrl("sweep", "small.yaml", "--profile", "cpu")
+    assert answer.code == 0, answer.err
+    assert "reward two_stage: its schedule over 5 steps instead of 21" in answer.err
+    assert [p.name for p in (tmp_path / "results/sweeps").iterdir()] == ["small-cpu"]
+    shown = toolrl("show", "two_stage-seed1", "--json").json
+    rl = next(s for s in shown["stages"] if s["kind"] == "rl")
+    assert rl["config"]["reward"]["name"] == "two_stage-5-steps" and rl["config"]["rl"]["steps"] == 5
+    assert {r["arm"] for r in toolrl("status", "small-cpu", "--json").json["runs"]} == {"raw", "two_stage"}
+    explained = toolrl("plan", "small.yaml", "--profile", "cpu", "--explain", "--json").json["cells"]
+    assert [c["where"] for c in explained if not c["kept"]] == ["--profile cpu"] * 2
+
+
+@pytest.mark.parametrize("command", ["plan", "sweep"])
+def test_an_unknown_profile_is_one_line(toolrl: Toolrl, sweep_file: Path, command: str) -> None:
+    answer = toolrl(command, "small.yaml", "--profile", "gpu")
+    assert answer.code == 2
+    assert answer.err == "error: --profile: unknown profile 'gpu' (did you mean 'cpu'?)\n"
+
+
+def test_the_data_of_the_paper_is_asked_for_by_name(toolrl: Toolrl) -> None:
+    write(PAPER)
+    answer = toolrl("plan", "small.yaml")
+    assert answer.code == 2
+    assert "the rlla data needs a path" in answer.err and answer.err.count("\n") == 1

@@ -1,0 +1,326 @@
+"""What `status`, `logs`, `show` and `stop` say about a sweep, with stages of no work."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.commands.conftest import Toolrl
+from toolrl_cli.commands import logs as logs_command
+from toolrl_cli.commands import status as status_command
+from toolrl_cli.engine.ledger import Ledger, StageFolder
+from toolrl_cli.engine.slot_locks import SlotLocks
+from toolrl_cli.engine.sweep_folder import SweepFolder
+from toolrl_cli.processes.identity import ProcessId
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the results of a sweep that has run are kept for the next test."""
+    return tmp_path_factory.mktemp("kept") / "results"
+
+
+@pytest.fixture
+def done(toolrl: Toolrl, sweep_file: Path, tmp_path: Path, kept: Path) -> Callable[[str], StageFolder]:
+    """A sweep that has run; its function gives the RL stage of an arm."""
+    if kept.is_dir():
+        shutil.copytree(kept, tmp_path / "results", symlinks=True)
+    else:
+        assert toolrl("sweep", "small.yaml").code == 0
+        shutil.copytree(tmp_path / "results", kept, symlinks=True)
+
+    def rl(arm: str) -> StageFolder:
+        (folder,) = (f for f in Ledger(tmp_path / "results").folders() if f.kind == "rl" and arm in f.id)
+        return folder
+
+    return rl
+
+
+def rewrite(folder: StageFolder, **changes: Any) -> None:
+    path = folder.path / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def at_work(tmp_path: Path, rl: StageFolder) -> None:
+    """This process is the harness and the attempt of a stage in its first step."""
+    me = ProcessId.current().to_json()
+    rewrite(
+        rl,
+        status="running",
+        launcher={"kind": "local", **me},
+        progress={"step": 1, "total": 2, "metrics": {"critic/score/mean": 0.25}},
+    )
+    (tmp_path / "results/sweeps/small/harnesses").mkdir(exist_ok=True)
+    (tmp_path / "results/sweeps/small/harnesses/me.json").write_text(json.dumps(me))
+
+
+def test_status_in_a_pipe_is_a_line_a_run_whatever_the_width(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "config: the rate is " + "very " * 40 + "high"
+    rl = done("coarse")
+    rewrite(rl, status="failed", failure={"class": "config", "message": long.removeprefix("config: ")})
+    monkeypatch.setenv("COLUMNS", "40")
+    title, header, *rows = toolrl("status", "small").out.splitlines()
+    assert title == "small: 8 of 9 stages done, no harness at work"
+    assert header.split() == ["run", "stage", "status", "step", "attempts", "what"]
+    assert [row.split()[0] for row in rows] == ["raw-seed1", "coarse-seed1", "original-seed1"]
+    assert rows[1].endswith(long)
+    assert rows[2].split() == ["original-seed1", "5/5", "succeeded", "1"]
+
+
+def test_status_says_who_is_at_work_and_the_reward_of_what_runs(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path
+) -> None:
+    at_work(tmp_path, done("coarse"))
+    title, _, _, coarse, _ = toolrl("status", "small").out.splitlines()
+    assert title == "small: 8 of 9 stages done, 1 harness at work"
+    assert coarse.split() == ["coarse-seed1", "3/5", "rl", "running", "1/2", "1", "reward", "0.25"]
+    document = toolrl("status", "small", "--json").json
+    assert [h["pid"] for h in document["harnesses"]] == [os.getpid()]
+    (tmp_path / "results/sweeps/small/harnesses/me.json").unlink()
+    assert "no harness at work, 1 attempt goes on without" in toolrl("status", "small").out
+
+
+@pytest.mark.parametrize(("width", "attempts"), [(60, False), (100, True)])
+def test_status_fits_a_narrow_terminal(
+    done: Callable[[str], StageFolder], tmp_path: Path, width: int, attempts: bool
+) -> None:
+    done("coarse")
+    found = status_command.standing(
+        SweepFolder(tmp_path / "results", "small").load(), Ledger(tmp_path / "results")
+    )
+    screen = Console(file=io.StringIO(), width=width)
+    screen.print(status_command._table(found, width))
+    said = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert max(len(line.rstrip()) for line in said.splitlines()) <= width
+    assert "original-seed1" in said and ("attempts" in said) == attempts
+
+
+def test_watching_ends_quietly_with_ctrl_c(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rl = done("coarse")
+    looks = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            rewrite(rl, status="stopped")
+        if len(looks) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(status_command.time, "sleep", sleep)
+    answer = toolrl("status", "small", "--watch")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.count("small: 9 of 9") == answer.out.count("small: 8 of 9") == 1
+
+
+def test_watching_and_json_exclude_each_other(toolrl: Toolrl, done: Callable[[str], StageFolder]) -> None:
+    answer = toolrl("status", "small", "--watch", "--json")
+    assert answer.code == 2 and answer.err.count("\n") == 1
+
+
+def test_status_and_logs_need_no_right_to_write(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done("coarse")
+    real, root = os.open, tmp_path / "results"
+
+    def read_only(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if str(path).startswith(str(root)) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(30, "Read-only file system", str(path))
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", read_only)
+    for command in (["status"], ["logs", "coarse-seed1"], ["show", "coarse-seed1"], ["stop", "small"]):
+        assert toolrl(*command).code == 0, command
+
+
+def test_logs_are_prefixed_with_position_and_kind_and_progress_bars_are_one_line(
+    toolrl: Toolrl, done: Callable[[str], StageFolder]
+) -> None:
+    rl = done("coarse")
+    (rl.attempt(1) / "log.txt").write_bytes(b"one\n 10%\r 50%\r100%\ntwo\r\nhalf a li")
+    rows = [r for r in toolrl("logs", "coarse-seed1").out.splitlines() if r.startswith("[3-rl]")]
+    assert rows == ["[3-rl] one", "[3-rl] 100%", "[3-rl] two", "[3-rl] half a li"]
+    assert toolrl("logs", "coarse-seed1", "--stage", "rl", "-n", "2").out == "two\nhalf a li\n"
+
+
+def test_a_line_that_is_being_written_is_not_shown_yet(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path
+) -> None:
+    rl = done("coarse")
+    (rl.attempt(1) / "log.txt").write_bytes(b"one\ntwo\nhalf a li")
+    at_work(tmp_path, rl)
+    assert toolrl("logs", "coarse-seed1", "--stage", "rl").out == "one\ntwo\n"
+    assert toolrl("logs", "coarse-seed1", "--stage", "rl", "-n", "1").out == "two\n"
+
+
+@pytest.mark.parametrize("attempt", ["2", "0", "-1"])
+def test_logs_of_an_attempt_that_never_was_are_refused(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], attempt: str
+) -> None:
+    done("coarse")
+    answer = toolrl("logs", "coarse-seed1", "--attempt", attempt)
+    assert (answer.code, answer.out) == (2, "")
+    if attempt == "2":
+        assert "--attempt: run 'coarse-seed1' has no attempt 2 (the last is 1)" in answer.err
+
+
+def test_the_last_lines_of_a_long_log_are_found_across_blocks(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rl = done("coarse")
+    (rl.attempt(1) / "log.txt").write_text("".join(f"line {n}\n" for n in range(1000)))
+    monkeypatch.setattr(logs_command, "BLOCK", 7)
+    rows = toolrl("logs", "coarse-seed1", "--stage", "rl", "-n", "30").out.splitlines()
+    assert rows == [f"line {n}" for n in range(970, 1000)]
+    assert len(toolrl("logs", "coarse-seed1", "--stage", "rl", "-n", "5000").out.splitlines()) == 1000
+
+
+def test_following_shows_the_end_of_an_attempt_and_the_next_one_and_ends_with_the_stage(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rl = done("coarse")
+    at_work(tmp_path, rl)
+    first, second = rl.attempt(1) / "log.txt", rl.attempt(2) / "log.txt"
+    first.write_text("step 1\n")
+    turns = iter(range(10))
+
+    def sleep(seconds: float) -> None:
+        turn = next(turns)
+        if turn == 0:  # both between two looks: the last words, and the next attempt
+            with first.open("a") as file:
+                file.write("last words\n")
+            second.parent.mkdir()
+            second.write_text("again\n")
+        if turn == 1:
+            with second.open("a") as file:
+                file.write("done\n")
+            rewrite(rl, status="succeeded")
+
+    monkeypatch.setattr(logs_command.time, "sleep", sleep)
+    answer = toolrl("logs", "coarse-seed1", "--stage", "rl", "-f")
+    assert answer.out.splitlines() == ["step 1", "last words", "again", "done"]
+    assert answer.code == 0
+
+
+def test_following_ends_when_nothing_runs_and_no_harness_is_there(
+    toolrl: Toolrl, done: Callable[[str], StageFolder]
+) -> None:
+    rewrite(done("coarse"), status="failed", failure={"class": "oom", "message": "x"})
+    finished: list[int] = []
+    thread = threading.Thread(target=lambda: finished.append(toolrl("logs", "coarse-seed1", "-f").code))
+    thread.start()
+    thread.join(20)
+    assert finished == [0]
+
+
+def test_a_run_that_wrote_nothing_yet_says_so(toolrl: Toolrl, sweep_file: Path) -> None:
+    toolrl("sweep", "small.yaml", "--only", "raw")
+    answer = toolrl("logs", "coarse-seed1", "--stage", "rl")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err == "coarse-seed1: nothing has been written yet\n"
+
+
+def test_show_tells_spec_command_attempts_failure_versions_and_sizes(
+    toolrl: Toolrl, done: Callable[[str], StageFolder]
+) -> None:
+    rl = done("coarse")
+    record = {"n": 1, "status": "failed", "started": 100.0, "ended": 220.0}
+    failure = {"class": "oom", "message": "CUDA out of memory", "hint": "use a smaller micro-batch"}
+    rewrite(rl, status="failed", failure=failure, attempts=[{**record, "failure": failure}])
+    (rl.path / "checkpoints").mkdir(exist_ok=True)
+    (rl.path / "checkpoints" / "shard").write_bytes(b"x" * 2_500_000)
+    said = toolrl("show", "coarse-seed1").out
+    stage = said.partition("\nrl ")[2].partition("\n\n")[0]
+    assert "size      2.5 MB (checkpoints 2.5 MB)" in stage
+    assert "algorithm grpo, seed 1, precision fp32, reward coarse, steps 2, prompts 8" in stage
+    assert "attempt 1 failed in 2 min, oom: CUDA out of memory (use a smaller micro-batch)" in stage
+    assert "toolrl_cli.engine.attempt" in stage and "verl 0.9.1" in stage
+    document = toolrl("show", "coarse-seed1", "--json").json["stages"][2]
+    assert document["sizes"]["checkpoints"] >= 2_500_000
+    assert document["bytes"] == sum(document["sizes"].values())
+
+
+def test_a_run_is_shown_although_another_sweeps_plan_is_torn(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path
+) -> None:
+    done("coarse")
+    torn = tmp_path / "results/sweeps/torn/plan.json"
+    torn.parent.mkdir()
+    torn.touch()
+    assert toolrl("show", "coarse-seed1").code == 0
+    assert toolrl("logs", "coarse-seed1").code == 0
+    nowhere = toolrl("show", "nowhere-seed1")
+    assert nowhere.code == 2
+    assert f"{torn}: the plan is missing or torn" in nowhere.err
+
+
+def test_a_later_versions_plan_is_told_from_a_torn_one(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path
+) -> None:
+    done("coarse")
+    path = tmp_path / "results/sweeps/small/plan.json"
+    path.write_text(json.dumps({"schema": 9}))
+    answer = toolrl("status")
+    assert answer.code == 2
+    assert "the plan of sweep small is of schema 9" in answer.err
+    assert "a later version wrote it" in answer.err
+
+
+def test_stop_leaves_another_sweeps_attempt_alone_and_says_why(
+    toolrl: Toolrl, sweep_file: Path, done: Callable[[str], StageFolder], tmp_path: Path
+) -> None:
+    rl = done("coarse")
+    at_work(tmp_path, rl)
+    small = tmp_path / "results/sweeps/small"
+    other = SweepFolder(tmp_path / "results", "other").path
+    other.mkdir()
+    (other / "plan.json").write_text((small / "plan.json").read_text())
+    (small / "harnesses").rename(other / "harnesses")
+    answer = toolrl("stop", "small")
+    assert answer.code == 0
+    assert answer.err.splitlines() == [
+        f"{rl.id}: left alone; sweep other needs it too and is running",
+        "small: nothing else runs",
+    ]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_sweep_says_which_slot_it_waits_for_and_who_holds_it(
+    toolrl: Toolrl, sweep_file: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    taken = SlotLocks("sweep other in /data").take(["cpu0"])
+    assert taken is not None
+    look = SlotLocks.elsewhere
+
+    def look_and_let_go(locks: SlotLocks, slots: Iterable[str]) -> dict[str, str]:
+        found = look(locks, slots)
+        while taken:
+            os.close(taken.popitem()[1])
+        return found
+
+    monkeypatch.setattr(SlotLocks, "elsewhere", look_and_let_go)
+    on_cpu = ["--set", "base.resources.device=cpu"]
+    answer = toolrl("sweep", "small.yaml", "--only", "raw", *on_cpu, *options)
+    assert answer.code == 0, answer.err
+    assert "waiting: for CPU slot 0, held by sweep other in /data\n" in answer.err
+
+
+def test_a_sweep_that_ends_short_says_how_to_go_on(
+    toolrl: Toolrl, sweep_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_FAILS", "grpo-tiny-coarse")
+    answer = toolrl("sweep", "small.yaml")
+    assert "small: 1 failed, 2 blocked; `toolrl resume small` goes on from here" in answer.err

@@ -1,0 +1,43 @@
+"""A reward moved to a run of another length."""
+
+from __future__ import annotations
+
+import pytest
+
+from toolrl_cli.rewards import get_reward
+from toolrl_cli.rewards.stretch import stretched
+
+CALL = '<think>x</think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
+
+
+def test_the_two_stages_change_over_at_the_same_share_of_a_shorter_run() -> None:
+    reward = stretched(get_reward("two_stage"), 105, 25)
+    totals = [reward.score(CALL, CALL, step).total for step in range(26)]
+    assert totals[:7] == [pytest.approx(2.0)] * 7  # 30 of 105 is 7 of 25
+    assert totals[7:] == [3.5] * 19
+
+
+@pytest.mark.parametrize("name", ["dynamic", "length_dynamic", "finegrained+dynamic"])
+def test_a_ramp_is_as_far_at_the_end_of_the_short_run_as_at_the_end_of_the_long_one(name: str) -> None:
+    before, after = get_reward(name), stretched(get_reward(name), 105, 21)
+    for share in range(8):
+        long, short = before.score(CALL, CALL, share * 15), after.score(CALL, CALL, share * 3)
+        assert short.total == pytest.approx(long.total, abs=1e-9)
+
+
+def test_points_stay_apart_however_short_the_run() -> None:
+    reward = stretched(get_reward("dynamic"), 150, 1)
+    assert get_reward(reward.to_dict()).score(CALL, CALL, 5).total == pytest.approx(4.0)
+
+
+def test_what_counts_no_steps_stays_as_it_is() -> None:
+    for name in ("original", "equal_max", "coarse", "length", "dynamic@paper"):
+        reward = get_reward(name)
+        assert stretched(reward, 105, 25) is reward
+
+
+def test_it_has_a_name_of_its_own_and_can_be_read_back() -> None:
+    reward = stretched(get_reward("two_stage"), 105, 25)
+    assert reward.name == "two_stage-25-steps"
+    again = get_reward({"name": reward.name, **reward.to_dict()})
+    assert again == reward and again.name == reward.name

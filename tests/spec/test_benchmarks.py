@@ -1,0 +1,40 @@
+"""Benchmarks that are known, and those that can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.spec.conftest import FixedFacts
+from toolrl_cli.benchmarks.toolworld import PROTOCOL
+from toolrl_cli.spec.benchmarks import BENCHMARKS, why_blocked
+from toolrl_cli.spec.resolve import Run
+from toolrl_cli.spec.stages import run_stages
+
+TEXT = "name: s\nbase: {preset: tiny_grpo, train: []}\nevaluate: [toolworld, bfcl, api_bank, bamboogle]\n"
+
+
+def test_the_protocol_named_is_the_one_that_scores_carry() -> None:
+    assert BENCHMARKS["toolworld"].protocol == PROTOCOL
+
+
+def test_the_paper_s_benchmarks_are_planned_and_those_without_a_runner_blocked(
+    resolve: Callable[..., list[Run]], facts: FixedFacts
+) -> None:
+    (run,) = resolve(TEXT)
+    stages = {s.identity.get("benchmark"): s for s in run_stages(run.spec, facts)}
+    assert why_blocked(stages["toolworld"]) is None
+    for name in ("bfcl", "api_bank", "bamboogle"):
+        assert why_blocked(stages[name]) == f"{name} has no runner in this version of toolrl"
+    assert all(why_blocked(s) is None for s in run_stages(run.spec, facts) if s.kind != "evaluate")
+
+
+@pytest.mark.parametrize("name", ["bfcl", "api_bank", "bamboogle"])
+def test_a_stage_without_a_runner_names_its_protocol_and_claims_no_data(
+    resolve: Callable[..., list[Run]], facts: FixedFacts, name: str
+) -> None:
+    (run,) = resolve(TEXT)
+    (stage,) = [s for s in run_stages(run.spec, facts) if s.identity.get("benchmark") == name]
+    assert stage.identity["protocol"] == BENCHMARKS[name].protocol
+    assert "data" not in stage.identity and "data" not in stage.config

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.training.test_checkpoints import write_rl
+from toolrl_cli.errors import StageError
+from toolrl_cli.rewards import get_reward
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.training.best_checkpoint import (
+    BestKeeper,
+    CheckpointWatch,
+    best_folder,
+    read_best,
+    validation_judge,
+)
+from toolrl_cli.training.checkpoints import TRACKER, newest_whole, prepare_resume, torn_model
+from toolrl_cli.training.chosen_checkpoint import best_to_export, candidates, last_to_export
+
+
+def metrics(value: float) -> dict[str, float]:
+    """A step's row as verl logs it with validation."""
+    return {"critic/score/mean": 9.0, "val-aux/toolworld/total/mean@1": value}
+
+
+class Training:
+    """Saves, validates and logs as verl does, and removes what it saved before as verl does."""
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.checkpoints = folder / "checkpoints"
+        self.checkpoints.mkdir(exist_ok=True)
+        self.keep = keep
+        self.saved: list[Path] = []
+        self.keeper = BestKeeper(
+            self.checkpoints, lambda step, data: data.get("val-aux/toolworld/total/mean@1")
+        )
+
+    def step(self, step: int, value: float | None, *, save: bool = True) -> None:
+        if save:
+            self.saved.append(write_rl(self.checkpoints, step, critic=True))
+            for old in self.saved[: -self.keep]:
+                shutil.rmtree(old / "actor", ignore_errors=True)
+                shutil.rmtree(old / "critic", ignore_errors=True)
+        self.keeper.take(step, {} if value is None else metrics(value))
+
+    def folders(self) -> list[str]:
+        return sorted(path.name for path in self.checkpoints.iterdir() if path.is_dir())
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Training:
+    return Training(tmp_path)
+
+
+def test_the_best_step_is_kept_after_verl_has_removed_it(training: Training) -> None:
+    for step, value in [(1, 0.1), (2, 0.9), (3, 0.2), (4, 0.3), (5, 0.4)]:
+        training.step(step, value)
+    assert read_best(training.checkpoints).step == 2
+    assert not (training.checkpoints / "global_step_2" / "actor").exists()
+    best = best_folder(training.checkpoints, 2)
+    assert torn_model(best / "actor") is None
+    assert [name for name in training.folders() if name.startswith("best")] == ["best_step_2"]
+
+
+def test_keeping_the_best_takes_no_disk_while_verl_keeps_it_too(training: Training) -> None:
+    training.step(1, 0.1)
+    name = "actor/model_world_size_1_rank_0.pt"
+    kept = best_folder(training.checkpoints, 1) / name
+    assert kept.samefile(training.checkpoints / "global_step_1" / name)
+
+
+def test_of_the_best_step_only_what_an_export_needs_is_kept(training: Training) -> None:
+    training.step(1, 0.1)
+    best = best_folder(training.checkpoints, 1)
+    assert sorted(path.relative_to(best).as_posix() for path in best.rglob("*") if path.is_file()) == [
+        "actor/fsdp_config.json",
+        "actor/huggingface/config.json",
+        "actor/model_world_size_1_rank_0.pt",
+    ]
+
+
+def test_of_equally_good_steps_the_earliest_is_kept(training: Training) -> None:
+    for step in (1, 2, 3):
+        training.step(step, 0.5)
+    assert read_best(training.checkpoints).step == 1
+
+
+def test_a_step_that_was_not_saved_or_not_validated_is_not_judged(training: Training) -> None:
+    training.step(1, 0.9, save=False)
+    training.step(2, None)
+    training.step(3, 0.1)
+    assert dict(read_best(training.checkpoints).judged) == {3: 0.1}
+
+
+def test_a_torn_step_is_not_judged(training: Training) -> None:
+    (write_rl(training.checkpoints, 1) / "data.pt").write_bytes(b"")
+    training.keeper.take(1, metrics(0.9))
+    assert read_best(training.checkpoints).step is None
+
+
+def test_a_resumed_training_knows_what_was_best_before(training: Training, tmp_path: Path) -> None:
+    training.step(1, 0.9)
+    training.step(2, 0.1)
+    again = Training(tmp_path)
+    again.keeper.go_on_from(2)
+    again.step(3, 0.5)
+    assert read_best(training.checkpoints).step == 1
+    assert "best_step_1" in again.folders()
+
+
+def test_what_was_best_in_a_future_that_is_gone_is_forgotten(training: Training, tmp_path: Path) -> None:
+    training.step(1, 0.1)
+    training.step(2, 0.3)
+    training.step(3, 0.9)
+    shutil.rmtree(training.checkpoints / "global_step_3")
+    again = Training(tmp_path)
+    again.keeper.go_on_from(2)
+    assert read_best(training.checkpoints).step == 2
+    assert [name for name in again.folders() if name.startswith("best")] == ["best_step_2"]
+
+
+def test_a_best_step_that_cannot_be_had_any_more_is_told(
+    training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training.step(1, 0.5)
+    training.step(2, 0.9)
+    training.step(3, 0.1)
+    shutil.rmtree(best_folder(training.checkpoints, 2))
+    shutil.rmtree(training.checkpoints / "global_step_2")
+    shutil.rmtree(training.checkpoints / "global_step_1")
+    Training(tmp_path).keeper.go_on_from(3)
+    assert "step 2 is best by validation, but its checkpoint is gone" in capsys.readouterr().out
+    assert read_best(training.checkpoints).step == 3
+
+
+def test_a_step_that_an_attempt_did_not_live_to_judge_is_judged_by_the_next(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training.step(1, 0.1)
+
+    def die(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BestKeeper, "_write", die)
+        with pytest.raises(KeyboardInterrupt):
+            training.step(2, 0.9)
+    assert read_best(training.checkpoints).step == 1
+    again = Training(tmp_path)
+    again.keeper.go_on_from(2)
+    again.keeper.catch_up([{"step": n, "data": metrics(v)} for n, v in [(0, 0.0), (1, 0.1), (2, 0.9)]])
+    assert read_best(training.checkpoints).step == 2
+    assert [name for name in again.folders() if name.startswith("best")] == ["best_step_2"]
+
+
+def test_resuming_and_exporting_the_last_pay_no_heed_to_the_best(training: Training) -> None:
+    training.step(1, 0.9)
+    training.step(2, 0.1)
+    shutil.rmtree(training.checkpoints / "global_step_2")
+    assert prepare_resume(training.checkpoints).step == 1
+    shutil.rmtree(training.checkpoints / "global_step_1")
+    assert newest_whole(training.checkpoints) is None
+    assert prepare_resume(training.checkpoints).step == 0
+    assert not (training.checkpoints / TRACKER).exists()
+
+
+def test_where_there_are_no_hard_links_the_best_is_copied(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    training.step(1, 0.1)
+    kept = best_folder(training.checkpoints, 1) / "actor" / "model_world_size_1_rank_0.pt"
+    source = training.checkpoints / "global_step_1" / "actor" / "model_world_size_1_rank_0.pt"
+    assert kept.read_bytes() == source.read_bytes()
+    assert not kept.samefile(source)
+
+
+def test_a_full_disk_is_told_once_and_leaves_nothing_half_made(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_rl(training.checkpoints, 1)
+    write_rl(training.checkpoints, 2)
+    watch = CheckpointWatch(training.checkpoints, tmp_path, training.keeper, keep=2)
+    for step in (1, 2):
+        with (tmp_path / "metrics.jsonl").open("a") as log:
+            log.write(json.dumps({"step": step, "data": metrics(0.5)}) + "\n")
+        watch.finish()
+    assert capsys.readouterr().out.count("No space left on device") == 1
+    assert training.folders() == ["global_step_1", "global_step_2"]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_over_all_attempts_no_more_is_kept_than_the_newest_and_the_best(tmp_path: Path, keep: int) -> None:
+    step = 0
+    for n in range(1, 4):
+        attempt = tmp_path / "attempts" / str(n)
+        attempt.mkdir(parents=True)
+        training = Training(tmp_path, keep)
+        resume = prepare_resume(training.checkpoints, keep=keep, read=True)
+        assert resume.step == step
+        training.keeper.go_on_from(resume.step)
+        watch = CheckpointWatch(training.checkpoints, attempt, training.keeper, keep)
+        for _ in range(4):
+            step += 1
+            training.saved.append(write_rl(training.checkpoints, step))
+            for old in training.saved[:-keep]:
+                shutil.rmtree(old / "actor", ignore_errors=True)
+            with (attempt / "metrics.jsonl").open("a") as log:
+                log.write(json.dumps({"step": step, "data": metrics(1.0 if step == 2 else 0.1)}) + "\n")
+            watch.finish()
+            newest = [f"global_step_{n}" for n in range(max(1, step - keep + 1), step + 1)]
+            assert training.folders() == sorted([f"best_step_{2 if step > 1 else 1}", *newest])
+
+
+def test_a_schedule_does_not_decide_which_step_is_best() -> None:
+    reward = get_reward("dynamic")
+    judge = validation_judge(reward, 100)
+    (low_first, high_first), (low_last, high_last) = reward.total_range(1, 100), reward.total_range(100, 100)
+    assert (low_first, high_first) != (low_last, high_last)
+    early = judge(1, metrics(low_first + 0.8 * (high_first - low_first)))
+    late = judge(100, metrics(low_last + 0.7 * (high_last - low_last)))
+    assert (early, late) == (pytest.approx(0.8), pytest.approx(0.7))
+
+
+def test_a_row_without_validation_has_no_value() -> None:
+    judge = validation_judge(get_reward("original"), 100)
+    assert judge(3, {"critic/score/mean": 1.0, "val-aux/num_turns/mean": 2.0}) is None
+    assert judge(3, metrics(float("nan"))) is None
+
+
+def trained(steps: int, validate_every: int) -> StageSpec:
+    return StageSpec("rl-1", "rl", {}, config={"rl": {"steps": steps, "validate_every": validate_every}})
+
+
+def test_an_export_without_a_checkpoint_says_which_command_trains_again(tmp_path: Path) -> None:
+    (tmp_path / "grpo-s1" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(StageError, match=r"`toolrl resume SWEEP --stage grpo-s1 --fresh` trains it again"):
+        last_to_export(tmp_path / "grpo-s1" / "checkpoints")
+
+
+def test_the_export_of_the_best_takes_it_from_the_steps_that_its_identity_names(training: Training) -> None:
+    for step, value in [(1, 0.95), (2, 0.9), (3, 0.2), (4, 0.3), (5, 0.4)]:
+        training.step(step, value)
+    with pytest.raises(StageError, match="of step 2, is gone"):
+        best_to_export(training.checkpoints, trained(5, 1), {"save_every": 2})
+    chosen = best_to_export(training.checkpoints, trained(5, 1), {"save_every": 1})
+    assert (chosen.step, chosen.model) == (1, best_folder(training.checkpoints, 1) / "actor")
+    assert str(chosen) == "step 1, the best by validation of 1, 2, 3, 4, 5"
+    assert chosen.to_json()["value"] == 0.95
+    assert last_to_export(training.checkpoints).step == 5
+
+
+def test_the_export_of_the_best_refuses_a_training_that_did_not_save_and_validate_those_steps(
+    training: Training,
+) -> None:
+    for step, value in [(2, 0.9), (4, 0.2)]:
+        training.step(step, value)
+    with pytest.raises(StageError, match="no checkpoint of step 1 was validated") as caught:
+        best_to_export(training.checkpoints, trained(4, 1), {"save_every": 1})
+    assert caught.value.failure_class == "config"
+    assert "toolrl resume --stage rl-1 --fresh" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("steps", "save_every", "validate_every", "expected"),
+    [
+        (105, 15, 5, [15, 30, 45, 60, 75, 90, 105]),
+        (10, 4, 4, [4, 8, 10]),
+        (12, 4, 6, [12]),
+        (3, 15, 5, [3]),
+    ],
+)
+def test_the_steps_to_choose_from_are_both_saved_and_validated(
+    steps: int, save_every: int, validate_every: int, expected: list[int]
+) -> None:
+    assert candidates({"steps": steps, "validate_every": validate_every}, save_every) == expected

@@ -1,0 +1,81 @@
+"""Asking verl about a plan before anything runs: options that it would refuse become one line."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolrl_cli.engine.plan import Plan
+    from toolrl_cli.spec.sweep import Document
+
+
+def check_against_verl(plan: Plan, document: Document) -> None:
+    """Check the options of every owed stage against verl's own configuration and checks.
+
+    Raises:
+        SpecError: the first that verl would refuse, with the place in the sweep that sets it.
+    """
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.training.checking.config_check import check_stages
+
+    finding = check_stages(plan.owed, _announce)
+    if finding is None:
+        return
+    ids = {stage.id for stage in finding.stages}
+    arms = list(dict.fromkeys(run.arm for run in plan.runs if any(s.id in ids for s in run.stages)))
+    told = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
+    hint = f"{finding.fault.hint}; " if finding.fault.hint else ""
+    where = _place(finding.setting, document)
+    raise SpecError(finding.fault.what, where, f"{hint}{'arm' if len(arms) == 1 else 'arms'}: {told}")
+
+
+def _announce(sets: int) -> None:
+    """Say why it takes seconds, to people only."""
+    from toolrl_cli.commands.options import note
+
+    if sys.stderr.isatty():
+        note(f"asking verl about {sets} new {'set' if sets == 1 else 'sets'} of options …")
+
+
+def _place(setting: str, document: Document) -> str:
+    """Where the sweep sets this: on the command line, in the file, or nowhere (a preset, a default)."""
+    if setting in document.overrides:
+        return f"--set {setting}"
+    for path in document.source.lines:
+        joined = ".".join(str(part) for part in path)
+        if joined == setting or joined.endswith(f".{setting}"):
+            return document.source.where(path)
+    return f"{document.source.name}: {setting}"
+
+
+def data_warnings(plan: Plan) -> list[str]:
+    """What the data's folder lacks for the trainings that are owed, before anything is spent on them."""
+    from toolrl_cli.datasets.rlla import most_train_rows
+
+    rows: dict[str, int] = {}
+    found: Counter[str] = Counter()
+    for stage in plan.stages.values():
+        config = stage.spec.config
+        data = config.get("data") or {}
+        trains = stage.spec.kind == "rl" or (config.get("sft") or {}).get("split") == "train"
+        if data.get("kind") != "rlla" or not stage.owed or stage.spec.kind not in ("sft", "rl") or not trains:
+            continue
+        path = str(data["path"])
+        if path not in rows:
+            rows[path], notes = most_train_rows(Path(path))
+            found.update(f"{path}: {note}" for note in notes)
+        there = min(rows[path], data["limit"].get("train", rows[path]))
+        wanted = data["at_least"].get("train", 0)
+        prompts = config["rl"]["prompts"] if stage.spec.kind == "rl" else 0
+        if there < wanted:
+            found[
+                f"{path} has {there} train rows, and data.at_least.train asks for {wanted}: {{}} will refuse"
+            ] += 1
+        elif there < prompts:
+            found[
+                f"{path} has {there} train rows, too few for a step of {prompts} prompts (rl.prompts): {{}}"
+            ] += 1
+    return [line.replace("{}", "1 stage" if n == 1 else f"{n} stages") for line, n in found.items()]

@@ -1,0 +1,87 @@
+"""What `plan`, `sweep` and `resume` know before anything runs: estimates, limits, and what has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.engine.code import code_identity
+from toolrl_cli.engine.drift import Drift, find_drift
+from toolrl_cli.engine.environment import installed_versions
+from toolrl_cli.engine.forecasts.forecast import Forecast, forecast
+from toolrl_cli.engine.forecasts.limits import Limits, limits
+from toolrl_cli.engine.forecasts.machine import this_machine
+from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.engine.plan import Plan
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan with everything that can be said of it beforehand."""
+
+    plan: Plan
+    forecast: Forecast
+    limits: Limits
+    drift: Drift
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `plan --json`."""
+        document = self.plan.to_json()
+        for stage in document["stages"]:
+            estimate = self.forecast.estimates.get(stage["id"])
+            drift = self.drift.stages.get(stage["id"])
+            stage["estimate"] = estimate.to_json() if estimate else None
+            stage["drift"] = drift.to_json() if drift else None
+        return document | {
+            "totals": self.forecast.totals.to_json(),
+            "limits": self.limits.to_json(),
+            "drift": {
+                "replaced": dict(self.drift.replaced),
+                "changed": [drift.stage for drift in self.drift.changed],
+                "gone": list(self.drift.gone),
+                "looked_at": self.drift.looked,
+                "finished": self.drift.finished,
+            },
+        }
+
+
+def look_ahead(
+    whole: Plan, chosen: Plan, results: Path, max_parallel: int | None, budget: float | None
+) -> tuple[Forecast, Limits]:
+    """Estimate a part of a sweep and hold it against the limits; arguments as of `outlook`.
+
+    Raises:
+        SpecError: its stages depend on each other in a circle.
+        LedgerError: the results root cannot be read.
+    """
+    found = forecast(chosen, Ledger(results), this_machine(results), max_parallel, whole=whole)
+    return found, limits(found.totals, budget, results)
+
+
+def outlook(
+    whole: Plan,
+    chosen: Plan,
+    results: Path,
+    *,
+    max_parallel: int | None = None,
+    budget: float | None = None,
+    explain: bool = False,
+) -> Outlook:
+    """Everything that can be said of a plan before it runs.
+
+    Args:
+        whole: the sweep.
+        chosen: the part of it to run.
+        results: the results root.
+        max_parallel: most attempts at a time, or None.
+        budget: GPU-hours for the sweep, or None.
+        explain: also compare every stage that was never run with its nearest earlier one.
+
+    Raises:
+        LedgerError: the results root cannot be read.
+    """
+    ledger = Ledger(results)
+    found, held = look_ahead(whole, chosen, results, max_parallel, budget)
+    drift = find_drift(chosen, ledger, code_identity(), installed_versions(), explain=explain, whole=whole)
+    return Outlook(chosen, found, held, drift)

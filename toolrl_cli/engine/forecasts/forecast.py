@@ -1,0 +1,186 @@
+"""What a plan will take altogether, and whether that is within its limits."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolrl_cli.engine.forecasts.calibration import Calibration
+from toolrl_cli.engine.forecasts.estimates import Estimate, Estimator
+from toolrl_cli.engine.forecasts.machine import Machine
+from toolrl_cli.engine.forecasts.makespan import Rehearsal
+from toolrl_cli.engine.forecasts.measured import disk_use, on_gpus, seconds_used
+from toolrl_cli.engine.forecasts.ranges import Range, total
+from toolrl_cli.engine.forecasts.work import FindStage, Works
+from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.engine.plan import Plan
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.spec.stage import StageSpec
+
+STARTED_LOOKS = 200
+"""Most begun stages whose folders are measured to see what they have written already."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over what is owed. What is unknown is not in them; `unknown` says how much that is.
+
+    Attributes:
+        seconds: until the last stage ends, on `slots` slots.
+        gpu_hours, disk: of all owed stages.
+        unknown: quantity → how many owed stages it is not known for.
+        gpu_hours_spent: by the stages' attempts so far.
+        disk_free: bytes.
+        gpus: how many there are here.
+        gpu_memory: of one of them, bytes, or None.
+        too_large: owed stages that are expected to need more than that.
+    """
+
+    slots: int
+    parallel: int
+    seconds: Range
+    gpu_hours: Range
+    disk: Range
+    unknown: Mapping[str, int]
+    gpu_hours_spent: float
+    disk_free: int
+    gpus: int = 0
+    gpu_memory: int | None = None
+    too_large: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of `totals` in `plan --json`."""
+        return {
+            "slots": self.slots,
+            "max_parallel": self.parallel,
+            "seconds": self.seconds.to_json(),
+            "gpu_hours": self.gpu_hours.to_json(),
+            "disk": self.disk.to_json(),
+            "unknown": dict(self.unknown),
+            "gpu_hours_spent": self.gpu_hours_spent,
+            "disk_free": self.disk_free,
+            "gpus": self.gpus,
+            "gpu_memory": self.gpu_memory,
+            "too_large": self.too_large,
+        }
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Estimates of the owed stages, and their totals.
+
+    Attributes:
+        estimates: id → estimate, of owed stages alone.
+    """
+
+    estimates: Mapping[str, Estimate]
+    totals: Totals
+
+    def seconds(self, spec: StageSpec, fallback: float) -> float:
+        """Expected seconds of a stage, for the order in which stages start."""
+        estimate = self.estimates.get(spec.id)
+        return estimate.seconds.expected if estimate and estimate.seconds else fallback
+
+
+def forecast(
+    plan: Plan,
+    ledger: Ledger,
+    machine: Machine,
+    max_parallel: int | None = None,
+    *,
+    whole: Plan | None = None,
+) -> Forecast:
+    """Estimate everything that a plan owes.
+
+    Args:
+        plan: with the ledger's states.
+        ledger: where finished stages are.
+        machine: where it would run.
+        max_parallel: most attempts at a time, or None for as many as the slots allow.
+        whole: the sweep that `plan` is a part of, whose finished stages and spent hours count; None for itself.
+
+    Raises:
+        SpecError: the stages depend on each other in a circle.
+    """
+    works = Works(_finder(whole or plan, ledger), gpus_here=bool(machine.gpus))
+    estimator = Estimator(works, Calibration(whole or plan, ledger, works), machine.gpu_total)
+    owed = [plan.stages[spec.id] for spec in plan.owed]
+    estimates = {stage.spec.id: estimator.estimate(stage) for stage in owed}
+    specs = [stage.spec for stage in owed]
+    on_cpu = all(estimate.device == "cpu" for estimate in estimates.values())
+    slots, parallel = machine.slots(max((s.slots for s in specs), default=1), max_parallel, cpu=on_cpu)
+    spans = {i: e.seconds for i, e in estimates.items() if e.seconds is not None}
+    rehearsal = Rehearsal(specs, slots, parallel)
+    ends = [
+        rehearsal.makespan({i: getattr(span, bound) for i, span in spans.items()})
+        for bound in ("low", "expected", "high")
+    ]
+    unknown: Counter[str] = Counter()
+    for estimate in estimates.values():
+        for name in ("seconds", "gpu_hours", "gpu_memory", "disk"):
+            applies = name != "gpu_memory" or estimate.device != "cpu"
+            unknown[name] += int(applies and getattr(estimate, name) is None)
+    written = _written(plan, ledger)
+    totals = Totals(
+        slots=slots,
+        parallel=parallel,
+        # list scheduling may end earlier with longer stages (Graham 1969); bounds stay in order all the same
+        seconds=Range(min(ends), ends[1], max(ends)),
+        gpu_hours=total(e.gpu_hours for e in estimates.values() if e.gpu_hours is not None),
+        disk=total(e.disk.less(written.get(i, 0)) for i, e in estimates.items() if e.disk is not None),
+        unknown=dict(unknown),
+        gpu_hours_spent=gpu_hours_spent(whole or plan),
+        disk_free=machine.free,
+        gpus=len(machine.gpus),
+        gpu_memory=machine.gpu_total,
+        too_large=sum(
+            e.gpu_memory is not None and e.gpu_memory.expected > (machine.gpu_total or math.inf)
+            for e in estimates.values()
+        ),
+    )
+    return Forecast(estimates, totals)
+
+
+def gpu_hours_spent(plan: Plan, now: float | None = None) -> float:
+    """GPU-hours that attempts of the plan's stages have used, by the ledger.
+
+    Whether a stage had GPUs is told by the slots of its last attempt.
+    """
+    now = time.time() if now is None else now
+    return sum(
+        seconds_used(stage.state, now) * stage.spec.slots / 3600
+        for stage in plan.stages.values()
+        if stage.state is not None and on_gpus(stage.state)
+    )
+
+
+def _written(plan: Plan, ledger: Ledger) -> dict[str, int]:
+    """Bytes that begun, owed stages have written already."""
+    states = ((spec, plan.stages[spec.id].state) for spec in plan.owed)
+    begun = [spec for spec, state in states if state is not None and state.attempt]
+    return {spec.id: disk_use(ledger.folder(spec).path) for spec in begun[:STARTED_LOOKS]}
+
+
+def _finder(plan: Plan, ledger: Ledger) -> FindStage:
+    known: dict[str, StageSpec | None] = {}
+
+    def find(stage_id: str) -> StageSpec | None:
+        if stage_id in plan.stages:
+            return plan.stages[stage_id].spec
+        if stage_id not in known:
+            known[stage_id] = _on_disk(ledger, stage_id)
+        return known[stage_id]
+
+    return find
+
+
+def _on_disk(ledger: Ledger, stage_id: str) -> StageSpec | None:
+    folder = ledger.find(stage_id)
+    try:
+        return folder.spec() if folder else None
+    except LedgerError:  # torn, or of another version: nothing to learn from
+        return None

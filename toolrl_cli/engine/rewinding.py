@@ -1,0 +1,187 @@
+"""Setting stages back on purpose: to a checkpoint, or to the start. Nothing is deleted.
+
+What does not count any more goes to `superseded/<n>/` in the stage's directory (`toolrl gc` may remove it), and
+what reads the stage is set back with it, in whatever sweep: its results would be of a model that is gone. Whoever
+reads a stage is set back before it is, and a stage's state is written before its files are moved, so that a kill
+at any point leaves work that is owed and never a result without its origin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from toolrl_cli.engine import lease as leases
+from toolrl_cli.engine.aftermath import record_end
+from toolrl_cli.engine.files import explained, make_folder, write_json
+from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
+from toolrl_cli.engine.lease import Lease, LeaseHeld
+from toolrl_cli.engine.ledger import Ledger, StageFolder
+from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.tracking.rewinds import FILE as REWINDS
+from toolrl_cli.tracking.rewinds import read_rewinds
+from toolrl_cli.training.checkpoints import saved_steps, what_is_torn
+
+SUPERSEDED = "superseded"
+START = 0
+"""The step before the first."""
+
+
+def set_back(
+    ledger: Ledger, targets: Mapping[str, int], asked: str, *, alive: HandleAlive = local_alive
+) -> list[tuple[str, str]]:
+    """Set stages back, with everything that reads them; those that never ran are left alone.
+
+    Args:
+        ledger: where they are.
+        targets: id → step to go on from, `START` for the beginning.
+        asked: what was asked for, in the user's words, for the record.
+        alive: see `aftermath.observed`.
+
+    Returns:
+        (id, how) of the stages that were set back, what reads before what is read.
+
+    Raises:
+        SpecError: a stage has no whole checkpoint of its step.
+        LedgerError: a stage is at work, or the file system refuses. Then nothing was changed, or the same
+            command sets back the rest.
+    """
+    stages = _with_readers(ledger, targets)
+    for stage_id, step in targets.items():
+        if stage_id in stages and step != START:
+            _check_step(stages[stage_id][0], step)
+    with contextlib.ExitStack() as stack:
+        held = {i: stack.enter_context(_hold(folder, alive)) for i, (folder, _) in stages.items()}
+        changed = []
+        for stage_id in _readers_first({i: spec for i, (_, spec) in stages.items()}):
+            folder = stages[stage_id][0]
+            step = targets.get(stage_id, START)
+            why = asked if stage_id in targets else f"{asked}: what it reads was set back"
+            how = _set_back(folder, held[stage_id], step, why)
+            if how:
+                changed.append((stage_id, how))
+    return changed
+
+
+def steps_of(folder: StageFolder) -> list[int]:
+    """The steps of which a stage has a whole checkpoint, ascending.
+
+    Raises:
+        LedgerError: the file system does not give them.
+    """
+    with explained(folder.path):
+        saved = sorted(saved_steps(folder.path / "checkpoints"))
+        return [step for step, path in saved if what_is_torn(path) is None]
+
+
+def _check_step(folder: StageFolder, step: int) -> None:
+    steps = steps_of(folder)
+    if step not in steps:
+        have = f"it has those of {', '.join(map(str, steps))}" if steps else "it has none"
+        raise SpecError(
+            f"no whole checkpoint of step {step}: {have}", f"stage {folder.id}", "--fresh starts anew"
+        )
+    total = folder.spec().total_steps
+    if total is not None and step >= total:
+        raise SpecError(
+            f"step {step} is the last one", f"stage {folder.id}", "nothing is left to train from there"
+        )
+
+
+def _with_readers(ledger: Ledger, targets: Iterable[str]) -> dict[str, tuple[StageFolder, StageSpec]]:
+    """The stages that are on disk, and all that read them, directly or not."""
+    known = {}
+    for folder in ledger.folders():
+        with contextlib.suppress(LedgerError):  # without a readable spec.json it has not run to any result
+            known[folder.id] = (folder, folder.spec())
+    found = {i for i in targets if i in known}
+    grown = True
+    while grown:
+        readers = {i for i, (_, spec) in known.items() if found & set(spec.inputs.values())}
+        grown = not readers <= found
+        found |= readers
+    return {i: known[i] for i in known if i in found}
+
+
+def _readers_first(specs: Mapping[str, StageSpec]) -> list[str]:
+    """The ids in an order in which a stage comes after all that read it."""
+    order: list[str] = []
+    left = dict(specs)
+    while left:
+        read = {i for spec in left.values() for i in spec.inputs.values()}
+        free = [i for i in left if i not in read] or list(left)
+        order += free
+        for stage_id in free:
+            del left[stage_id]
+    return order
+
+
+@contextlib.contextmanager
+def _hold(folder: StageFolder, alive: HandleAlive) -> Iterator[Lease]:
+    """The lease of a stage that is not at work; an attempt that died without a word is written down first."""
+    refusal = LedgerError(
+        "is at work", f"stage {folder.id}", "stop it first, with `toolrl stop`, and issue the command again"
+    )
+    try:
+        lease = leases.take(folder.path, purpose="launch", alive=lease_alive(alive))
+    except LeaseHeld:
+        raise refusal from None
+    with lease:
+        state = folder.state()
+        if state.active:
+            # the lease is ours, so an attempt that runs can only have been started just now
+            if state.launcher and alive(state.launcher) is not False:
+                raise refusal
+            record_end(folder, lease, state)
+        yield lease
+
+
+def _set_back(folder: StageFolder, lease: Lease, step: int, why: str) -> str:
+    """Set one stage back; how, or nothing where it never ran."""
+    state = folder.state()
+    outdated = _outdated(folder, step)
+    if state.attempt == 0 and not outdated:
+        return ""
+    where = "the start" if step == START else f"step {step}"
+    note = f"set back to {where} ({why})"
+    folder.write_state(state.set_back(note, adjust={} if step == START else None), lease)
+    _note_rewind(folder, state.attempt, -1 if step == START else step, note)
+    if outdated:
+        _supersede(folder, outdated, note)
+    return note
+
+
+def _outdated(folder: StageFolder, step: int) -> list[Path]:
+    """What does not count any more, as paths below the stage's directory."""
+    if step == START:
+        return [folder.path / name for name in ("checkpoints", "output") if (folder.path / name).exists()]
+    checkpoints = folder.path / "checkpoints"
+    with explained(checkpoints):
+        later = [path for n, path in saved_steps(checkpoints) if n > step]
+        numbers = ((p, p.name.rpartition("_")[2]) for p in checkpoints.glob("best_step_*"))
+        best = [p for p, number in numbers if number.isdecimal() and int(number) > step]
+    return sorted([*later, *best])
+
+
+def _note_rewind(folder: StageFolder, attempt: int, step: int, note: str) -> None:
+    with explained(folder.path):
+        earlier = read_rewinds(folder.path)
+    entry = {"attempt": attempt, "step": step, "reason": note, "time": time.time()}
+    write_json(folder.path / REWINDS, {"schema": 1, "rewinds": [*earlier, entry]})
+
+
+def _supersede(folder: StageFolder, paths: Iterable[Path], note: str) -> None:
+    place = folder.path / SUPERSEDED
+    make_folder(place)
+    with explained(place):
+        taken = [int(entry.name) for entry in place.iterdir() if entry.name.isdecimal()]
+        target = place / str(max(taken, default=0) + 1)
+        target.mkdir()
+        write_json(target / "why.json", {"schema": 1, "reason": note, "time": time.time()})
+        for path in paths:
+            new = target / path.relative_to(folder.path)
+            new.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(new)

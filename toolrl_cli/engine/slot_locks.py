@@ -1,0 +1,230 @@
+"""One attempt on a slot of this machine at a time, whichever harness started it and wherever its results go.
+
+Harnesses with different results roots know nothing of each other, and two trainings on one GPU end in `oom`. So
+each slot is also a file in a folder of this machine and user; whoever holds the file's flock has the slot. A
+harness takes it without waiting, hands the open file to the attempt it starts, and lets go of its own copy.
+From then on the attempt's process holds the slot until it ends, however it ends, for the kernel lets go of it:
+nothing can be left over, and since nobody waits with one slot in hand for another, nothing can dead-lock.
+
+The trainers below an attempt do not inherit the file, for a forgotten one would keep the slot for ever. Instead
+the file's content says by which mark the attempt's processes are known, and whoever finds the attempt dead ends
+what is left of it before the slot is used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import LaunchError
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.tree import kill, marked
+
+FOLDER_VARIABLE = "TOOLRL_SLOTS"
+"""Names another folder, for containers that share their host's GPUs; it has to be on this machine."""
+
+_HINT = f"name a folder of yours on this machine in ${FOLDER_VARIABLE}"
+
+
+def slots_folder() -> Path:
+    """`$TOOLRL_SLOTS`, else a folder of this user that every session and job of this machine has in common."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    # not $TMPDIR or $XDG_RUNTIME_DIR: those may differ between two shells of one user
+    return Path(named).expanduser() if named else Path(f"/tmp/toolrl-{os.getuid()}/slots")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who is on a slot, as the file says; for people, and to end what a dead attempt has left running.
+
+    Attributes:
+        by: whose attempt it is: `sweep NAME in RESULTS`.
+        process: the attempt, or for a moment the harness that starts it.
+        stage: id of the stage.
+        mark: the mark of the attempt's processes; empty until it has one.
+    """
+
+    by: str
+    process: ProcessId
+    stage: str = ""
+    mark: str = ""
+
+    @classmethod
+    def read(cls, descriptor: int) -> Holder | None:
+        """What the open file says; None where it says nothing, or not yet."""
+        try:
+            data = json.loads(os.pread(descriptor, 65536, 0))
+            process = ProcessId.from_json(data["process"])
+            return cls(str(data["by"]), process, str(data["stage"]), str(data["mark"]))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, descriptor: int) -> None:
+        """Put it into the open file; a full disk takes only the words away, the lock holds without them."""
+        data: dict[str, Any] = {
+            "by": self.by,
+            "process": self.process.to_json(),
+            "stage": self.stage,
+            "mark": self.mark,
+        }
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, (json.dumps(data) + "\n").encode(), 0)
+
+    def end_orphans(self) -> None:
+        """Kill what an attempt that is known dead has left running."""
+        if self.mark and self.process.alive() is False:
+            kill(marked(self.mark))
+
+    def __str__(self) -> str:
+        return self.by  # not the stage: whoever waits for a sweep's slot waits for many of its stages
+
+
+class SlotLocks:
+    """Takes slots of this machine for attempts that one harness starts.
+
+    Args:
+        by: what others are shown as holder: `sweep NAME in RESULTS`.
+        folder: where the files are; None for `slots_folder()`.
+
+    Raises:
+        LaunchError: the folder cannot be used.
+    """
+
+    def __init__(self, by: str, folder: Path | None = None) -> None:
+        self._by = by
+        self._folder = slots_folder() if folder is None else folder
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owner = self._folder.lstat()
+        except OSError as error:
+            what = f"slots cannot be locked: {error.strerror}"
+            raise LaunchError(what, str(self._folder), _HINT) from error
+        if not stat.S_ISDIR(owner.st_mode) or owner.st_uid != os.getuid():
+            raise LaunchError("slots cannot be locked: not a folder of yours", str(self._folder), _HINT)
+
+    def elsewhere(self, slots: Iterable[str]) -> dict[str, str]:
+        """Which of these slots somebody is on now → who, in a few words."""
+        return {slot: who for slot in slots if (who := self._holder(slot))}
+
+    def take(self, slots: Sequence[str]) -> dict[str, int] | None:
+        """All of these slots, without waiting: slot → open file that holds it; None if one of them is taken.
+
+        Raises:
+            LaunchError: the folder cannot be used.
+        """
+        taken: dict[str, int] = {}
+        me = ProcessId.current()
+        for slot in slots:
+            descriptor = self._lock(slot)
+            if descriptor is None:
+                for earlier in taken.values():
+                    os.close(earlier)
+                return None
+            Holder(self._by, me).write(descriptor)
+            taken[slot] = descriptor
+        return taken
+
+    def _path(self, slot: str) -> Path:
+        return self._folder / re.sub(r"[^\w.-]", "_", slot)
+
+    def _lock(self, slot: str) -> int | None:
+        path = self._path(slot)
+        while True:
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                what = f"slot cannot be locked: {error.strerror}"
+                raise LaunchError(what, str(path), _HINT) from error
+            if not _flock(descriptor, fcntl.LOCK_EX):
+                os.close(descriptor)
+                return None
+            if _is_at(descriptor, path):
+                break
+            os.close(descriptor)  # somebody tidied up between the two calls
+        earlier = Holder.read(descriptor)
+        if earlier is not None:
+            earlier.end_orphans()
+        return descriptor
+
+    def _holder(self, slot: str) -> str:
+        """Who is on the slot; empty when it is free."""
+        try:
+            descriptor = os.open(self._path(slot), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # never used; what else may be wrong is told by `take`
+            return ""
+        try:
+            if _flock(descriptor, fcntl.LOCK_SH):
+                return ""
+            holder = Holder.read(descriptor)
+            if holder is None:
+                return "another attempt"
+            holder.end_orphans()  # the attempt is dead and a fork of it still has the file
+            return str(holder)
+        finally:
+            os.close(descriptor)
+
+
+class HeldSlots:
+    """The slots as the attempt itself holds them.
+
+    Args:
+        descriptors: the open files that its harness handed over; none for an attempt without slots to hold.
+    """
+
+    def __init__(self, descriptors: Iterable[int] = ()) -> None:
+        self._descriptors = tuple(descriptors)
+        for descriptor in self._descriptors:
+            os.set_inheritable(descriptor, False)
+
+    def sign(self, stage: str, mark: str) -> None:
+        """Say that this process has them now."""
+        for descriptor in self._descriptors:
+            before = Holder.read(descriptor)
+            by = before.by if before else "another attempt"
+            Holder(by, ProcessId.current(), stage, mark).write(descriptor)
+
+    def touch(self) -> None:
+        """Keep the files from looking old to what tidies `/tmp` up."""
+        for descriptor in self._descriptors:
+            with contextlib.suppress(OSError):
+                os.utime(descriptor)
+
+    def clear(self) -> None:
+        """Say that nothing is left running there; the lock itself ends with the process."""
+        for descriptor in self._descriptors:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+
+
+@contextlib.contextmanager
+def handed_over(descriptors: Mapping[str, int]) -> Iterator[None]:
+    """Close this process's copies at the end; whoever inherited one goes on holding the slot."""
+    try:
+        yield
+    finally:
+        for descriptor in descriptors.values():
+            os.close(descriptor)
+
+
+def _flock(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

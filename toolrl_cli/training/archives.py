@@ -1,0 +1,149 @@
+"""Whether a file of a checkpoint is whole, told without torch: what `torch.save` and safetensors wrote.
+
+`torch.save` writes a zip file: `<name>/data.pkl`, a pickle that names every tensor's storage, and one member
+`<name>/data/<key>` for each storage, uncompressed, with its CRC-32. The zip directory comes last.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SMALL = 1 << 20
+"""Members up to this size are always read against their checksum: the index is one, and they cost nothing."""
+
+_CHUNK = 1 << 22
+_LOST = (errno.EIO, errno.EINVAL)  # the disk has lost the bytes, or they name a place before the file's start
+_BYTES = {"Float": 4, "Double": 8, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1,
+          "Byte": 1, "Bool": 1, "Untyped": 1, "ComplexFloat": 8, "ComplexDouble": 16}  # fmt: skip
+_TORN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, struct.error, RuntimeError)
+
+
+def archive_is_torn(path: Path, *, read: bool = False) -> bool:
+    """Whether a file of `torch.save` cannot be loaded.
+
+    The zip directory has to be there, every member has to lie within the file, the index has to be intact, and
+    every storage that it names has to be there in full.
+
+    Args:
+        path: the file.
+        read: also read every tensor against its checksum; as long as loading the file takes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the file system does not give it, which says nothing about the file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _members_are_torn(archive, path.stat().st_size, read=read)
+    except _TORN:
+        return True
+    except OSError as error:
+        if error.errno in _LOST:
+            return True
+        raise
+
+
+def tensors_are_torn(path: Path) -> bool:
+    """Whether a safetensors file is not as long as it says.
+
+    It begins with 8 bytes of header length and a JSON header with the offsets; then come the tensors.
+
+    Raises:
+        OSError: the file system does not give it.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, size)))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, struct.error, KeyError, TypeError, AttributeError):
+        return True
+    return bool(size != 8 + length + max(ends, default=0))
+
+
+def _members_are_torn(archive: zipfile.ZipFile, size: int, *, read: bool) -> bool:
+    members = {member.filename: member for member in archive.infolist()}
+    index = next((name for name in members if name.rpartition("/")[2] == "data.pkl"), None)
+    if index is None:
+        return True
+    for member in members.values():
+        if member.header_offset + member.compress_size > size:
+            return True
+        if read or member.file_size <= SMALL or member.filename == index:
+            with archive.open(member) as stream:  # the last read compares the checksum
+                while stream.read(_CHUNK):
+                    pass
+    folder = index.removesuffix("data.pkl")
+    for key, wanted in _storages(archive.read(index)):
+        stored = members.get(f"{folder}data/{key}")
+        if stored is None or wanted not in (None, stored.file_size):
+            return True
+    return False
+
+
+def _storages(text: bytes) -> Iterator[tuple[str, int | None]]:
+    """(key, bytes) of the storages that a pickle of `torch.save` names; bytes are None where unknown."""
+    reader = _Index(io.BytesIO(text))
+    try:
+        reader.load()
+    except Exception:  # its checksum holds, so what cannot be followed here is not the file's fault
+        return
+    for kind, key, count in reader.storages:
+        width = _BYTES.get(kind.removesuffix("Storage"))
+        yield key, None if width is None else width * count
+
+
+class _Anything:
+    """Stands for whatever class or function a pickle names; nothing of it is imported or run."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _Anything:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _Anything:
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        pass
+
+    def extend(self, values: Any) -> None:
+        pass
+
+
+class _Index(pickle.Unpickler):
+    """Follows a pickle and notes the storages it names.
+
+    Attributes:
+        storages: (storage class, key, number of elements).
+    """
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.storages: list[tuple[str, str, int]] = []
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        return type(global_name.rpartition(".")[2], (_Anything,), {})
+
+    def persistent_load(self, pid: Any) -> Any:
+        word, kind, key, _, count = pid
+        if word == "storage":
+            self.storages.append((kind.__name__, str(key), int(count)))
+        return _Anything()

@@ -1,0 +1,230 @@
+"""Whether verl will take a stage's options, found before anything is started.
+
+Two tiers, so that `toolrl plan` stays quick:
+
+1. In this process: the options are merged into verl's own composed configuration (unknown, missing and
+   doubled keys), compared in kind with its defaults, and their batch sizes divided (`composed`,
+   `option_types`, `batches`). Composing takes a quarter of a second, once; then about a millisecond a set.
+2. In a child process: verl's dataclasses are built and its `validate_config` is called (`verl_verdict`).
+   Importing verl takes seconds and half a gigabyte, which a harness on a login node should neither wait for
+   nor keep. So the child is asked once for all sets that are new, and what verl accepted is remembered
+   (`verdicts`): planning the same sweep again costs neither tier.
+
+Cells that differ in seed, data or reward only have one option set between them. Model, data and attempt
+folders need not exist: placeholders stand for them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import toolrl_cli
+from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.training.checking import verdicts
+from toolrl_cli.training.checking.batches import check_batches
+from toolrl_cli.training.checking.composed import Kind, composed, merge, split_prefix
+from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.option_types import check_type
+from toolrl_cli.training.device import Device, planned_device
+from toolrl_cli.training.overrides import Options, Paths, rl_options, sft_options
+
+PLACEHOLDER = Paths(
+    model=Path("/placeholder/model"),
+    train=Path("/placeholder/train.parquet"),
+    val=Path("/placeholder/val.parquet"),
+    checkpoints=Path("/placeholder/stage/checkpoints"),
+    attempt=Path("/placeholder/stage/attempts/1"),
+)
+
+SETTINGS: dict[Kind, dict[str, str]] = {
+    "rl": {
+        "data.train_batch_size": "rl.prompts",
+        "data.max_prompt_length": "rl.max_prompt_length",
+        "data.max_response_length": "rl.max_response_length",
+        "actor_rollout_ref.rollout.n": "rl.rollouts",
+        "actor_rollout_ref.rollout.name": "resources.rollout",
+        "actor_rollout_ref.actor.ppo_mini_batch_size": "rl.mini_batch",
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu": "rl.micro_batch",
+        "actor_rollout_ref.actor.ppo_max_token_len_per_gpu": "rl.micro_batch_tokens",
+        "critic.ppo_mini_batch_size": "rl.mini_batch",
+        "critic.ppo_micro_batch_size_per_gpu": "rl.micro_batch",
+        "trainer.n_gpus_per_node": "resources.gpus",
+    },
+    "sft": {
+        "data.train_batch_size": "sft.batch_size",
+        "data.micro_batch_size_per_gpu": "sft.micro_batch_size",
+        "data.max_length": "sft.max_length",
+        "trainer.n_gpus_per_node": "resources.gpus",
+    },
+}
+"""verl's option → the setting that it comes from, for messages."""
+
+TIMEOUT = 600
+"""Seconds for the child; importing verl from a cold network disk takes minutes at worst."""
+
+ASK = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; "
+    "from toolrl_cli.training.checking.verl_verdict import main; main()"
+)
+"""The child's program. The working folder is not searched: it may hold a checkout of another verl."""
+
+_seen: set[str] = set()
+"""Digests accepted in this process."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A stage whose options verl would refuse.
+
+    Attributes:
+        stages: the stages with these options.
+        setting: the sweep's setting at fault, as `rl.micro_batch` or `verl.rl.trainer.save_freq`.
+        fault: what verl has against it.
+    """
+
+    stages: tuple[StageSpec, ...]
+    setting: str
+    fault: OptionFault
+
+
+def check_stages(
+    stages: Iterable[StageSpec], announce: Callable[[int], None] = lambda sets: None
+) -> Finding | None:
+    """Check the options of all stages that verl trains, each distinct set of options once.
+
+    Args:
+        stages: of any kind; those that do not train are passed over.
+        announce: told how many sets verl itself is asked about, before the seconds that this takes.
+
+    Returns:
+        The first options that would be refused, or None.
+
+    Raises:
+        SpecError: verl is not installed, or cannot be imported.
+    """
+    stages = list(stages)
+    first: dict[str, tuple[StageSpec, Kind, Options]] = {}
+    known: set[str] | None = None
+    seen: set[str] = set()
+    for stage in stages:
+        key = _distinguishing(stage)
+        if key is None or key in seen:
+            continue
+        seen.add(key)
+        kind = cast(Kind, stage.kind)
+        options = planned_options(kind, stage.config)
+        known = (verdicts.accepted() | _seen) if known is None else known
+        digest = verdicts.digest(kind, options)
+        if digest in known or digest in first:
+            continue
+        fault = quick_fault(kind, options)
+        if fault is not None:
+            return _finding(stage, fault, stages)
+        first[digest] = (stage, kind, options)
+    if not first:
+        return None
+    announce(len(first))
+    answers = ask_verl([(kind, options) for _, kind, options in first.values()])
+    good = {d for d, fault in zip(first, answers, strict=True) if fault is None}
+    _seen.update(good)
+    verdicts.remember(good)
+    for (stage, _, _), fault in zip(first.values(), answers, strict=True):
+        if fault is not None:
+            return _finding(stage, fault, stages)
+    return None
+
+
+def _finding(stage: StageSpec, fault: OptionFault, stages: Iterable[StageSpec]) -> Finding:
+    key = _distinguishing(stage)
+    alike = tuple(other for other in stages if _distinguishing(other) == key)
+    return Finding(alike, setting_of(stage, fault.option), fault)
+
+
+def planned_options(kind: Kind, config: Mapping[str, Any], device: Device | None = None) -> Options:
+    """The options that a stage would be started with, with placeholders for folders and for the seed.
+
+    Args:
+        kind: `rl` or `sft`.
+        config: the stage's `config`.
+        device: where it would run; None: where it would run on this machine.
+    """
+    device = device or planned_device(config["resources"]["device"])
+    make = rl_options if kind == "rl" else sft_options
+    return make({**config, "seed": 0}, PLACEHOLDER, device)
+
+
+def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
+    """The first tier: keys, kinds of values, batch sizes. Imports neither torch nor verl."""
+    try:
+        base = composed(kind)
+        tree = merge(kind, options)
+        for option, value in options.items():
+            check_type(kind, option, value, base)
+        check_batches(kind, tree)
+    except OptionFault as fault:
+        return fault
+    return None
+
+
+def ask_verl(questions: list[tuple[Kind, Options]]) -> list[OptionFault | None]:
+    """The second tier: verl's own verdict on each set of options, from one child process.
+
+    Raises:
+        SpecError: the child could not answer.
+    """
+    text = json.dumps([{"kind": kind, "options": options} for kind, options in questions])
+    package = str(Path(toolrl_cli.__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))}
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", ASK],
+            input=text,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SpecError(
+            f"verl did not answer within {TIMEOUT} s", "checking options", "see `toolrl doctor`"
+        ) from None
+    if child.returncode:
+        last = (child.stderr.strip().splitlines() or ["no message"])[-1]
+        raise SpecError(f"verl gave no answer: {last}", "checking options", "see `toolrl doctor`")
+    return [answer and OptionFault(**answer) for answer in json.loads(child.stdout)]
+
+
+def setting_of(stage: StageSpec, option: str) -> str:
+    """The setting of the sweep that an option comes from."""
+    kind = cast(Kind, stage.kind)
+    given = stage.config["verl_options"]
+    name = split_prefix(option)[1]
+    for key in given:
+        if option and (key == option or split_prefix(key)[1] == name):
+            return f"verl.{kind}.{key}"
+    below = [key for key in given if name and split_prefix(key)[1].startswith(f"{name}.")]
+    if len(below) == 1:
+        return f"verl.{kind}.{below[0]}"
+    setting = SETTINGS[kind].get(name)
+    if setting is None:
+        return f"verl.{kind}.{name}" if name else f"verl.{kind}"
+    pretrained = kind == "sft" and not stage.inputs and stage.config["model"]["kind"] == "tiny"
+    return setting.replace("sft.", "model.pretrain.", 1) if pretrained else setting
+
+
+def _distinguishing(stage: StageSpec) -> str | None:
+    """Equal for stages whose options differ in seed and folders only; None for stages that verl does not train."""
+    config = stage.config
+    if stage.kind not in ("rl", "sft"):
+        return None
+    parts = (config[stage.kind], config.get("algorithm"), config["precision"])
+    return repr((stage.kind, *parts, config["resources"], config["verl_options"]))

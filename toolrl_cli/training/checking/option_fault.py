@@ -1,0 +1,18 @@
+"""What is said of an option that verl would refuse."""
+
+from __future__ import annotations
+
+
+class OptionFault(Exception):
+    """One option, or a combination of them, that verl would refuse.
+
+    Attributes:
+        what: the fault in one clause.
+        option: the option as it was given, prefix included; a section, or empty, where no single one is at
+            fault.
+        hint: what to do about it; may be empty.
+    """
+
+    def __init__(self, what: str, option: str = "", hint: str = "") -> None:
+        self.what, self.option, self.hint = what, option, hint
+        super().__init__(f"{option}: {what} ({hint})")

@@ -1,0 +1,73 @@
+"""Option sets that verl was seen to accept, remembered between commands so that verl need not be imported.
+
+One file of digests, a line each, in the user's cache folder (`$TOOLRL_CACHE`, then `$XDG_CACHE_HOME/toolrl`,
+then `~/.cache/toolrl`). It may be deleted at any time: what is not in it is checked again. Refusals are not
+remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 4_000_000
+"""Beyond this the file starts anew: 100,000 option sets."""
+
+CHECKED_BY = ("composed", "interpolation", "option_types", "batches", "verl_verdict", "config_check")
+"""The modules whose change makes an earlier verdict void."""
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for toolrl; may not exist."""
+    given = os.environ.get("TOOLRL_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "toolrl"
+
+
+def digest(kind: str, options: Mapping[str, Any]) -> str:
+    """What a verdict is about: verl's version, the checking code, and the options in their order."""
+    text = json.dumps([_checker(), kind, list(options.items())], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@lru_cache
+def _checker() -> str:
+    here = Path(__file__).parent
+    code = hashlib.sha256()
+    for module in CHECKED_BY:
+        code.update((here / f"{module}.py").read_bytes())
+    return f"{metadata.version('verl')}-{code.hexdigest()[:16]}"
+
+
+def accepted() -> set[str]:
+    """Digests of accepted option sets; empty where there is no file or it cannot be read."""
+    try:
+        return set(_file().read_text(encoding="ascii").split())
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
+def remember(digests: Iterable[str]) -> None:
+    """Add accepted option sets; a cache that cannot be written costs time and nothing else."""
+    lines = "".join(f"{d}\n" for d in digests)
+    file = _file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and file.stat().st_size > MAX_BYTES:
+            file.unlink()
+        with file.open("a", encoding="ascii") as out:
+            out.write(lines)
+    except OSError:
+        pass
+
+
+def _file() -> Path:
+    return cache_folder() / "verl_accepts.txt"
