@@ -2,10 +2,11 @@
 
     python benches/bench_report.py [--runs 1000] [--steps 105] [--metrics 60]
 
-A result tree is made in a temporary folder (about 250 MB at the default size), then each side runs in a process of
+A result tree is made in a temporary folder (about 290 MB at the default size), then each side runs in a process of
 its own, start-up included: table T6 by pandas and SciPy as one would write it for a paper, the same table by
 `toolrl_cli.report` with intervals, ties and corrected tests, and every format with all figures. Means and
-intervals of the first two must agree. Exit status 1: a bound does not hold, or the numbers differ.
+intervals of the first two must agree. Where there is a Chromium it opens the page. Exit status 1: a bound does not
+hold, or the numbers differ.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import json
 import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the builder of r
 from tests.report.builder import Tree, bfcl_scores
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE_S, TABLE_MB, ALL_S, PAGE_MB = 3.0, 500.0, 30.0, 10.0
+TABLE_S, TABLE_MB, ALL_S, PAGE_MB, OPEN_S = 3.0, 500.0, 30.0, 10.0, 2.0
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MODELS = ("qwen2.5-1.5b-instruct", "qwen2.5-3b-instruct", "llama-3.2-3b-instruct")
 REWARDS = ("original", "equal_max", "two_stage", "dynamic")
 
@@ -87,9 +91,9 @@ def main() -> int:
         theirs, pandas_s, *pandas = best(PANDAS, root, options.rounds)
         ours, table_s, *table = best(OURS, root, options.rounds)
         written, all_s, *everything = best(EVERYTHING, root, 1)
-        page_mb = (
-            max((Path(p).stat().st_size for p in written.split() if p.endswith(".html")), default=0) / 1e6
-        )
+        page = next(Path(p) for p in written.split() if p.endswith(".html"))
+        page_mb = page.stat().st_size / 1e6
+        open_s = opening(page)
         print(f"{'':34}{'seconds':>9}{'of CPU':>9}{'peak MB':>9}")
         for name, seconds, (cpu, peak) in (
             ("pandas script, means and intervals", pandas_s, pandas),
@@ -97,7 +101,8 @@ def main() -> int:
             ("toolrl, all formats and figures", all_s, everything),
         ):
             print(f"{name:34}{seconds:9.2f}{cpu:9.2f}{peak:9.0f}")
-        print(f"largest HTML page {page_mb:.1f} MB")
+        told = "no Chromium here to open it" if open_s is None else f"opened and drawn in {open_s:.2f} s"
+        print(f"HTML page {page_mb:.1f} MB, {told}")
         wrong = disagreements(json.loads(theirs), json.loads(ours))
     failures = [f"{len(wrong)} numbers differ, first {wrong[0]}"] if wrong else []
     for what, value, bound in (
@@ -105,6 +110,7 @@ def main() -> int:
         ("table MB", table[1], TABLE_MB),
         ("all formats, seconds", all_s, ALL_S),
         ("page MB", page_mb, PAGE_MB),
+        ("page seconds", open_s or 0.0, OPEN_S),
     ):
         if value > bound:
             failures.append(f"{what}: {value:.1f} is over {bound}")
@@ -163,6 +169,30 @@ def best(code: str, root: Path, rounds: int) -> tuple[str, float, float, float]:
         cpu = usage.ru_utime + usage.ru_stime
         results.append((output, time.perf_counter() - started, cpu, usage.ru_maxrss / 1024))
     return min(results, key=lambda r: r[1])
+
+
+def opening(page: Path) -> float | None:
+    """Seconds from the start of loading a page to the first frame after its scripts; None without a browser."""
+    if CHROMIUM is None:
+        return None
+    probe = (
+        "<script>requestAnimationFrame(() => { document.title = `drawn ${performance.now()}`; });</script>"
+    )
+    copy = page.with_name("timed.html")
+    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", f"{probe}</body>"), encoding="utf-8")
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={page.parent}/profile",
+    ]
+    command += ["--window-size=1600,1000", "--timeout=10000", "--dump-dom", copy.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r"<title>drawn ([\d.]+)</title>", done.stdout)
+    if found is None:
+        raise SystemExit("the page was not drawn")
+    return float(found[1]) / 1000
 
 
 def disagreements(theirs: dict[str, list[float]], ours: dict) -> list[str]:

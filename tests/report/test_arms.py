@@ -66,3 +66,10 @@ def test_groups_appear_in_the_order_of_the_sweep(tree: Tree) -> None:
     assert groups_of(arms, "model") == ["m2", "m1"]
     assert groups_of(arms, None) == [""]
     assert groups_of([], "model") == [""]
+
+
+def test_a_reward_whose_schedule_was_stretched_stands_in_the_row_of_its_design(tree: Tree) -> None:
+    tree.sweep().run("short", reward="dynamic-25-steps")
+    arm = collect_arms([read_sweep(tree.write(), "demo")])[0]
+    assert holds(arm, {"reward": "dynamic"}) and holds(arm, {"reward": "dynamic-25-steps"})
+    assert not holds(arm, {"reward": "original"})

@@ -44,3 +44,10 @@ def test_only_finite_numbers_are_numbers(value: object) -> None:
 
 def test_whole_numbers_become_floats() -> None:
     assert number(3) == 3.0
+
+
+def test_half_a_surrogate_that_no_file_can_hold_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"a\\ud800": ["b\\uDFFF", 1]}')
+    assert read_json(path) == ({"a?": ["b?", 1]}, None)
+    assert list(read_jsonl(path)) == [{"a?": ["b?", 1]}]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+import io
+import json
 from pathlib import Path
 
 import pytest
@@ -70,9 +73,9 @@ def test_a_percentage_in_the_place_of_a_share_is_marked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "has no column 'arm'"),
-        ("x,toolworld/overall\n1,2\n", "has no column 'arm'"),
-        ("arm,overall\na,0.5\n", "has no columns BENCHMARK/METRIC"),
+        ("", "has no field 'arm'"),
+        ("x,toolworld/overall\n1,2\n", "has no field 'arm'"),
+        ("arm,overall\na,0.5\n", "has no fields BENCHMARK/METRIC"),
         ("arm,toolworld/overall\n", "holds no runs"),
         ("arm,toolworld/overall\na,half\n", r"runs\.csv:2: overall: 'half' is not a number"),
         ("arm,toolworld/overall\n,0.5\n", r"runs\.csv:2: 'arm' is empty"),
@@ -94,3 +97,98 @@ def test_a_missing_or_binary_import_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00arm")
     with pytest.raises(SpecError, match="cannot be read"):
         build_report(tmp_path, imports=[tmp_path / "bad.csv"])
+
+
+API = [
+    {
+        "name": f"grpo-seed{seed}",
+        "state": "finished",
+        "config": {
+            "arm": "grpo",
+            "seed": seed,
+            "model": {"name": "Qwen/Qwen2.5-1.5B-Instruct"},
+            "train": "rl",
+            "algorithm": "grpo",
+            "reward": {"name": "original"},
+            "protocol": "bfcl_v3",
+        },
+        "summary": {
+            "bfcl/overall": 0.4 + 0.01 * seed,
+            "critic/score/mean": float("nan"),
+            "_wandb": {"runtime": 3},
+        },
+    }
+    for seed in (1, 2, 3)
+]
+
+
+def as_documented_csv(runs: list[dict]) -> str:
+    """What the snippet of W&B's documentation writes with pandas: dictionaries as Python prints them."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["summary", "config", "name"], extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(runs)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("runs.json", json.dumps(API)),
+        ("runs.json", json.dumps({"runs": API})),
+        ("runs.jsonl", "".join(json.dumps(run) + "\n" for run in API)),
+        ("runs.csv", as_documented_csv(API)),
+    ],
+)
+def test_what_wandbs_api_gives_is_read_in_every_form(tmp_path: Path, name: str, text: str) -> None:
+    built = build_report(tmp_path, tables=["T6"], against="paper", imports=[write(tmp_path, text, name)])
+    cell = rows(built.tables, "overall")["Original"]
+    assert (cell.mean, cell.n, cell.ci) == (42.0, 3, 2.48)
+    assert cell.note == f"imported from {name}"
+    assert cell.printed is not None and cell.printed.difference == -3.84
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = write(tmp_path, WANDB)
+    twice = build_report(tmp_path, tables=["T6"], imports=[path, path])
+    assert twice.to_json() == build_report(tmp_path, tables=["T6"], imports=[path]).to_json()
+
+
+def test_the_export_of_our_own_runs_fills_the_same_rows(tmp_path: Path) -> None:
+    config = {
+        "arm": "warm", "seed": 1,
+        "sft": {"sft": {"split": "train"}},
+        "rl": {"algorithm": "grpo", "reward": {"name": "original"}, "model": {"name": "qwen2.5-3b-instruct"}},
+        "evaluate": {"benchmark": "bfcl", "model": {"name": "qwen2.5-3b-instruct"}},
+    }  # fmt: skip
+    run = {"name": "warm-seed1", "config": config, "summary": {"bfcl/overall": 0.5}}
+    path = write(tmp_path, json.dumps([run]), "own.json")
+    table = build_report(tmp_path, tables=["T10"], imports=[path]).tables[0]
+    assert {r.label: r.cells["overall"].mean for r in table.rows if r.cells["overall"].n} == {
+        "SFT4k+GRPO": 50.0
+    }
+
+
+def test_curves_of_an_export_are_no_benchmarks(tmp_path: Path) -> None:
+    text = "Name,seed,actor/entropy,rollout/table,toolworld/overall\na,1,NaN,table-file,0.5\n"
+    (table,) = build_report(tmp_path, imports=[write(tmp_path, text)]).tables
+    assert table.name == "toolworld" and table.rows[0].cells["overall"].mean == 50.0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.json", "", "a.json: holds no runs"),
+        ("a.json", "[1]", "a.json: run 1: is no run"),
+        ("a.json", "[]", "a.json: holds no runs"),
+        ("a.json", '"x"', "is no list of runs"),
+        ("a.json", '[{"arm": "a"', "a.json: is not JSON"),
+        ("a.json", '[{"arm": "a", "toolworld/overall": "half"}]', "run 1: overall: 'half' is not a number"),
+        ("a.json", '[{"seed": 1, "toolworld/overall": 0.5}]', "has no field 'arm'"),
+        ("a.csv", "name,config,summary\na,{,{}\n", "a.csv:2: config is no dictionary"),
+    ],
+)
+def test_a_faulty_export_is_refused_in_one_line(tmp_path: Path, name: str, text: str, told: str) -> None:
+    with pytest.raises(SpecError, match=told) as refused:
+        build_report(tmp_path, imports=[write(tmp_path, text, name)])
+    assert "\n" not in str(refused.value)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.report.builder import Tree
+from toolrl_cli.report import plots
+from toolrl_cli.report.api import build_report
 from toolrl_cli.report.arms import Arm, collect_arms
 from toolrl_cli.report.curves import CurveReader
 from toolrl_cli.report.figure_style import DASHES, FORMATS, PALETTE
@@ -89,3 +91,14 @@ def test_drawing_leaves_matplotlibs_settings_alone(tree: Tree, tmp_path: Path) -
     before = dict(mpl.rcParams)
     draw_curves(lines_of(learned(tree)), CurveReader(), [tmp_path / "curves.png"])
     assert dict(mpl.rcParams) == before
+
+
+def test_more_arms_than_can_be_told_apart_are_counted_and_not_drawn(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "MAX_LINES", 2)
+    for arm in ("a", "b", "c"):
+        tree.sweep().run(arm, reward=arm).learned(-1, 2)
+    assert build_report(tree.write(), ["demo"]).draw(tmp_path / "curves.svg")
+    text = (tmp_path / "curves.svg").read_text()
+    assert "the first 2 of 3 arms" in text and "<!-- b (n = 1)" in text and "<!-- c (n" not in text

@@ -209,6 +209,17 @@ def test_the_bootstrap_interval_is_near_the_paired_t_interval() -> None:
     assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.004)
 
 
+def test_the_bootstrap_interval_is_scipys_percentile_bootstrap() -> None:
+    a, b = _verdicts(3, 0.6, items=400, seeds=2), _verdicts(4, 0.55, items=400, seeds=2)
+    differences = [sum(a[i]) / 2 - sum(b[i]) / 2 for i in a]
+    known = stats.bootstrap(
+        (differences,), lambda x, axis: x.mean(axis=axis), n_resamples=10_000, method="percentile", rng=0
+    ).confidence_interval
+    found = paired_bootstrap(a, b)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.0015)
+
+
 def test_repeating_an_items_verdict_over_seeds_adds_no_certainty() -> None:
     once_a, once_b = _verdicts(1, 0.6, seeds=1), _verdicts(2, 0.5, seeds=1)
     ten_a, ten_b = ({k: v * 10 for k, v in arm.items()} for arm in (once_a, once_b))

@@ -192,6 +192,13 @@ def test_the_best_and_what_cannot_be_told_from_it_are_marked_and_the_next_is_sec
     assert {a for a, c in found.items() if c.second} == {"middle"}
 
 
+def test_all_that_equal_the_second_are_second(tree: Tree) -> None:
+    for arm, share in {"top": 0.6, "x": 0.5, "y": 0.5, "z": 0.4}.items():
+        tree.sweep().run(arm, reward=arm).done({"overall": share})
+    found = cells(table_of(tree.write(), spec_with()))
+    assert {a for a, c in found.items() if c.second} == {"x", "y"}
+
+
 def test_where_lower_is_better_the_lowest_is_best(tree: Tree) -> None:
     for arm, share in {"a": 0.5, "b": 0.4}.items():
         tree.sweep().run(arm, reward=arm).done({"overall": share})
@@ -282,6 +289,20 @@ def test_groups_hold_every_declared_row_and_have_their_own_best(tree: Tree) -> N
     assert {a for a, c in found.items() if c.best} == {"m2 / Coarse"}
 
 
+def test_where_a_row_is_empty_scored_arms_that_fit_none_are_named(tree: Tree) -> None:
+    spec = spec_with(
+        rows=[{"name": n, "label": n.title(), "where": {"reward": n}} for n in ("original", "coarse")],
+        filter={"train": "rl"},
+    )
+    tree.sweep().run("a").done({"overall": 0.5})
+    tree.sweep().run("b", reward="coarse_2").done({"overall": 0.5})
+    tree.sweep().run("c", train=("sft",)).done({"overall": 0.5})
+    tree.sweep().run("waits", reward="coarse_3")
+    assert table_of(tree.write(), spec).problems == ("In no row, though scored on toolworld: b, c.",)
+    tree.sweep().run("d", reward="coarse").done({"overall": 0.5})
+    assert table_of(tree.write(), spec).problems == ()
+
+
 def test_two_arms_that_fit_one_row_are_not_averaged(tree: Tree) -> None:
     tree.sweep().run("a", algorithm="grpo").done({"overall": 0.5})
     tree.sweep().run("b", algorithm="ppo").done({"overall": 0.6})
@@ -335,7 +356,7 @@ def test_the_checkpoint_rule_chooses_the_evaluation(tree: Tree, rule: Any, mean:
     cell = cells(table)["a"]
     assert cell.mean == mean
     if mean is None:
-        assert cell.note == "no checkpoint of step 61 was evaluated"
+        assert cell.note == "the checkpoint of step 61 was not evaluated"
 
 
 def test_notes_keep_the_benchmarks_own_error_apart_from_the_seeds(tree: Tree) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands.failures import FAILED
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 
 if TYPE_CHECKING:
     from toolrl_cli.report.api import Report
+
+FIGURE_FORMATS = ("png", "pdf", "svg")
 
 
 def report(
@@ -37,20 +40,30 @@ def report(
         Path | None,
         typer.Option("--claims-file", metavar="FILE", help="Your own claims instead of the paper's."),
     ] = None,
+    pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--pair", metavar="A B", help="Two arms, tested on their common items, instead of tables."
+        ),
+    ] = None,
     imports: Annotated[
         list[Path] | None,
         typer.Option(
-            "--import", metavar="FILE", help="Runs from elsewhere: W&B's export or a CSV; repeatable."
+            "--import",
+            metavar="FILE",
+            help="Runs from elsewhere: W&B's export, CSV or JSON, or a CSV of yours; repeatable.",
         ),
     ] = None,
     figures: Annotated[
         list[str] | None,
         typer.Option(
-            "--figure", metavar="NAME", help="Draw this figure of the paper (fig10) to --output; repeatable."
+            "--figure",
+            metavar="NAME",
+            help="Draw only this figure of the paper (fig10) to --output; repeatable.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Write every format and the curves to this folder.")
+        Path | None, typer.Option("--output", help="Write every format and every figure to this folder.")
     ] = None,
     results: Results = None,
     as_json: AsJson = False,
@@ -62,25 +75,40 @@ def report(
     Without SWEEP, all sweeps under the results root.
     """
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.report.api import build_report
+    from toolrl_cli.report.api import build_report, check_format
 
+    check_format(form)
     if figures and output is None:
         raise SpecError("a figure needs a folder", "--figure", "add --output DIR")
     root = results_root(results)
     built = build_report(root, sweeps or (), tables, against, published_only, tuple(imports or ()))
+    undrawn: list[str] = []
     if output is not None:
-        written = built.draw_figures(output, figures) if figures else built.write_report(output)
+        written = (
+            built.draw_figures(output, figures, FIGURE_FORMATS) if figures else built.write_report(output)
+        )
         for path in written:
             note(f"wrote {path}")
+        undrawn = [name for name in figures or () if name not in {path.stem for path in written}]
+        for name in undrawn:
+            note(f"{name} was not drawn: these results have fewer than two of its lines or bars")
+    for fault in built.faults:
+        note(f"warning: {fault}")
     form = "json" if as_json else form
-    if claims or claims_file is not None:
+    if pair is not None:
+        _print_pair(built, form, *pair)
+    elif claims or claims_file is not None:
         _print_claims(built, form, claims_file)
     else:
         print_report(built, form)
+    if undrawn:
+        raise typer.Exit(FAILED)
 
 
 def print_report(built: Report, form: str) -> None:
     """The report on stdout in one format."""
+    if not built.tables:
+        note("there is no table: nothing was evaluated that a shipped table reads; name one with --table")
     if form == "json":
         print_json(built.to_json())
     elif form == "terminal":
@@ -106,3 +134,20 @@ def _print_claims(built: Report, form: str, file: Path | None) -> None:
         render.show(judged, Console())
     else:
         raise SpecError(f"claims have no format {form!r}", "--format", "terminal, markdown or json")
+
+
+def _print_pair(built: Report, form: str, a: str, b: str) -> None:
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.report.render import pairs as render
+
+    if form not in ("json", "markdown", "terminal"):
+        raise SpecError(f"a pair has no format {form!r}", "--format", "terminal, markdown or json")
+    found = built.pairs(a, b)
+    if form == "json":
+        print_json(render.document(found))
+    elif form == "markdown":
+        sys.stdout.write(render.render_markdown(found))
+    else:
+        from rich.console import Console
+
+        render.show(found, Console())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from toolrl_cli.errors import SpecError
@@ -9,6 +10,7 @@ from toolrl_cli.report.cells import head_of
 from toolrl_cli.report.model import Cell, Head, Printed, Row, Table, rounded
 from toolrl_cli.report.published import (
     EXEC_FREE_ERROR,
+    PAPER,
     Published,
     PublishedCell,
     all_published,
@@ -21,13 +23,10 @@ from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
 from toolrl_cli.spec.suggest import hint_for
 
 
-def beside(cell: Cell, head: Head, theirs: PublishedCell, published: Published, protocol: str) -> Cell:
-    """A cell of ours with the printed number, their difference, or why there is none.
-
-    Args:
-        protocol: how our value was scored, empty where there is none.
-    """
-    printed = Printed(theirs.value, theirs.source, mark=theirs.mark)
+def beside(cell: Cell, head: Head, theirs: PublishedCell, published: Published) -> Cell:
+    """A cell of ours with the printed number, their difference, or why there is none."""
+    protocol = cell.conditions.get("protocol", "")
+    printed = _printed(theirs)
     if cell.mean is None or theirs.impossible:
         return replace(cell, printed=printed)
     if comparable(theirs.metric, theirs.protocol, protocol):
@@ -70,23 +69,53 @@ def published_table(spec: TableSpec, source: str) -> Table:
         have = sorted({c.source for c in all_published() if c.table == spec.published})
         hint = hint_for(source, have, "sources")
         raise SpecError(f"{source!r} printed nothing of table {spec.name}", "--against", hint)
-    heads = tuple(head_of(c, spec) for c in spec.columns)
+    cells = [c for c in published.cells if c.table == spec.published]
+    settings = {row.name: row.label for row in spec.rows}
+    settings |= {c.setting: c.label for c in cells if c.setting not in settings}
+    columns = _printed_columns(spec, cells)
+    heads = tuple(head_of(c, spec) for c in columns)
     rows: list[Row] = []
     for model in models:
-        for row in spec.rows:
-            cells = {c.name: _alone(published, spec.published, model, row.name, c) for c in spec.columns}
-            if any(cell.printed for cell in cells.values()):
-                rows.append(Row(f"{model} / {row.label}", row.label, model, cells))
+        for setting, label in settings.items():
+            row = {c.name: _alone(published, spec.published, model, setting, c) for c in columns}
+            if any(cell.printed for cell in row.values()):
+                rows.append(Row(f"{model} / {label}", label, model, row))
     rows = _best_printed(rows, heads)
-    notes = (spec.caption, f"As printed: {sources()[source]}.")
-    return Table(spec.name, spec.title, heads, tuple(rows), tuple(n for n in notes if n), published_only=True)
+    protocols = ", ".join(dict.fromkeys(c.protocol for c in cells))
+    notes = [f"As printed: {sources()[source]}; scored under {protocols}."]
+    title = spec.title
+    if source == PAPER:
+        notes = [n for n in (spec.caption, *notes) if n]
+    else:
+        title = f"{source}, beside: {title}"
+    return Table(spec.name, title, heads, tuple(rows), tuple(notes), published_only=True)
+
+
+def _printed_columns(spec: TableSpec, cells: Sequence[PublishedCell]) -> list[ColumnSpec]:
+    """The table's columns of which something was printed, then what a source printed beyond them."""
+    metrics = dict.fromkeys(c.metric for c in cells)
+    known = [c for c in spec.columns if (c.metric or c.name) in metrics]
+    beyond = metrics.keys() - {c.metric or c.name for c in known}
+    return known + [_own_column(m, [c for c in cells if c.metric == m]) for m in metrics if m in beyond]
+
+
+def _own_column(metric: str, cells: Sequence[PublishedCell]) -> ColumnSpec:
+    """A column that only this source printed, with as many decimals as it printed."""
+    words = [{"ast": "AST", "non": "Non-"}.get(word, word) for word in metric.split("_")]
+    label = " ".join(words).replace("- ", "-")
+    decimals = max(len(c.text.partition(".")[2]) for c in cells)
+    return ColumnSpec(name=metric, label=label[:1].upper() + label[1:], direction="none", precision=decimals)
+
+
+def _printed(cell: PublishedCell) -> Printed:
+    return Printed(cell.value, cell.source, cell.table, cell.protocol, cell.commit, cell.mark)
 
 
 def _alone(published: Published, table: str, model: str, setting: str, column: ColumnSpec) -> Cell:
     found = published.find(table, model, setting, column.metric or column.name)
     if found is None:
         return Cell(note="not printed")
-    return Cell(state="", note="", printed=Printed(found.value, found.source, mark=found.mark))
+    return Cell(state="", note="", printed=_printed(found))
 
 
 def _best_printed(rows: list[Row], heads: tuple[Head, ...]) -> list[Row]:

@@ -13,15 +13,16 @@ from toolrl_cli.report.against import published_table
 from toolrl_cli.report.arms import collect_arms
 from toolrl_cli.report.claims import ClaimResult, judge_claims, load_claims
 from toolrl_cli.report.curves import CurveReader
-from toolrl_cli.report.figures import draw_figure, shipped_figures
+from toolrl_cli.report.figures import draw_figure, find_figure, shipped_figures
 from toolrl_cli.report.imported import read_runs
 from toolrl_cli.report.model import Table
+from toolrl_cli.report.pairs import Pair, compare_rows
 from toolrl_cli.report.plots import draw_curves, lines_of
 from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.published import load_published
 from toolrl_cli.report.render import claims, csv_format, html, json_format, latex, markdown, terminal
 from toolrl_cli.report.results import Sweep, list_sweeps, read_sweep
-from toolrl_cli.report.table_spec import TableSpec, load_table, shipped_tables
+from toolrl_cli.report.table_spec import TableSpec, is_file, load_table, shipped_tables
 from toolrl_cli.report.tables import build_table
 from toolrl_cli.spec.identity import slugify
 from toolrl_cli.spec.suggest import hint_for
@@ -41,12 +42,22 @@ class Report:
         tables: in the order asked for.
         sweeps: what was read; empty for published numbers alone.
         results: the results root.
+        specs: what the tables were computed from, in their order; empty for published numbers alone.
+        skipped: why sweeps that were not asked for by name were passed over.
     """
 
     tables: tuple[Table, ...]
     sweeps: tuple[Sweep, ...]
     results: Path
+    specs: tuple[TableSpec, ...] = ()
+    skipped: tuple[str, ...] = ()
     reader: CurveReader = field(default_factory=CurveReader, repr=False, compare=False)
+
+    @property
+    def faults(self) -> list[str]:
+        """What could not be read so far, a line each."""
+        metrics = [f"metrics of {stage} cannot be read: {why}" for stage, why in self.reader.faults.items()]
+        return [*self.skipped, *metrics]
 
     def render(self, kind: str, width: int = 100) -> str:
         """All tables in one format of `FORMATS`; `width` is for the terminal's.
@@ -62,8 +73,7 @@ class Report:
             "markdown": markdown.render, "latex": latex.render,
             "csv": csv_format.render, "json": json_format.render,
         }  # fmt: skip
-        if kind not in renderers:
-            raise SpecError(f"unknown format {kind!r}", "--format", hint_for(kind, FORMATS, "formats"))
+        check_format(kind)
         return renderers[kind](self.tables)
 
     def _page(self) -> str:
@@ -88,6 +98,14 @@ class Report:
         """
         return judge_claims(load_claims(path), self.sweeps, self.results, self.reader.metric)
 
+    def pairs(self, a: str, b: str) -> list[Pair]:
+        """Two rows against each other in every table that has both, over seeds and over items.
+
+        Raises:
+            SpecError: no table has both.
+        """
+        return compare_rows(self.specs, self.tables, collect_arms(self.sweeps), self.results, a, b)
+
     def draw(self, *paths: Path) -> bool:
         """Curves of all arms as PNG, PDF or SVG, by each path's suffix; False if there is nothing to draw."""
         return draw_curves(lines_of(collect_arms(self.sweeps)), self.reader, paths)
@@ -105,6 +123,8 @@ class Report:
             SpecError: no such figure.
             LedgerError: the directory cannot be written.
         """
+        for name in names or ():
+            find_figure(name)
         written: list[Path] = []
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -117,7 +137,7 @@ class Report:
         return written
 
     def write_report(self, directory: Path, figures: Sequence[str] = ("png", "pdf", "svg")) -> list[Path]:
-        """Write every table in every format, its provenance, and the curves.
+        """Write every table in every format, its provenance, the curves, and the paper's figures of what there is.
 
         Each file is replaced whole: a reader never sees half of one.
 
@@ -141,6 +161,7 @@ class Report:
             written.append(_write(directory / "report.html", self.render("html")))
             curves = [directory / f"curves.{kind}" for kind in figures]
             written += curves if self.draw(*curves) else []
+            written += self.draw_figures(directory, kinds=figures) if self.sweeps and figures else []
         except OSError as error:
             raise _unwritable(error, directory) from None
         return written
@@ -179,8 +200,13 @@ def build_report(
         if [s.name for s in specs or ()].count(spec.name) > 1:
             raise SpecError(f"two tables are named {spec.name!r}", "--table", "rename one, or leave one out")
     published = load_published(against) if against is not None else None
-    names_read = sweeps or (() if imports else list_sweeps(results))
-    read = (*(read_sweep(results, name) for name in names_read), *map(read_runs, imports))
+    # A sweep or file that is named twice is still one: its runs must not count twice.
+    files = {path.absolute(): path for path in reversed(imports)}
+    found = [read_sweep(results, name) for name in dict.fromkeys(sweeps)]
+    skipped: list[str] = []
+    if not sweeps and not imports:
+        found, skipped = _read_all(results)
+    read = (*found, *map(read_runs, reversed(files.values())))
     if not read:
         raise SpecError(
             "there are no sweeps", str(results), "run `toolrl sweep FILE` first, or give --results"
@@ -188,7 +214,20 @@ def build_report(
     reader = CurveReader()
     chosen = specs if specs is not None else _asked_for(read)
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
-    return Report(built, read, results, reader)
+    return Report(built, read, results, tuple(chosen), tuple(skipped), reader)
+
+
+def _read_all(results: Path) -> tuple[list[Sweep], list[str]]:
+    """Every sweep there is, and why some were passed over: one that cannot be read hides no other."""
+    read, faults = [], []
+    for name in list_sweeps(results):
+        try:
+            read.append(read_sweep(results, name))
+        except LedgerError as error:
+            faults.append(error)
+    if faults and not read:
+        raise faults[0]
+    return read, [f"sweep passed over: {error}" for error in faults]
 
 
 def _printed_tables(source: str) -> list[str]:
@@ -199,16 +238,34 @@ def _printed_tables(source: str) -> list[str]:
 
 def _asked_for(sweeps: Sequence[Sweep]) -> list[TableSpec]:
     """The tables that the sweeps name; if they name none, every shipped one about a benchmark they ran."""
-    named = list(dict.fromkeys(name for sweep in sweeps for name in sweep.tables))
+    named = {name: sweep.name for sweep in reversed(sweeps) for name in reversed(sweep.tables)}
     if named:
-        return [load_table(name) for name in named]
+        return [_load_for(sweep, name) for name, sweep in reversed(named.items())]
     ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
     return [s for s in map(load_table, shipped_tables()) if s.rows == "arms" and ran.issuperset(s.benchmarks)]
 
 
+def _load_for(sweep: str, name: str) -> TableSpec:
+    try:
+        return load_table(name)
+    except SpecError as error:
+        where = f"sweep {sweep!r}, tables" + (f": {error.where}" if is_file(name) else "")
+        raise SpecError(error.what, where, f"{error.hint}; `--table NAME` reports without it") from None
+
+
+def check_format(kind: str) -> None:
+    """Whether there is such a format.
+
+    Raises:
+        SpecError: there is none.
+    """
+    if kind not in FORMATS:
+        raise SpecError(f"unknown format {kind!r}", "--format", hint_for(kind, FORMATS, "formats"))
+
+
 def _unwritable(error: OSError, directory: Path) -> LedgerError:
     what = f"the report cannot be written ({error.strerror or error})"
-    return LedgerError(what, str(directory), "free space, or choose another results root")
+    return LedgerError(what, str(directory), "free space, or name another folder")
 
 
 def _write(path: Path, text: str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,6 +11,9 @@ from typing import Any
 
 from toolrl_cli.report.results import Run, Stage, Sweep, short_name
 from toolrl_cli.spec.identity import digest
+
+_STRETCHED = re.compile(r"-\d+-steps$")
+"""Ends the name of a reward whose schedule was stretched to another number of steps: the same design."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,44 @@ def group_value(arm: Arm, key: str) -> str:
     return str(_plain(arm.lookup(key), key))
 
 
+def varying_settings(arms: Sequence[Arm]) -> list[str]:
+    """Settings of training that tell arms apart, by dotted key."""
+    flat = [_flat(arm) for arm in arms]
+    keys = sorted({key for one in flat for key in one})
+    return [key for key in keys if len({one.get(key) for one in flat}) > 1]
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value as text; `–` where there is none."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _flat(arm: Arm) -> dict[str, str]:
+    flat: dict[str, str] = {"train": str(arm.lookup("train"))}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, Mapping) and value:
+            for key, inner in value.items():
+                walk(inner, f"{path}.{key}" if path else str(key))
+        else:
+            flat[path] = setting_text(value)
+
+    for stage in arm.runs[0].training:
+        walk({k: v for k, v in stage.spec.config.items() if k not in ("seed", "resources")}, "")
+    return flat
+
+
 def _meets(arm: Arm, key: str, wanted: Any) -> bool:
     value = _plain(arm.lookup(key), key)
     options = wanted if isinstance(wanted, list) else [wanted]
     if key == "arm":
         return any(fnmatchcase(str(value).lower(), str(option).lower()) for option in options)
-    return value == wanted or any(_equal(value, _plain(option, key)) for option in options)
+    values = [value]
+    if key == "reward" and isinstance(value, str):
+        values.append(_STRETCHED.sub("", value))
+    return value == wanted or any(_equal(v, _plain(option, key)) for v in values for option in options)
 
 
 def _plain(value: Any, key: str) -> Any:

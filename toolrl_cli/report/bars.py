@@ -73,7 +73,7 @@ def _draw(axis: Axes, table: Table, head: Head, labels: Sequence[str], groups: S
             label=label,
         )
     axis.set_title(head.label)
-    axis.set_ylabel("%" if head.unit == "percent" else "")
+    axis.set_ylabel("score (%)" if head.unit == "percent" else "count")
     tilted: dict[str, Any] = {"rotation": 15, "ha": "right"} if len(groups) > 2 else {}
     axis.set_xticks(range(len(groups)), groups, **tilted)
     axis.set_xlim(-0.6, len(groups) - 0.4)

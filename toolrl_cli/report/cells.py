@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from toolrl_cli.report.arms import Arm
+from toolrl_cli.report.checkpoints import Validation, checkpoint_of, choose, rule_in_words
 from toolrl_cli.report.model import Cell, Head, Source, rounded
-from toolrl_cli.report.results import TRAINING, Evaluation, Run, Stage
+from toolrl_cli.report.results import Evaluation, Run, Stage
+from toolrl_cli.report.scores import Score
 from toolrl_cli.report.statistics import seed_mean, wilson
-from toolrl_cli.report.table_spec import BestRule, ColumnSpec, StepRule, TableSpec
-
-Validation = Callable[[Stage, str], Mapping[int, float]]
-"""Training stage and metric → its value by step."""
+from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
+from toolrl_cli.spec.benchmarks import why_not_run
+from toolrl_cli.spec.stage import TRAINING
 
 ABSENT = "–"
 NOISE = 10
 """Decimals of a percentage that can mean anything; beyond them is what 100 × 0.58 leaves in binary."""
 
+COUNTS_TOLERANCE = 1e-3
+"""By how much a share may differ from its counts: somebody may have rounded it."""
+
 NOT_RUN = "not run yet"
 _SEVERITY = ("mixed", "failed", "unreadable", "n/a", "stopped", "running", "queued", ABSENT)
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A cell, and under which conditions its values were scored (see `results.CONDITIONS`)."""
-
-    cell: Cell
-    conditions: Mapping[str, str]
 
 
 def head_of(column: ColumnSpec, spec: TableSpec) -> Head:
@@ -39,20 +35,18 @@ def head_of(column: ColumnSpec, spec: TableSpec) -> Head:
     return Head(column.name, column.label, precision, direction, column.unit)
 
 
-def fill(
-    arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, validation: Validation
-) -> Filled:
+def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, validation: Validation) -> Cell:
     """The cell of an arm under a column; best, second, star and published numbers are added later."""
     if arm is None:
-        return Filled(Cell(note="not in these sweeps"), {})
+        return Cell(note="not in these sweeps")
     benchmark = column.benchmark or spec.benchmark
     chosen: dict[str, list[tuple[Run, Evaluation]]] = {}
     for run in arm.runs:
-        evaluation = _by_rule(run, benchmark, spec, validation)
+        evaluation = choose(run, benchmark, spec.checkpoint, validation)
         if evaluation is not None:
             chosen.setdefault(evaluation.stage.id, []).append((run, evaluation))
     if not chosen:
-        return Filled(Cell(note=_why_none(arm, benchmark, spec)), {})
+        return Cell(note=_why_none(arm, benchmark, spec.checkpoint))
     sources, messages, samplings = [], [], []
     conditions: dict[str, set[str]] = {}
     for shared in chosen.values():
@@ -68,17 +62,22 @@ def fill(
             samplings.append(sampling)
     mixed = {key: values for key, values in conditions.items() if len(values) > 1}
     if mixed:
-        told = "; ".join(f"{key}: {' / '.join(sorted(v))}" for key, v in sorted(mixed.items()))
+        told = "; ".join(f"{key}: {either(v)}" for key, v in sorted(mixed.items()))
         cell = Cell(planned=len(sources), state="mixed", note=f"seeds scored differently ({told})")
-        return Filled(replace(cell, sources=tuple(sources)), {})
+        return replace(cell, sources=tuple(sources))
     cell = _mean(sources, messages, head_of(column, spec))
     imported = sorted({run.imported for shared in chosen.values() for run, _ in shared if run.imported})
     if imported:
         told = f"imported from {', '.join(imported)}"
         cell = replace(cell, note=f"{told}; {cell.note}" if cell.note else told)
     known = [s for s in samplings if s is not None]
-    cell = replace(cell, sampling=max(known) if known else None)
-    return Filled(cell, {key: next(iter(values)) for key, values in conditions.items()})
+    agreed = {key: next(iter(values)) for key, values in conditions.items()}
+    return replace(cell, sampling=max(known) if known else None, conditions=agreed)
+
+
+def either(values: Iterable[str]) -> str:
+    """Conditions that differ, in words."""
+    return " / ".join(value or "not said" for value in sorted(values))
 
 
 def _mean(sources: list[Source], messages: list[str], head: Head) -> Cell:
@@ -112,31 +111,9 @@ def _mean(sources: list[Source], messages: list[str], head: Head) -> Cell:
     )
 
 
-def _by_rule(run: Run, benchmark: str, spec: TableSpec, validation: Validation) -> Evaluation | None:
-    found = [e for e in run.evaluations if e.benchmark == benchmark]
-    rule = spec.checkpoint
-    if isinstance(rule, StepRule):
-        return next((e for e in found if e.trained is None or e.step == rule.step), None)
-    if len(found) < 2:
-        return found[0] if found else None
-    if isinstance(rule, BestRule):
-        sign = 1 if rule.direction == "higher" else -1
-        judged = []
-        for evaluation in found:
-            curve = validation(evaluation.trained, rule.best) if evaluation.trained else {}
-            step = evaluation.step
-            if step is not None and step in curve:
-                judged.append((sign * curve[step], -step, evaluation))
-        if judged:
-            # Of equally good checkpoints the earlier one: it cost less.
-            return max(judged, key=lambda j: j[:2])[2]
-    return max(found, key=lambda e: e.step if e.step is not None else -1)
-
-
-def _why_none(arm: Arm, benchmark: str, spec: TableSpec) -> str:
+def _why_none(arm: Arm, benchmark: str, rule: Checkpoint) -> str:
     if any(e.benchmark == benchmark for run in arm.runs for e in run.evaluations):
-        step = spec.checkpoint.step if isinstance(spec.checkpoint, StepRule) else "?"
-        return f"no checkpoint of step {step} was evaluated"
+        return f"{rule_in_words(rule)} was not evaluated"
     return f"not evaluated on {benchmark}"
 
 
@@ -145,20 +122,30 @@ def _read(
 ) -> tuple[Source, str, float | None]:
     """The source of one value, the reason where there is none, and the value's sampling error."""
     items = evaluation.items_path
-    trained = evaluation.trained.id if evaluation.trained else None
-    at = items.relative_to(results).as_posix() if items.is_file() else ""
-    source = Source((run.id,), (run.seed,), evaluation.stage.id, trained, evaluation.step, at, None)
+    origin = evaluation.origin
+    source = Source(
+        runs=(run.id,),
+        seeds=(run.seed,),
+        stage=evaluation.stage.id,
+        trained=origin.trained.id if origin.trained else None,
+        step=origin.step,
+        items=items.relative_to(results).as_posix() if items.is_file() else "",
+        value=None,
+        checkpoint=checkpoint_of(run, origin),
+    )
     if evaluation.stage.status != "succeeded" or evaluation.problem:
-        state, message = _waiting(run.waits_for(evaluation), evaluation.problem)
+        state, message = _waiting(run.waits_for(evaluation), evaluation)
         return replace(source, state=state), message, None
     score = evaluation.metrics.get(column.metric or column.name)
     if score is None:
-        return replace(source, state="n/a"), f"scores.json has no {column.metric or column.name!r}", None
+        why = "not in the import" if run.imported else f"scores.json has no {column.metric or column.name!r}"
+        return replace(source, state="n/a"), why, None
     if score.value is None:
         return replace(source, state="n/a"), f"n/a: {score.why}", None
     if column.unit == "percent":
-        if not 0 <= score.value <= 1:
-            return replace(source, state="unreadable"), f"unreadable: {score.value} is no share", None
+        fault = _share_fault(score)
+        if fault:
+            return replace(source, state="unreadable"), f"unreadable: {fault}", None
         sampling = None
         if score.correct is not None and score.total:
             low, high = wilson(score.correct, score.total)
@@ -167,8 +154,23 @@ def _read(
     return replace(source, value=score.value), "", None
 
 
-def _waiting(stage: Stage, problem: str) -> tuple[str, str]:
+def _share_fault(score: Score) -> str:
+    """Why a score is no share of its items, or nothing."""
+    value, correct, total = score.value or 0.0, score.correct, score.total
+    if not 0 <= value <= 1:
+        return f"{value} is no share"
+    if correct is None or total is None:
+        return ""
+    if not 0 <= correct <= total:
+        return f"{correct} of {total} is no share"
+    if total == 0:
+        return "a share of no items"
+    return f"{value} is not {correct} of {total}" if abs(value - correct / total) > COUNTS_TOLERANCE else ""
+
+
+def _waiting(stage: Stage, evaluation: Evaluation) -> tuple[str, str]:
     """What stands in a cell that waits for `stage`, and the words of its note."""
+    problem = evaluation.problem
     if problem or stage.problem:
         return "unreadable", f"unreadable: {problem or stage.problem}"
     if stage.status == "failed":
@@ -176,11 +178,17 @@ def _waiting(stage: Stage, problem: str) -> tuple[str, str]:
         first = message.strip().splitlines()[0] if message.strip() else ""
         return f"failed: {failure}", f"failed: {failure}" + (f" ({_short(first)})" if first else "")
     if stage.status == "pending":
-        return ABSENT, NOT_RUN
+        return ABSENT, _blocked(evaluation) or NOT_RUN
     steps = f" {stage.step}/{stage.total}" if stage.step is not None and stage.total else ""
     if stage.kind not in TRAINING or not steps:
         steps = f" {stage.kind}" if stage.status == "running" else ""
     return f"{stage.status}{steps}", f"{stage.status}{steps}"
+
+
+def _blocked(evaluation: Evaluation) -> str:
+    """Why an evaluation that is planned cannot be run, or nothing."""
+    told = why_not_run(evaluation.benchmark)
+    return f"missing: {told}" if told else ""
 
 
 def _severity(state: str) -> int:

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.report.cells import Validation
+from toolrl_cli.report.checkpoints import Validation
 from toolrl_cli.report.model import Cell
 from toolrl_cli.report.published import Published, load_published
 from toolrl_cli.report.results import Sweep

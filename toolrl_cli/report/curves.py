@@ -63,6 +63,8 @@ class CurveReader:
         self._read = read
         self._known: dict[str, dict[str, dict[int, float]]] = {}
         self._curves: dict[tuple[tuple[str, ...], Panel], Curve | None] = {}
+        self.faults: dict[str, str] = {}
+        """Stage → why its metrics could not be read."""
 
     def series(self, stage: Stage) -> Mapping[str, Series]:
         """Metric → its values by step; empty where nothing was logged."""
@@ -94,7 +96,11 @@ class CurveReader:
             from toolrl_cli.tracking.metrics import merge_metrics
 
             self._read = merge_metrics
-        return self._read(directory)
+        try:
+            return self._read(directory)
+        except OSError as error:
+            self.faults[directory.name] = error.strerror or type(error).__name__
+            return ()
 
 
 def rl_stage(run: Run) -> Stage | None:

@@ -33,6 +33,7 @@ STYLE: Any = {
     "grid.linewidth": 0.5,
     "axes.linewidth": 0.6,
     "legend.fontsize": 8,
+    "figure.constrained_layout.w_pad": 0.08,
     "svg.hashsalt": "toolrl",
     "pdf.fonttype": 42,
 }

@@ -58,6 +58,18 @@ def shipped_figures() -> dict[str, FigureSpec]:
     return {f.name: f for f in FigureFile.model_validate(read_yaml(SHIPPED).data).figures}
 
 
+def find_figure(name: str) -> FigureSpec:
+    """A shipped figure by its name.
+
+    Raises:
+        SpecError: no such figure.
+    """
+    figures = shipped_figures()
+    if name not in figures:
+        raise SpecError(f"unknown figure {name!r}", "--figure", hint_for(name, figures, "figures"))
+    return figures[name]
+
+
 def draw_figure(
     name: str, sweeps: Sequence[Sweep], results: Path, reader: CurveReader, paths: Sequence[Path]
 ) -> bool:
@@ -69,10 +81,7 @@ def draw_figure(
     Raises:
         SpecError: no such figure.
     """
-    figures = shipped_figures()
-    if name not in figures:
-        raise SpecError(f"unknown figure {name!r}", "--figure", hint_for(name, figures, "figures"))
-    figure = figures[name]
+    figure = find_figure(name)
     arms = [arm for arm in collect_arms(sweeps) if holds(arm, figure.filter)]
     if figure.kind == "bars":
         return _draw_bars(figure, sweeps, results, reader, paths)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.report.disk import read_jsonl
-from toolrl_cli.report.model import Row, Table
-from toolrl_cli.report.statistics import mcnemar
+from toolrl_cli.report.model import Row, Table, rounded
+from toolrl_cli.report.statistics import bootstrap_mean, mcnemar
 
 READ_BYTES = 100_000_000
-"""Of items.jsonl files read for one table; more is left to `paired` and the files themselves."""
+"""Of items.jsonl files read for one table; more is left to `pairs` and the files themselves."""
 
 TEXT_CHARACTERS = 2_000_000
 """Of prompts and outputs shown for one table."""
@@ -28,13 +28,15 @@ def table_items(table: Table, results: Path) -> dict[str, Any]:
     Returns:
         `ids` and `categories` of all items; `verdicts`: row position → one sign an item (`1` right by the majority of
         its seeds, `0` wrong, `-` no verdict); `prompts` and `outputs` (row → item → excerpt) of items on which rows
-        disagree; `p`: exact McNemar p by "row,row"; `why` there are no verdicts, where there are none.
+        disagree; `p`: exact McNemar p by "row,row"; `bootstrap`: difference over all items with its
+        95 % interval, in points, by "row,row"; `why` there are no verdicts, where there are none.
     """
     files = {i: [results / s.items for s in _sources(row)] for i, row in enumerate(table.rows)}
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
-    empty = {"ids": [], "categories": [], "verdicts": {}, "prompts": {}, "outputs": {}, "p": {}, "why": ""}
     if size > READ_BYTES:
-        return {**empty, "why": f"{size / 1e6:.0f} MB of per-item files are more than a page can hold."}
+        why = f"{size / 1e6:.0f} MB of per-item files are more than a page can hold; `toolrl report --pair` reads them."
+        maps = ("verdicts", "prompts", "outputs", "p", "bootstrap")
+        return {"ids": [], "categories": [], **{name: {} for name in maps}, "why": why}
     right: dict[int, dict[str, list[bool]]] = {}
     seen: dict[str, dict[str, Any]] = {}
     first: dict[int, dict[str, str]] = {}
@@ -48,13 +50,15 @@ def table_items(table: Table, results: Path) -> dict[str, Any]:
     ids = sorted(seen)
     verdicts = {i: "".join(_sign(found.get(name, [])) for name in ids) for i, found in right.items()}
     prompts, outputs = _texts(ids, verdicts, seen, first)
+    p_values, intervals = _pairs(verdicts, ids, right)
     return {
         "ids": ids,
         "categories": [str(seen[name].get("category", "")) for name in ids],
         "verdicts": verdicts,
         "prompts": prompts,
         "outputs": outputs,
-        "p": _p_values(verdicts),
+        "p": p_values,
+        "bootstrap": intervals,
         "why": "",
     }
 
@@ -108,12 +112,25 @@ def _excerpt(value: Any, tail: bool = False) -> str:
     return f"…{text[-EXCERPT:]}" if tail else f"{text[:EXCERPT]}…"
 
 
-def _p_values(verdicts: dict[int, str]) -> dict[str, float]:
+def _pairs(
+    verdicts: dict[int, str], ids: list[str], right: dict[int, dict[str, list[bool]]]
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """McNemar's p and the bootstrap's difference, low and high in points, by "row,row"."""
     if len(verdicts) > MAX_PAIRED_ROWS:
-        return {}
-    found = {}
+        return {}, {}
+    shares = {
+        row: [sum(v) / len(v) if (v := found.get(name)) else None for name in ids]
+        for row, found in right.items()
+    }
+    p_values, intervals = {}, {}
     for a, b in combinations(sorted(verdicts), 2):
-        pairs = list(zip(verdicts[a], verdicts[b], strict=True))
-        only_a, only_b = pairs.count(("1", "0")), pairs.count(("0", "1"))
-        found[f"{a},{b}"] = float(f"{mcnemar(only_a, only_b):.3g}")
-    return found
+        both = list(zip(verdicts[a], verdicts[b], strict=True))
+        p_values[f"{a},{b}"] = float(f"{mcnemar(both.count(('1', '0')), both.count(('0', '1'))):.3g}")
+        differences = [
+            x - y for x, y in zip(shares[a], shares[b], strict=True) if x is not None and y is not None
+        ]
+        found = bootstrap_mean(differences)
+        if found is not None:
+            ends = (found.difference, found.low, found.high)
+            intervals[f"{a},{b}"] = [rounded(100 * v, 1) for v in ends]
+    return p_values, intervals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,9 +41,9 @@ def mark_best(rows: Sequence[Row], heads: Sequence[Head], excluded: frozenset[tu
             ]
             best, second = _ranked([marked[i].cells[head.name] for i in places], head.direction)
             for position, index in enumerate(places):
-                if position in best or position == second:
+                if position in best or position in second:
                     marked[index] = _with(
-                        marked[index], head.name, best=position in best, second=position == second
+                        marked[index], head.name, best=position in best, second=position in second
                     )
     return marked
 
@@ -80,10 +81,10 @@ def mark_different(
     return marked, Tests(len(found), label)
 
 
-def _ranked(cells: Sequence[Cell], direction: Direction) -> tuple[set[int], int | None]:
-    """Positions of the best cell and of those tied with it, and the position of the best of the rest."""
+def _ranked(cells: Sequence[Cell], direction: Direction) -> tuple[set[int], set[int]]:
+    """Positions of the best cell and of those tied with it, and of the best of the rest (all that are equal)."""
     if len(cells) < 2:
-        return set(), None
+        return set(), set()
     sign = 1 if direction == "higher" else -1
 
     def key(position: int) -> float:
@@ -92,11 +93,11 @@ def _ranked(cells: Sequence[Cell], direction: Direction) -> tuple[set[int], int 
 
     order = sorted(range(len(cells)), key=key, reverse=True)
     if key(order[0]) == key(order[-1]):
-        return set(), None  # where all are equal, none is best
+        return set(), set()  # where all are equal, none is best
     top = cells[order[0]].values
     best = {i for i in order if i == order[0] or tied(cells[i].values, top)}
     rest = [i for i in order if i not in best]
-    return best, rest[0] if rest else None
+    return best, {i for i in rest if math.isclose(key(i), key(rest[0]), rel_tol=1e-12, abs_tol=1e-12)}
 
 
 def _with(row: Row, column: str, **changes: Any) -> Row:

@@ -6,7 +6,7 @@ All rounding happens when these objects are made, so no two formats can say diff
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Direction = Literal["higher", "lower", "none"]
@@ -34,6 +34,7 @@ class Source:
         items: path of the per-item verdicts under the results root, or empty where they are missing.
         value: the unrounded value, in the column's unit.
         state: status, for an evaluation without a value.
+        checkpoint: how that checkpoint was chosen: `last`, `best` or `step N`; empty for a model as it came.
     """
 
     runs: tuple[str, ...]
@@ -44,6 +45,7 @@ class Source:
     items: str
     value: float | None
     state: str = ""
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Printed:
     Attributes:
         value: as printed, in the column's unit.
         source: who printed it.
+        table, protocol, commit: where it stands, how it was scored, and the benchmark's code where that is known.
         mark: what is wrong with the number itself.
         refusal: why it may not be compared with ours.
         derived, derived_error: what the printed row gives under our protocol, where that can be derived.
@@ -61,6 +64,9 @@ class Printed:
 
     value: float
     source: str
+    table: str = ""
+    protocol: str = ""
+    commit: str = ""
     mark: str = ""
     refusal: str = ""
     derived: float | None = None
@@ -81,6 +87,7 @@ class Cell:
         note: everything else a reader must know about this cell.
         best, second: within the row's group. star: differs from the baseline after correction.
         sampling: half-width of the 95 % Wilson interval of one evaluation; None where the metric is no share.
+        conditions: under which all its values were scored (see `scores.CONDITIONS`).
     """
 
     mean: float | None = None
@@ -96,6 +103,7 @@ class Cell:
     sampling: float | None = None
     values: tuple[float, ...] = ()
     sources: tuple[Source, ...] = ()
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def read_verdicts(
     verdicts: dict[str, list[bool]] = {}
     for source in sources:
         if source.items and source.value is not None:
-            for item, category, correct in (read or _items)(results / source.items):
+            for item, category, correct in (read or read_items)(results / source.items):
                 if categories is None or category in categories:
                     verdicts.setdefault(item, []).append(correct)
     return verdicts
@@ -69,7 +69,7 @@ def read_verdicts(
 def items_p_value(results: Path, spec: TableSpec) -> Callable[[Row, Row, Head], float | None]:
     """A p value for `marks.mark_different` from the paired bootstrap; None where items.jsonl is missing."""
     columns = {c.name: c for c in spec.columns}
-    read = lru_cache(maxsize=64)(_items)
+    read = lru_cache(maxsize=64)(read_items)
 
     def p_value(row: Row, baseline: Row, head: Head) -> float | None:
         kept = categories_of(columns[head.name])
@@ -89,7 +89,8 @@ def categories_of(column: ColumnSpec) -> frozenset[str] | None:
     return None if metric in ("overall", "accuracy") else frozenset([metric])
 
 
-def _items(path: Path) -> Items:
+def read_items(path: Path) -> Items:
+    """Every item with a verdict of one items.jsonl."""
     return tuple(
         (str(row["id"]), str(row.get("category", "")), row["correct"])
         for row in read_jsonl(path)

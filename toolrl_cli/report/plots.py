@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _ACROSS = 3
 """Panels side by side where there is one model."""
 
+MAX_LINES = 40
+"""Lines that can be told apart, at the most: colours and dashes repeat after them. The page has every arm."""
+
 
 @dataclass(frozen=True, eq=False)
 class Line:
@@ -52,6 +55,8 @@ def draw_curves(
     Returns:
         False where there is nothing to draw; no file is written then.
     """
+    every = list(dict.fromkeys(line.label for line in lines))
+    lines = [line for line in lines if line.label in every[:MAX_LINES]]
     shown = list(panels) or panels_of([line.arm for line in lines], reader)
     drawn = {(line, p): reader.curve(line.arm, p) for line in lines for p in shown}
     known = [c for c in drawn.values() if c is not None]
@@ -81,7 +86,7 @@ def draw_curves(
                     _in_matrix(axis, facet if index == 0 else "", top=row == 0, bottom=row == rows - 1)
         for spare in range(len(shown), rows * columns if len(facets) == 1 else 0):
             axes[divmod(spare, columns)].set_axis_off()
-        _legend(figure, names, across, known)
+        _legend(figure, names, across, known, len(every))
         for path in paths:
             save(figure, path)
     return True
@@ -133,9 +138,9 @@ def _dress(axis: Axes, panel: Panel, last: int) -> None:
 
     axis.set_title(panel.title)
     axis.set_ylabel(panel.unit)
-    axis.set_xlabel("step")
+    axis.set_xlabel("training step")
     axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 5, 10]))
-    axis.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axis.set_xlim(-0.02 * last, 1.02 * last)
 
 
@@ -149,8 +154,8 @@ def _in_matrix(axis: Axes, model: str, top: bool, bottom: bool) -> None:
         axis.set_xlabel("")
 
 
-def _legend(figure: Figure, names: Sequence[str], across: int, curves: Sequence[Curve]) -> None:
-    """Name every line, and say what band and faintness mean where they occur."""
+def _legend(figure: Figure, names: Sequence[str], across: int, curves: Sequence[Curve], arms: int) -> None:
+    """Name every line, and say what band and faintness mean where they occur; `arms`: how many there are."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.lines import Line2D
 
@@ -166,6 +171,8 @@ def _legend(figure: Figure, names: Sequence[str], across: int, curves: Sequence[
         told += "; band: 95 % t interval"
     if any(n < c.runs for c in curves for n in c.seeds):
         told += "; faint where seeds are missing"
+    if arms > len(names):
+        told += f"; the first {len(names)} of {arms} arms"
     legend.set_title(told, prop=FontProperties(size=7))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolrl_cli.report.model import Cell, Source, Table
+from toolrl_cli.report.model import Cell, Printed, Source, Table
 
 SCHEMA = 1
 
@@ -27,7 +27,17 @@ def _cell(arm: str, column: str, cell: Cell) -> dict[str, Any]:
         "planned": cell.planned,
         "sampling_error": cell.sampling,
         "values": [_value(source) for source in cell.sources],
-        "published": None if printed is None else {"source": printed.source, "value": printed.value},
+        "published": None if printed is None else _printed(printed),
+    }
+
+
+def _printed(printed: Printed) -> dict[str, Any]:
+    return {
+        "source": printed.source,
+        "table": printed.table,
+        "protocol": printed.protocol,
+        "commit": printed.commit or None,
+        "value": printed.value,
     }
 
 
@@ -39,6 +49,7 @@ def _value(source: Source) -> dict[str, Any]:
         "seeds": list(source.seeds),
         "evaluation": source.stage,
         "trained": source.trained,
+        "checkpoint": source.checkpoint or None,
         "step": source.step,
         "items": source.items or None,
     }

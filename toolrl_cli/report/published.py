@@ -20,6 +20,9 @@ from toolrl_cli.spec.suggest import hint_for
 DATA = Path(__file__).parent / "data"
 FILES = ("paper_v1.csv", "camera_ready.csv", "reproductions.csv")
 
+PAPER = "paper"
+"""The source whose tables ours reproduce."""
+
 EXEC_METRICS = frozenset({"overall", "non_live_exec"})
 """BFCL V3 columns that the exec categories enter; all others are the same number with and without them."""
 

@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from toolrl_cli.errors import LedgerError, SpecError
-from toolrl_cli.report.disk import number, read_json
-from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.report.disk import read_json
+from toolrl_cli.report.scores import Score, read_scores, schema_fault
+from toolrl_cli.spec.stage import TRAINING, StageSpec
 from toolrl_cli.spec.suggest import hint_for
 
 Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped", "unreadable"]
 """The ledger's words, and `unreadable` where a file does not say which of them."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
-TRAINING = ("sft", "rl")
-CONDITIONS = ("protocol", "version", "data_fingerprint", "prompt_format", "sampling")
-"""Fields of `scores.json` that must agree before two scores may be averaged or compared."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,18 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Score:
-    """One metric of one evaluation.
+class Origin:
+    """The checkpoint behind an evaluated model.
 
     Attributes:
-        value: as in `scores.json` (a share in [0, 1] unless the benchmark counts something), or None.
-        correct, total: counts behind a share; None for a mean of means.
-        why: why there is no value.
+        trained: the training stage, or None for a model from outside.
+        step: the checkpoint's training step, where known.
+        rule: how the checkpoint was chosen: `last`, `best` (by validation), or empty where its step was named.
     """
 
-    value: float | None
-    correct: int | None = None
-    total: int | None = None
-    why: str = ""
+    trained: Stage | None = None
+    step: int | None = None
+    rule: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,7 @@ class Evaluation:
 
     Attributes:
         stage: the stage.
-        trained: the training stage whose model it asked, or None for a model from outside.
-        step: training step of that model, where known.
+        origin: which checkpoint of which training it asked.
         conditions: protocol, version, data, prompt format and sampling (see `CONDITIONS`), as text.
         metrics: name → score; empty unless the stage succeeded.
         problem: why a stage that succeeded has no usable scores.
@@ -89,8 +85,7 @@ class Evaluation:
 
     stage: Stage
     benchmark: str
-    trained: Stage | None
-    step: int | None
+    origin: Origin
     conditions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Score] = field(default_factory=dict)
     problem: str = ""
@@ -216,6 +211,10 @@ def read_sweep(results: Path, name: str) -> Sweep:
         known = list_sweeps(results)
         hint = hint_for(name, known, "sweeps") if known else "run `toolrl sweep FILE` first"
         raise SpecError(f"no sweep {name!r}", str(results), hint)
+    anew = "issue the sweep again to write the plan anew"
+    fault = schema_fault(data, path.name)
+    if fault:
+        raise LedgerError(fault, str(path), anew)
     try:
         specs = [StageSpec.from_json(s) for s in data["stages"]]
         stages = {s.id: _read_stage(results, s) for s in specs}
@@ -232,11 +231,30 @@ def read_sweep(results: Path, name: str) -> Sweep:
             )
             for r in data["runs"]
         )
-        tables = tuple(str(t) for t in data.get("tables") or ())
+        tables = tuple(str(t) for t in _list(data.get("tables") or []))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"plan.json does not hold a plan ({type(error).__name__}: {error})"
-        raise LedgerError(what, str(path), "issue the sweep again to write the plan anew") from None
+        raise LedgerError(what, str(path), anew) from None
+    twin = _twin(runs)
+    if twin:
+        raise LedgerError(f"plan.json has {twin} twice", str(path), anew)
     return Sweep(name, directory, runs, tables)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value
+
+
+def _twin(runs: tuple[Run, ...]) -> str:
+    """A run that would enter a mean twice, in words; empty where there is none."""
+    seen: set[tuple[str, int]] = set()
+    for run in runs:
+        if (run.arm, run.seed) in seen:
+            return f"arm {run.arm!r} with seed {run.seed}"
+        seen.add((run.arm, run.seed))
+    return ""
 
 
 def _read_stage(results: Path, spec: StageSpec) -> Stage:
@@ -246,8 +264,8 @@ def _read_stage(results: Path, spec: StageSpec) -> Stage:
         status: Status = "unreadable" if fault else "pending"
         return Stage(spec, directory, status, total=spec.total_steps, problem=fault or "")
     status = data.get("status") if isinstance(data, dict) else None  # type: ignore[assignment]
-    if status not in STATUSES:
-        problem = "state.json has no known status"
+    problem = "state.json has no known status" if status not in STATUSES else schema_fault(data, "state.json")
+    if problem:
         return Stage(spec, directory, "unreadable", total=spec.total_steps, problem=problem)
     failure, progress = data.get("failure"), data.get("progress")
     failure = failure if isinstance(failure, dict) else {}
@@ -266,63 +284,43 @@ def _read_stage(results: Path, spec: StageSpec) -> Stage:
 
 def _read_evaluation(stage: Stage, stages: Mapping[str, Stage]) -> Evaluation:
     benchmark = str(stage.spec.config.get("benchmark") or stage.spec.identity.get("benchmark") or "")
-    trained, step = _model_of(stage, stages)
+    origin = origin_of(stage, stages)
     if stage.status != "succeeded":
-        return Evaluation(stage, benchmark, trained, step)
-    data, fault = read_json(stage.directory / "output" / "scores.json")
-    if data is None:
-        return Evaluation(stage, benchmark, trained, step, problem=fault or "scores.json is missing")
-    metrics = data.get("metrics") if isinstance(data, dict) else None
-    if not isinstance(metrics, dict):
-        return Evaluation(stage, benchmark, trained, step, problem="scores.json has no metrics")
-    return Evaluation(
-        stage,
-        str(data.get("benchmark") or benchmark),
-        trained,
-        step,
-        conditions={key: _as_text(data.get(key)) for key in CONDITIONS},
-        metrics={str(name): _score(entry) for name, entry in metrics.items()},
-    )
+        return Evaluation(stage, benchmark, origin)
+    scores = read_scores(stage.directory / "output" / "scores.json", benchmark)
+    return Evaluation(stage, benchmark, origin, scores.conditions, scores.metrics, scores.problem)
 
 
-def _model_of(stage: Stage, stages: Mapping[str, Stage]) -> tuple[Stage | None, int | None]:
-    """The training stage behind an evaluated model and the step its checkpoint is from.
+def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:
+    """The training stage behind an evaluated model, and which of its checkpoints.
 
-    A stage on the way may name the step (`step`, or a number under `checkpoint`); the last one otherwise.
+    An export on the way says it in its identity: `checkpoint: last`, `best`, or a step. Of the best one, only its
+    `output/checkpoint.json` knows the step.
     """
     step: int | None = None
+    rule = ""
     seen: set[str] = set()
     while stage.spec.inputs and stage.id not in seen:
         seen.add(stage.id)
         upstream = next((stages[i] for i in stage.spec.inputs.values() if i in stages), None)
         if upstream is None:
-            return None, step
-        for key in ("step", "checkpoint"):
-            named = _whole(upstream.spec.identity.get(key))
-            step = named if named is not None else step
+            return Origin(None, step, rule)
         if upstream.kind in TRAINING:
-            last = upstream.total or upstream.step
-            return upstream, step if step is not None else last
+            rule = rule or ("last" if step is None else "")
+            last = (upstream.total or upstream.step) if rule == "last" else None
+            return Origin(upstream, step if step is not None else last, rule)
+        named = upstream.spec.identity.get("checkpoint")
+        rule = named if named in ("last", "best") and not rule else rule
+        for value in (upstream.spec.identity.get("step"), named, _exported_step(upstream)):
+            step = step if step is not None else _whole(value)
         stage = upstream
-    return None, step
+    return Origin(None, step, rule)
 
 
-def _score(entry: Any) -> Score:
-    if not isinstance(entry, dict):
-        return Score(None, why="its entry in scores.json is not readable")
-    value = number(entry.get("value"))
-    why = entry.get("why") or ("not available" if entry.get("value") is None else "its value is not a number")
-    correct, total = _whole(entry.get("correct")), _whole(entry.get("total"))
-    if correct is not None and total is not None and not 0 <= correct <= total:
-        correct = total = None
-    return Score(value, correct, total, "" if value is not None else str(why))
+def _exported_step(export: Stage) -> Any:
+    content, _ = read_json(export.directory / "output" / "checkpoint.json")
+    return content.get("step") if isinstance(content, dict) else None
 
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_as_text(value[k])}" for k in sorted(value, key=str))
-    return "" if value is None else str(value)

@@ -19,9 +19,6 @@ CONFIDENCE = 0.95
 MIN_SEEDS = 3
 """With fewer seeds there is no interval and no test: a spread over two values says nothing."""
 
-_CHUNK = 4_000_000
-"""Draws held in memory at once by the bootstrap (32 MB)."""
-
 
 @dataclass(frozen=True)
 class SeedMean:
@@ -165,36 +162,46 @@ def paired_bootstrap(
 ) -> Comparison | None:
     """Difference in share correct between two arms, with the sampling error of the items they share.
 
-    The item is the cluster: an item's verdicts over seeds are drawn together. The random seed is a hash of
-    the verdicts, so the same results give the same digits.
+    The item is the cluster: an item's verdicts over seeds are drawn together.
 
     Args:
         a, b: item id → its verdicts, one per seed; items that only one arm has are left out.
 
     Returns:
-        The percentile interval, and the share of resamples on the far side of zero, doubled, as p (never
-        below 1 / `resamples`). None with fewer than two common items. `n` is the number of items.
+        See `bootstrap_mean`; `n` is the number of common items.
+    """
+    common = sorted(i for i in a.keys() & b.keys() if a[i] and b[i])
+    differences = [sum(a[i]) / len(a[i]) - sum(b[i]) / len(b[i]) for i in common]
+    return bootstrap_mean(differences, resamples, confidence)
+
+
+def bootstrap_mean(
+    values: Sequence[float], resamples: int = 10_000, confidence: float = CONFIDENCE
+) -> Comparison | None:
+    """The mean of paired differences with a percentile bootstrap interval.
+
+    The random seed is a hash of the values, so the same results give the same digits.
+
+    Returns:
+        The interval, and the share of resamples on the far side of zero, doubled, as p (never below
+        1 / `resamples`). None with fewer than two values.
     """
     import numpy as np
 
-    common = sorted(i for i in a.keys() & b.keys() if a[i] and b[i])
-    if len(common) < 2:
+    n = len(values)
+    if n < 2:
         return None
-    paired = [sum(a[i]) / len(a[i]) - sum(b[i]) / len(b[i]) for i in common]
-    differences = np.asarray(paired, dtype=np.float64)
-    digest = hashlib.sha256("\0".join(common).encode() + differences.tobytes()).digest()
+    # Few differences are distinct, so a resample is a draw of how often each occurs: the same distribution as
+    # drawing items one by one, at a cost that does not grow with their number.
+    distinct, counts = np.unique(np.round(np.asarray(values, dtype=np.float64), 12), return_counts=True)
+    digest = hashlib.sha256(distinct.tobytes() + counts.astype(np.int64).tobytes()).digest()
     generator = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
-    means = np.empty(resamples)
-    rows = max(1, _CHUNK // len(common))
-    for start in range(0, resamples, rows):
-        count = min(rows, resamples - start)
-        drawn = generator.integers(0, len(common), size=(count, len(common)))
-        means[start : start + count] = differences[drawn].mean(axis=1)
+    means = generator.multinomial(n, counts / n, size=resamples) @ distinct / n
     low, high = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2])
     # Resampled means of shares differ from zero by rounding; a drawn exact zero counts on both sides.
     tail = min((means <= 1e-12).mean(), (means >= -1e-12).mean())
     p = min(1.0, max(2 * float(tail), 1 / resamples))
-    return Comparison(math.fsum(paired) / len(paired), float(low), float(high), p, len(common))
+    return Comparison(math.fsum(values) / n, float(low), float(high), p, n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from toolrl_cli.report.against import beside, published_model
 from toolrl_cli.report.arms import Arm, collect_arms, group_value, groups_of, holds
-from toolrl_cli.report.cells import Filled, Validation, fill, head_of
+from toolrl_cli.report.cells import either, fill, head_of
+from toolrl_cli.report.checkpoints import Validation, checkpoint_note
 from toolrl_cli.report.marks import LEVEL, Tests, mark_best, mark_different
 from toolrl_cli.report.model import Cell, Head, Row, Table, fixed
 from toolrl_cli.report.paired import items_p_value
@@ -21,7 +22,8 @@ from toolrl_cli.report.statistics import (
     pooled_sd,
     welch,
 )
-from toolrl_cli.report.table_spec import RowSpec, TableSpec
+from toolrl_cli.report.table_spec import ColumnSpec, RowSpec, TableSpec
+from toolrl_cli.spec.suggest import hint_for
 
 
 @dataclass(frozen=True)
@@ -50,39 +52,43 @@ def build_table(
         published: printed numbers to set beside ours.
     """
     heads = [head_of(c, spec) for c in spec.columns]
-    places = _places(spec, [a for a in collect_arms(sweeps) if holds(a, spec.filter)])
-    filled = [
-        {c.name: _cell(place, fill(place.arm, c, spec, results, validation)) for c in spec.columns}
-        for place in places
-    ]
+    arms = collect_arms(sweeps)
+    places = _places(spec, [a for a in arms if holds(a, spec.filter)])
     labels = _group_labels(spec, places, published)
     rows = [
         Row(
             arm=f"{labels[place.group]} / {place.label}" if place.group else place.label,
             label=place.label,
             group=labels[place.group],
-            cells={name: f.cell for name, f in cells.items()},
+            cells={c.name: _cell(place, c, spec, results, validation) for c in spec.columns},
             source_arm=place.arm.name if place.arm else "",
         )
-        for place, cells in zip(places, filled, strict=True)
+        for place in places
     ]
-    apart = _scored_apart(rows, heads, filled)
+    apart = _scored_apart(rows, heads)
     excluded = frozenset(apart)
     rows = mark_best(rows, heads, excluded)
     rows, tests = _starred(rows, heads, spec, places, results, excluded)
     if published is not None:
-        rows = [
-            _beside(row, place, cells, spec, heads, published)
-            for row, place, cells in zip(rows, places, filled, strict=True)
-        ]
-    notes = _notes(spec, rows, heads, tests)
+        rows = [_beside(row, place, spec, heads, published) for row, place in zip(rows, places, strict=True)]
+    notes = _notes(spec, places, rows, heads, tests)
     if published is not None:
         notes.append(
             f"Published: {sources()[published.source]}."
             if _any_printed(rows)
             else f"Nothing that {published.source!r} published belongs in this table."
         )
-    return Table(spec.name, spec.title, tuple(heads), tuple(rows), tuple(notes), tuple(apart.values()))
+    problems = (*_baseline_fault(spec, places), *_left_over(spec, places, arms), *apart.values())
+    return Table(spec.name, spec.title, tuple(heads), tuple(rows), tuple(notes), problems)
+
+
+def _baseline_fault(spec: TableSpec, places: list[_Place]) -> list[str]:
+    """Of a table whose rows are arms, only the results know whether its baseline exists."""
+    names = {place.name for place in places}
+    if spec.baseline is None or not isinstance(spec.rows, str) or spec.baseline in names or not names:
+        return []
+    hint = hint_for(spec.baseline, names, "arms")
+    return [f"Nothing is tested: the baseline {spec.baseline!r} is no arm of these sweeps ({hint})."]
 
 
 def _places(spec: TableSpec, arms: list[Arm]) -> list[_Place]:
@@ -103,11 +109,11 @@ def _declared(row: RowSpec, group: str, arms: list[Arm]) -> _Place:
     return _Place(row.name, row.label, group, found[0] if found else None)
 
 
-def _cell(place: _Place, filled: Filled) -> Filled:
+def _cell(place: _Place, column: ColumnSpec, spec: TableSpec, results: Path, validation: Validation) -> Cell:
     if not place.rivals:
-        return filled
+        return fill(place.arm, column, spec, results, validation)
     told = ", ".join(place.rivals[:4]) + (", …" if len(place.rivals) > 4 else "")
-    return Filled(Cell(state="ambiguous", note=f"{len(place.rivals)} arms fit this row: {told}"), {})
+    return Cell(state="ambiguous", note=f"{len(place.rivals)} arms fit this row: {told}")
 
 
 def _group_labels(spec: TableSpec, places: list[_Place], published: Published | None) -> dict[str, str]:
@@ -117,21 +123,17 @@ def _group_labels(spec: TableSpec, places: list[_Place], published: Published | 
     return {group: published_model(published, spec.published, group) for group in groups}
 
 
-def _scored_apart(
-    rows: list[Row], heads: list[Head], filled: list[dict[str, Filled]]
-) -> dict[tuple[str, str], str]:
+def _scored_apart(rows: list[Row], heads: list[Head]) -> dict[tuple[str, str], str]:
     """(group, column) pairs whose rows were scored under different conditions, with the words to say so."""
     apart: dict[tuple[str, str], str] = {}
     for group in dict.fromkeys(row.group for row in rows):
         for head in heads:
-            known = [
-                f[head.name].conditions for row, f in zip(rows, filled, strict=True) if row.group == group
-            ]
+            known = [row.cells[head.name].conditions for row in rows if row.group == group]
             kinds: dict[str, set[str]] = {}
             for conditions in known:
                 for key, value in conditions.items():
                     kinds.setdefault(key, set()).add(value)
-            told = [f"{key}: {' / '.join(sorted(v))}" for key, v in sorted(kinds.items()) if len(v) > 1]
+            told = [f"{key}: {either(v)}" for key, v in sorted(kinds.items()) if len(v) > 1]
             if told:
                 place = f"{group}, {head.label}" if group else head.label
                 apart[group, head.name] = (
@@ -165,7 +167,6 @@ def _starred(
 def _beside(
     row: Row,
     place: _Place,
-    filled: dict[str, Filled],
     spec: TableSpec,
     heads: list[Head],
     published: Published,
@@ -175,8 +176,7 @@ def _beside(
     for column, head in zip(spec.columns, heads, strict=True):
         found = published.find(spec.published or "", model, place.name, column.metric or column.name)
         if found is not None:
-            protocol = filled[column.name].conditions.get("protocol", "")
-            cells[column.name] = beside(cells[column.name], head, found, published, protocol)
+            cells[column.name] = beside(cells[column.name], head, found, published)
     return replace(row, cells=cells)
 
 
@@ -184,9 +184,13 @@ def _any_printed(rows: list[Row]) -> bool:
     return any(cell.printed for row in rows for cell in row.cells.values())
 
 
-def _notes(spec: TableSpec, rows: list[Row], heads: list[Head], tests: Tests | None) -> list[str]:
+def _notes(
+    spec: TableSpec, places: list[_Place], rows: list[Row], heads: list[Head], tests: Tests | None
+) -> list[str]:
     cells = [cell for row in rows for cell in row.cells.values()]
     notes = [spec.caption] if spec.caption else []
+    checkpoint = checkpoint_note(rows, spec.checkpoint)
+    notes += [n for n in (_scored_under(rows), checkpoint) if n]
     if any(c.ci is not None for c in cells):
         notes.append("Mean ± half-width of the 95 % t interval over seeds (number of seeds).")
         if any(0 < c.n < MIN_SEEDS for c in cells):
@@ -205,9 +209,36 @@ def _notes(spec: TableSpec, rows: list[Row], heads: list[Head], tests: Tests | N
             f"*: differs from {tests.baseline} ({test}, p < {LEVEL} after Holm's correction"
             f" over the {tests.count} comparisons of this table)."
         )
-    elif spec.baseline is not None and any(c.n for c in cells):
+    elif spec.baseline is not None and any(c.n for c in cells) and not _baseline_fault(spec, places):
         notes.append(f"No test against {spec.baseline}: it and another row need {MIN_SEEDS} seeds each.")
     return notes + _error_notes(spec, rows, heads)
+
+
+def _left_over(spec: TableSpec, places: list[_Place], arms: list[Arm]) -> list[str]:
+    """Where rows are empty: the arms with scores that fit none, which a wrong setting would explain."""
+    if isinstance(spec.rows, str) or all(place.arm or place.rivals for place in places):
+        return []
+    placed = {place.arm.name for place in places if place.arm} | {r for p in places for r in p.rivals}
+    over = [
+        arm.name
+        for arm in arms
+        if arm.name not in placed
+        and any(e.metrics and e.benchmark in spec.benchmarks for run in arm.runs for e in run.evaluations)
+    ]
+    if not over:
+        return []
+    told = ", ".join(over[:4]) + (", …" if len(over) > 4 else "")
+    return [f"In no row, though scored on {' or '.join(spec.benchmarks)}: {told}."]
+
+
+def _scored_under(rows: list[Row]) -> str:
+    """Protocol and version of all values, where they are the same."""
+    known = [c.conditions for row in rows for c in row.cells.values() if c.n]
+    found = {(c.get("protocol", ""), c.get("version", "")) for c in known}
+    if len(found) != 1 or not next(iter(found))[0]:
+        return ""
+    protocol, version = next(iter(found))
+    return f"Scored under {protocol}" + (f", version {version}." if version else ".")
 
 
 def _error_notes(spec: TableSpec, rows: list[Row], heads: list[Head]) -> list[str]:

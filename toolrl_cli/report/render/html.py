@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from toolrl_cli.report.arms import Arm
+from toolrl_cli.report.arms import Arm, setting_text, varying_settings
 from toolrl_cli.report.claims import ClaimResult
 from toolrl_cli.report.curves import Curve, CurveReader, panels_of, rl_stage
 from toolrl_cli.report.figure_style import CSS_DASHES, PALETTE
@@ -45,7 +45,7 @@ def render(
     evaluations: dict[str, int] = {}
     known: list[dict[str, Any]] = []
     by_name = {arm.name: arm for arm in arms}
-    varying = _varying(arms)
+    varying = varying_settings(arms)
     data = {
         "title": title,
         "tables": [_table(t, by_name, varying, evaluations, known, results) for t in tables],
@@ -93,7 +93,7 @@ def _table(
             for i, (head, shown) in enumerate(zip(table.columns, main.cells, strict=True))
         ]
         arm = arms.get(row.source_arm)
-        settings = None if arm is None else {key: _text(arm.lookup(key)) for key in varying}
+        settings = None if arm is None else {key: setting_text(arm.lookup(key)) for key in varying}
         rows.append(
             {"arm": row.arm, "label": row.label, "group": row.group, "cells": cells, "settings": settings}
         )
@@ -135,40 +135,12 @@ def _evaluation(source: Source, evaluations: dict[str, int], known: list[dict[st
                 "seeds": source.seeds,
                 "stage": source.stage,
                 "trained": source.trained,
+                "checkpoint": source.checkpoint,
                 "step": source.step,
                 "items": source.items,
             }
         )
     return evaluations[key]
-
-
-def _varying(arms: Sequence[Arm]) -> list[str]:
-    """Settings that tell arms apart, by dotted key."""
-    flat = [_flat(arm) for arm in arms]
-    keys = sorted({key for one in flat for key in one})
-    return [key for key in keys if len({one.get(key) for one in flat}) > 1]
-
-
-def _flat(arm: Arm) -> dict[str, str]:
-    flat: dict[str, str] = {"train": str(arm.lookup("train"))}
-
-    def walk(value: Any, path: str) -> None:
-        if isinstance(value, Mapping) and value:
-            for key, inner in value.items():
-                walk(inner, f"{path}.{key}" if path else str(key))
-        else:
-            flat[path] = _text(value)
-
-    for stage in arm.runs[0].training:
-        kept = {k: v for k, v in stage.spec.config.items() if k not in ("seed", "resources")}
-        walk(kept, "")
-    return flat
-
-
-def _text(value: Any) -> str:
-    return (
-        "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    )
 
 
 def _claim(result: ClaimResult) -> dict[str, Any]:

@@ -32,7 +32,7 @@ function settingsOf(a, b) {
   const differing = keys.filter((key) => a.settings[key] !== b.settings[key]);
   if (!differing.length) return [make("p", { class: "quiet" }, "Their configurations do not differ.")];
   return [grid(["Setting", "A", "B"], differing.map((key) =>
-    [make("code", {}, key), a.settings[key] ?? "–", b.settings[key] ?? "–"]))];
+    [make("code", {}, key), a.settings[key] ?? "–", b.settings[key] ?? "–"]), "settings")];
 }
 
 function itemsOf(table, a, b) {
@@ -48,12 +48,21 @@ function itemsOf(table, a, b) {
     counts[kind]++;
     if (only[kind]) only[kind].push(i);
   }
-  const p = items.p[`${Math.min(a, b)},${Math.max(a, b)}`];
+  const key = `${Math.min(a, b)},${Math.max(a, b)}`;
+  const p = items.p[key];
+  const ends = (items.bootstrap[key] || []).map((value) => (a < b ? value : 0 - value));
+  const [low, high] = ends.slice(1).sort((x, y) => x - y);
   return [
     make("p", {}, `Both right ${counts.both}, only A ${counts.a}, only B ${counts.b}, neither ${counts.none}`,
       p == null ? "" : `; McNemar's exact p ${p}`, ". An item counts as right by the majority of its seeds."),
+    ends.length ? make("p", {}, `A - B over these items: ${signed(ends[0])} points, `
+      + `95 % interval ${signed(low)} to ${signed(high)} (paired bootstrap, clustered by item; not corrected for looking at many pairs).`) : "",
     ...[["Only A right", only.a], ["Only B right", only.b]].map(([title, found]) => listItems(title, found, items, a, b)),
   ];
+}
+
+function signed(value) {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
 }
 
 function listItems(title, found, items, a, b) {

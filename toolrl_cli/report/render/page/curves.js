@@ -1,5 +1,5 @@
 "use strict";
-const WIDTH = 320, HEIGHT = 200, LEFT = 40, RIGHT = 8, TOP = 8, BOTTOM = 26;
+const WIDTH = 320, HEIGHT = 212, LEFT = 40, RIGHT = 8, TOP = 8, BOTTOM = 38;
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(tag, attributes = {}, ...children) {
@@ -11,6 +11,8 @@ function svg(tag, attributes = {}, ...children) {
 
 function setUpCurves() {
   const curves = DATA.curves;
+  // Black is the ink of a light page alone.
+  for (const arm of curves.arms) if (arm.colour === "#000000") arm.colour = "var(--ink)";
   if (!curves.panels.length) return;
   const section = document.getElementById("curves");
   section.hidden = false;
@@ -23,7 +25,7 @@ function setUpCurves() {
       draw();
     } });
     const line = svg("svg", { width: 26, height: 10 }, svg("line", {
-      x1: 0, x2: 26, y1: 5, y2: 5, stroke: arm.colour, "stroke-width": 2.5, "stroke-dasharray": arm.dash }));
+      x1: 0, x2: 26, y1: 5, y2: 5, style: `stroke:${arm.colour}`, "stroke-width": 2.5, "stroke-dasharray": arm.dash }));
     return make("label", {}, box, line, arm.name);
   }));
   draw();
@@ -43,21 +45,22 @@ function drawPanel(panel, curves, shown) {
     plot.append(label(LEFT - 5, y(tick) + 3, "end", short(tick)));
   }
   for (const tick of niceTicks(0, last).filter((tick) => tick <= last && Number.isInteger(tick))) {
-    plot.append(label(x(tick), HEIGHT - 10, "middle", short(tick)));
+    plot.append(label(x(tick), HEIGHT - 22, "middle", short(tick)));
   }
+  plot.append(label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "middle", "training step"));
   for (const line of lines) {
     const arm = curves.arms[line.arm];
     const point = (i, offset) => `${x(line.x[i]).toFixed(1)},${y(line.y[i] + offset).toFixed(1)}`;
     const known = line.x.map((_, i) => i).filter((i) => line.h[i] != null);
     if (known.length > 1) {
       const edge = [...known.map((i) => point(i, line.h[i])), ...known.reverse().map((i) => point(i, -line.h[i]))];
-      plot.append(svg("polygon", { points: edge.join(" "), fill: arm.colour, opacity: 0.14 }));
+      plot.append(svg("polygon", { points: edge.join(" "), style: `fill:${arm.colour}`, opacity: 0.14 }));
     }
     // Beyond the last step that every seed reached, what changes may be who is averaged: drawn faint.
     const whole = line.n.lastIndexOf(Math.max(...line.n));
     const part = (from, to, opacity) => svg("polyline", {
       points: line.x.map((_, i) => point(i, 0)).slice(from, to).join(" "), fill: "none", opacity,
-      stroke: arm.colour, "stroke-width": 1.6, "stroke-dasharray": arm.dash });
+      style: `stroke:${arm.colour}`, "stroke-width": 1.6, "stroke-dasharray": arm.dash });
     plot.append(part(0, whole + 1, 1));
     if (whole + 1 < line.x.length) plot.append(part(whole, line.x.length, 0.4));
   }

@@ -12,8 +12,8 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-function grid(head, rows) {
-  return make("div", { class: "scroll" }, make("table", {},
+function grid(head, rows, kind) {
+  return make("div", { class: "scroll" }, make("table", { class: kind },
     make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))),
     make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((cell) => make("td", {}, cell)))))));
 }
@@ -52,6 +52,10 @@ function showTable(table, position) {
       }
       rows.push(...members.map((row) => showRow(table, row)));
     }
+    if (!rows.length) {
+      const none = table.rows.length ? "No arm has this in its name." : "This table has no rows.";
+      rows.push(make("tr", { class: "none" }, make("td", { class: "quiet", colspan: table.columns.length + 1 }, none)));
+    }
     body.replaceChildren(...rows);
   }
 
@@ -63,12 +67,12 @@ function showTable(table, position) {
   return make("section", { id: `table-${position}` },
     make("h2", {}, table.title),
     make("p", { class: "controls" }, filter),
-    make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, make("th"), ...heads)), body)),
+    make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Arm"), ...heads)), body)),
     make("ul", { class: "notes" }, ...table.notes.map((note) => make("li", {}, note))));
 }
 
 function showRow(table, row) {
-  return make("tr", {}, make("td", { title: row.arm }, row.label),
+  return make("tr", {}, make("th", { scope: "row", title: row.arm }, row.label),
     ...row.cells.map((cell, index) => make("td", {}, showCell(table, row, cell, index))));
 }
 
@@ -88,12 +92,17 @@ function openCell(table, row, cell, index) {
   if (found.length) {
     parts.push(grid(["Runs", "Seeds", "Value", "Checkpoint", "Evaluation", "Items"], found.map((one) => [
       one.runs.join(", "), one.seeds.join(", "), one.value == null ? one.state : String(one.value),
-      make("code", {}, one.trained ? `${one.trained}${one.step == null ? "" : `, step ${one.step}`}` : "model as given"),
+      make("code", {}, one.trained ? checkpoint(one) : "model as given"),
       make("code", {}, one.stage), make("code", {}, one.items || "none"),
     ])));
   }
   document.getElementById("cell-body").replaceChildren(...parts);
   document.getElementById("cell").showModal();
+}
+
+function checkpoint(one) {
+  const step = one.step == null || one.checkpoint.startsWith("step") ? "" : `, step ${one.step}`;
+  return `${one.trained}, ${one.checkpoint || "as exported"}${step}`;
 }
 
 function showClaims() {

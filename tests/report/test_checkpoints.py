@@ -1,0 +1,107 @@
+"""The caption tells which checkpoints a table really shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.report.builder import Tree, write_json
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.model import Table
+from toolrl_cli.report.results import read_sweep
+from toolrl_cli.report.table_spec import TableSpec
+from toolrl_cli.report.tables import build_table
+
+
+def table_of(tree: Tree, checkpoint: Any = "last") -> Table:
+    spec = TableSpec.model_validate(
+        {
+            "name": "x", "title": "X", "benchmark": "toolworld", "checkpoint": checkpoint,
+            "columns": [{"name": "overall", "label": "Overall"}],
+        }
+    )  # fmt: skip
+    root = tree.write()
+    return build_table(spec, [read_sweep(root, "demo")], root, lambda stage, metric: {15: 1.0, 20: 2.0})
+
+
+def caption(table: Table) -> list[str]:
+    return [note for note in table.notes if note.startswith("Checkpoint")]
+
+
+def with_exports(tree: Tree, arm: str, *checkpoints: int | str, **more: Any) -> None:
+    run = tree.sweep().run(arm, checkpoints=checkpoints, **more)
+    for position, checkpoint in enumerate(checkpoints):
+        run.done({"overall": 0.1 * (position + 1)}, step=checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "told"),
+    [
+        ("last", "Checkpoint: the last of each run."),
+        ("best", "Checkpoint: the best by validation of each run."),
+        (20, "Checkpoint: step 20 of each run."),
+    ],
+)
+def test_the_caption_names_the_rule_that_the_exports_followed(
+    tree: Tree, checkpoint: int | str, told: str
+) -> None:
+    with_exports(tree, "a", checkpoint)
+    with_exports(tree, "b", checkpoint, reward="coarse")
+    assert caption(table_of(tree)) == [told]
+
+
+def test_arms_whose_checkpoints_were_not_chosen_alike_are_named(tree: Tree) -> None:
+    with_exports(tree, "a", "last")
+    with_exports(tree, "b", "best", reward="coarse")
+    assert caption(table_of(tree)) == [
+        "Checkpoints are not chosen alike: the last of each run for a; the best by validation of each run for b."
+    ]
+
+
+def test_a_model_that_was_not_trained_has_no_checkpoint_to_speak_of(tree: Tree) -> None:
+    tree.sweep().run("raw", train=()).done({"overall": 0.5})
+    assert caption(table_of(tree)) == []
+    with_exports(tree, "b", "best")
+    assert caption(table_of(tree)) == ["Checkpoint: the best by validation of each run."]
+
+
+@pytest.mark.parametrize(("rule", "mean"), [("last", 10.0), ("best", 20.0)])
+def test_where_a_run_exported_both_the_tables_rule_chooses(tree: Tree, rule: str, mean: float) -> None:
+    with_exports(tree, "a", "last", "best")
+    table = table_of(tree, rule)
+    assert table.rows[0].cells["overall"].mean == mean
+    assert caption(table) == [
+        f"Checkpoint: the {rule if rule == 'last' else 'best by validation'} of each run."
+    ]
+
+
+def test_steps_chosen_by_a_metric_are_told_by_the_metric(tree: Tree) -> None:
+    with_exports(tree, "a", 15, 20)
+    with_exports(tree, "b", 15, reward="coarse")
+    assert caption(table_of(tree, {"best": "val"})) == [
+        "Checkpoint: of each run, the best by val of those evaluated."
+    ]
+
+
+def test_the_step_of_the_best_checkpoint_is_what_its_export_says(tree: Tree) -> None:
+    with_exports(tree, "a", "best")
+    run = tree.sweep().runs[0]
+    evaluation = read_sweep(tree.write(), "demo").runs[0].evaluations[0]
+    assert (evaluation.origin.rule, evaluation.origin.step) == ("best", None)
+    write_json(
+        run.directory("export") / "output" / "checkpoint.json", {"schema": 1, "rule": "best", "step": 15}
+    )
+    evaluation = read_sweep(tree.write(), "demo").runs[0].evaluations[0]
+    assert (evaluation.origin.rule, evaluation.origin.step) == ("best", 15)
+
+
+def test_a_benchmark_without_a_runner_is_missing_with_that_reason_and_fails_nothing(tree: Tree) -> None:
+    benchmarks = ("bfcl", "api_bank", "bamboogle", "toolworld")
+    run = tree.sweep().run("a", model="qwen2.5-3b-instruct", benchmarks=benchmarks)
+    run.done({"overall": 0.5})
+    built = build_report(tree.write(), ["demo"], ["T1", "T2", "T3", "toolworld"])
+    notes = {t.name: {c.note for r in t.rows for c in r.cells.values()} for t in built.tables}
+    for table, benchmark in (("T1", "bfcl"), ("T2", "api_bank"), ("T3", "bamboogle")):
+        assert f"missing: {benchmark} has no runner in this version of toolrl" in notes[table]
+    assert built.tables[3].rows[0].cells["overall"].mean == 50.0

@@ -1,0 +1,119 @@
+"""Two arms against each other: over seeds and over items, in every format the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from tests.report.builder import Tree, bfcl_scores, toolworld_scores
+from toolrl_cli.errors import SpecError
+from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.report.render import pairs as render
+from toolrl_cli.report.statistics import holm, mcnemar, paired_bootstrap
+
+
+def two_arms(tree: Tree) -> Report:
+    for seed in (1, 2, 3):
+        a = tree.sweep().run("alpha", seed).done(toolworld_scores(0.60 + 0.01 * seed))
+        b = tree.sweep().run("beta", seed, reward="coarse").done(toolworld_scores(0.40 + 0.02 * seed))
+        a.items(
+            {
+                "parallel": {f"p{k}": k < 15 for k in range(20)},
+                "seen_tools": {f"s{k}": True for k in range(20)},
+            }
+        )
+        b.items(
+            {
+                "parallel": {f"p{k}": 3 < k < 9 for k in range(20)},
+                "seen_tools": {f"s{k}": k > 1 for k in range(20)},
+            }
+        )
+    return build_report(tree.write(), ["demo"])
+
+
+def test_a_pair_holds_welchs_interval_the_bootstrap_and_mcnemar_of_each_column(tree: Tree) -> None:
+    report = two_arms(tree)
+    (pair,) = report.pairs("alpha", "BETA")
+    found = {c.head.name: c for c in pair.columns}
+    overall = found["overall"]
+    cells = report.tables[0].rows
+    known = stats.ttest_ind(
+        cells[0].cells["overall"].values, cells[1].cells["overall"].values, equal_var=False
+    ).confidence_interval()
+    assert overall.seeds is not None
+    assert (overall.seeds.low, overall.seeds.high) == pytest.approx((known.low, known.high))
+    parallel = found["parallel"].items
+    assert parallel is not None and parallel.bootstrap is not None
+    assert (len(parallel.only_a), len(parallel.only_b)) == (10, 0)
+    assert parallel.mcnemar_p == mcnemar(10, 0)
+    verdicts = [
+        {f"p{k}": [test(k)] * 3 for k in range(20)} for test in (lambda k: k < 15, lambda k: 3 < k < 9)
+    ]
+    assert parallel.bootstrap == paired_bootstrap(*verdicts)
+
+
+def test_p_values_are_corrected_over_the_columns_that_could_be_tested(tree: Tree) -> None:
+    (pair,) = two_arms(tree).pairs("alpha", "beta")
+    tested = [c for c in pair.columns if c.adjusted is not None]
+    assert [c.head.name for c in tested] == ["seen_tools", "parallel", "overall"]
+    raw = [c.items.bootstrap.p for c in tested if c.items and c.items.bootstrap]
+    assert [c.adjusted for c in tested] == holm(raw)
+
+
+def test_the_settings_in_which_the_two_differ_are_told(tree: Tree) -> None:
+    (pair,) = two_arms(tree).pairs("alpha", "beta")
+    assert pair.settings == (("reward.name", "original", "coarse"),)
+
+
+def test_arms_scored_differently_are_not_compared(tree: Tree) -> None:
+    tree.sweep().run("a").done({"overall": 0.5})
+    tree.sweep().run("b", reward="coarse").done({"overall": 0.4}, protocol="other")
+    (pair,) = build_report(tree.write(), ["demo"]).pairs("a", "b")
+    overall = pair.columns[-1]
+    assert overall.why == "scored differently (protocol)"
+    assert (overall.seeds, overall.items) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "told"),
+    [
+        ("alpha", "bet", "no row 'bet' .did you mean 'beta'"),
+        (
+            "original",
+            "m2 / Coarse",
+            "'original' fits 2 rows of table T7 .one of 'm1 / Original', 'm2 / Original'",
+        ),
+    ],
+)
+def test_a_name_that_fits_no_row_or_several_is_refused(tree: Tree, a: str, b: str, told: str) -> None:
+    two_arms(tree)
+    for model in ("m1", "m2"):
+        for reward in ("original", "coarse"):
+            run = tree.sweep("t7").run(f"{model}-{reward}", model=model, reward=reward, benchmarks=("bfcl",))
+            run.done(bfcl_scores(0.4), "bfcl")
+    root = tree.write()
+    report = build_report(root, ["t7"], ["T7"]) if "m2" in b else build_report(root, ["demo"])
+    with pytest.raises(SpecError, match=told):
+        report.pairs(a, b)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_every_format_says_the_same_numbers_however_narrow(tree: Tree, tmp_path: Path, width: int) -> None:
+    pairs = two_arms(tree).pairs("alpha", "beta")
+    overall = json.loads(render.render_json(pairs))["pairs"][0]["columns"]["overall"]
+    numbers = [
+        f"{part[end]:+.1f}"
+        for part in (overall["seeds"], overall["items"])
+        for end in ("difference", "low", "high")
+    ]
+    console = Console(width=width, record=True, file=(tmp_path / "out").open("w"))
+    render.show(pairs, console)
+    for text in (console.export_text(), render.render_markdown(pairs)):
+        assert "…" not in text
+        for number in numbers:
+            assert number in text
+        assert str(len(overall["items"]["only_a"])) in text

@@ -1,0 +1,91 @@
+"""`scores.json`: what an `evaluate` stage says of its model, read with doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.report.disk import number, read_json
+
+SCHEMA = 1
+"""Of plan.json, state.json and scores.json, as this version reads them."""
+
+CONDITIONS = ("protocol", "version", "data_fingerprint", "prompt_format", "sampling")
+"""Fields of `scores.json` that must agree before two scores may be averaged or compared."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one evaluation.
+
+    Attributes:
+        value: as in `scores.json` (a share in [0, 1] unless the benchmark counts something), or None.
+        correct, total: counts behind a share; None for a mean of means.
+        why: why there is no value.
+    """
+
+    value: float | None
+    correct: int | None = None
+    total: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The content of one `scores.json`; `problem` says why none of it can be used."""
+
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Score] = field(default_factory=dict)
+    problem: str = ""
+
+
+def read_scores(path: Path, benchmark: str) -> Scores:
+    """Read the scores of a finished evaluation of `benchmark`."""
+    data, fault = read_json(path)
+    problem = fault or ("scores.json is missing" if data is None else _fault(data, benchmark))
+    if problem:
+        return Scores(problem=problem)
+    return Scores(
+        conditions={key: _as_text(data.get(key)) for key in CONDITIONS},
+        metrics={str(name): _score(entry) for name, entry in data["metrics"].items()},
+    )
+
+
+def schema_fault(data: Any, name: str) -> str:
+    """What is wrong with the `schema` of a file, or nothing."""
+    found = data.get("schema") if isinstance(data, dict) else None
+    if found == SCHEMA and not isinstance(found, bool):
+        return ""
+    if found is None:
+        return f"{name} names no schema"
+    return f"{name} is of schema {found!r}, and this toolrl reads schema {SCHEMA}"
+
+
+def _fault(data: Any, benchmark: str) -> str:
+    if not isinstance(data, dict) or not isinstance(data.get("metrics"), dict):
+        return "scores.json has no metrics"
+    named = data.get("benchmark", benchmark)
+    if benchmark and named != benchmark:
+        return f"scores.json is of benchmark {named!r}, and {benchmark!r} was planned"
+    return schema_fault(data, "scores.json")
+
+
+def _score(entry: Any) -> Score:
+    if not isinstance(entry, dict):
+        return Score(None, why="its entry in scores.json is not readable")
+    value = number(entry.get("value"))
+    why = entry.get("why") or ("not available" if entry.get("value") is None else "its value is not a number")
+    correct, total = _whole(entry.get("correct")), _whole(entry.get("total"))
+    return Score(value, correct, total, "" if value is not None else str(why))
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_as_text(value[k])}" for k in sorted(value, key=str))
+    return "" if value is None else str(value)
