@@ -42,7 +42,7 @@ def tests(session: nox.Session) -> None:
     session.run("python", "tests/system_packages.py")
     session.run("ruff", "check", *CODE)
     session.run("mypy")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "2", *session.posargs)  # two: the trainers in one, all else in the other
 
 
 @nox.session

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,6 +14,25 @@ from hypothesis import settings
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile("same")
+
+TRAINERS = Path(__file__).parent / "e2e"
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With xdist a file stays in one process, and what trains stays in one, which begins with it.
+
+    Real trainers start a dozen processes each, so that two at a time would take longer, not less; and modules
+    share costly fixtures.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("trainers" if _trains(item) else str(item.path)))
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        items.sort(key=lambda item: (not _trains(item), item.get_closest_marker("e2e") is None))
+
+
+def _trains(item: pytest.Item) -> bool:
+    return TRAINERS in item.path.parents
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.commands.conftest import Toolrl
 
 
 def test_a_check_that_fails_gives_exit_status_1_and_the_command_that_mends_it(
-    toolrl: Toolrl, tmp_path: Path
+    toolrl: Toolrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # however long the folder's name is, no line is broken
     (tmp_path / "file").write_text("")
     answer = toolrl("doctor", "--json", "--results", str(tmp_path / "file"))
     assert answer.code == 1

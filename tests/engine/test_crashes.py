@@ -203,13 +203,18 @@ def test_ctrl_c_stops_the_attempts_and_the_same_command_goes_on_from_there(
 def test_a_second_harness_waits_for_the_first_ones_stage_and_goes_on_after_it(
     tmp_path: Path, stages: Stages
 ) -> None:
-    sweep = Sweep(tmp_path, stages, chains=1, step_seconds=0.2)
+    sweep = Sweep(tmp_path, stages, chains=1, step_seconds=0.5)
     first = sweep.start(slots=1)
-    eventually(lambda: sweep.ledger.read(sweep.specs[0]).status == "running")
+    eventually(lambda: merge_metrics(sweep.ledger.folder(sweep.specs[0]).path))
+    trainers = [process for process, argv in stages.processes_with_argv() if "trainer_double" in argv]
+    for trainer in trainers:
+        send(trainer, signal.SIGSTOP)  # else it may be done before the second harness has started
     second = sweep.start(slots=1)
     try:
         eventually(lambda: "waiting sft" in sweep.log.read_text())
         first.kill()
+        for trainer in trainers:
+            send(trainer, signal.SIGCONT)
         first.wait()
         assert second.wait(timeout=60) == 0
     finally:
