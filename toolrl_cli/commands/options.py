@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,8 +92,32 @@ def results_root(given: Path | None) -> Path:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    """One JSON document on stdout.
+
+    A value at its top that is an iterator is a list too long to be held as a whole: it is written entry by entry,
+    each on a line of its own (which is also what Python's encoder is quick at).
+    """
+    if not isinstance(document, Mapping):
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return
+    between = "{\n  "
+    for key, value in document.items():
+        sys.stdout.write(f"{between}{json.dumps(key, ensure_ascii=False)}: ")
+        if isinstance(value, Iterator):
+            _print_entries(value)
+        else:
+            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  "))
+        between = ",\n  "
+    sys.stdout.write("\n}\n" if document else "{}\n")
+
+
+def _print_entries(entries: Iterator[Any]) -> None:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    between = "[\n    "
+    for entry in entries:
+        sys.stdout.write(between + encode(entry))
+        between = ",\n    "
+    sys.stdout.write("[]" if between.startswith("[") else "\n  ]")
 
 
 def note(line: str) -> None:

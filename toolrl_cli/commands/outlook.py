@@ -13,7 +13,8 @@ from toolrl_cli.engine.forecasts.forecast import Forecast, forecast
 from toolrl_cli.engine.forecasts.limits import Limits, limits
 from toolrl_cli.engine.forecasts.machine import this_machine
 from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.plan import Plan
+from toolrl_cli.engine.plan import Plan, PlannedStage
+from toolrl_cli.spec.stage import SCHEMA
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,12 @@ class Outlook:
     drift: Drift
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `plan --json`."""
-        document = self.plan.to_json()
-        for stage in document["stages"]:
-            estimate = self.forecast.estimates.get(stage["id"])
-            drift = self.drift.stages.get(stage["id"])
-            stage["estimate"] = estimate.to_json() if estimate else None
-            stage["drift"] = drift.to_json() if drift else None
-        return document | {
+        """The document of `plan --json`; its runs and stages are iterators, for `print_json` to write one by one."""
+        return {
+            "schema": SCHEMA,
+            "sweep": self.plan.sweep,
+            "runs": (run.to_json() for run in self.plan.runs),
+            "stages": (self._stage(stage) for stage in self.plan.stages.values()),
             "totals": self.forecast.totals.to_json(),
             "limits": self.limits.to_json(),
             "drift": {
@@ -43,6 +42,15 @@ class Outlook:
                 "looked_at": self.drift.looked,
                 "finished": self.drift.finished,
             },
+        }
+
+    def _stage(self, stage: PlannedStage) -> dict[str, Any]:
+        estimate = self.forecast.estimates.get(stage.spec.id)
+        drift = self.drift.stages.get(stage.spec.id)
+        return {
+            **stage.to_json(),
+            "estimate": estimate.to_json() if estimate else None,
+            "drift": drift.to_json() if drift else None,
         }
 
 

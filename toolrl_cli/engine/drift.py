@@ -133,7 +133,7 @@ def find_drift(
         found = _since(stage, ledger, code, versions)
         if found:
             stages[stage.spec.id] = StageDrift(stage.spec.id, stage.spec.id, False, tuple(found))
-    pending = [s.spec for s in plan.stages.values() if s.state is not None and s.state.status == "pending"]
+    pending = [s.spec for s in plan.stages.values() if s.state is None or s.state.status == "pending"]
     fresh = pending if explain else [spec for spec in pending if spec.id in replaced][:LOOKED_AT]
     stages |= _nearest(fresh, replaced, ledger)
     ids = (whole or plan).stages

@@ -34,6 +34,10 @@ class PlannedRun:
     settings: Mapping[str, Any]
     stages: tuple[StageSpec, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """An entry of `runs` in `plan --json`."""
+        return {"id": self.id, "arm": self.arm, "seed": self.seed, "stages": [s.id for s in self.stages]}
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
@@ -44,7 +48,7 @@ class PlannedStage:
             input has failed or is blocked itself, or where this version has no way to run it.
         owed: it still has to run.
         reason: why it will or will not run, in one clause.
-        state: what the ledger says of it.
+        state: what the ledger says of it; None where nothing was ever started.
     """
 
     spec: StageSpec
@@ -52,6 +56,17 @@ class PlannedStage:
     owed: bool
     reason: str
     state: StageState | None = field(default=None, compare=False, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """What an entry of `stages` in `plan --json` begins with."""
+        return {
+            "id": self.spec.id,
+            "kind": self.spec.kind,
+            "status": self.status,
+            "owed": self.owed,
+            "reason": self.reason,
+            "inputs": dict(self.spec.inputs),
+        }
 
 
 @dataclass(frozen=True)
@@ -98,28 +113,6 @@ class Plan:
         reasons = (why_blocked(stage.spec) for stage in self.stages.values() if stage.owed)
         return Counter(reason for reason in reasons if reason is not None)
 
-    def to_json(self) -> dict[str, Any]:
-        """The document of `plan --json`."""
-        return {
-            "schema": SCHEMA,
-            "sweep": self.sweep,
-            "runs": [
-                {"id": r.id, "arm": r.arm, "seed": r.seed, "stages": [s.id for s in r.stages]}
-                for r in self.runs
-            ],
-            "stages": [
-                {
-                    "id": s.spec.id,
-                    "kind": s.spec.kind,
-                    "status": s.status,
-                    "owed": s.owed,
-                    "reason": s.reason,
-                    "inputs": dict(s.spec.inputs),
-                }
-                for s in self.stages.values()
-            ],
-        }
-
     def frozen(self) -> dict[str, Any]:
         """The content of `sweeps/<name>/plan.json`: what the sweep is, without its standing."""
         return {
@@ -127,16 +120,7 @@ class Plan:
             "sweep": self.sweep,
             "description": self.description,
             "tables": list(self.tables),
-            "runs": [
-                {
-                    "id": r.id,
-                    "arm": r.arm,
-                    "seed": r.seed,
-                    "settings": dict(r.settings),
-                    "stages": [s.id for s in r.stages],
-                }
-                for r in self.runs
-            ],
+            "runs": [{**r.to_json(), "settings": dict(r.settings)} for r in self.runs],
             "stages": [s.spec.to_json() for s in self.stages.values()],
         }
 
@@ -190,25 +174,22 @@ def lay_out(
     stages: dict[str, PlannedStage] = {}
     present = ledger.names()
     for stage in specs.values():
-        if stage.id in present[stage.kind]:
-            state = observed(ledger.folder(stage))
-        else:
-            state = StageState(stage.id, stage.kind)
+        state = observed(ledger.folder(stage)) if stage.id in present[stage.kind] else None
         stages[stage.id] = _standing(stage, state, stages, users[stage.id])
     return Plan(sweep, tuple(runs), stages, tables, description)
 
 
 def _standing(
-    stage: StageSpec, state: StageState, planned: Mapping[str, PlannedStage], users: int
+    stage: StageSpec, state: StageState | None, planned: Mapping[str, PlannedStage], users: int
 ) -> PlannedStage:
     shared = f"; shared by {users} runs" if users > 1 else ""
 
     def standing(status: str, reason: str, *, owed: bool = True) -> PlannedStage:
         return PlannedStage(stage, status, owed, reason + shared, state)
 
-    if state.status == "succeeded":
+    if state is not None and state.status == "succeeded":
         return standing("succeeded", "done", owed=False)
-    if state.active:
+    if state is not None and state.active:
         return standing(state.status, f"attempt {state.attempt} is {state.status}")
     never = why_blocked(stage)
     if never is not None:
@@ -218,10 +199,9 @@ def _standing(
     if in_the_way is not None:
         return standing("blocked", f"its input {in_the_way.spec.id} {_fault(in_the_way)}")
     waiting = [i.spec.id for i in inputs if i.owed]
-    if state.status == "pending":
-        return standing(
-            "pending", f"waits for {', '.join(waiting)}" if waiting else state.note or "never run"
-        )
+    if state is None or state.status == "pending":
+        before = state.note if state is not None else ""
+        return standing("pending", f"waits for {', '.join(waiting)}" if waiting else before or "never run")
     told = f"{state.failure.kind}: {state.failure.message}" if state.failure else "can go on"
     return standing(state.status, f"attempt {state.attempt} {state.status}, {told}")
 

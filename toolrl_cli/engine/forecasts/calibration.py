@@ -47,6 +47,13 @@ class Calibration:
         self._ledger = ledger
         self._works = works
         self._points: dict[str, list[Point]] = {}
+        self._recipes: dict[str, frozenset[str]] = {}
+
+    def recipes(self, kind: str) -> frozenset[str]:
+        """The recipes of the finished stages of a kind."""
+        if kind not in self._recipes:
+            self._recipes[kind] = frozenset(point.recipe for point in self.points(kind))
+        return self._recipes[kind]
 
     def points(self, kind: str) -> list[Point]:
         """Finished stages of a kind. A stage whose files cannot be read is left out."""

@@ -84,11 +84,10 @@ class Estimator:
     def estimate(self, stage: PlannedStage) -> Estimate:
         """What is left to do of a stage."""
         work = self._works.of(stage.spec)
-        points = self._calibration.points(work.kind)
-        recipe = self._works.recipe(stage.spec) if points else ""
+        finished = self._calibration.recipes(work.kind)
+        recipe = self._works.recipe(stage.spec) if finished else ""
         # of a recipe that nothing was finished of, only the shape matters: a large grid has few of them
-        known = any(point.recipe == recipe for point in points)
-        key = (recipe, work.shape) if known else work.shape
+        key = (recipe, work.shape) if recipe in finished else work.shape
         if key not in self._whole:
             self._whole[key] = self._estimate(work, self._ladder(work, recipe))
         whole = self._whole[key]

@@ -53,7 +53,7 @@ def between(*values: float) -> Range:
 
 def total(ranges: Iterable[Range]) -> Range:
     """The sum, bound by bound: as if all were low, or all high, together."""
-    whole = NONE
+    low = expected = high = 0.0
     for one in ranges:
-        whole = whole + one
-    return whole
+        low, expected, high = low + one.low, expected + one.expected, high + one.high
+    return Range(low, expected, high)

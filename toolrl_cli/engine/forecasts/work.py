@@ -16,6 +16,8 @@ FindStage = Callable[[str], "StageSpec | None"]
 _TRANSPORT = ("micro_batch_size", "micro_batch", "micro_batch_tokens", "save_every", "keep_checkpoints")
 """Settings that change what a stage takes and not what comes out."""
 _DEVICE_NAMES = ("cpu", "cuda")
+_BLOCKS = ("model", "resources", "data", "sft", "rl", "evaluation", "verl_options")
+"""Parts of a stage's settings that its work follows from, and which the stages of a large grid share as objects."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,23 @@ class Works:
     def __init__(self, find: FindStage, gpus_here: bool) -> None:
         self._find = find
         self._gpus_here = gpus_here
+        self._works: dict[tuple[object, ...], Work] = {}
         self._sizes: dict[str, ModelSize | None] = {}
         self._chains: dict[str, str] = {}
 
     def of(self, spec: StageSpec) -> Work:
-        """The work of one stage."""
+        """The work of one stage; one object for all that are made of the same blocks."""
         origin = self._trained(spec) if spec.kind == "export" else spec
         config = origin.config if origin else spec.config
+        names = (spec.kind, spec.slots, spec.total_steps, config.get("algorithm"), config.get("benchmark"))
+        key = (*names, *[id(config.get(name)) for name in _BLOCKS])
+        found = self._works.get(key)
+        if found is None:  # it keeps the blocks, so that their `id`s stay their own
+            found = self._works[key] = self._work(spec, config)
+        return found
+
+    def _work(self, spec: StageSpec, config: Mapping[str, Any]) -> Work:
+        """The work of a stage, by its own settings or those of what it exports."""
         model = config.get("model") or {}
         resources = config.get("resources") or {}
         device = self._device(str(resources.get("device", "auto")))
