@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -9,12 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import toolrl_cli
 from tests.commands.conftest import Toolrl
-from toolrl_cli.commands.quantities import most_text, size_text, sum_text, time_text
+from toolrl_cli.commands.collecting import no_cycle_search
+from toolrl_cli.commands.options import print_json
+from toolrl_cli.commands.quantities import most_text, size_text, sum_text, time_text, total_text
 from toolrl_cli.engine.code import code_identity
 from toolrl_cli.engine.forecasts import machine
 from toolrl_cli.engine.forecasts.ranges import Range
@@ -139,7 +143,7 @@ def test_a_budget_that_is_too_small_refuses_plan_sweep_and_resume(
     Path("large.yaml").write_text(GPU_SWEEP)
     planned = toolrl("plan", "large.yaml", "--budget-gpu-hours", "2", "--json")
     assert planned.code == 2
-    assert planned.err.startswith("error: --budget-gpu-hours 2: about 14 GPU-hours are needed")
+    assert planned.err.startswith("error: --budget-gpu-hours 2: at least 14 GPU-hours are needed")
     assert planned.err.count("\n") == 1
     assert planned.json["limits"]["refused"] and planned.json["totals"]["unknown"]["gpu_hours"] == 2
     unknown = toolrl("sweep", "large.yaml", "--budget-gpu-hours", "500")
@@ -155,7 +159,7 @@ def test_resume_keeps_the_budget_too(toolrl: Toolrl, tmp_path: Path, monkeypatch
     assert toolrl("sweep", "large.yaml").code == 1
     before = {path: path.read_bytes() for path in tmp_path.glob("results/**/*.json")}
     answer = toolrl("resume", "large", "--budget-gpu-hours", "2")
-    assert answer.code == 2 and "about 14 GPU-hours are needed" in answer.err
+    assert answer.code == 2 and "at least 14 GPU-hours are needed" in answer.err
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -214,6 +218,33 @@ def test_quantities_are_written_with_their_bounds_and_what_is_missing() -> None:
     assert sum_text([None, None], size_text) == "unknown"
     assert sum_text([], size_text) == ""
     assert most_text([some, some, None], size_text) == "1–2–3 MiB, 1 unknown"
+    assert total_text(some, size_text, 0) == "1–2–3 MiB"
+    assert total_text(some, size_text, 2) == "at least 1–2–3 MiB (2 stages unknown)"
+    assert total_text(None, size_text, 2) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"a": []}, {"a": [], "b": {"c": 'x"\n'}}, {"a": [1, {"b": "ü"}], "c": None}],
+    ids=["nothing", "empty", "text", "nested"],
+)
+def test_a_document_with_long_lists_is_the_same_document(
+    document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_json({key: iter(value) if isinstance(value, list) else value for key, value in document.items()})
+    assert json.loads(capsys.readouterr().out) == document
+
+
+def test_the_stages_of_a_plan_are_a_line_each(toolrl: Toolrl, sweep_file: Path) -> None:
+    lines = toolrl("plan", "small.yaml", "--json").out.splitlines()
+    assert sum('"kind": "export"' in line and '"estimate": ' in line for line in lines) == 3
+
+
+def test_the_search_for_cycles_goes_on_after_a_plan_that_failed() -> None:
+    with pytest.raises(ValueError), no_cycle_search():
+        assert not gc.isenabled()
+        raise ValueError
+    assert gc.isenabled()
 
 
 def test_a_plan_in_a_pipe_breaks_no_id(

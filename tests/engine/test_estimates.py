@@ -12,6 +12,7 @@ from toolrl_cli.engine.failures import Failure
 from toolrl_cli.engine.forecasts.estimates import WIDENED, Estimate
 from toolrl_cli.engine.forecasts.forecast import Forecast, forecast
 from toolrl_cli.engine.forecasts.machine import Machine, gpu_memory
+from toolrl_cli.engine.forecasts.ranges import NONE
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.plan import Plan
 from toolrl_cli.spec.stage import StageSpec
@@ -37,7 +38,22 @@ def test_nothing_finished_means_an_unknown_time_and_no_gpu_hours_on_a_cpu(ledger
     assert estimate.gpu_hours is not None and estimate.gpu_hours.high == 0
     assert estimate.gpu_memory is None and estimate.sources["gpu_memory"] == "runs on the CPU"
     assert found.totals.unknown == {"seconds": 1, "gpu_hours": 0, "gpu_memory": 0, "disk": 0}
-    assert found.totals.seconds.high == 0
+    assert found.totals.seconds is None and found.totals.to_json()["seconds"] is None
+
+
+def test_a_total_is_unknown_where_all_is_and_a_least_where_a_part_is(ledger: Ledger) -> None:
+    large = {"model": MODEL, "device": "cuda", "gpus": 2}
+    known, unknown = stage("rl", "a", **large), stage("sft", "b", **large)  # type: ignore[arg-type]
+    totals = look(ledger, unknown).totals
+    assert (totals.seconds, totals.gpu_hours) == (None, None) and totals.disk is not None
+    assert totals.to_json()["gpu_hours"] is None
+    both = look(ledger, known, unknown)
+    assert both.totals.gpu_hours == both.estimates[known.id].gpu_hours
+    assert both.totals.unknown["gpu_hours"] == both.totals.unknown["seconds"] == 1
+    with_a_cpu = look(ledger, unknown, stage("rl", "c", device="cpu"))
+    assert with_a_cpu.totals.gpu_hours is None  # what runs on a CPU needs none, and says nothing of the rest
+    nothing = look(ledger)
+    assert nothing.totals.seconds == nothing.totals.gpu_hours == nothing.totals.disk == NONE
 
 
 def test_another_seed_takes_what_the_first_one_took(ledger: Ledger) -> None:

@@ -8,7 +8,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from toolrl_cli.commands.consoles import stdout_console
-from toolrl_cli.commands.quantities import hours_text, most_text, size_text, sum_text, time_text
+from toolrl_cli.commands.quantities import (
+    hours_text,
+    most_text,
+    size_text,
+    sum_text,
+    time_text,
+    total_text,
+)
 from toolrl_cli.engine.differences import EXPLANATIONS, grouped
 from toolrl_cli.engine.forecasts.sizes import disk_text, number_text
 from toolrl_cli.engine.plan import PlannedRun, PlannedStage
@@ -181,17 +188,15 @@ def _totals(found: Outlook) -> Iterator[str]:
             slots += f" (no GPU here: as if there were {totals.slots})"
         at_once = f", {totals.parallel} at a time" if totals.parallel < totals.slots else ""
         yield f"{done} done, {owed} owed; low–expected–high:"
-        missing = totals.unknown.get("seconds", 0)
-        time = time_text(totals.seconds) if missing < owed else "unknown"
-        yield f"  time        {time} on {slots}{at_once}{_missing(missing, owed)}"
+        unknown = totals.unknown
+        time = total_text(totals.seconds, time_text, unknown.get("seconds", 0))
+        yield f"  time        {time} on {slots}{at_once}"
         if devices != {"cpu"} or totals.gpu_hours_spent:
-            missing = totals.unknown.get("gpu_hours", 0)
-            hours = hours_text(totals.gpu_hours) if missing < owed else "unknown"
+            hours = total_text(totals.gpu_hours, hours_text, unknown.get("gpu_hours", 0))
             spent = f"; {number_text(totals.gpu_hours_spent)} used so far" if totals.gpu_hours_spent else ""
-            yield f"  GPU-hours   {hours}{spent}{_missing(missing, owed)}"
-        missing = totals.unknown.get("disk", 0)
-        disk = size_text(totals.disk) if missing < owed else "unknown"
-        yield f"  disk        {disk}, {disk_text(totals.disk_free)} free{_missing(missing, owed)}"
+            yield f"  GPU-hours   {hours}{spent}"
+        disk = total_text(totals.disk, size_text, unknown.get("disk", 0))
+        yield f"  disk        {disk}; {disk_text(totals.disk_free)} free"
         if found.limits.budget is not None:
             yield f"  budget      {found.limits.budget:g} GPU-hours"
     for reason, count in found.plan.why_blocked().items():
@@ -200,10 +205,6 @@ def _totals(found: Outlook) -> Iterator[str]:
         yield f"[red]refused too:[/] {escape(str(refusal))}"
     for warning in found.limits.warnings:
         yield f"[yellow]warning:[/] {warning}"
-
-
-def _missing(count: int, owed: int) -> str:
-    return f"; unknown for {_count(count, 'stage')}, which are left out" if 0 < count < owed else ""
 
 
 def _changes(found: Outlook, explain: bool) -> Iterator[str]:

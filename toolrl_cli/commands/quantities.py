@@ -54,6 +54,14 @@ def sum_text(found: Iterable[Range | None], text: Callable[[Range | None], str])
     return text(total(known)) + (f" + {missing} {UNKNOWN}" if missing else "")
 
 
+def total_text(found: Range | None, text: Callable[[Range | None], str], missing: int) -> str:
+    """A total over stages, and of how many it is unknown: `at least 3 min–5 min–9 min (2 stages unknown)`."""
+    if found is None or not missing:
+        return text(found)
+    stages = "1 stage" if missing == 1 else f"{missing} stages"
+    return f"at least {text(found)} ({stages} {UNKNOWN})"
+
+
 def most_text(found: Iterable[Range | None], text: Callable[[Range | None], str]) -> str:
     """The greatest of what is known, likewise."""
     values = list(found)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from toolrl_cli.engine.forecasts.estimates import Estimate, Estimator
 from toolrl_cli.engine.forecasts.machine import Machine
 from toolrl_cli.engine.forecasts.makespan import Rehearsal
 from toolrl_cli.engine.forecasts.measured import disk_use, on_gpus, seconds_used
-from toolrl_cli.engine.forecasts.ranges import Range, total
+from toolrl_cli.engine.forecasts.ranges import NONE, Range, total
 from toolrl_cli.engine.forecasts.work import FindStage, Works
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.plan import Plan
@@ -27,7 +26,9 @@ STARTED_LOOKS = 200
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over what is owed. What is unknown is not in them; `unknown` says how much that is.
+    """Sums over what is owed; None where none of it is known.
+
+    Where a part is unknown the sum is over the rest, a least that it takes; `unknown` says of how many it is not.
 
     Attributes:
         seconds: until the last stage ends, on `slots` slots.
@@ -42,9 +43,9 @@ class Totals:
 
     slots: int
     parallel: int
-    seconds: Range
-    gpu_hours: Range
-    disk: Range
+    seconds: Range | None
+    gpu_hours: Range | None
+    disk: Range | None
     unknown: Mapping[str, int]
     gpu_hours_spent: float
     disk_free: int
@@ -57,9 +58,14 @@ class Totals:
         return {
             "slots": self.slots,
             "max_parallel": self.parallel,
-            "seconds": self.seconds.to_json(),
-            "gpu_hours": self.gpu_hours.to_json(),
-            "disk": self.disk.to_json(),
+            **{
+                name: found.to_json() if found else None
+                for name, found in (
+                    ("seconds", self.seconds),
+                    ("gpu_hours", self.gpu_hours),
+                    ("disk", self.disk),
+                )
+            },
             "unknown": dict(self.unknown),
             "gpu_hours_spent": self.gpu_hours_spent,
             "disk_free": self.disk_free,
@@ -113,26 +119,17 @@ def forecast(
     specs = [stage.spec for stage in owed]
     on_cpu = all(estimate.device == "cpu" for estimate in estimates.values())
     slots, parallel = machine.slots(max((s.slots for s in specs), default=1), max_parallel, cpu=on_cpu)
-    spans = {i: e.seconds for i, e in estimates.items() if e.seconds is not None}
-    rehearsal = Rehearsal(specs, slots, parallel)
-    ends = [
-        rehearsal.makespan({i: getattr(span, bound) for i, span in spans.items()})
-        for bound in ("low", "expected", "high")
-    ]
-    unknown: Counter[str] = Counter()
-    for estimate in estimates.values():
-        for name in ("seconds", "gpu_hours", "gpu_memory", "disk"):
-            applies = name != "gpu_memory" or estimate.device != "cpu"
-            unknown[name] += int(applies and getattr(estimate, name) is None)
     written = _written(plan, ledger)
+    on_gpus_too = (e.gpu_hours for e in estimates.values() if on_cpu or e.device != "cpu")
+    hours = [found for found in on_gpus_too if found is not None]
+    sizes = [e.disk.less(written.get(i, 0)) for i, e in estimates.items() if e.disk is not None]
     totals = Totals(
         slots=slots,
         parallel=parallel,
-        # list scheduling may end earlier with longer stages (Graham 1969); bounds stay in order all the same
-        seconds=Range(min(ends), ends[1], max(ends)),
-        gpu_hours=total(e.gpu_hours for e in estimates.values() if e.gpu_hours is not None),
-        disk=total(e.disk.less(written.get(i, 0)) for i, e in estimates.items() if e.disk is not None),
-        unknown=dict(unknown),
+        seconds=_makespan(specs, estimates, slots, parallel),
+        gpu_hours=total(hours) if hours or not owed else None,
+        disk=total(sizes) if sizes or not owed else None,
+        unknown=_unknown(estimates.values()),
         gpu_hours_spent=gpu_hours_spent(whole or plan),
         disk_free=machine.free,
         gpus=len(machine.gpus),
@@ -143,6 +140,33 @@ def forecast(
         ),
     )
     return Forecast(estimates, totals)
+
+
+def _makespan(
+    specs: Sequence[StageSpec], estimates: Mapping[str, Estimate], slots: int, parallel: int
+) -> Range | None:
+    """Seconds until the last stage ends; None where the time of none is known."""
+    spans = {i: e.seconds for i, e in estimates.items() if e.seconds is not None}
+    if not spans:
+        return None if specs else NONE
+    rehearsal = Rehearsal(specs, slots, parallel)
+    ends = [
+        rehearsal.makespan({i: getattr(span, bound) for i, span in spans.items()})
+        for bound in ("low", "expected", "high")
+    ]
+    # list scheduling may end earlier with longer stages (Graham 1969); bounds stay in order all the same
+    return Range(min(ends), ends[1], max(ends))
+
+
+def _unknown(estimates: Iterable[Estimate]) -> dict[str, int]:
+    """Quantity → of how many stages it is not known, where it applies."""
+    found = dict.fromkeys(("seconds", "gpu_hours", "gpu_memory", "disk"), 0)
+    for estimate in estimates:
+        found["seconds"] += estimate.seconds is None
+        found["gpu_hours"] += estimate.gpu_hours is None
+        found["gpu_memory"] += estimate.gpu_memory is None and estimate.device != "cpu"
+        found["disk"] += estimate.disk is None
+    return found
 
 
 def gpu_hours_spent(plan: Plan, now: float | None = None) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.engine.forecasts.forecast import Totals
+from toolrl_cli.engine.forecasts.ranges import NONE
 from toolrl_cli.engine.forecasts.sizes import GIB, disk_text, number_text
 from toolrl_cli.errors import SpecError
 
@@ -63,20 +64,21 @@ def limits(totals: Totals, budget: float | None, place: Path) -> Limits:
         refusal = _over_budget(totals, budget)
         if refusal is not None:
             refusals.append(refusal)
-        elif totals.gpu_hours_spent + totals.gpu_hours.high > budget:
+        elif totals.gpu_hours is not None and totals.gpu_hours_spent + totals.gpu_hours.high > budget:
             warnings.append(
                 f"the budget of {budget:g} GPU-hours may not do: up to {number_text(totals.gpu_hours.high)} are needed"
             )
-    margin = min(MARGIN, totals.disk.expected)
-    needed = totals.disk.expected + margin
+    disk = totals.disk or NONE
+    margin = min(MARGIN, disk.expected)
     free = f"{disk_text(totals.disk_free)} are free"
-    if needed > totals.disk_free:
-        spare = f" and {disk_text(margin)} to spare" if totals.disk.expected <= totals.disk_free else ""
-        what = f"needs about {disk_text(totals.disk.expected)} of disk{spare}, and {free}"
+    if disk.expected + margin > totals.disk_free:
+        spare = f" and {disk_text(margin)} to spare" if disk.expected <= totals.disk_free else ""
+        least = "at least" if totals.unknown.get("disk") else "about"
+        what = f"needs {least} {disk_text(disk.expected)} of disk{spare}, and {free}"
         hint = "free some space, keep fewer checkpoints (rl.keep_checkpoints), or use another disk with --results"
         refusals.append(SpecError(what, str(place), hint))
-    elif totals.disk.high > totals.disk_free:
-        warnings.append(f"may need up to {disk_text(totals.disk.high)} of disk, and {free} in {place}")
+    elif disk.high > totals.disk_free:
+        warnings.append(f"may need up to {disk_text(disk.high)} of disk, and {free} in {place}")
     if totals.too_large and totals.gpu_memory is not None:
         warnings.append(
             f"{totals.too_large} owed stages may need more GPU memory than the {disk_text(totals.gpu_memory)} of a GPU "
@@ -88,13 +90,14 @@ def limits(totals: Totals, budget: float | None, place: Path) -> Limits:
 def _over_budget(totals: Totals, budget: float) -> SpecError | None:
     where = f"--budget-gpu-hours {budget:g}"
     spent = f"{number_text(totals.gpu_hours_spent)} used so far" if totals.gpu_hours_spent else ""
-    expected = totals.gpu_hours.expected
+    expected = (totals.gpu_hours or NONE).expected
     unknown = totals.unknown.get("gpu_hours", 0)
     if not expected and not unknown:
         return None  # what is owed needs no GPU, whatever has been used
     if totals.gpu_hours_spent + expected > budget:
         parts = f" ({spent}, {number_text(expected)} still owed)" if spent else ""
-        what = f"about {number_text(totals.gpu_hours_spent + expected)} GPU-hours are needed{parts}"
+        least = "at least" if unknown else "about"
+        what = f"{least} {number_text(totals.gpu_hours_spent + expected)} GPU-hours are needed{parts}"
         return SpecError(what, where, "raise the budget, or choose fewer runs with --only")
     if unknown:
         stages = "1 owed stage" if unknown == 1 else f"{unknown} owed stages"
