@@ -41,7 +41,8 @@ def stage(
     defaults: dict[str, dict[str, Any]] = {
         "rl": {
             **{"prompts": 8, "rollouts": 8, "max_prompt_length": 256, "max_response_length": 64},
-            **{"save_every": 5, "keep_checkpoints": 2, "lr": 1e-6, "micro_batch_tokens": 16384},
+            **{"save_every": 5, "keep_checkpoints": 2, "lr": 1e-6, "micro_batch": None},
+            "micro_batch_tokens": 16384,
         },
         "sft": {"split": "sft", "batch_size": 32, "max_length": 512, "epochs": 6, "micro_batch_size": 1},
         "evaluate": {},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweep import read_sweep
 from toolrl_cli.tracking.metrics import merge_metrics
+from toolrl_cli.training.gpu_memory import chosen_offload
 from toolrl_cli.training.memory import Change, with_less_memory
 from toolrl_cli.training.overrides import Paths, rl_options, sft_options
 
@@ -216,3 +218,13 @@ def test_where_nothing_can_be_made_smaller_it_is_told_what_helps(
     why = with_less_memory(kind, config)
     assert isinstance(why, str)
     assert words in why
+
+
+def test_smaller_batches_bring_nothing_back_to_the_gpu(stages: Stages) -> None:
+    spec, _ = failed(stages, rl(micro_batch_tokens=16384))
+    room = {"gpus": 2, "gpu_memory": 80, "offload": "auto", "rollout": "vllm"}
+    model = {"kind": "huggingface", "name": "large", "path": "Qwen/Qwen2.5-7B-Instruct"}
+    large = replace(spec, config={**spec.config, "model": model, "resources": room})
+    change = {"rl.micro_batch_tokens": {"asked": 16384, "used": 3072}}
+    assert chosen_offload("rl", adjusted(large, change).config) == "always"
+    assert adjusted(large, {}).config is large.config

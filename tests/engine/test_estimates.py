@@ -10,6 +10,7 @@ import pytest
 from tests.engine.results_tree import GPU, MODEL, finish, plan_of, stage
 from toolrl_cli.engine.failures import Failure
 from toolrl_cli.engine.forecasts.estimates import WIDENED, Estimate
+from toolrl_cli.engine.forecasts.fitting import Misfit
 from toolrl_cli.engine.forecasts.forecast import Forecast, forecast
 from toolrl_cli.engine.forecasts.machine import Machine, gpu_memory
 from toolrl_cli.engine.forecasts.ranges import NONE
@@ -231,10 +232,33 @@ def test_networks_that_take_turns_need_room_for_one(ledger: Ledger) -> None:
     assert memory("a", "never") - memory("b", "idle") == pytest.approx(16 * 1_543_714_304)
 
 
-def test_stages_too_large_for_a_gpu_here_are_counted(ledger: Ledger) -> None:
+def test_stages_too_large_for_a_gpu_here_are_named_with_what_helps(ledger: Ledger) -> None:
     huge = stage("rl", model=MODEL, algorithm="ppo", device="cuda", settings={"micro_batch_tokens": 65536})
-    assert look(ledger, huge, machine=SERVER).totals.too_large == 1
-    assert look(ledger, huge, machine=LAPTOP).totals.too_large == 0
+    (misfit,) = look(ledger, huge, machine=SERVER).totals.misfits
+    assert misfit.stages == (huge.id,) and misfit.here
+    assert misfit.remedies == (
+        "--set resources.offload=always",
+        "rl.micro_batch_tokens under 65536",
+        "more than 1 GPU (resources.gpus)",
+    )
+    assert look(ledger, huge, machine=LAPTOP).totals.misfits == ()  # nothing tells what it is meant for
+
+
+def test_without_a_gpu_a_stage_is_held_against_the_gpu_it_is_meant_for(ledger: Ledger) -> None:
+    def planned(name: str, room: float, machine: Machine = LAPTOP) -> tuple[Misfit, ...]:
+        resources = {"device": "cuda", "gpus": 2, "gpu_memory": room, "offload": "idle"}
+        owed = [stage("sft", name, seed=n, model=MODEL, gpus=2, resources=resources) for n in (1, 2)]
+        return look(ledger, *owed, machine=machine).totals.misfits
+
+    (misfit,) = planned("a", 8)
+    assert len(misfit.stages) == 2 and not misfit.here and misfit.room == 8 * GIB
+    assert str(misfit).startswith(f"sft {misfit.stages[0]} and 1 more will not fit: ")
+    assert "of the 8 GiB of a GPU (resources.gpu_memory)" in str(misfit)
+    assert planned("b", 80) == ()
+    assert planned("c", 8, SERVER) == ()  # what is there counts
+
+
+def test_the_size_of_a_gpu_is_that_of_the_smallest() -> None:
     assert gpu_memory("81559\n81559\n") == 81559 << 20
     assert gpu_memory("[N/A]\n") is None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from toolrl_cli.engine.forecasts.fitting import Misfit
 from toolrl_cli.engine.forecasts.forecast import Totals
 from toolrl_cli.engine.forecasts.limits import limits
 from toolrl_cli.engine.forecasts.ranges import NONE, Range
@@ -88,5 +89,21 @@ def test_a_disk_that_may_be_too_small_is_a_warning() -> None:
 
 
 def test_stages_that_may_not_fit_a_gpu_are_a_warning() -> None:
-    found = limits(replace(TOTALS, too_large=3, gpu_memory=80 << 30), None, PLACE)
-    assert "3 owed stages may need more GPU memory than the 80 GiB" in found.warnings[0]
+    misfit = Misfit(("a", "b"), "rl", Range(70 * GIB, 85 * GIB, 100 * GIB), 80 << 30, True, ("x", "y"))
+    totals = replace(TOTALS, misfits=(misfit,))
+    assert totals.to_json()["too_large"] == 2
+    assert limits(totals, None, PLACE).warnings == (
+        "rl a and 1 more will not fit: 70–85–100 GiB are needed of the 80 GiB that a GPU here has; x or y",
+    )
+
+
+def test_a_total_that_is_not_known_is_no_limit_but_a_budget_cannot_be_kept() -> None:
+    unknown = replace(TOTALS, seconds=None, gpu_hours=None, disk=None, unknown={"gpu_hours": 1, "disk": 1})
+    assert not limits(unknown, None, PLACE).refusals
+    assert "the GPU-hours of 1 owed stage are unknown" in str(limits(unknown, 5.0, PLACE).refusals[0])
+
+
+def test_what_a_part_needs_already_is_at_least_needed() -> None:
+    partly = replace(TOTALS, unknown={"gpu_hours": 1, "disk": 1}, disk_free=1 << 30)
+    told = [str(refusal) for refusal in limits(partly, 8.0, PLACE).refusals]
+    assert "at least 10 GPU-hours are needed" in told[0] and "needs at least 2 GiB of disk" in told[1]

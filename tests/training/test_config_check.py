@@ -369,7 +369,12 @@ def test_what_verl_takes_is_not_refused(sweep: str, setting: str, stages: Stages
 
 @pytest.mark.parametrize(
     ("offload", "names"),
-    [("never", set()), ("idle", {"param_offload", "optimizer_offload"}), ("always", {"offload_policy"})],
+    [
+        ("never", set()),
+        ("idle", {"param_offload", "optimizer_offload"}),
+        ("auto", {"param_offload", "optimizer_offload"}),
+        ("always", {"offload_policy"}),
+    ],
 )
 def test_what_rests_in_the_hosts_memory_is_told_to_every_network_of_verl(
     offload: str, names: set[str], stages: Stages

@@ -13,13 +13,18 @@ from typing import Any
 from toolrl_cli.engine.failures import Failure
 from toolrl_cli.engine.state import Adjust, StageState
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.training.gpu_memory import chosen_offload
 from toolrl_cli.training.memory import Change, with_less_memory
 
 
 def adjusted(spec: StageSpec, adjust: Adjust) -> StageSpec:
     """The stage with what holds of `adjust` in its config; its id and identity stay."""
     config = spec.config
-    for key, change in _holding(spec, adjust):
+    changes = list(_holding(spec, adjust))
+    if changes and (config.get("resources") or {}).get("offload") == "auto":
+        # settled by what was asked for: with smaller batches it might let more stay on the GPU
+        config = _with(config, ["resources", "offload"], chosen_offload(spec.kind, config))
+    for key, change in changes:
         config = _with(config, key.split("."), change["used"])
     return replace(spec, config=config)
 

@@ -160,10 +160,14 @@ class Resources(Frozen):
     gpus: Positive = Field(1, description="GPUs (or, on CPU, ranks) of a training stage")
     rollout: Literal["auto", "transformers", "vllm"] = "auto"
     gpu_memory_utilization: Annotated[Number, Field(gt=0, lt=1)] = 0.6
-    offload: Literal["never", "idle", "always"] = Field(
+    gpu_memory: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="GiB of one GPU that it is meant for, for plans made where there is none"
+    )
+    offload: Literal["auto", "never", "idle", "always"] = Field(
         "never",
-        description="keep weights and moments in the host's memory, on CUDA: while another network works, or "
-        "always (FSDP2's policy: slower updates, hardly any GPU memory)",
+        description="keep weights and moments in the host's memory, on CUDA: idle: while another network works; "
+        "always: FSDP2's policy (slower updates, hardly any GPU memory); auto: idle, or always where the stage "
+        "would not fit into gpu_memory by arithmetic",
     )
     hang_minutes: Annotated[Number, Field(gt=0)] = Field(
         30.0, description="a stage without a step for so long hangs; the first step has at least 30 minutes"

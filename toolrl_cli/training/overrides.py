@@ -13,6 +13,7 @@ from typing import Any
 
 from toolrl_cli.training.cpu.overrides import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
 from toolrl_cli.training.device import Device
+from toolrl_cli.training.gpu_memory import Offload, chosen_offload
 
 PROJECT = "toolrl"
 REWARD_FILE = "reward.json"
@@ -131,7 +132,7 @@ def rl_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Optio
         options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
     if device == "cuda":
         sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
-        options |= _offloading(resources, [*sections, "critic.fsdp"] if ppo else sections)
+        options |= _offloading(chosen_offload("rl", config), [*sections, "critic.fsdp"] if ppo else sections)
     if device == "cpu":
         options |= cpu_rl_overrides(critic=ppo, ranks=gpus)
     return options | config["verl_options"]
@@ -172,8 +173,8 @@ def sft_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Opti
         options["trainer.total_epochs"] = sft["epochs"]
     else:
         options |= {"trainer.total_training_steps": sft["steps"], "trainer.total_epochs": sft["steps"]}
-    if device == "cuda" and resources.get("offload") == "always":  # SFT's one network is never idle
-        options |= _offloading(resources, ["engine"])
+    if device == "cuda":
+        options |= _offloading(chosen_offload("sft", config), ["engine"])
     if device == "cpu":
         options |= cpu_sft_overrides(ranks=resources["gpus"])
     return options | config["verl_options"]
@@ -200,9 +201,9 @@ def reward_options(attempt: Path, total_steps: int) -> Options:
     }
 
 
-def _offloading(resources: Mapping[str, Any], sections: Iterable[str]) -> Options:
-    """Where weights, gradients and moments rest; absent in stages planned before there was a choice."""
-    wanted = resources.get("offload", "never")
+def _offloading(wanted: Offload, sections: Iterable[str]) -> Options:
+    """Where weights, gradients and moments rest."""
+    names: Mapping[Offload, tuple[str, ...]]
     names = {"never": (), "idle": ("param_offload", "optimizer_offload"), "always": ("offload_policy",)}
     return {f"{section}.{name}": True for section in sections for name in names[wanted]}
 

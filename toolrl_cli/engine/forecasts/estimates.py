@@ -25,6 +25,7 @@ from toolrl_cli.engine.forecasts.calibration import Calibration, Point
 from toolrl_cli.engine.forecasts.ranges import NONE, Range, between, exactly
 from toolrl_cli.engine.forecasts.work import Work, Works
 from toolrl_cli.engine.plan import PlannedStage
+from toolrl_cli.training.gpu_memory import parameters_text
 
 WIDENED = {"recipe": 1.1, "model": 1.5, "kind": 3.0}
 """Factor by which a rung's observed bounds are moved apart: chosen, not measured."""
@@ -132,7 +133,7 @@ class Estimator:
             if peaks and rung == "recipe":
                 found = Range(min(peaks), statistics.fmean(peaks), max(peaks))
                 return found.widened(WIDENED[rung]), f"{_measured(rung, points)} (the trainer alone)"
-        reckoned = sizes.gpu_memory(work, self._gpu_total)
+        reckoned = sizes.gpu_memory(work, self._gpu_total or work.gpu_memory)
         if reckoned is not None:
             return reckoned
         if work.kind == "export":
@@ -151,7 +152,7 @@ class Estimator:
         if reckoned is None:
             return None, "unknown: the model's size is not known here"
         known = work.size if work.kind != "evaluate" else None
-        size = f": {sizes.parameters_text(known)} parameters" if known else ""
+        size = f": {parameters_text(known)} parameters" if known else ""
         return reckoned, f"arithmetic{size}"
 
     def _ladder(self, work: Work, recipe: str) -> Ladder:

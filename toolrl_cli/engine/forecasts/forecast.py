@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from toolrl_cli.engine.forecasts.calibration import Calibration
 from toolrl_cli.engine.forecasts.estimates import Estimate, Estimator
+from toolrl_cli.engine.forecasts.fitting import Misfit, misfits
 from toolrl_cli.engine.forecasts.machine import Machine
 from toolrl_cli.engine.forecasts.makespan import Rehearsal
 from toolrl_cli.engine.forecasts.measured import disk_use, on_gpus, seconds_used
@@ -38,7 +38,7 @@ class Totals:
         disk_free: bytes.
         gpus: how many there are here.
         gpu_memory: of one of them, bytes, or None.
-        too_large: owed stages that are expected to need more than that.
+        misfits: owed stages that are expected to need more than that, or than the GPUs that they are meant for.
     """
 
     slots: int
@@ -51,7 +51,7 @@ class Totals:
     disk_free: int
     gpus: int = 0
     gpu_memory: int | None = None
-    too_large: int = 0
+    misfits: tuple[Misfit, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The value of `totals` in `plan --json`."""
@@ -71,7 +71,7 @@ class Totals:
             "disk_free": self.disk_free,
             "gpus": self.gpus,
             "gpu_memory": self.gpu_memory,
-            "too_large": self.too_large,
+            "too_large": sum(len(misfit.stages) for misfit in self.misfits),
         }
 
 
@@ -134,10 +134,7 @@ def forecast(
         disk_free=machine.free,
         gpus=len(machine.gpus),
         gpu_memory=machine.gpu_total,
-        too_large=sum(
-            e.gpu_memory is not None and e.gpu_memory.expected > (machine.gpu_total or math.inf)
-            for e in estimates.values()
-        ),
+        misfits=misfits(specs, estimates, works, machine.gpu_total),
     )
     return Forecast(estimates, totals)
 

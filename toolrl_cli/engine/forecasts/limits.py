@@ -79,11 +79,7 @@ def limits(totals: Totals, budget: float | None, place: Path) -> Limits:
         refusals.append(SpecError(what, str(place), hint))
     elif disk.high > totals.disk_free:
         warnings.append(f"may need up to {disk_text(disk.high)} of disk, and {free} in {place}")
-    if totals.too_large and totals.gpu_memory is not None:
-        warnings.append(
-            f"{totals.too_large} owed stages may need more GPU memory than the {disk_text(totals.gpu_memory)} of a GPU "
-            "here (more GPUs a stage: resources.gpus; smaller micro-batches: rl.micro_batch_tokens)"
-        )
+    warnings += [str(misfit) for misfit in totals.misfits]
     return Limits(budget, tuple(refusals), tuple(warnings))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.training.gpu_memory import GIB
 from toolrl_cli.training.model_size import ModelSize, model_size
 
 FindStage = Callable[[str], "StageSpec | None"]
@@ -34,6 +35,7 @@ class Work:
         units: sequences handled: in a step of training (responses or rows), or altogether in an evaluation.
         length: most tokens of one sequence.
         size: of the model, or None.
+        gpu_memory: bytes of a GPU that it is meant for (`resources.gpu_memory`); None where it does not say.
         config: the stage's settings.
         shape: equal for stages that differ in nothing that an estimate from unlike stages depends on.
     """
@@ -47,6 +49,7 @@ class Work:
     units: int
     length: int
     size: ModelSize | None
+    gpu_memory: int | None
     config: Mapping[str, Any]
     shape: tuple[object, ...]
 
@@ -89,7 +92,7 @@ class Works:
         shape = (
             *(spec.kind, what, model.get("name"), model.get("path"), device, spec.slots, *amount),
             *(settings.get(name) for name in _TRANSPORT),
-            *(resources.get(name) for name in ("rollout", "gpu_memory_utilization", "offload")),
+            *(resources.get(name) for name in ("rollout", "gpu_memory_utilization", "offload", "gpu_memory")),
             *(
                 name
                 for name, value in options.items()
@@ -106,6 +109,7 @@ class Works:
             units=units,
             length=length,
             size=self._size(model),
+            gpu_memory=int(resources["gpu_memory"] * GIB) if resources.get("gpu_memory") else None,
             config=spec.config if spec.kind != "export" else {**config, **spec.config},
             shape=shape,
         )

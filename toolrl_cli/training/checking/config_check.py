@@ -226,5 +226,6 @@ def _distinguishing(stage: StageSpec) -> str | None:
     config = stage.config
     if stage.kind not in ("rl", "sft"):
         return None
-    parts = (config[stage.kind], config.get("algorithm"), config["precision"])
+    model = (config.get("model") or {}).get("path")  # its size decides what `resources.offload: auto` is
+    parts = (config[stage.kind], config.get("algorithm"), config["precision"], model)
     return repr((stage.kind, *parts, config["resources"], config["verl_options"]))
