@@ -52,3 +52,18 @@ def test_a_folder_with_too_few_rows_is_told_before_anything_is_spent(toolrl: Too
     assert "the held-out rows serve as train and as val" in told
     assert "1 train rows, too few for a step of 512 prompts (rl.prompts): 6 stages" in told
     assert "1 train rows, and data.at_least.train asks for 9800: 1 stage will refuse" in told
+
+
+def test_the_largest_model_fits_the_gpus_that_the_presets_are_meant_for(
+    toolrl: Toolrl, released: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    sweep = (str(SWEEPS / "table1_2_3.yaml"), "--only", "qwen2.5-7b-*", "--set", f"data.path={released}")
+    assert "will not fit" not in toolrl("plan", *sweep).out
+    told = toolrl("plan", *sweep, "--set", "resources.offload=idle").out
+    (warning,) = [line for line in told.splitlines() if "will not fit" in line]
+    assert (
+        warning.startswith("warning: rl grpo-qwen2.5-7b-instruct-")
+        and "--set resources.offload=always" in warning
+    )
+    assert " rl → export → evaluate ×3 " in told  # a benchmark each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from toolrl_cli.commands.consoles import stdout_console
@@ -135,12 +135,19 @@ def _runs(found: Outlook, width: int) -> RenderableType:
             table.add_column(header, overflow="fold", justify="right" if header == "done" else "left")
     for run in found.plan.runs:
         stages = [found.plan.stages[s.id] for s in run.stages]
-        marked = " → ".join(_coloured(s.spec.kind, standing(s)) for s in stages)
+        marked = _chain(stages)
         owed = [s for s in stages if s.owed]
         done = f"{len(stages) - len(owed)}/{len(stages)}"
         chain = [marked] if width >= NARROW else []
         table.add_row(escape(run.id), *chain, done, escape(_next(owed)))
     return table
+
+
+def _chain(stages: list[PlannedStage]) -> str:
+    """`sft → export → evaluate ×3`: like stages in a row that stand alike are counted."""
+    alike = groupby(stages, key=lambda stage: (stage.spec.kind, standing(stage)))
+    counted = [(kind, name, sum(1 for _ in group)) for (kind, name), group in alike]
+    return " → ".join(_coloured(f"{kind} ×{n}" if n > 1 else kind, name) for kind, name, n in counted)
 
 
 def _coloured(text: str, name: str) -> str:

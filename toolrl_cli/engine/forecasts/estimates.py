@@ -25,7 +25,7 @@ from toolrl_cli.engine.forecasts.calibration import Calibration, Point
 from toolrl_cli.engine.forecasts.ranges import NONE, Range, between, exactly
 from toolrl_cli.engine.forecasts.work import Work, Works
 from toolrl_cli.engine.plan import PlannedStage
-from toolrl_cli.training.gpu_memory import parameters_text
+from toolrl_cli.training.gpu_memory import chosen_offload, parameters_text
 
 WIDENED = {"recipe": 1.1, "model": 1.5, "kind": 3.0}
 """Factor by which a rung's observed bounds are moved apart: chosen, not measured."""
@@ -121,7 +121,8 @@ class Estimator:
         if work.kind == "rl" and work.device == "cuda" and work.size is not None:
             published = published_times.nearest_published(work.what, work.size.parameters)
             if published is not None:
-                return published_seconds(work, published), f"published: {published.source}"
+                slower = "; slower with all of it offloaded" if _rests_always(work) else ""
+                return published_seconds(work, published), f"published: {published.source}{slower}"
         return None, f"unknown: no finished {work.kind} stage to go by"
 
     def _memory(self, work: Work, ladder: Ladder) -> tuple[Range | None, str]:
@@ -229,6 +230,10 @@ def published_seconds(work: Work, published: published_times.PublishedTime) -> R
     scale *= work.units / published_times.RESPONSES[published.algorithm]
     expected = published.gpu_hours * 3600 * scale / work.gpus
     return exactly(expected).widened(published_times.SPREAD)
+
+
+def _rests_always(work: Work) -> bool:
+    return chosen_offload(work.kind, work.config, work.size) == "always"
 
 
 def _scale(work: Work, point: Point, *, units: bool = True) -> Range:
