@@ -38,6 +38,26 @@ def test_a_wide_stage_has_its_slots_to_itself_and_most_limits_the_number() -> No
     assert Rehearsal([wide], 1, 1).makespan(seconds) == 5.0
 
 
+@pytest.mark.parametrize(("most", "ends"), [(2, 210.0), (1, 220.0)])
+def test_trainings_on_all_gpus_follow_each_other_and_what_is_narrow_runs_side_by_side(
+    most: int, ends: float
+) -> None:
+    wide = [STAGES(f"rl{n}", "rl", slots=2) for n in range(2)]
+    exports = [STAGES(f"export{n}", after=(training,)) for n, training in enumerate(wide)]
+    seconds = {**{s.id: 100.0 for s in wide}, **{s.id: 10.0 for s in exports}}
+    assert Rehearsal([*wide, *exports], 2, most).makespan(seconds) == ends
+
+
+def test_slots_are_kept_for_a_wide_stage_that_was_overtaken_often_as_when_it_runs() -> None:
+    first = STAGES("first")
+    wide = STAGES("wide", "rl", slots=2, after=(first,))
+    end = STAGES("end", after=(wide,))
+    narrow = [STAGES(f"narrow{n}") for n in range(200)]
+    seconds = {first.id: 1.0, wide.id: 10.0, end.id: 500.0, **{s.id: 1.5 for s in narrow}}
+    found = Rehearsal([first, wide, end, *narrow], 2, 2).makespan(seconds)
+    assert found < 200 * 1.5 / 2 + 510  # the narrow ones would hold it up to their end
+
+
 def test_nothing_takes_no_time_and_what_is_unknown_counts_as_none() -> None:
     assert Rehearsal([], 2, 2).makespan({}) == 0.0
     assert Rehearsal([STAGES("a")], 2, 2).makespan({}) == 0.0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from toolrl_cli.engine.order import in_order
+from toolrl_cli.engine.queueing import OVERTAKEN
 from toolrl_cli.spec.stage import StageSpec
 
 
@@ -50,13 +52,20 @@ class Rehearsal:
             if count == 0:
                 heapq.heappush(queues[self._widths[n]], (-rank[n], n))
         running: list[tuple[float, int]] = []
+        overtaken: Counter[int] = Counter()
         free, now = self._slots, 0.0
         while True:
             while len(running) < self._most:
                 fitting = [queue for width, queue in queues.items() if queue and width <= free]
                 if not fitting:
                     break
-                _, n = heapq.heappop(min(fitting, key=lambda queue: queue[0]))
+                best = min(fitting, key=lambda queue: queue[0])
+                passed = [q[0][1] for width, q in queues.items() if width > free and q and q[0] < best[0]]
+                if any(overtaken[wide] >= OVERTAKEN for wide in passed):
+                    break  # slots are kept for it, as the scheduler does
+                for wide in passed:
+                    overtaken[wide] += 1
+                _, n = heapq.heappop(best)
                 free -= self._widths[n]
                 heapq.heappush(running, (now + spans[n], n))
             if not running:
