@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from rich.console import Console
 from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.api import build_report
-from toolrl_cli.report.claims import ClaimResult, ClaimSpec, load_claims
+from toolrl_cli.report.claims import ClaimSpec, load_claims
+from toolrl_cli.report.judging import ClaimResult
 from toolrl_cli.report.render import claims as rendered
+from toolrl_cli.report.statistics import welch
 
 MINE = """\
 claims:
@@ -56,6 +59,69 @@ def test_an_undecided_claim_says_how_many_seeds_would_decide_it(tree: Tree) -> N
     assert result.needed == 17  # TTestIndPower().solve_power(effect_size=1, alpha=.05, power=.8) is 16.7
     t6(tree, {"dynamic": 0.01, "original": 0.0}, models=("m2", "m3", "m4"))
     assert judge(tree)["dynamic_over_static"].verdict == "supported"
+
+
+def on_two_benchmarks(
+    tree: Tree, seeds: Sequence[int] = (1, 2, 3), api_bank: Sequence[int] = (1, 2, 3)
+) -> None:
+    """GRPO 2 points above GRPO from SFT; a seed that is good on one benchmark is as good on the other."""
+    for arm, train, share in (("cold", ["rl"], 0.52), ("sft-start", ["sft", "rl"], 0.50)):
+        for seed in seeds:
+            run = tree.sweep().run(arm, seed, train, model="m", benchmarks=("bfcl", "api_bank"))
+            run.done(bfcl_scores(share + 0.01 * (seed - 2)), "bfcl")
+            if seed in api_bank:
+                run.done({"overall": share + 0.01 * (seed - 2)}, "api_bank")
+
+
+def test_what_a_seed_scores_on_two_benchmarks_is_one_piece_of_evidence(tree: Tree) -> None:
+    on_two_benchmarks(tree)
+    step = judge(tree)["cold_start_over_sft_start"].steps[0]
+    both = welch([51.0, 52.0, 53.0], [49.0, 50.0, 51.0])
+    assert step.comparison is not None and both is not None
+    assert (step.comparison.low, step.comparison.high) == pytest.approx((both.low, both.high))
+
+
+def test_a_benchmark_with_too_few_seeds_is_left_out_and_said_so(tree: Tree) -> None:
+    on_two_benchmarks(tree, api_bank=(1, 2))
+    step = judge(tree)["cold_start_over_sft_start"].steps[0]
+    assert step.comparison is not None
+    assert step.left_out == ("m on api_bank (2 of at least 3 seeds)",)
+    assert "left out: m on api_bank" in rendered.difference(step)
+
+
+def test_seeds_that_lack_a_benchmark_do_not_count(tree: Tree) -> None:
+    on_two_benchmarks(tree, (1, 2, 3, 4), api_bank=(2, 3, 4))
+    step = judge(tree)["cold_start_over_sft_start"].steps[0]
+    assert step.comparison is not None and (step.comparison.n, step.left_out) == (6, ())
+
+
+def test_arms_scored_differently_decide_nothing(tree: Tree) -> None:
+    for reward, protocol, share in (("dynamic", "bfcl_v4", 0.6), ("original", "bfcl_v3", 0.4)):
+        for seed in (1, 2, 3):
+            run = tree.sweep().run(reward, seed, model="m", reward=reward, benchmarks=("bfcl",))
+            run.done(bfcl_scores(share + 0.01 * seed), "bfcl", protocol=protocol)
+    result = judge(tree)["dynamic_over_static"]
+    assert result.verdict == "undecided" and result.tested
+    assert result.steps[0].why == "scored differently (protocol)"
+
+
+def test_one_seed_in_three_sweeps_is_one_seed(tree: Tree) -> None:
+    for sweep in ("a", "b", "c"):
+        for reward, share in (("dynamic", 0.6), ("original", 0.4)):
+            tree.sweep(sweep).run(reward, reward=reward).done(toolworld_scores(share))
+    results = build_report(tree.write(), ["a", "b", "c"], []).claims()
+    step = next(r for r in results if r.spec.name == "dynamic_over_static").steps[0]
+    assert (step.verdict, step.why) == ("undecided", "1 of at least 3 seeds")
+
+
+def test_never_are_fewer_seeds_asked_for_than_there_are(tree: Tree) -> None:
+    # 10 seeds that hardly differ beside 3 that differ much: their pooled spread alone would ask for 3
+    for reward, offsets in (("dynamic", [0.0001 * k for k in range(10)]), ("original", [-0.02, 0.0, 0.02])):
+        for seed, offset in enumerate(offsets):
+            run = tree.sweep().run(reward, seed, model="m", reward=reward, benchmarks=("bfcl",))
+            run.done(bfcl_scores(0.4 + offset + 0.04 * (reward == "dynamic")), "bfcl")
+    result = judge(tree)["dynamic_over_static"]
+    assert result.verdict == "undecided" and result.needed == 4
 
 
 def test_two_seeds_decide_nothing(tree: Tree) -> None:
@@ -173,7 +239,7 @@ def test_every_format_says_the_same_verdicts(tree: Tree) -> None:
     rendered.show(results, Console(file=text, width=200))
     markdown = rendered.render_markdown(results)
     for claim in plain["claims"]:
-        assert f"{claim['verdict']:13}{claim['text']}" in text.getvalue()
+        assert f"{claim['verdict']:12} {claim['text']}" in text.getvalue()
         assert f"| {claim['text']} | **{claim['verdict']}**" in markdown
     assert "dynamic - original: +10.00 [" in text.getvalue()
     assert "seeds an arm would decide it" in text.getvalue()

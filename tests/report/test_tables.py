@@ -75,7 +75,7 @@ def test_a_raw_models_one_evaluation_is_not_counted_once_a_seed(tree: Tree) -> N
         tree.sweep().run("raw", seed, train=()).done(toolworld_scores(0.3))
     cell = cells(table_of(tree.write()))["raw"]
     assert (cell.n, cell.planned, cell.ci) == (1, 1, None)
-    assert cell.note == "3 runs share one evaluation: nothing in it depends on the seed"
+    assert cell.note == "3 seeds share one evaluation: nothing in it depends on the seed"
     assert cell.sources[0].runs == ("raw-seed1", "raw-seed2", "raw-seed3")
 
 
@@ -327,7 +327,8 @@ def test_two_sweeps_fill_one_table(tree: Tree) -> None:
 def test_a_run_that_two_sweeps_share_counts_once(tree: Tree) -> None:
     tree.sweep("one").run("a", 1).done({"overall": 0.5})
     tree.sweep("two").run("a", 1)
-    assert cells(table_of(tree.write(), spec_with(), "one", "two"))["a"].n == 1
+    cell = cells(table_of(tree.write(), spec_with(), "one", "two"))["a"]
+    assert (cell.n, cell.note, cell.sources[0].runs) == (1, "", ("a-seed1",))
 
 
 def checkpoints(tree: Tree) -> Path:

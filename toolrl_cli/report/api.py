@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.against import published_table
 from toolrl_cli.report.arms import collect_arms
-from toolrl_cli.report.claims import ClaimResult, judge_claims, load_claims
+from toolrl_cli.report.claims import load_claims
 from toolrl_cli.report.curves import CurveReader
 from toolrl_cli.report.figures import draw_figure, find_figure, shipped_figures
 from toolrl_cli.report.imported import read_runs
+from toolrl_cli.report.judging import ClaimResult, judge_claims
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.pairs import Pair, compare_rows
 from toolrl_cli.report.plots import draw_curves, lines_of

@@ -52,7 +52,7 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
     for shared in chosen.values():
         run, evaluation = shared[0]
         source, message, sampling = _read(run, evaluation, column, results)
-        runs = tuple(r.id for r, _ in shared)
+        runs = tuple(dict.fromkeys(r.id for r, _ in shared))  # two sweeps may have the same run
         sources.append(replace(source, runs=runs, seeds=tuple(sorted({r.seed for r, _ in shared}))))
         if message:
             messages.append(message)
@@ -80,6 +80,12 @@ def either(values: Iterable[str]) -> str:
     return " / ".join(value or "not said" for value in sorted(values))
 
 
+def scored_apart(a: Cell, b: Cell) -> str:
+    """Why two cells may not be compared: what differs in how they were scored; empty where they may."""
+    differing = [k for k in a.conditions if k in b.conditions and a.conditions[k] != b.conditions[k]]
+    return f"scored differently ({', '.join(differing)})" if differing else ""
+
+
 def _mean(sources: list[Source], messages: list[str], head: Head) -> Cell:
     values = tuple(s.value for s in sources if s.value is not None)
     planned = len(sources)
@@ -91,9 +97,9 @@ def _mean(sources: list[Source], messages: list[str], head: Head) -> Cell:
             notes.append(f"{len(values)} of {planned}: {told}")
         elif messages != [sources[0].state]:
             notes += messages
-    shared = [len(s.runs) for s in sources if len(s.runs) > 1]
+    shared = [len(s.seeds) for s in sources if len(s.seeds) > 1]
     if shared:
-        notes.append(f"{max(shared)} runs share one evaluation: nothing in it depends on the seed")
+        notes.append(f"{max(shared)} seeds share one evaluation: nothing in it depends on the seed")
     note = "; ".join(notes)
     if not values:
         worst = min((s.state for s in sources), key=_severity)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.arms import Arm, setting_text, varying_settings
+from toolrl_cli.report.cells import scored_apart
 from toolrl_cli.report.model import Cell, Head, Row, Table
 from toolrl_cli.report.paired import Items, Paired, categories_of, compare_items, read_items, read_verdicts
 from toolrl_cli.report.statistics import Comparison, holm, welch
@@ -95,7 +96,7 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
     for column, head in zip(spec.columns, table.columns, strict=True):
         cells = a.cells[head.name], b.cells[head.name]
         made = PairColumn(head, cells[0].mean, cells[1].mean)
-        apart = _scored_apart(*cells)
+        apart = scored_apart(*cells)
         if apart:
             made = replace(made, why=apart)
         elif cells[0].mean is not None and cells[1].mean is not None:
@@ -121,9 +122,3 @@ def _adjusted(columns: Sequence[PairColumn]) -> tuple[PairColumn, ...]:
     p_values = holm([c.items.bootstrap.p for c in tested if c.items and c.items.bootstrap])
     by_name = {c.head.name: p for c, p in zip(tested, p_values, strict=True)}
     return tuple(replace(c, adjusted=by_name.get(c.head.name)) for c in columns)
-
-
-def _scored_apart(a: Cell, b: Cell) -> str:
-    """Why two cells may not be compared: what differs in how they were scored."""
-    differing = [k for k in a.conditions if k in b.conditions and a.conditions[k] != b.conditions[k]]
-    return f"scored differently ({', '.join(differing)})" if differing else ""

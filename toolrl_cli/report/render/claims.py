@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from toolrl_cli.report.claims import ClaimResult, Step
+from toolrl_cli.report.judging import ClaimResult, Step
 from toolrl_cli.report.model import fixed, rounded
 from toolrl_cli.report.render.markdown import escape
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 NOTE = (
-    "Differences in points with their 95 % interval over seeds, averaged over models and benchmarks; "
-    "not corrected for the number of claims. The paper's tables have one run an arm and no interval."
+    "Differences in points with their 95 % interval over seeds, averaged over models and benchmarks (a seed's "
+    "values on several benchmarks count as one); not corrected for the number of claims. The paper's tables "
+    "have one run an arm and no interval."
 )
+_NAMED = 3
+"""Places that a line names as left out; JSON has them all."""
+
 _COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 
 
@@ -42,15 +46,19 @@ def render_markdown(results: Sequence[ClaimResult]) -> str:
 
 def show(results: Sequence[ClaimResult], console: Console) -> None:
     """Print the claims on a rich console."""
+    from rich.table import Table
     from rich.text import Text
 
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True, min_width=max(map(len, _COLOURS)))
+    grid.add_column()
     for r in results:
-        line = Text(f"{r.verdict:13}", style=_COLOURS[r.verdict])
         end = _on(r) if r.tested else " (no results)"
-        console.print(line + Text(r.spec.text, style="bold") + Text(end), highlight=False)
+        grid.add_row(Text(r.verdict, style=_COLOURS[r.verdict]), Text(r.spec.text, style="bold") + Text(end))
         for step in r.steps if r.tested else ():
-            console.print(Text(f"{'':13}{difference(step)}"), highlight=False)
-        console.print(Text(f"{'':13}printed: {printed(r)}", style="dim"), highlight=False)
+            grid.add_row("", Text(difference(step)))
+        grid.add_row("", Text(f"printed: {printed(r)}", style="dim"))
+    console.print(grid, highlight=False)
     console.print(Text(NOTE, style="dim"))
 
 
@@ -62,11 +70,14 @@ def difference(step: Step) -> str:
     c = step.comparison
     low, high = (fixed(rounded(v, 2), 2, sign=True) for v in (c.low, c.high))
     told = f"{pair}: {fixed(rounded(c.difference, 2), 2, sign=True)} [{low}, {high}]"
-    if step.verdict != "undecided":
-        return told
-    if step.needed is None:
-        return f"{told}, too small to decide with any number of seeds worth running"
-    return f"{told}, about {step.needed} seeds an arm would decide it"
+    if step.verdict == "undecided" and step.needed is None:
+        told += ", too small to decide with any number of seeds worth running"
+    elif step.verdict == "undecided":
+        told += f", about {step.needed} seeds an arm would decide it"
+    if step.left_out:
+        named = "; ".join(step.left_out[:_NAMED]) + ("; …" if len(step.left_out) > _NAMED else "")
+        told += f"; left out: {named}"
+    return told
 
 
 def printed(result: ClaimResult) -> str:
@@ -108,4 +119,5 @@ def _step(step: Step) -> dict[str, Any]:
         "p": None if c is None else rounded(c.p, 6),
         "why": step.why or None,
         "needed_seeds": step.needed,
+        "left_out": list(step.left_out),
     }
