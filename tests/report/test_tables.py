@@ -182,6 +182,42 @@ def test_rows_scored_differently_are_shown_and_not_compared(tree: Tree) -> None:
     )
 
 
+def test_columns_scored_alike_differently_share_a_line_and_no_seeds_are_blamed(tree: Tree) -> None:
+    for arm, protocol in (("base", "one"), ("other", "two")):
+        for seed in (1, 2, 3):
+            tree.sweep().run(arm, seed, reward=arm).done(
+                {"x": 0.5, "y": 0.4 + 0.01 * seed}, protocol=protocol
+            )
+    columns = [{"name": n, "label": n.upper()} for n in "xy"]
+    table = table_of(tree.write(), spec_with(columns=columns, baseline="base"))
+    assert table.problems == (
+        "X, Y: rows were scored differently (protocol: one / two) and are not compared.",
+    )
+    assert any("nowhere have it and another row, scored alike, 3 seeds each" in n for n in table.notes)
+
+
+def test_what_a_column_lacks_is_told_apart_from_what_the_evaluation_waits_for(tree: Tree) -> None:
+    for seed in (1, 2, 3):
+        run = tree.sweep().run("a", seed)
+        if seed < 3:
+            run.done({"x": 0.5, "y": None})
+        else:
+            run.failed("rl", "oom")
+    columns = [{"name": n, "label": n.upper()} for n in "xy"]
+    found = table_of(tree.write(), spec_with(columns=columns)).rows[0].cells
+    assert found["x"].notes == ("2 of 3: 1 failed: oom",)
+    assert found["y"].notes == ("2 of 3: 1 failed: oom", "n/a: needs live web APIs")
+    assert found["y"].state == "failed: oom"
+
+
+def test_without_any_spread_nothing_is_said_of_what_could_be_missed(tree: Tree) -> None:
+    for arm, share in {"a": 0.5, "b": 0.6}.items():
+        for seed in (1, 2, 3):
+            tree.sweep().run(arm, seed, reward=arm).done({"overall": share})
+    table = table_of(tree.write(), spec_with(primary="overall"))
+    assert not any("missed more often" in note for note in table.notes)
+
+
 def test_the_best_and_what_cannot_be_told_from_it_are_marked_and_the_next_is_second(tree: Tree) -> None:
     arms = {"far": 0.2, "near": 0.59, "top": 0.60, "middle": 0.4}
     for arm, share in arms.items():
@@ -256,7 +292,7 @@ def test_no_star_without_a_difference_and_none_with_two_seeds(tree: Tree) -> Non
 def test_two_seeds_earn_no_star_however_large_the_difference(tree: Tree, test: str) -> None:
     table = stars(tree, 0.4, 2, test=test)
     assert not any(c.star for c in cells(table).values())
-    assert any("need 3 seeds" in note for note in table.notes)
+    assert any(note.startswith("No test against base") for note in table.notes)
 
 
 def test_correction_over_the_table_takes_a_star_that_one_test_would_give(tree: Tree) -> None:

@@ -114,8 +114,8 @@ def _printed(cell: PublishedCell) -> Printed:
 def _alone(published: Published, table: str, model: str, setting: str, column: ColumnSpec) -> Cell:
     found = published.find(table, model, setting, column.metric or column.name)
     if found is None:
-        return Cell(note="not printed")
-    return Cell(state="", note="", printed=_printed(found))
+        return Cell(notes=("not printed",))
+    return Cell(state="", printed=_printed(found))
 
 
 def _best_printed(rows: list[Row], heads: tuple[Head, ...]) -> list[Row]:

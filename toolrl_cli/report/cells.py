@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolrl_cli.report.arms import Arm
@@ -38,7 +38,7 @@ def head_of(column: ColumnSpec, spec: TableSpec) -> Head:
 def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, validation: Validation) -> Cell:
     """The cell of an arm under a column; best, second, star and published numbers are added later."""
     if arm is None:
-        return Cell(note="not in these sweeps")
+        return Cell(notes=("not in these sweeps",))
     benchmark = column.benchmark or spec.benchmark
     chosen: dict[str, list[tuple[Run, Evaluation]]] = {}
     for run in arm.runs:
@@ -46,33 +46,30 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
         if evaluation is not None:
             chosen.setdefault(evaluation.stage.id, []).append((run, evaluation))
     if not chosen:
-        return Cell(note=_why_none(arm, benchmark, spec.checkpoint))
-    sources, messages, samplings = [], [], []
+        return Cell(notes=(_why_none(arm, benchmark, spec.checkpoint),))
+    readings = []
     conditions: dict[str, set[str]] = {}
     for shared in chosen.values():
         run, evaluation = shared[0]
-        source, message, sampling = _read(run, evaluation, column, results)
+        reading = _read(run, evaluation, column, results)
         runs = tuple(dict.fromkeys(r.id for r, _ in shared))  # two sweeps may have the same run
-        sources.append(replace(source, runs=runs, seeds=tuple(sorted({r.seed for r, _ in shared}))))
-        if message:
-            messages.append(message)
-        if source.value is not None:
+        seeds = tuple(sorted({r.seed for r, _ in shared}))
+        readings.append(replace(reading, source=replace(reading.source, runs=runs, seeds=seeds)))
+        if reading.source.value is not None:
             for key, value in evaluation.conditions.items():
                 conditions.setdefault(key, set()).add(value)
-            samplings.append(sampling)
     mixed = {key: values for key, values in conditions.items() if len(values) > 1}
     if mixed:
         told = "; ".join(f"{key}: {either(v)}" for key, v in sorted(mixed.items()))
-        cell = Cell(planned=len(sources), state="mixed", note=f"seeds scored differently ({told})")
-        return replace(cell, sources=tuple(sources))
-    cell = _mean(sources, messages, head_of(column, spec))
+        sources = tuple(r.source for r in readings)
+        notes = (f"seeds scored differently ({told})",)
+        return Cell(planned=len(sources), state="mixed", notes=notes, sources=sources)
+    cell = _mean(readings, head_of(column, spec))
     imported = sorted({run.imported for shared in chosen.values() for run, _ in shared if run.imported})
     if imported:
-        told = f"imported from {', '.join(imported)}"
-        cell = replace(cell, note=f"{told}; {cell.note}" if cell.note else told)
-    known = [s for s in samplings if s is not None]
+        cell = replace(cell, notes=(f"imported from {', '.join(imported)}", *cell.notes))
     agreed = {key: next(iter(values)) for key, values in conditions.items()}
-    return replace(cell, sampling=max(known) if known else None, conditions=agreed)
+    return replace(cell, conditions=agreed)
 
 
 def either(values: Iterable[str]) -> str:
@@ -86,35 +83,65 @@ def scored_apart(a: Cell, b: Cell) -> str:
     return f"scored differently ({', '.join(differing)})" if differing else ""
 
 
-def _mean(sources: list[Source], messages: list[str], head: Head) -> Cell:
+@dataclass(frozen=True)
+class _Reading:
+    """One value of a cell, or why there is none.
+
+    Attributes:
+        waits: why its evaluation has no scores: the same for every column of the benchmark.
+        lacks: why its scores have no value for this column.
+        sampling: half-width of the 95 % Wilson interval; None where the metric is no share of counted items.
+    """
+
+    source: Source
+    waits: str = ""
+    lacks: str = ""
+    sampling: float | None = None
+
+
+def _mean(readings: Sequence[_Reading], head: Head) -> Cell:
+    sources = tuple(r.source for r in readings)
     values = tuple(s.value for s in sources if s.value is not None)
-    planned = len(sources)
-    notes = []
-    if len(values) < planned:
-        counts = Counter(messages)
-        if planned > 1:
-            told = ", ".join(f"{n} {text}" for text, n in counts.items())
-            notes.append(f"{len(values)} of {planned}: {told}")
-        elif messages != [sources[0].state]:
-            notes += messages
-    shared = [len(s.seeds) for s in sources if len(s.seeds) > 1]
-    if shared:
-        notes.append(f"{max(shared)} seeds share one evaluation: nothing in it depends on the seed")
-    note = "; ".join(notes)
+    samplings = [r.sampling for r in readings if r.sampling is not None]
+    notes = _what_is_missing(readings)
+    shared = max(len(s.seeds) for s in sources)
+    if shared > 1:
+        notes.append(f"{shared} seeds share one evaluation: nothing in it depends on the seed")
     if not values:
         worst = min((s.state for s in sources), key=_severity)
-        return Cell(planned=planned, state=worst, note=note, sources=tuple(sources))
+        return Cell(planned=len(sources), state=worst, notes=tuple(notes), sources=sources)
     seeds = seed_mean(values)
     return Cell(
         mean=rounded(seeds.mean, head.precision),
         ci=None if seeds.half_width is None else rounded(seeds.half_width, head.precision),
         n=len(values),
-        planned=planned,
+        planned=len(sources),
         state="",
-        note=note,
+        notes=tuple(notes),
+        sampling=max(samplings, default=None),
         values=values,
-        sources=tuple(sources),
+        sources=sources,
     )
+
+
+def _what_is_missing(readings: Sequence[_Reading]) -> list[str]:
+    """What keeps evaluations from having scores, apart from what keeps scores from having this column.
+
+    Apart, because the first is the same in all columns, and notes that are equal are printed once.
+    """
+    waits, lacks = [r.waits for r in readings if r.waits], [r.lacks for r in readings if r.lacks]
+    evaluated = len(readings) - len(waits)
+    if waits and len(readings) == 1:
+        return [why for why in waits if why != readings[0].source.state]
+    notes = [_counted(evaluated, len(readings), waits)] if waits else []
+    if len(lacks) == evaluated and len(set(lacks)) == 1:
+        return [*notes, lacks[0]]
+    return [*notes, _counted(evaluated - len(lacks), evaluated, lacks)] if lacks else notes
+
+
+def _counted(there: int, planned: int, missing: Sequence[str]) -> str:
+    told = ", ".join(f"{n} {text}" for text, n in Counter(missing).items())
+    return f"{there} of {planned}: {told}"
 
 
 def _why_none(arm: Arm, benchmark: str, rule: Checkpoint) -> str:
@@ -123,10 +150,7 @@ def _why_none(arm: Arm, benchmark: str, rule: Checkpoint) -> str:
     return f"not evaluated on {benchmark}"
 
 
-def _read(
-    run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path
-) -> tuple[Source, str, float | None]:
-    """The source of one value, the reason where there is none, and the value's sampling error."""
+def _read(run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path) -> _Reading:
     items = evaluation.items_path
     origin = evaluation.origin
     source = Source(
@@ -141,23 +165,23 @@ def _read(
     )
     if evaluation.stage.status != "succeeded" or evaluation.problem:
         state, message = _waiting(run.waits_for(evaluation), evaluation)
-        return replace(source, state=state), message, None
+        return _Reading(replace(source, state=state), waits=message)
     score = evaluation.metrics.get(column.metric or column.name)
     if score is None:
         why = "not in the import" if run.imported else f"scores.json has no {column.metric or column.name!r}"
-        return replace(source, state="n/a"), why, None
+        return _Reading(replace(source, state="n/a"), lacks=why)
     if score.value is None:
-        return replace(source, state="n/a"), f"n/a: {score.why}", None
-    if column.unit == "percent":
-        fault = _share_fault(score)
-        if fault:
-            return replace(source, state="unreadable"), f"unreadable: {fault}", None
-        sampling = None
-        if score.correct is not None and score.total:
-            low, high = wilson(score.correct, score.total)
-            sampling = 50 * (high - low)
-        return replace(source, value=round(100 * score.value, NOISE)), "", sampling
-    return replace(source, value=score.value), "", None
+        return _Reading(replace(source, state="n/a"), lacks=f"n/a: {score.why}")
+    if column.unit == "count":
+        return _Reading(replace(source, value=score.value))
+    fault = _share_fault(score)
+    if fault:
+        return _Reading(replace(source, state="unreadable"), lacks=f"unreadable: {fault}")
+    sampling = None
+    if score.correct is not None and score.total:
+        low, high = wilson(score.correct, score.total)
+        sampling = 50 * (high - low)
+    return _Reading(replace(source, value=round(100 * score.value, NOISE)), sampling=sampling)
 
 
 def _share_fault(score: Score) -> str:

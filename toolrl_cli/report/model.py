@@ -84,7 +84,7 @@ class Cell:
         n: evaluations with a value; the seeds of an arm, unless several seeds share one evaluation.
         planned: evaluations planned.
         state: stands in the cell where there is no mean (`failed: oom`, `running 12/25`, `–`).
-        note: everything else a reader must know about this cell.
+        notes: everything else a reader must know about this cell, one fact each.
         best, second: within the row's group. star: differs from the baseline after correction.
         sampling: half-width of the 95 % Wilson interval of one evaluation; None where the metric is no share.
         conditions: under which all its values were scored (see `scores.CONDITIONS`).
@@ -95,7 +95,7 @@ class Cell:
     n: int = 0
     planned: int = 0
     state: str = "–"
-    note: str = ""
+    notes: tuple[str, ...] = ()
     printed: Printed | None = None
     best: bool = False
     second: bool = False
@@ -104,6 +104,11 @@ class Cell:
     values: tuple[float, ...] = ()
     sources: tuple[Source, ...] = ()
     conditions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def note(self) -> str:
+        """All notes in one line."""
+        return "; ".join(self.notes)
 
 
 @dataclass(frozen=True)

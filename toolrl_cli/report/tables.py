@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,7 +78,11 @@ def build_table(
             if _any_printed(rows)
             else f"Nothing that {published.source!r} published belongs in this table."
         )
-    problems = (*_baseline_fault(spec, places), *_left_over(spec, places, arms), *apart.values())
+    problems = (
+        *_baseline_fault(spec, places),
+        *_left_over(spec, places, arms),
+        *_apart_in_words(apart, heads),
+    )
     return Table(spec.name, spec.title, tuple(heads), tuple(rows), tuple(notes), problems)
 
 
@@ -113,7 +117,7 @@ def _cell(place: _Place, column: ColumnSpec, spec: TableSpec, results: Path, val
     if not place.rivals:
         return fill(place.arm, column, spec, results, validation)
     told = ", ".join(place.rivals[:4]) + (", …" if len(place.rivals) > 4 else "")
-    return Cell(state="ambiguous", note=f"{len(place.rivals)} arms fit this row: {told}")
+    return Cell(state="ambiguous", notes=(f"{len(place.rivals)} arms fit this row: {told}",))
 
 
 def _group_labels(spec: TableSpec, places: list[_Place], published: Published | None) -> dict[str, str]:
@@ -124,22 +128,31 @@ def _group_labels(spec: TableSpec, places: list[_Place], published: Published | 
 
 
 def _scored_apart(rows: list[Row], heads: list[Head]) -> dict[tuple[str, str], str]:
-    """(group, column) pairs whose rows were scored under different conditions, with the words to say so."""
+    """(group, column) pairs whose rows were scored under different conditions, and which those are."""
     apart: dict[tuple[str, str], str] = {}
     for group in dict.fromkeys(row.group for row in rows):
         for head in heads:
-            known = [row.cells[head.name].conditions for row in rows if row.group == group]
             kinds: dict[str, set[str]] = {}
-            for conditions in known:
-                for key, value in conditions.items():
-                    kinds.setdefault(key, set()).add(value)
+            for row in rows:
+                if row.group == group:
+                    for key, value in row.cells[head.name].conditions.items():
+                        kinds.setdefault(key, set()).add(value)
             told = [f"{key}: {either(v)}" for key, v in sorted(kinds.items()) if len(v) > 1]
             if told:
-                place = f"{group}, {head.label}" if group else head.label
-                apart[group, head.name] = (
-                    f"{place}: rows were scored differently ({'; '.join(told)}) and are not compared."
-                )
+                apart[group, head.name] = "; ".join(told)
     return apart
+
+
+def _apart_in_words(apart: Mapping[tuple[str, str], str], heads: list[Head]) -> list[str]:
+    """One line for all columns of a group that differ alike."""
+    labels = {head.name: head.label for head in heads}
+    columns: dict[tuple[str, str], list[str]] = {}
+    for (group, name), told in apart.items():
+        columns.setdefault((group, told), []).append(labels[name])
+    return [
+        f"{', '.join([group] * bool(group) + columns)}: rows were scored differently ({told}) and are not compared."
+        for (group, told), columns in columns.items()
+    ]
 
 
 def _starred(
@@ -203,15 +216,23 @@ def _notes(
         test = (
             "Welch's t test over seeds"
             if spec.test == "seeds"
-            else "paired bootstrap of items, clustered by item"
+            else "paired bootstrap of items, clustered by item, without the variance over seeds"
         )
         notes.append(
             f"*: differs from {tests.baseline} ({test}, p < {LEVEL} after Holm's correction"
             f" over the {tests.count} comparisons of this table)."
         )
     elif spec.baseline is not None and any(c.n for c in cells) and not _baseline_fault(spec, places):
-        notes.append(f"No test against {spec.baseline}: it and another row need {MIN_SEEDS} seeds each.")
+        notes.append(
+            f"No test against {_baseline_label(spec)}: nowhere have it and another row, scored alike,"
+            f" {MIN_SEEDS} seeds each."
+        )
     return notes + _error_notes(spec, rows, heads)
+
+
+def _baseline_label(spec: TableSpec) -> str | None:
+    rows = [] if isinstance(spec.rows, str) else spec.rows
+    return next((row.label for row in rows if row.name == spec.baseline), spec.baseline)
 
 
 def _left_over(spec: TableSpec, places: list[_Place], arms: list[Arm]) -> list[str]:
@@ -266,8 +287,8 @@ def _detectable(rows: list[Row], head: Head) -> list[str]:
         return []
     n = Counter(len(g) for g in groups).most_common(1)[0][0]
     difference = minimum_detectable_difference(sd, n)
-    if difference is None:
-        return []
+    if not difference:
+        return []  # no spread over these seeds: nothing is known of what could be missed
     return [
         f"With {n} seeds an arm, true differences in {head.label} below {fixed(difference, head.precision)}"
         " are missed more often than 1 time in 5."

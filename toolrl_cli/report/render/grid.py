@@ -103,7 +103,7 @@ def _where(table: Table, arms: Mapping[str, Sequence[str]]) -> str:
 
 def full_note(cell: Cell, head: Head) -> str | None:
     """State, note and comparison of a cell in one line, for CSV and JSON; None if there is nothing to say."""
-    parts = [cell.note] if cell.note else []
+    parts = list(cell.notes)
     if cell.mean is None and cell.state.strip("–") and cell.state not in cell.note:
         parts.insert(0, cell.state)
     printed = cell.printed
@@ -149,7 +149,7 @@ def _difference(cell: Cell, head: Head) -> Shown:
 
 
 def _notes_of(cell: Cell) -> list[str]:
-    notes = [cell.note] if cell.note else []
+    notes = list(cell.notes)
     if cell.printed is not None:
         notes += [note for note in (cell.printed.mark, cell.printed.refusal) if note]
         if cell.printed.derived is not None:

@@ -17,6 +17,7 @@ _GAP = 2
 """Spaces between columns; one of them is the box's own."""
 
 _MAX_LABEL = 34
+"""Columns of the labels at the most, where the numbers need the rest of the line."""
 
 
 def render(tables: Sequence[Table], width: int = 100, styled: bool = False) -> str:
@@ -42,6 +43,7 @@ def show(tables: Sequence[Table], console: Console) -> None:
 
 
 def _parts(table: Table, width: int, styled: bool) -> Iterator[RenderableType]:
+    from rich.table import Table as RichTable
     from rich.text import Text
 
     yield Text(table.title, style="bold")
@@ -50,10 +52,15 @@ def _parts(table: Table, width: int, styled: bool) -> Iterator[RenderableType]:
     stacked = sum(widths) + _GAP * (len(widths) - 1) > width
     if stacked:
         widths = _widths(table, body, styled, stacked)
+    longest = _label_width(body)
+    spare = width - sum(widths) - _GAP * (len(widths) - 1)
+    widths[0] = min(longest, max(widths[0], widths[0] + spare))
     for columns in _blocks(widths, width):
         yield _grid(table, body, columns, widths, styled, stacked)
+    notes = RichTable.grid(padding=(0, 1, 0, 0))  # a column for the signs, so that wrapped lines are set in
     for note in notes_under(table, "Bold" if styled else BEST, "underlined" if styled else ""):
-        yield Text(note, style="dim" if styled else "")
+        notes.add_row("·", Text(note), style="dim" if styled else "")
+    yield notes
 
 
 def _grid(
@@ -106,13 +113,20 @@ def _plain(cell: Shown, styled: bool, stacked: bool) -> str:
 
 def _widths(table: Table, body: Sequence[Line], styled: bool, stacked: bool) -> list[int]:
     """Width of the label column, then of each other column; stacked cells may break at their spaces."""
-    indent = 2 if any(line.group for line in body) else 0
-    labels = [len(line.label) + (4 if line.sub else indent) for line in body]
-    widths = [min(_MAX_LABEL, max([1, *labels, *(len(line.group) for line in body)]))]
+    widths = [min(_MAX_LABEL, _label_width(body))]
     for index, head in enumerate(table.columns):
         texts = [head.label, *(_plain(line.cells[index], styled, stacked) for line in body)]
         widths.append(max(len(piece) for text in texts for piece in _pieces(text, stacked)))
     return widths
+
+
+def _label_width(body: Sequence[Line]) -> int:
+    """Columns that the longest label or name of a group takes."""
+    from rich.cells import cell_len
+
+    indent = 2 if any(line.group for line in body) else 0
+    labels = [cell_len(line.label) + (4 if line.sub else indent) for line in body]
+    return max([1, *labels, *(cell_len(line.group) for line in body)])
 
 
 def _pieces(text: str, stacked: bool) -> list[str]:
