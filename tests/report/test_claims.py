@@ -14,7 +14,7 @@ from toolrl_cli.report.api import build_report
 from toolrl_cli.report.claims import ClaimSpec, load_claims
 from toolrl_cli.report.judging import ClaimResult
 from toolrl_cli.report.render import claims as rendered
-from toolrl_cli.report.statistics import welch
+from toolrl_cli.report.statistics import Sample, welch
 
 MINE = """\
 claims:
@@ -76,7 +76,7 @@ def on_two_benchmarks(
 def test_what_a_seed_scores_on_two_benchmarks_is_one_piece_of_evidence(tree: Tree) -> None:
     on_two_benchmarks(tree)
     step = judge(tree)["cold_start_over_sft_start"].steps[0]
-    both = welch([51.0, 52.0, 53.0], [49.0, 50.0, 51.0])
+    both = welch(Sample((51.0, 52.0, 53.0)), Sample((49.0, 50.0, 51.0)))
     assert step.comparison is not None and both is not None
     assert (step.comparison.low, step.comparison.high) == pytest.approx((both.low, both.high))
 

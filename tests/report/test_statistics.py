@@ -69,7 +69,7 @@ def test_welchs_test_is_scipys(a: list[float], b: list[float]) -> None:
     if stats.sem(a) + stats.sem(b) < 1e-6:
         return  # no spread: scipy has no answer, see the next test
     known = stats.ttest_ind(a, b, equal_var=False)
-    found = welch(a, b)
+    found = welch(Sample(tuple(a)), Sample(tuple(b)))
     assert found is not None
     assert found.p == pytest.approx(known.pvalue, abs=1e-7)
     interval = known.confidence_interval()
@@ -77,12 +77,12 @@ def test_welchs_test_is_scipys(a: list[float], b: list[float]) -> None:
 
 
 def test_arms_without_spread_differ_for_certain_or_not_at_all() -> None:
-    assert welch([1, 1, 1], [1, 1, 1]).p == 1.0  # type: ignore[union-attr]
-    assert welch([1, 1, 1], [2, 2, 2]).p == 0.0  # type: ignore[union-attr]
+    assert welch(Sample((1, 1, 1)), Sample((1, 1, 1))).p == 1.0  # type: ignore[union-attr]
+    assert welch(Sample((1, 1, 1)), Sample((2, 2, 2))).p == 0.0  # type: ignore[union-attr]
 
 
 def test_there_is_no_test_with_two_seeds_on_a_side() -> None:
-    assert welch(A, [1.0, 2.0]) is None
+    assert welch(Sample(tuple(A)), Sample((1.0, 2.0))) is None
 
 
 def test_two_strata_average_their_differences_and_add_their_variances() -> None:
@@ -108,16 +108,47 @@ def test_against_a_value_that_no_seed_can_change_the_test_is_the_one_sample_t_te
     assert (found.low, found.high) == pytest.approx((interval.low - 40, interval.high - 40))
     assert stratified_difference([(Sample(tuple(A)), Sample((40.0,)))]) is None
     assert stratified_difference([]) is None
+    assert stratified_difference([(Sample((50.0,), constant=True), Sample((40.0,), constant=True))]) is None
 
 
 def test_ties_go_by_the_interval_and_not_by_rounding() -> None:
-    assert tied([50.0, 52.0, 54.0], [51.0, 53.0, 55.0])
-    assert not tied([50.001, 50.002, 50.003], [50.011, 50.012, 50.013])
+    assert tied(
+        Sample(
+            (
+                50.0,
+                52.0,
+                54.0,
+            )
+        ),
+        Sample(
+            (
+                51.0,
+                53.0,
+                55.0,
+            )
+        ),
+    )
+    assert not tied(
+        Sample(
+            (
+                50.001,
+                50.002,
+                50.003,
+            )
+        ),
+        Sample(
+            (
+                50.011,
+                50.012,
+                50.013,
+            )
+        ),
+    )
 
 
 def test_without_an_interval_only_equal_means_are_tied() -> None:
-    assert tied([50.0], [50.0])
-    assert not tied([50.0], [50.01])
+    assert tied(Sample((50.0,)), Sample((50.0,)))
+    assert not tied(Sample((50.0,)), Sample((50.01,)))
 
 
 @pytest.mark.parametrize(("b", "c"), [(3, 12), (0, 6), (7, 7), (40, 61)])

@@ -295,6 +295,21 @@ def test_two_seeds_earn_no_star_however_large_the_difference(tree: Tree, test: s
     assert any(note.startswith("No test against base") for note in table.notes)
 
 
+def test_a_model_that_no_seed_changes_is_tested_as_it_is(tree: Tree) -> None:
+    for seed in (1, 2, 3):
+        tree.sweep().run("grpo", seed).done({"overall": 0.6 + 0.01 * seed})
+        tree.sweep().run("raw", seed, train=()).done({"overall": 0.3})
+    table = table_of(tree.write(), spec_with(baseline="grpo"))
+    found = cells(table)
+    assert (found["raw"].n, found["raw"].star, found["grpo"].best, found["raw"].best) == (
+        1,
+        True,
+        True,
+        False,
+    )
+    assert not any("fewer than 3 seeds" in note for note in table.notes)
+
+
 def test_correction_over_the_table_takes_a_star_that_one_test_would_give(tree: Tree) -> None:
     rewards = {"base": 0.400, "x": 0.426, **{f"same{k}": 0.401 for k in range(20)}}
     for arm, share in rewards.items():

@@ -94,8 +94,8 @@ class _Place:
     def fault(self) -> str:
         """Why it tells nothing; empty where it does."""
         apart = scored_apart(self.better, self.worse)
-        fewest = min((c.n for c in (self.better, self.worse) if not _constant(c)), default=MIN_SEEDS)
-        return apart or (f"{fewest} of at least {MIN_SEEDS} seeds" if fewest < MIN_SEEDS else "")
+        too_few = [c.n for c in (self.better, self.worse) if not c.sample.enough]
+        return apart or (f"{min(too_few)} of at least {MIN_SEEDS} seeds" if too_few else "")
 
 
 def judge_claims(
@@ -186,7 +186,9 @@ def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, s
             faults |= dict.fromkeys(usable, told)
     comparison = stratified_difference(strata)
     if comparison is None:
-        why = "; ".join(dict.fromkeys(f for f in faults.values() if f))
+        why = (
+            "; ".join(dict.fromkeys(f for f in faults.values() if f)) or "nothing in either depends on a seed"
+        )
         return Step(better, worse, None, "undecided", why, None, found=True)
     verdict = claim.judge(comparison.low, comparison.high)
     needed = _needed(strata, claim.distance(comparison.difference)) if verdict == "undecided" else None
@@ -200,18 +202,13 @@ def _over_benchmarks(cells: Sequence[Cell]) -> Sample:
     A seed is one trained model: what it gains on one benchmark it may gain on all, so that its values on several are
     no independent evidence and enter as one.
     """
-    varying = [c for c in cells if not _constant(c)]
-    same = math.fsum(c.values[0] for c in cells if _constant(c))
+    varying = [c for c in cells if not c.sample.constant]
+    same = math.fsum(c.values[0] for c in cells if c.sample.constant)
     if not varying:
         return Sample((same / len(cells),), constant=True)
     by_seed = [{seed: s.value for s in c.sources if s.value is not None for seed in s.seeds} for c in varying]
     seeds = sorted(set.intersection(*map(set, by_seed)))
     return Sample(tuple((same + math.fsum(v[seed] for v in by_seed)) / len(cells) for seed in seeds))
-
-
-def _constant(cell: Cell) -> bool:
-    """Whether seeds cannot change a cell's value: several of them share its one evaluation."""
-    return cell.n == 1 and any(s.value is not None and len(s.seeds) >= MIN_SEEDS for s in cell.sources)
 
 
 def _needed(strata: Sequence[tuple[Sample, Sample]], distance: float) -> int | None:

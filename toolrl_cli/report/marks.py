@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toolrl_cli.report.model import Cell, Direction, Head, Row
-from toolrl_cli.report.statistics import MIN_SEEDS, holm, tied
+from toolrl_cli.report.statistics import holm, tied
 
 LEVEL = 0.05
 PValue = Callable[[Row, Row, Head], float | None]
@@ -69,7 +69,7 @@ def mark_different(
                 continue
             for head in heads:
                 comparable = head.direction != "none" and (group, head.name) not in excluded
-                enough = min(row.cells[head.name].n, base.cells[head.name].n) >= MIN_SEEDS
+                enough = row.cells[head.name].sample.enough and base.cells[head.name].sample.enough
                 p = p_value(row, base, head) if comparable and enough else None
                 if p is not None:
                     found.append((index, head.name, p))
@@ -94,8 +94,8 @@ def _ranked(cells: Sequence[Cell], direction: Direction) -> tuple[set[int], set[
     order = sorted(range(len(cells)), key=key, reverse=True)
     if key(order[0]) == key(order[-1]):
         return set(), set()  # where all are equal, none is best
-    top = cells[order[0]].values
-    best = {i for i in order if i == order[0] or tied(cells[i].values, top)}
+    top = cells[order[0]].sample
+    best = {i for i in order if i == order[0] or tied(cells[i].sample, top)}
     rest = [i for i in order if i not in best]
     return best, {i for i in rest if math.isclose(key(i), key(rest[0]), rel_tol=1e-12, abs_tol=1e-12)}
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from toolrl_cli.report.statistics import MIN_SEEDS, Sample
+
 Direction = Literal["higher", "lower", "none"]
 
 
@@ -109,6 +111,12 @@ class Cell:
     def note(self) -> str:
         """All notes in one line."""
         return "; ".join(self.notes)
+
+    @property
+    def sample(self) -> Sample:
+        """The values as one side of a test; constant where several seeds share the one evaluation."""
+        shared = [s for s in self.sources if s.value is not None and len(s.seeds) >= MIN_SEEDS]
+        return Sample(self.values, constant=self.n == 1 and bool(shared))
 
 
 @dataclass(frozen=True)

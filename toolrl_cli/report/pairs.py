@@ -101,7 +101,7 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
             made = replace(made, why=apart)
         elif cells[0].mean is not None and cells[1].mean is not None:
             items = _items(column, cells, results, read) if column.unit == "percent" else None
-            made = replace(made, seeds=welch(cells[0].values, cells[1].values), items=items)
+            made = replace(made, seeds=welch(cells[0].sample, cells[1].sample), items=items)
         columns.append(made)
     pair = [arms[row.source_arm] for row in (a, b) if row.source_arm in arms]
     keys = varying_settings(pair) if len(pair) > 1 else []

@@ -96,11 +96,12 @@ def stratified_difference(
     """The difference a - b averaged over strata (models, benchmarks), each weighing the same.
 
     Variances of all arms are added up and the degrees of freedom are Satterthwaite's; with one stratum this is
-    Welch's test. None without strata, or where a side has too few seeds. `n` is the number of values.
+    Welch's test, and against a constant side the one-sample t test. None without strata, where a side has too few
+    seeds, or where no side varies. `n` is the number of values.
     """
-    if not strata or not all(a.enough and b.enough for a, b in strata):
-        return None
     arms = [arm for pair in strata for arm in pair]
+    if not all(arm.enough for arm in arms) or all(arm.constant for arm in arms):
+        return None
     means = [math.fsum(arm.values) / len(arm.values) for arm in arms]
     difference = math.fsum(means[::2]) / len(strata) - math.fsum(means[1::2]) / len(strata)
     parts = [
@@ -117,20 +118,21 @@ def stratified_difference(
     return Comparison(difference, difference - half, difference + half, p, n)
 
 
-def welch(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENCE) -> Comparison | None:
-    """Welch's t test of mean(a) - mean(b); None where a side has fewer than `MIN_SEEDS` values."""
-    return stratified_difference([(Sample(tuple(a)), Sample(tuple(b)))], confidence)
+def welch(a: Sample, b: Sample, confidence: float = CONFIDENCE) -> Comparison | None:
+    """Welch's t test of mean(a) - mean(b); None where it cannot be made (see `stratified_difference`)."""
+    return stratified_difference([(a, b)], confidence)
 
 
-def tied(a: Sequence[float], b: Sequence[float]) -> bool:
+def tied(a: Sample, b: Sample) -> bool:
     """Whether two arms cannot be told apart.
 
-    With `MIN_SEEDS` seeds on both sides: Welch's interval of the difference holds zero. With fewer there is
-    no interval, and only equal means are tied.
+    Where Welch's test can be made: its interval of the difference holds zero. Elsewhere there is no interval, and
+    only equal means are tied.
     """
     comparison = welch(a, b)
     if comparison is None:
-        return math.isclose(math.fsum(a) / len(a), math.fsum(b) / len(b), rel_tol=1e-12, abs_tol=1e-12)
+        means = [math.fsum(sample.values) / len(sample.values) for sample in (a, b)]
+        return math.isclose(*means, rel_tol=1e-12, abs_tol=1e-12)
     return not comparison.excludes_zero
 
 

@@ -168,7 +168,7 @@ def _starred(
     base = {row.arm for row, place in zip(rows, places, strict=True) if place.name == spec.baseline}
 
     def seeds_p_value(row: Row, baseline: Row, head: Head) -> float | None:
-        comparison = welch(row.cells[head.name].values, baseline.cells[head.name].values)
+        comparison = welch(row.cells[head.name].sample, baseline.cells[head.name].sample)
         return None if comparison is None else comparison.p
 
     p_value: Callable[[Row, Row, Head], float | None] = seeds_p_value
@@ -206,7 +206,7 @@ def _notes(
     notes += [n for n in (_scored_under(rows), checkpoint) if n]
     if any(c.ci is not None for c in cells):
         notes.append("Mean ± half-width of the 95 % t interval over seeds (number of seeds).")
-        if any(0 < c.n < MIN_SEEDS for c in cells):
+        if any(c.n and not c.sample.enough for c in cells):
             notes.append(f"With fewer than {MIN_SEEDS} seeds there is no interval and no test.")
     elif any(c.n for c in cells):
         notes.append(f"Mean (number of seeds); an interval needs {MIN_SEEDS} seeds.")

@@ -71,8 +71,13 @@ function showTable(table, position) {
     make("ul", { class: "notes" }, ...table.notes.map((note) => make("li", {}, note))));
 }
 
+// A long name may be broken after its signs, on a narrow screen.
+function breakable(name) {
+  return name.split(/(?<=[-+_/.,])/).flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
+}
+
 function showRow(table, row) {
-  return make("tr", {}, make("th", { scope: "row", title: row.arm }, row.label),
+  return make("tr", {}, make("th", { scope: "row", title: row.arm }, ...breakable(row.label)),
     ...row.cells.map((cell, index) => make("td", {}, showCell(table, row, cell, index))));
 }
 
