@@ -20,6 +20,7 @@ PDFLATEX = shutil.which("pdflatex")
 def test_the_latex_of_every_table_compiles_and_fits_the_page(tree: Tree, tmp_path: Path) -> None:
     for seed in (1, 2, 3):
         tree.sweep().run("a_b%&#{}~^", seed).done(toolworld_scores(0.5))
+        tree.sweep().run("a_long-name " + "of_many-words-" * 8, seed, reward="x").done(toolworld_scores(0.4))
         for reward in ("original", "two_stage"):
             run = tree.sweep().run(
                 f"x-{reward}", seed, model="qwen2.5-3b-instruct", reward=reward, benchmarks=("bfcl",)

@@ -177,6 +177,22 @@ def test_signs_that_latex_or_markdown_would_read_are_escaped() -> None:
     )
     assert latex.escape("ok é 漢") == "ok é ?"
     assert markdown.escape("a|b*c_d") == r"a\|b\*c\_d"
+    assert markdown.escape("$x$ ~~y~~ &lt;") == r"\$x\$ \~\~y\~\~ \&lt;"
+
+
+@pytest.mark.parametrize("arm", ["=1+1", "@SUM(A1)", "-x", "+y"])
+def test_a_name_that_a_spreadsheet_would_run_is_text_in_csv(tree: Tree, arm: str) -> None:
+    tree.sweep().run(arm).done(toolworld_scores(0.5))
+    made = build_report(tree.write(), ["demo"], ["toolworld"])
+    assert {line["arm"] for line in csv.DictReader(io.StringIO(made.render("csv")))} == {f"'{arm}"}
+    assert json.loads(made.render("json"))["tables"][0]["rows"][0]["arm"] == arm
+
+
+def test_a_long_name_is_broken_in_latex(tree: Tree) -> None:
+    tree.sweep().run("a-rather-long_name-" * 4).done(toolworld_scores(0.5))
+    line = next(x for x in build_report(tree.write(), ["demo"]).render("latex").splitlines() if "rather" in x)
+    assert line.startswith(r"\parbox[t]{0.3\linewidth}{\raggedright")
+    assert r"a-\allowbreak rather-\allowbreak long\_\allowbreak name" in line
 
 
 @pytest.mark.parametrize("kind", ["markdown", "latex", "terminal"])

@@ -13,8 +13,15 @@ from toolrl_cli.report.render.json_format import cell_fields
 FIELDS = ("table", "arm", "column", "mean", "ci", "n", "published", "note")
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet would run a text that begins so; an apostrophe before it makes it text."""
+
+
 def render(tables: Sequence[Table]) -> str:
-    """A header and one line for every cell of every table; an empty field where JSON has null."""
+    """A header and one line for every cell of every table; an empty field where JSON has null.
+
+    A name or note that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(FIELDS)
@@ -22,9 +29,11 @@ def render(tables: Sequence[Table]) -> str:
         for row in table.rows:
             for head in table.columns:
                 values = cell_fields(row.cells[head.name], head).values()
-                writer.writerow([table.name, row.arm, head.name, *map(_text, values)])
+                writer.writerow(map(_text, [table.name, row.arm, head.name, *values]))
     return out.getvalue()
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
+    return "" if value is None else repr(value)

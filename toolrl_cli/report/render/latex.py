@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from toolrl_cli.report.model import Table
@@ -32,6 +33,9 @@ _SPECIAL = {
 }
 _WIDE = 5
 """Columns beyond which the type is set smaller."""
+
+_LONG = 40
+"""Characters of a row's name beyond which it is broken."""
 
 
 def render(tables: Sequence[Table]) -> str:
@@ -66,13 +70,21 @@ def _table(table: Table) -> str:
                 out.append(r"\addlinespace")
             out.append(rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{{escape(line.group)}}}}} \\")
         group = line.group
-        label = rf"\quad {line.label}" if line.sub else escape(line.label)
+        label = rf"\quad {line.label}" if line.sub else _label(line.label)
         out.append(" & ".join([label, *(_cell(c, spread) for c in line.cells)]) + r" \\")
     out += [r"\bottomrule", r"\end{tabular}"]
     notes = cell_notes(table)
     if notes:
         out.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {escape(' '.join(notes))}}}")
     return "\n".join([*out, r"\end{table}"]) + "\n"
+
+
+def _label(text: str) -> str:
+    """A row's name; a long one is broken after its signs, in a box of its own."""
+    if len(text) <= _LONG:
+        return escape(text)
+    broken = r"\allowbreak ".join(map(escape, re.split(r"(?<=[-+_/.,])", text)))
+    return rf"\parbox[t]{{0.3\linewidth}}{{\raggedright\hspace{{0pt}}{broken}}}"
 
 
 def _cell(cell: Shown, spread: str) -> str:

@@ -40,4 +40,4 @@ def _cell(cell: Shown) -> str:
 
 def escape(text: str) -> str:
     """Text with the signs that Markdown would read made plain."""
-    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", text)
+    return re.sub(r"([\\|*_`<>\[\]$~&])", r"\\\1", text)

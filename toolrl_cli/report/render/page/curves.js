@@ -35,10 +35,10 @@ function drawPanel(panel, curves, shown) {
   const lines = panel.lines.filter((line) => shown.has(line.arm));
   const values = lines.flatMap((line) => line.y.flatMap((y, i) => [y - (line.h[i] ?? 0), y + (line.h[i] ?? 0)]));
   const last = Math.max(1, ...lines.map((line) => line.x[line.x.length - 1]));
-  const ticks = niceTicks(Math.min(...values), Math.max(...values));
-  const [low, high] = [ticks[0], ticks[ticks.length - 1]];
+  const [low, high] = withMargin(Math.min(...values), Math.max(...values));
+  const ticks = niceTicks(low, high).filter((tick) => tick >= low && tick <= high);
   const x = (step) => LEFT + (step / last) * (WIDTH - LEFT - RIGHT);
-  const y = (value) => TOP + ((high - value) / (high - low || 1)) * (HEIGHT - TOP - BOTTOM);
+  const y = (value) => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM);
   const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": panel.title });
   for (const tick of ticks) {
     plot.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick) }));
@@ -104,9 +104,14 @@ function nearest(steps, wanted) {
   return found;
 }
 
-function niceTicks(low, high) {
+// The range of the values with some room around; 0 to 1 where there are none.
+function withMargin(low, high) {
   if (!Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
-  if (high - low < 1e-9) { low -= 0.5; high += 0.5; }
+  const room = high - low < 1e-9 ? 0.5 : 0.04 * (high - low);
+  return [low - room, high + room];
+}
+
+function niceTicks(low, high) {
   const rough = (high - low) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   const size = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
