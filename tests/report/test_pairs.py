@@ -64,6 +64,14 @@ def test_p_values_are_corrected_over_the_columns_that_could_be_tested(tree: Tree
     assert [c.adjusted for c in tested] == holm(raw)
 
 
+def test_a_mean_of_means_is_not_tested_over_items(tree: Tree) -> None:
+    for arm in ("alpha", "beta"):
+        run = tree.sweep().run(arm, reward=arm).done({"overall": 0.6, "parallel": (12, 20)})
+        run.items({"parallel": {f"p{k}": k < 12 for k in range(20)}})
+    (pair,) = build_report(tree.write(), ["demo"], ["toolworld"]).pairs("alpha", "beta")
+    assert [c.head.name for c in pair.columns if c.items is not None] == ["parallel"]
+
+
 def test_the_settings_in_which_the_two_differ_are_told(tree: Tree) -> None:
     (pair,) = two_arms(tree).pairs("alpha", "beta")
     assert pair.settings == (("reward.name", "original", "coarse"),)

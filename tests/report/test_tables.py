@@ -264,8 +264,9 @@ def test_a_count_is_not_turned_into_a_percentage(tree: Tree) -> None:
 def stars(tree: Tree, gap: float, seeds: int, **changes: Any) -> Table:
     for arm, share in {"base": 0.4, "other": 0.4 + gap}.items():
         for seed in range(seeds):
-            run = tree.sweep().run(arm, seed, reward=arm).done({"overall": share + 0.01 * (seed % 3)})
-            run.items({"": {f"i{k}": k < 100 * share for k in range(100)}})
+            right = round(1000 * share) + 10 * (seed % 3)
+            run = tree.sweep().run(arm, seed, reward=arm).done({"overall": (right, 1000)})
+            run.items({"": {f"i{k}": k < right for k in range(1000)}})
     return table_of(tree.write(), spec_with(baseline="base", **changes))
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from toolrl_cli.report.disk import read_jsonl
-from toolrl_cli.report.model import Head, Row, Source
+from toolrl_cli.report.model import Cell, Head, Row, Source
 from toolrl_cli.report.statistics import Comparison, mcnemar, paired_bootstrap
 from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
 
@@ -66,16 +66,31 @@ def read_verdicts(
     return verdicts
 
 
+def common_verdicts(
+    results: Path, column: ColumnSpec, cells: tuple[Cell, Cell], read: Callable[[Path], Items]
+) -> tuple[Verdicts, Verdicts] | None:
+    """The verdicts behind a column for two cells.
+
+    Returns:
+        None where they share no items, or where the metric is no count of items: a mean of means (BFCL's Overall) is
+        another quantity than the share of all items, and a test of one is no test of the other.
+    """
+    if any(cell.sampling is None for cell in cells):
+        return None
+    kept = categories_of(column)
+    a, b = (read_verdicts(results, cell.sources, kept, read) for cell in cells)
+    return (a, b) if a.keys() & b.keys() else None
+
+
 def items_p_value(results: Path, spec: TableSpec) -> Callable[[Row, Row, Head], float | None]:
-    """A p value for `marks.mark_different` from the paired bootstrap; None where items.jsonl is missing."""
+    """A p value for `marks.mark_different` from the paired bootstrap; None where `common_verdicts` has none."""
     columns = {c.name: c for c in spec.columns}
     read = lru_cache(maxsize=64)(read_items)
 
     def p_value(row: Row, baseline: Row, head: Head) -> float | None:
-        kept = categories_of(columns[head.name])
-        a = read_verdicts(results, row.cells[head.name].sources, kept, read)
-        b = read_verdicts(results, baseline.cells[head.name].sources, kept, read)
-        found = paired_bootstrap(a, b)
+        cells = row.cells[head.name], baseline.cells[head.name]
+        both = common_verdicts(results, columns[head.name], cells, read)
+        found = None if both is None else paired_bootstrap(*both)
         return None if found is None else found.p
 
     return p_value

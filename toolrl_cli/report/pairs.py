@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,10 +10,10 @@ from pathlib import Path
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.arms import Arm, setting_text, varying_settings
 from toolrl_cli.report.cells import scored_apart
-from toolrl_cli.report.model import Cell, Head, Row, Table
-from toolrl_cli.report.paired import Items, Paired, categories_of, compare_items, read_items, read_verdicts
+from toolrl_cli.report.model import Head, Row, Table
+from toolrl_cli.report.paired import Paired, common_verdicts, compare_items, read_items
 from toolrl_cli.report.statistics import Comparison, holm, welch
-from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
+from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.spec.suggest import hint_for
 
 
@@ -24,7 +24,7 @@ class PairColumn:
     Attributes:
         a, b: the two means; None where there is none.
         seeds: Welch's comparison over seeds; None with fewer than three on a side.
-        items: paired tests on common items; None where items.jsonl is missing, or the column is no share of items.
+        items: paired tests on common items; None where items.jsonl is missing, or the column is no count of items.
         adjusted: p of the paired bootstrap after Holm's correction over the columns of this table.
         why: why the two may not be compared; empty where they may.
     """
@@ -100,21 +100,14 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
         if apart:
             made = replace(made, why=apart)
         elif cells[0].mean is not None and cells[1].mean is not None:
-            items = _items(column, cells, results, read) if column.unit == "percent" else None
+            both = common_verdicts(results, column, cells, read)
+            items = None if both is None else compare_items(*both)
             made = replace(made, seeds=welch(cells[0].sample, cells[1].sample), items=items)
         columns.append(made)
     pair = [arms[row.source_arm] for row in (a, b) if row.source_arm in arms]
     keys = varying_settings(pair) if len(pair) > 1 else []
     settings = tuple((k, *(setting_text(arm.lookup(k)) for arm in pair)) for k in keys)
     return Pair(table.name, table.title, a.arm, b.arm, _adjusted(columns), settings)
-
-
-def _items(
-    column: ColumnSpec, cells: tuple[Cell, Cell], results: Path, read: Callable[[Path], Items]
-) -> Paired | None:
-    kept = categories_of(column)
-    verdicts = [read_verdicts(results, cell.sources, kept, read) for cell in cells]
-    return compare_items(*verdicts) if verdicts[0].keys() & verdicts[1].keys() else None
 
 
 def _adjusted(columns: Sequence[PairColumn]) -> tuple[PairColumn, ...]:

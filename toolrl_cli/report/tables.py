@@ -225,7 +225,7 @@ def _notes(
     elif spec.baseline is not None and any(c.n for c in cells) and not _baseline_fault(spec, places):
         notes.append(
             f"No test against {_baseline_label(spec)}: nowhere have it and another row, scored alike,"
-            f" {MIN_SEEDS} seeds each."
+            f" {MIN_SEEDS} seeds each{' and items to count' if spec.test == 'items' else ''}."
         )
     return notes + _error_notes(spec, rows, heads)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA = 1
+_NONE = "–"
 HEADS = (
     "",
     "A",
@@ -31,7 +32,8 @@ NOTE = (
     "Over seeds: Welch's 95 % interval, from three seeds on. Over items: paired bootstrap of the items that both "
     "were asked, clustered by item, with its p, and p after Holm's correction over the columns of the table. Only A, "
     "only B: items that one alone gets right (by the majority of its seeds), with McNemar's exact p. Neither interval "
-    "contains the other's error."
+    "contains the other's error. –: too few seeds, no item files, or a metric that is no count of items (a mean of "
+    "means)."
 )
 
 
@@ -84,13 +86,13 @@ def show(pairs: Sequence[Pair], console: Console) -> None:
 
 
 def _cells(c: PairColumn) -> tuple[str, ...]:
-    means = tuple("–" if v is None else fixed(v, c.head.precision) for v in (c.a, c.b))
+    means = tuple(_NONE if v is None else fixed(v, c.head.precision) for v in (c.a, c.b))
     if c.why:
-        return (c.head.label, *means, c.why, *("–" for _ in HEADS[4:]))
-    few = "–" if None in (c.a, c.b) else f"fewer than {MIN_SEEDS}"
+        return (c.head.label, *means, c.why, *(_NONE for _ in HEADS[4:]))
+    few = _NONE if None in (c.a, c.b) else f"fewer than {MIN_SEEDS}"
     seeds = few if c.seeds is None else _interval(c.seeds, c.head)
     if c.items is None or c.items.bootstrap is None or c.adjusted is None:
-        return (c.head.label, *means, seeds, *("–" for _ in HEADS[4:]))
+        return (c.head.label, *means, seeds, *(_NONE for _ in HEADS[4:]))
     boot = c.items.bootstrap
     return (
         *(c.head.label, *means, seeds, f"{_interval(boot, c.head, 100)}, n = {boot.n}"),
@@ -107,10 +109,12 @@ def _cells(c: PairColumn) -> tuple[str, ...]:
 def _stacked(cells: Sequence[str]) -> str:
     """The cells of one column below each other, for a narrow terminal."""
     label, a, b, seeds, items, p, adjusted, only_a, only_b, mcnemar = cells
+    lines = [f"{label}: {a} (A), {b} (B)", f"  over seeds  {seeds}"]
+    if p == _NONE:
+        return "\n".join([*lines, f"  over items  {items}"])
     return "\n".join(
         [
-            f"{label}: {a} (A), {b} (B)",
-            f"  over seeds  {seeds}",
+            *lines,
             f"  over items  {items}, p {p}, after Holm {adjusted}",
             f"  right alone {only_a} (A), {only_b} (B), McNemar's p {mcnemar}",
         ]
