@@ -6,6 +6,8 @@ Each says *what* is wrong, *where* (file, key path, stage) and *what to do*; com
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ToolrlError(Exception):
     """Base of all expected failures.
@@ -29,6 +31,14 @@ class ToolrlError(Exception):
 
 class SpecError(ToolrlError):
     """The sweep, or a value in it, cannot be used."""
+
+
+class Mistakes(SpecError):
+    """Several mistakes of one file, each with its own place; as text a line each."""
+
+    def __init__(self, faults: Sequence[SpecError]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, faults)))
 
 
 class LedgerError(ToolrlError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.builder import Tree, toolworld_scores
-from toolrl_cli.errors import SpecError
+from toolrl_cli.errors import Mistakes, SpecError
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.model import Cell
 
@@ -64,10 +64,30 @@ def test_imported_runs_have_no_curves_and_no_provenance_on_disk(tmp_path: Path) 
     assert built.tables[0].rows[0].cells["overall"].sources[0].items == ""
 
 
-def test_a_percentage_in_the_place_of_a_share_is_marked(tmp_path: Path) -> None:
-    path = write(tmp_path, "arm,toolworld/overall\na,46.0\n")
-    cell = build_report(tmp_path, tables=["toolworld"], imports=[path]).tables[0].rows[0].cells["overall"]
-    assert cell.state == "unreadable"
+def test_every_mistake_of_a_file_is_told_with_its_row_and_column(tmp_path: Path) -> None:
+    text = """\
+arm,seed,State,toolworld/overall,bamboogle/avg_tool_calls
+a,1,finished,0.5,1.6
+a,one,finished,46.0,1.6
+,2,finished,half,few
+a,1.5,dancing,0.5,
+a,3
+a,1,finished,0.5,
+"""
+    with pytest.raises(Mistakes) as refused:
+        build_report(tmp_path, imports=[write(tmp_path, text)])
+    assert [str(f).removeprefix(f"{tmp_path}/runs.csv:") for f in refused.value.faults] == [
+        "6: has not as many fields as the header (quote fields that hold commas)",
+        "3, seed: 'one' is not a whole number",
+        "3, toolworld/overall: 46.0 is no share from 0 to 1 (divide percentages by 100)",
+        "4, arm: is empty (name the arm)",
+        "4, toolworld/overall: 'half' is not a number (leave it empty where there is none)",
+        "4, bamboogle/avg_tool_calls: 'few' is not a number (leave it empty where there is none)",
+        "5, seed: '1.5' is not a whole number",
+        "5, State: unknown state 'dancing' (one of finished, running, pending, failed, crashed, killed, preempting,"
+        " preempted)",
+        "7: a second run 'a-seed1' (give every run of an arm its seed)",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +97,15 @@ def test_a_percentage_in_the_place_of_a_share_is_marked(tmp_path: Path) -> None:
         ("x,toolworld/overall\n1,2\n", "has no field 'arm'"),
         ("arm,overall\na,0.5\n", "has no fields BENCHMARK/METRIC"),
         ("arm,toolworld/overall\n", "holds no runs"),
-        ("arm,toolworld/overall\na,half\n", r"runs\.csv:2: overall: 'half' is not a number"),
-        ("arm,toolworld/overall\n,0.5\n", r"runs\.csv:2: 'arm' is empty"),
-        ("arm,seed,toolworld/overall\na,x,0.5\n", "seed 'x' is not a whole number"),
+        ("arm,toolworld/overall\na,half\n", r"runs\.csv:2, toolworld/overall: 'half' is not a number"),
+        ("arm,toolworld/overall\n,0.5\n", r"runs\.csv:2, arm: is empty"),
+        ("arm,seed,toolworld/overall\na,x,0.5\n", "2, seed: 'x' is not a whole number"),
         ("arm,toolworld/overall\na,0.5\na,0.6\n", r"runs\.csv:3: a second run 'a-seed0'"),
         ("arm,toolworld/overall\na,0.5,1\n", "not as many fields"),
         ("arm,seed,toolworld/overall\na,1\n", "not as many fields"),
-        ("arm,State,toolworld/overall\na,dancing,1\n", "unknown State 'dancing'"),
+        ("arm,seed,toolworld/overall,seed\na,1,0.5,2\n", r"runs\.csv:1: has 'seed' twice"),
+        ("arm;toolworld/overall\na;0,5\n", "separate fields by commas, not by ';'"),
+        ("arm,State,toolworld/overall\na,dancing,1\n", "2, State: unknown state 'dancing'"),
     ],
 )
 def test_a_faulty_import_is_refused_with_file_and_line(tmp_path: Path, text: str, told: str) -> None:
@@ -183,7 +205,11 @@ def test_curves_of_an_export_are_no_benchmarks(tmp_path: Path) -> None:
         ("a.json", "[]", "a.json: holds no runs"),
         ("a.json", '"x"', "is no list of runs"),
         ("a.json", '[{"arm": "a"', "a.json: is not JSON"),
-        ("a.json", '[{"arm": "a", "toolworld/overall": "half"}]', "run 1: overall: 'half' is not a number"),
+        (
+            "a.json",
+            '[{"arm": "a", "toolworld/overall": "half"}]',
+            "run 1, toolworld/overall: 'half' is not a number",
+        ),
         ("a.json", '[{"seed": 1, "toolworld/overall": 0.5}]', "has no field 'arm'"),
         ("a.csv", "name,config,summary\na,{,{}\n", "a.csv:2: config is no dictionary"),
     ],

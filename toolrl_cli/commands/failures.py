@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from toolrl_cli.errors import LedgerError, SpecError, ToolrlError
+from toolrl_cli.errors import LedgerError, Mistakes, SpecError, ToolrlError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,7 +28,8 @@ def run_guarded(app: typer.Typer, arguments: Sequence[str]) -> int:
     except ToolrlError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        for fault in error.faults if isinstance(error, Mistakes) else (error,):
+            print(f"error: {fault}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, (SpecError, LedgerError)) else FAILED
     except KeyboardInterrupt:
         if debug:

@@ -7,11 +7,12 @@ from 0 to 1, or a count), any other field a setting by its dotted key, such as `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.errors import SpecError
+from toolrl_cli.errors import Mistakes, SpecError
 from toolrl_cli.report.records import Record, read_records
 from toolrl_cli.report.results import Evaluation, Origin, Run, Stage, Status, Sweep
 from toolrl_cli.report.scores import Score
@@ -37,64 +38,101 @@ def read_runs(path: Path) -> Sweep:
     """The runs of a file as a sweep named after the file; every run knows that it was imported.
 
     Raises:
-        SpecError: no such file, not such a table, or a record that cannot be a run.
+        SpecError: no such file, or not such a table.
+        Mistakes: records that cannot be runs, and cells that cannot be scores, each with row and column.
     """
-    records = read_records(path)
+    records, faults = read_records(path)
     fields = list(dict.fromkeys(field for record in records for field in record.fields))
     key = next((k for k in ("arm", "Name") if k in fields), None)
     metrics = [f for f in fields if "/" in f and not f.endswith("/") and f.split("/")[0]]
-    known = _benchmarks()
-    ours = [m for m in metrics if m.split("/", 1)[0] in known]
+    known = _known_metrics()
+    benchmarks = {name.split("/", 1)[0] for name in known}
+    ours = [m for m in metrics if m.split("/", 1)[0] in benchmarks]
     # W&B exports every curve's last value under names with a slash, too: where known benchmarks are, they are meant.
     metrics = ours or metrics
-    if key is None or not metrics:
+    if records and (key is None or not metrics):
         missing = "field 'arm' (or 'Name')" if key is None else "fields BENCHMARK/METRIC"
         raise SpecError(f"has no {missing}", str(path), "for example: arm,seed,model,toolworld/overall")
     runs: dict[str, Run] = {}
     for record in records:
-        run = _run(record, key, metrics, path)
+        run = _run(record, key or "arm", metrics, known, path, faults)
+        if run is None:
+            continue
         if run.id in runs:
-            raise SpecError(f"a second run {run.id!r}", record.where, "give every run of an arm its seed")
+            faults.append(
+                SpecError(f"a second run {run.id!r}", record.where, "give every run of an arm its seed")
+            )
         runs[run.id] = run
+    if faults:
+        raise Mistakes(faults)
     return Sweep(path.stem, path.parent, tuple(runs.values()), ())
 
 
-def _benchmarks() -> frozenset[str]:
-    """Benchmarks of the shipped tables."""
-    return frozenset(b for name in shipped_tables() for b in load_table(name).benchmarks)
+def _known_metrics() -> dict[str, str]:
+    """BENCHMARK/METRIC → unit, of every column of the shipped tables."""
+    return {
+        f"{column.benchmark or spec.benchmark}/{column.metric or column.name}": column.unit
+        for spec in map(load_table, shipped_tables())
+        for column in spec.columns
+    }
 
 
-def _run(record: Record, key: str, metrics: Iterable[str], path: Path) -> Run:
-    row, where = record.fields, record.where
-    arm, text = _text(row.get(key)), _text(row.get("seed")) or "0"
+def _run(
+    record: Record,
+    key: str,
+    metrics: Sequence[str],
+    units: Mapping[str, str],
+    path: Path,
+    faults: list[SpecError],
+) -> Run | None:
+    """A record as a run, or None where it names none; what is wrong with it is added to `faults`."""
+    row = record.fields
+
+    def fault(field: str, what: str, hint: str = "") -> None:
+        faults.append(SpecError(what, f"{record.where}, {field}", hint))
+
+    arm = _text(row.get(key))
     if not arm:
-        raise SpecError(f"{key!r} is empty", where, "name the arm")
-    try:
-        seed = int(float(text))
-    except (ValueError, OverflowError):
-        raise SpecError(f"seed {text!r} is not a whole number", where) from None
+        fault(key, "is empty", "name the arm")
+    seed = _seed(_text(row.get("seed")) or "0")
+    if seed is None:
+        fault("seed", f"{_text(row.get('seed'))!r} is not a whole number")
     word = _text(row.get("State")).lower()
     if word not in _STATES:
-        raise SpecError(f"unknown State {word!r}", where, f"one of {', '.join(s for s in _STATES if s)}")
-    settings = {
-        k: _text(v) for k, v in row.items() if k not in _OWN_FIELDS and "/" not in k and _text(v) != ""
-    }
+        fault("State", f"unknown state {word!r}", f"one of {', '.join(s for s in _STATES if s)}")
+    status = _STATES.get(word, "succeeded")
+    scores: dict[str, dict[str, Score]] = {}
+    for metric in metrics:
+        benchmark, name = metric.split("/", 1)
+        score, wrong, hint = _score(_text(row.get(metric)), units.get(metric) == "percent")
+        if wrong:
+            fault(metric, wrong, hint)
+        scores.setdefault(benchmark, {})[name] = score
+    if not arm or seed is None:
+        return None
     evaluations = []
-    for benchmark in dict.fromkeys(m.split("/", 1)[0] for m in metrics):
-        columns = {m.split("/", 1)[1]: row.get(m) for m in metrics if m.startswith(f"{benchmark}/")}
-        scores = {name: _score(value, where, name) for name, value in columns.items()}
+    for benchmark, found in scores.items():
         identity = {"file": path.name, "line": record.number, "benchmark": benchmark}
         spec = StageSpec(
             f"imported-{digest(identity)}", "evaluate", identity, config={"benchmark": benchmark}
         )
-        status = _STATES[word]
         failure = ("unknown", "as imported") if status == "failed" else ("", "")
         stage = Stage(spec, path.parent / spec.id, status, failure)
         conditions = {"protocol": _text(row.get("protocol"))}
-        evaluations.append(Evaluation(stage, benchmark, Origin(), conditions, scores))
-    stages = tuple(e.stage for e in evaluations)
-    name = f"{arm}-seed{seed}"
-    return Run(name, path.stem, arm, seed, _named(settings), stages, tuple(evaluations), imported=path.name)
+        evaluations.append(Evaluation(stage, benchmark, Origin(), conditions, found))
+    settings = {
+        k: _text(v) for k, v in row.items() if k not in _OWN_FIELDS and "/" not in k and _text(v) != ""
+    }
+    return Run(
+        id=f"{arm}-seed{seed}",
+        sweep=path.stem,
+        arm=arm,
+        seed=seed,
+        settings=_named(settings),
+        stages=tuple(e.stage for e in evaluations),
+        evaluations=tuple(evaluations),
+        imported=path.name,
+    )
 
 
 def _named(settings: Mapping[str, str]) -> dict[str, str]:
@@ -118,14 +156,26 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _score(value: Any, where: str, name: str) -> Score:
-    text = _text(value)
-    if not text:
-        return Score(None, why="not in the import")
+def _seed(text: str) -> int | None:
+    """A whole number, also as `1.0`, as spreadsheets write it."""
     try:
-        number = float(text)
+        value = float(text)
+        return int(value) if value == int(value) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _score(text: str, share: bool) -> tuple[Score, str, str]:
+    """A cell as a score; what is wrong with it, and what to do about it."""
+    absent = Score(None, why="not in the import")
+    if not text:
+        return absent, "", ""
+    try:
+        value = float(text)
     except ValueError:
-        hint = "leave it empty where there is none"
-        raise SpecError(f"{name}: {text!r} is not a number", where, hint) from None
-    finite = number == number and abs(number) != float("inf")
-    return Score(number if finite else None, why="" if finite else f"{text} is not a number")
+        return absent, f"{text!r} is not a number", "leave it empty where there is none"
+    if not math.isfinite(value):
+        return Score(None, why=f"{text} is not a number"), "", ""
+    if share and not 0 <= value <= 1:
+        return absent, f"{text} is no share from 0 to 1", "divide percentages by 100"
+    return Score(value), "", ""

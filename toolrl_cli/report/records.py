@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,44 +35,61 @@ class Record:
     where: str
 
 
-def read_records(path: Path) -> list[Record]:
-    """All records of a file; its suffix says the form (`.json`, `.jsonl`, else CSV).
+def read_records(path: Path) -> tuple[list[Record], list[SpecError]]:
+    """All records of a file, and what is wrong with those that are none; its suffix says the form.
+
+    `.json` and `.jsonl` are JSON, all else is CSV.
 
     Raises:
         SpecError: the file cannot be read, holds something else, or nothing.
     """
+    faults: list[SpecError] = []
     try:
         if path.stat().st_size > MAX_BYTES:
             raise SpecError("is no table of runs: too large", str(path), "one record a run")
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
-            records = list(_from_json(text, path))
+            records = list(_from_json(text, path, faults))
         else:
-            records = list(_from_csv(text, path))
+            records = list(_from_csv(text, path, faults))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        what = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-        raise SpecError(what, str(path), "give a CSV or JSON file with one run a line") from None
-    if not records:
+        why = (
+            "no UTF-8 text"
+            if isinstance(error, UnicodeDecodeError)
+            else getattr(error, "strerror", None) or error
+        )
+        raise SpecError(
+            f"cannot be read ({why})", str(path), "give a CSV or JSON file with one run a line"
+        ) from None
+    if not records and not faults:
         raise SpecError("holds no runs", str(path), "one run a line below the header")
-    return records
+    return records, faults
 
 
-def _from_csv(text: str, path: Path) -> Iterator[Record]:
+def _from_csv(text: str, path: Path, faults: list[SpecError]) -> Iterator[Record]:
     csv.field_size_limit(MAX_BYTES)  # a whole summary in one cell is longer than the module's own limit
     reader = csv.DictReader(io.StringIO(text, newline=""))
     header = [name for name in reader.fieldnames or () if name is not None]
     if not any(name in ("arm", "Name", "name") for name in header):
-        raise SpecError(
-            "has no field 'arm' (or 'Name')", str(path), "for example: arm,seed,model,toolworld/overall"
-        )
+        other = next((s for s in ";\t" if len(header) == 1 and s in header[0]), None)
+        hint = "for example: arm,seed,model,toolworld/overall"
+        hint = f"separate fields by commas, not by {other!r}" if other else hint
+        raise SpecError("has no field 'arm' (or 'Name')", str(path), hint)
+    twins = [name for name, count in Counter(header).items() if count > 1]
+    if twins:
+        raise SpecError(f"has {twins[0]!r} twice", f"{path}:1", "rename or remove one of the two columns")
     for row in reader:
         where = f"{path}:{reader.line_num}"
         if None in row or None in row.values():
-            raise SpecError("has not as many fields as the header", where, "quote fields that hold commas")
-        yield Record(_flat({k: _opened(k, v, where) for k, v in row.items()}), reader.line_num, where)
+            told = "has not as many fields as the header"
+            faults.append(SpecError(told, where, "quote fields that hold commas"))
+            continue
+        opened = _opened(row, where, faults)
+        if opened is not None:
+            yield Record(_flat(opened), reader.line_num, where)
 
 
-def _from_json(text: str, path: Path) -> Iterator[Record]:
+def _from_json(text: str, path: Path, faults: list[SpecError]) -> Iterator[Record]:
     try:
         whole = json.loads(text)
     except ValueError as error:
@@ -90,16 +108,30 @@ def _from_json(text: str, path: Path) -> Iterator[Record]:
     for number, row in enumerate(whole, start=1):
         where = f"{path}: run {number}"
         if not isinstance(row, Mapping):
-            raise SpecError(
-                "is no run", where, 'for example {"arm": "grpo", "seed": 1, "toolworld/overall": 0.5}'
-            )
-        yield Record(_flat({str(k): _opened(str(k), v, where) for k, v in row.items()}), number, where)
+            example = 'for example {"arm": "grpo", "seed": 1, "toolworld/overall": 0.5}'
+            faults.append(SpecError("is no run", where, example))
+            continue
+        opened = _opened({str(key): value for key, value in row.items()}, where, faults)
+        if opened is not None:
+            yield Record(_flat(opened), number, where)
 
 
-def _opened(key: str, value: Any, where: str) -> Any:
-    """A cell that holds a whole `config` or `summary` as text, as the mapping it is."""
-    if key not in NESTED or not isinstance(value, str):
-        return value
+def _opened(row: Mapping[str, Any], where: str, faults: list[SpecError]) -> dict[str, Any] | None:
+    """A row with its `config` and `summary` as mappings where they are text; None where they cannot be read."""
+    opened = dict(row)
+    for key in NESTED:
+        if isinstance(opened.get(key), str):
+            opened[key] = _dictionary(opened[key])
+            if opened[key] is None:
+                faults.append(
+                    SpecError(f"{key} is no dictionary", where, "export it as W&B's documentation shows")
+                )
+                return None
+    return opened
+
+
+def _dictionary(value: str) -> Mapping[str, Any] | None:
+    """A mapping written as JSON or as Python prints it, or None."""
     for read in (json.loads, ast.literal_eval):
         try:
             opened = read(value if read is json.loads else _NOT_FINITE.sub("None", value))
@@ -107,7 +139,7 @@ def _opened(key: str, value: Any, where: str) -> Any:
             continue
         if isinstance(opened, Mapping):
             return opened
-    raise SpecError(f"{key} is no dictionary", where, "export it as W&B's documentation shows")
+    return None
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
