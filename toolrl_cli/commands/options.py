@@ -82,7 +82,7 @@ AllowImperfectGold = Annotated[
     ),
 ]
 SweepName = Annotated[
-    str | None, typer.Argument(metavar="[SWEEP]", help="Its name; default: the newest.", show_default=False)
+    str | None, typer.Argument(metavar="SWEEP", help="Its name; default: the newest.", show_default=False)
 ]
 
 

@@ -18,7 +18,12 @@ FIGURE_FORMATS = ("png", "pdf", "svg")
 
 
 def report(
-    sweeps: Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]…", show_default=False)] = None,
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SWEEP", help="Names; default: all under the results root.", show_default=False
+        ),
+    ] = None,
     tables: Annotated[
         list[str] | None,
         typer.Option("--table", metavar="NAME", help="A shipped table or a YAML file; repeatable."),
@@ -71,8 +76,6 @@ def report(
     """Show the comparison tables of sweeps.
 
     Mean over seeds, n, interval, and what is missing or failed.
-
-    Without SWEEP, all sweeps under the results root.
     """
     from toolrl_cli.errors import SpecError
     from toolrl_cli.report.api import build_report, check_format

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "oo", "++")
 """So that bars can be told apart in black and white."""
 
+_COLOURS = tuple("#767676" if colour == "#000000" else colour for colour in PALETTE)
+"""On a black bar its own error bar could not be seen."""
+
 _ACROSS = 3
+"""Panels side by side at the most."""
+
+_WIDEST = 10.0
+"""Inches beyond which panels go below each other: printed on a page's width, more could not be read."""
 
 
 def draw_bars(table: Table, paths: Sequence[Path]) -> bool:
@@ -30,9 +37,10 @@ def draw_bars(table: Table, paths: Sequence[Path]) -> bool:
     if len(labels) < 2:
         return False
     groups = table.groups
-    columns = min(_ACROSS, len(heads))
+    panel = max(2.2, 0.14 * len(labels) * len(groups) + 0.9)
+    columns = max(1, min(_ACROSS, len(heads), int(_WIDEST / panel)))
     rows = -(-len(heads) // columns)
-    width = max(5.0, columns * max(2.2, 0.14 * len(labels) * len(groups) + 0.9))
+    width = max(5.0, columns * panel)
     across = legend_columns(labels, width)
     with new_figure(width, 2.1 * rows + 0.25 * -(-len(labels) // across) + 0.2) as figure:
         axes = figure.subplots(rows, columns, squeeze=False)
@@ -49,8 +57,7 @@ def draw_bars(table: Table, paths: Sequence[Path]) -> bool:
             frameon=False,
             handleheight=1.2,
         )
-        for path in paths:
-            save(figure, path)
+        save(figure, paths)
     return True
 
 
@@ -66,7 +73,7 @@ def _draw(axis: Axes, table: Table, head: Head, labels: Sequence[str], groups: S
             width=0.92 * size,
             yerr=[c.ci or 0.0 for c in found] if any(c.ci for c in found) else None,
             error_kw={"elinewidth": 0.7, "capsize": 1.5},
-            color=PALETTE[position % len(PALETTE)],
+            color=_COLOURS[position % len(_COLOURS)],
             hatch=HATCHES[position % len(HATCHES)],
             edgecolor="white",
             linewidth=0.4,

@@ -58,14 +58,19 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         yield figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix; the file is replaced whole."""
-    kind = path.suffix.lstrip(".")
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write a figure to files, each in the format of its suffix; they are replaced whole.
+
+    What the first file needed of room holds for all: the layout is worked out once.
+    """
     metadata: dict[str, Any] = {
         "png": {"Software": None},
         "pdf": {"CreationDate": None},
         "svg": {"Date": None},
     }
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format=kind, dpi=200, metadata=metadata[kind])
-    temporary.replace(path)
+    for path in paths:
+        kind = path.suffix.lstrip(".")
+        temporary = path.with_name(f".{path.name}.part")
+        figure.savefig(temporary, format=kind, dpi=200, metadata=metadata[kind])
+        temporary.replace(path)
+        figure.set_layout_engine("none")

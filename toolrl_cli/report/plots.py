@@ -87,8 +87,7 @@ def draw_curves(
         for spare in range(len(shown), rows * columns if len(facets) == 1 else 0):
             axes[divmod(spare, columns)].set_axis_off()
         _legend(figure, names, across, known, len(every))
-        for path in paths:
-            save(figure, path)
+        save(figure, paths)
     return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolrl_cli.report.figure_style import save
 from toolrl_cli.rewards.rescore import Rescored
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def draw_agreement(result: Rescored, path: Path) -> None:
     figure.suptitle(
         f"{result.rollouts} rollouts, {result.comparable_groups} groups of two or more", fontsize=9
     )
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format="png", dpi=200, metadata={"Software": None})
-    temporary.replace(path)
+    save(figure, [path])
 
 
 def _heat(axis: Axes, matrix: Matrix, names: Sequence[str], title: str, least: float) -> None:
