@@ -11,7 +11,7 @@ from toolrl_cli.report.arms import Arm, collect_arms
 from toolrl_cli.report.curves import CurveReader
 from toolrl_cli.report.figure_style import DASHES, FORMATS, PALETTE
 from toolrl_cli.report.plots import draw_curves, lines_of
-from toolrl_cli.report.results import read_sweep
+from toolrl_cli.report.reading import read_sweep
 
 
 def arms_of(tree: Tree) -> list[Arm]:

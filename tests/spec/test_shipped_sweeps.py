@@ -15,7 +15,7 @@ from toolrl_cli.engine.plan import make_plan
 from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.report.arms import collect_arms, group_value, holds
 from toolrl_cli.report.published import load_published
-from toolrl_cli.report.results import read_sweep as read_results
+from toolrl_cli.report.reading import read_sweep as read_results
 from toolrl_cli.report.table_spec import TableSpec, load_table
 from toolrl_cli.spec.profile import load_profile
 from toolrl_cli.spec.profile import names as profile_names

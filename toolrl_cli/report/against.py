@@ -30,7 +30,7 @@ def beside(cell: Cell, head: Head, theirs: PublishedCell, published: Published) 
     if cell.mean is None or theirs.impossible:
         return replace(cell, printed=printed)
     if comparable(theirs.metric, theirs.protocol, protocol):
-        difference = rounded(cell.mean - theirs.value, head.precision)
+        difference = rounded(cell.mean - theirs.target, head.precision)
         return replace(cell, printed=replace(printed, difference=difference))
     ours = protocol or "an unnamed protocol"
     refused = replace(printed, refusal=f"n/c, printed under {theirs.protocol} and ours scored under {ours}")
@@ -123,19 +123,15 @@ def _best_printed(rows: list[Row], heads: tuple[Head, ...]) -> list[Row]:
     marked = list(rows)
     for group in dict.fromkeys(r.group for r in rows):
         for head in heads:
-            values = {
-                i: r.cells[head.name].printed.value  # type: ignore[union-attr]
-                for i, r in enumerate(marked)
-                if r.group == group
-                and r.cells[head.name].printed
-                and not r.cells[head.name].printed.mark.startswith("impossible")  # type: ignore[union-attr]
-            }
+            values: dict[int, float] = {}
+            for i, row in enumerate(marked):
+                printed = row.cells[head.name].printed
+                if row.group == group and printed is not None and not printed.impossible:
+                    values[i] = printed.value
             if head.direction == "none" or len(values) < 2:
                 continue
-            ranks = sorted(set(values.values()), reverse=head.direction == "higher")
+            best, *others = sorted(set(values.values()), reverse=head.direction == "higher")
             for i, value in values.items():
-                best, second = value == ranks[0], len(ranks) > 1 and value == ranks[1]
-                if best or second:
-                    cell = replace(marked[i].cells[head.name], best=best, second=second)
-                    marked[i] = replace(marked[i], cells={**marked[i].cells, head.name: cell})
+                cell = replace(marked[i].cells[head.name], best=value == best, second=value in others[:1])
+                marked[i] = replace(marked[i], cells={**marked[i].cells, head.name: cell})
     return marked

@@ -21,8 +21,9 @@ from toolrl_cli.report.pairs import Pair, compare_rows
 from toolrl_cli.report.plots import draw_curves, lines_of
 from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.published import load_published
+from toolrl_cli.report.reading import list_sweeps, read_sweep
 from toolrl_cli.report.render import claims, csv_format, html, json_format, latex, markdown, terminal
-from toolrl_cli.report.results import Sweep, list_sweeps, read_sweep
+from toolrl_cli.report.results import Sweep
 from toolrl_cli.report.table_spec import TableSpec, is_file, load_table, shipped_tables
 from toolrl_cli.report.tables import build_table
 from toolrl_cli.spec.identity import slugify

@@ -65,7 +65,7 @@ def read_runs(path: Path) -> Sweep:
         runs[run.id] = run
     if faults:
         raise Mistakes(faults)
-    return Sweep(path.stem, path.parent, tuple(runs.values()), ())
+    return Sweep(path.stem, tuple(runs.values()), ())
 
 
 def _known_metrics() -> dict[str, str]:

@@ -61,7 +61,8 @@ class Printed:
         mark: what is wrong with the number itself.
         refusal: why it may not be compared with ours.
         derived, derived_error: what the printed row gives under our protocol, where that can be derived.
-        difference: ours - derived where there is one, else ours - value; None where neither may be compared.
+        difference: ours - derived where there is one, else ours - value (of a misprint, what it must have been); None
+            where neither may be compared.
     """
 
     value: float
@@ -74,6 +75,16 @@ class Printed:
     derived: float | None = None
     derived_error: float | None = None
     difference: float | None = None
+
+    @property
+    def impossible(self) -> bool:
+        """Whether the number cannot be right, and what it must have been is unknown."""
+        return self.mark.startswith("impossible")
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the number cannot be right."""
+        return self.impossible or self.mark.startswith("misprint")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class PublishedCell:
     def impossible(self) -> bool:
         return self.mark.startswith("impossible")
 
+    @property
+    def target(self) -> float:
+        """What ours is compared with: the number, or what it must have been."""
+        return self.value if self.corrected is None else self.corrected
+
 
 @dataclass(frozen=True)
 class Published:

@@ -76,7 +76,7 @@ def build_table(
         notes.append(
             f"Published: {sources()[published.source]}."
             if _any_printed(rows)
-            else f"Nothing that {published.source!r} published belongs in this table."
+            else f"Nothing that {published.source!r} published belongs in this table; `--table` names one that does."
         )
     problems = (
         *_baseline_fault(spec, places),

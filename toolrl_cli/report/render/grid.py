@@ -129,7 +129,7 @@ def _ours(cell: Cell, head: Head) -> Shown:
 def _printed(cell: Cell, head: Head, alone: bool = False) -> Shown:
     if cell.printed is None:
         return Shown("–" if alone else "", faded=True)
-    suspect = "!" if cell.printed.mark.startswith(("impossible", "misprint")) else ""
+    suspect = "!" if cell.printed.suspect else ""
     text = fixed(cell.printed.value, head.precision) + suspect
     return Shown(text, best=alone and cell.best, second=alone and cell.second, faded=not alone)
 
