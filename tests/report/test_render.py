@@ -188,6 +188,27 @@ def test_a_name_that_a_spreadsheet_would_run_is_text_in_csv(tree: Tree, arm: str
     assert json.loads(made.render("json"))["tables"][0]["rows"][0]["arm"] == arm
 
 
+def test_a_table_longer_than_a_page_goes_on_in_another_float_under_its_number(tree: Tree) -> None:
+    for number in range(60):
+        tree.sweep().run(f"arm{number}", reward=f"r{number}").done(toolworld_scores(0.5))
+    text = build_report(tree.write(), ["demo"]).render("latex")
+    first, second = text.split(r"\begin{table}")[1:]
+    assert first.count("\narm") == 50 and second.count("\narm") == 10
+    assert r"\addtocounter{table}{-1}" in second and r"\caption{ToolWorld, continued.}" in second
+    assert text.count(r"\label{") == 1
+
+
+def test_groups_and_the_lines_of_a_row_stay_together_in_latex(tree: Tree) -> None:
+    models = ("qwen2.5-1.5b-instruct", "qwen2.5-3b-instruct", "llama-3.2-3b-instruct", "qwen2.5-7b-instruct")
+    for model in models:
+        for reward in ("original", "equal_max", "two_stage", "dynamic"):
+            run = tree.sweep().run(f"{model}-{reward}", model=model, reward=reward, benchmarks=("bfcl",))
+            run.done(bfcl_scores(0.4), "bfcl", protocol="bfcl_v3")
+    text = build_report(tree.write(), ["demo"], ["T6"], against="paper").render("latex")
+    first, second = text.split(r"\begin{table}")[1:]
+    assert [part.count(r"\textit{") for part in (first, second)] == [3, 1]
+
+
 def test_a_long_name_is_broken_in_latex(tree: Tree) -> None:
     tree.sweep().run("a-rather-long_name-" * 4).done(toolworld_scores(0.5))
     line = next(x for x in build_report(tree.write(), ["demo"]).render("latex").splitlines() if "rather" in x)

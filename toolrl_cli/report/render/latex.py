@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from toolrl_cli.report.model import Table
-from toolrl_cli.report.render.grid import Shown, cell_notes, legend, lines
+from toolrl_cli.report.render.grid import Line, Shown, cell_notes, legend, row_lines
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -34,12 +34,15 @@ _SPECIAL = {
 _WIDE = 5
 """Columns beyond which the type is set smaller."""
 
-_LONG = 40
-"""Characters of a row's name beyond which it is broken."""
+_TALL = 50
+"""Lines that a page holds beside a caption; LaTeX prints a longer float over the page's end."""
+
+_LONG = {False: (40, 0.3), True: (24, 0.18)}
+"""Whether a table is wide → characters of a row's name beyond which it is broken, and its share of the line then."""
 
 
 def render(tables: Sequence[Table]) -> str:
-    """One `table` environment a table, ending in a line break."""
+    """The `table` environments of all tables, ending in a line break."""
     return "\n".join(_table(t) for t in tables)
 
 
@@ -53,38 +56,72 @@ def document(tables: Sequence[Table]) -> str:
 
 
 def _table(table: Table) -> str:
+    """The floats of one table: as many as its length needs, with one number and, under the last, the notes."""
     width = len(table.columns)
     size, spread = (r"\small", r"\scriptsize")
     if width > _WIDE:
-        size, spread = r"\footnotesize\setlength{\tabcolsep}{2.5pt}", r"\tiny"
-    out = [r"\begin{table}[tb]", r"\centering", size]
-    out.append(rf"\caption{{{escape(' '.join([f'{table.title}.', *legend(table, 'Bold', 'underlined')]))}}}")
-    out.append(rf"\label{{tab:{''.join(c if c.isalnum() else '-' for c in table.name)}}}")
-    out += [rf"\begin{{tabular}}{{l{'r' * width}}}", r"\toprule"]
-    out.append(" & ".join(["", *(escape(h.label) for h in table.columns)]).strip() + r" \\")
-    out.append(r"\midrule")
+        size, spread = r"\footnotesize\setlength{\tabcolsep}{1.6pt}", r"\tiny"
+    head = " & ".join(["", *(escape(h.label) for h in table.columns)]).strip() + r" \\"
+    pages = _pages(table)
+    out = []
+    for number, page in enumerate(pages):
+        out += [r"\begin{table}[tb]", r"\centering", size]
+        if number:
+            out += [r"\addtocounter{table}{-1}", rf"\caption{{{escape(f'{table.title}, continued.')}}}"]
+        else:
+            told = " ".join([f"{table.title}.", *legend(table, "Bold", "underlined")])
+            label = "".join(c if c.isalnum() else "-" for c in table.name)
+            out += [rf"\caption{{{escape(told)}}}", rf"\label{{tab:{label}}}"]
+        out += [rf"\begin{{tabular}}{{l{'r' * width}}}", r"\toprule", head, r"\midrule"]
+        out += [*_body(page, width, spread), r"\bottomrule", r"\end{tabular}"]
+        notes = cell_notes(table) if number == len(pages) - 1 else []
+        if notes:
+            out.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {escape(' '.join(notes))}}}")
+        out.append(r"\end{table}")
+    return "\n".join(out) + "\n"
+
+
+def _pages(table: Table) -> list[list[Line]]:
+    """Printed lines, float by float: a float takes whole groups while they fit a page, and never half a row."""
+    most, _ = _LONG[len(table.columns) > _WIDE]
+    pages: list[list[Line]] = [[]]
+    used = 0
+    for group in table.groups:
+        rows = [list(row_lines(table, row)) for row in table.rows if row.group == group]
+        heights = [len(row) + len(row[0].label) // most for row in rows]
+        if used + sum(heights) > _TALL and used:
+            pages.append([])
+            used = 0
+        for row, height in zip(rows, heights, strict=True):
+            if used and used + height > _TALL:
+                pages.append([])
+                used = 0
+            pages[-1] += row
+            used += height
+    return pages
+
+
+def _body(lines: Sequence[Line], width: int, spread: str) -> list[str]:
+    out: list[str] = []
     group = None
-    for line in lines(table):
+    for line in lines:
         if line.group and line.group != group:
             if group is not None:
                 out.append(r"\addlinespace")
             out.append(rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{{escape(line.group)}}}}} \\")
         group = line.group
-        label = rf"\quad {line.label}" if line.sub else _label(line.label)
+        label = rf"\quad {escape(line.label)}" if line.sub else _label(line.label, width > _WIDE)
         out.append(" & ".join([label, *(_cell(c, spread) for c in line.cells)]) + r" \\")
-    out += [r"\bottomrule", r"\end{tabular}"]
-    notes = cell_notes(table)
-    if notes:
-        out.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {escape(' '.join(notes))}}}")
-    return "\n".join([*out, r"\end{table}"]) + "\n"
+    return out
 
 
-def _label(text: str) -> str:
+def _label(text: str, wide: bool) -> str:
     """A row's name; a long one is broken after its signs, in a box of its own."""
-    if len(text) <= _LONG:
+    most, share = _LONG[wide]
+    if len(text) <= most:
         return escape(text)
     broken = r"\allowbreak ".join(map(escape, re.split(r"(?<=[-+_/.,])", text)))
-    return rf"\parbox[t]{{0.3\linewidth}}{{\raggedright\hspace{{0pt}}{broken}}}"
+    return rf"\parbox[t]{{{share}\linewidth}}{{\raggedright\hspace{{0pt}}{broken}}}"
 
 
 def _cell(cell: Shown, spread: str) -> str:
