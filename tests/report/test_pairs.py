@@ -77,6 +77,14 @@ def test_the_settings_in_which_the_two_differ_are_told(tree: Tree) -> None:
     assert pair.settings == (("reward.name", "original", "coarse"),)
 
 
+def test_a_raw_and_a_trained_arm_of_one_model_do_not_differ_in_it(tree: Tree) -> None:
+    tree.sweep().run("raw", train=()).done(toolworld_scores(0.3))
+    tree.sweep().run("grpo").done(toolworld_scores(0.5))
+    (pair,) = build_report(tree.write(), ["demo"]).pairs("raw", "grpo")
+    assert ("train", "none", "rl") in pair.settings
+    assert not any(key.startswith("model") for key, _, _ in pair.settings)
+
+
 def test_arms_scored_differently_are_not_compared(tree: Tree) -> None:
     tree.sweep().run("a").done({"overall": 0.5})
     tree.sweep().run("b", reward="coarse").done({"overall": 0.4}, protocol="other")

@@ -106,7 +106,9 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
         columns.append(made)
     pair = [arms[row.source_arm] for row in (a, b) if row.source_arm in arms]
     keys = varying_settings(pair) if len(pair) > 1 else []
-    settings = tuple((k, *(setting_text(arm.lookup(k)) for arm in pair)) for k in keys)
+    told = [(key, *(setting_text(arm.lookup(key)) for arm in pair)) for key in keys]
+    # What only one of the two was trained with, the other may have been evaluated with: the model, for one.
+    settings = tuple(line for line in told if line[1] != line[2])
     return Pair(table.name, table.title, a.arm, b.arm, _adjusted(columns), settings)
 
 
