@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.report.builder import Tree, toolworld_scores
-from toolrl_cli.report import items
+from toolrl_cli.report import page_items
 from toolrl_cli.report.api import build_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -91,13 +91,13 @@ def test_items_on_which_two_arms_disagree_come_with_verdicts_p_and_excerpts(tree
 def test_more_items_than_a_page_can_hold_are_left_in_their_files(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(items, "READ_BYTES", 10)
+    monkeypatch.setattr(page_items, "READ_BYTES", 10)
     found = data_of(filled(tree))["tables"][0]["items"]
     assert found["verdicts"] == {} and "more than a page can hold" in found["why"]
 
 
 def test_texts_stop_where_there_is_no_more_room(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(items, "TEXT_CHARACTERS", 7)
+    monkeypatch.setattr(page_items, "TEXT_CHARACTERS", 7)
     found = data_of(filled(tree))["tables"][0]["items"]
     assert len(found["prompts"]) < 5
     assert len(found["verdicts"]["0"]) == 11

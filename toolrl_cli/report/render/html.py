@@ -16,9 +16,9 @@ from typing import Any
 from toolrl_cli.report.arms import Arm, setting_text, varying_settings
 from toolrl_cli.report.curves import Curve, CurveReader, panels_of, rl_stage
 from toolrl_cli.report.figure_style import CSS_DASHES, PALETTE
-from toolrl_cli.report.items import table_items
 from toolrl_cli.report.judging import ClaimResult
 from toolrl_cli.report.model import Cell, Head, Source, Table
+from toolrl_cli.report.page_items import table_items
 from toolrl_cli.report.render.claims import difference, printed
 from toolrl_cli.report.render.grid import full_note, notes_under, row_lines
 

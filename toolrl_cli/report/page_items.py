@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.report.disk import read_jsonl
 from toolrl_cli.report.model import Row, Table, rounded
-from toolrl_cli.report.statistics import bootstrap_mean, mcnemar
+from toolrl_cli.report.paired import Verdicts, compare_items
 
 READ_BYTES = 100_000_000
 """Of items.jsonl files read for one table; more is left to `pairs` and the files themselves."""
@@ -50,7 +50,7 @@ def table_items(table: Table, results: Path) -> dict[str, Any]:
     ids = sorted(seen)
     verdicts = {i: "".join(_sign(found.get(name, [])) for name in ids) for i, found in right.items()}
     prompts, outputs = _texts(ids, verdicts, seen, first)
-    p_values, intervals = _pairs(verdicts, ids, right)
+    p_values, intervals = _pairs(right)
     return {
         "ids": ids,
         "categories": [str(seen[name].get("category", "")) for name in ids],
@@ -112,25 +112,15 @@ def _excerpt(value: Any, tail: bool = False) -> str:
     return f"…{text[-EXCERPT:]}" if tail else f"{text[:EXCERPT]}…"
 
 
-def _pairs(
-    verdicts: dict[int, str], ids: list[str], right: dict[int, dict[str, list[bool]]]
-) -> tuple[dict[str, float], dict[str, list[float]]]:
+def _pairs(right: Mapping[int, Verdicts]) -> tuple[dict[str, float], dict[str, list[float]]]:
     """McNemar's p and the bootstrap's difference, low and high in points, by "row,row"."""
-    if len(verdicts) > MAX_PAIRED_ROWS:
+    if len(right) > MAX_PAIRED_ROWS:
         return {}, {}
-    shares = {
-        row: [sum(v) / len(v) if (v := found.get(name)) else None for name in ids]
-        for row, found in right.items()
-    }
     p_values, intervals = {}, {}
-    for a, b in combinations(sorted(verdicts), 2):
-        both = list(zip(verdicts[a], verdicts[b], strict=True))
-        p_values[f"{a},{b}"] = float(f"{mcnemar(both.count(('1', '0')), both.count(('0', '1'))):.3g}")
-        differences = [
-            x - y for x, y in zip(shares[a], shares[b], strict=True) if x is not None and y is not None
-        ]
-        found = bootstrap_mean(differences)
-        if found is not None:
-            ends = (found.difference, found.low, found.high)
+    for a, b in combinations(sorted(right), 2):
+        found = compare_items(right[a], right[b])
+        p_values[f"{a},{b}"] = float(f"{found.mcnemar_p:.3g}")
+        if found.bootstrap is not None:
+            ends = (found.bootstrap.difference, found.bootstrap.low, found.bootstrap.high)
             intervals[f"{a},{b}"] = [rounded(100 * v, 1) for v in ends]
     return p_values, intervals
