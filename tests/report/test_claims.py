@@ -85,8 +85,21 @@ def test_a_benchmark_with_too_few_seeds_is_left_out_and_said_so(tree: Tree) -> N
     on_two_benchmarks(tree, api_bank=(1, 2))
     step = judge(tree)["cold_start_over_sft_start"].steps[0]
     assert step.comparison is not None
-    assert step.left_out == ("m on api_bank (2 of at least 3 seeds)",)
-    assert "left out: m on api_bank" in rendered.difference(step)
+    assert step.left_out == ("m on T2/overall (2 of at least 3 seeds)",)
+    assert "left out: m on T2/overall" in rendered.difference(step)
+
+
+def test_two_columns_of_one_table_both_count(tree: Tree, tmp_path: Path) -> None:
+    for reward, overall, live in (("dynamic", 0.5, 0.9), ("original", 0.4, 0.6)):
+        for seed in (1, 2, 3):
+            run = tree.sweep().run(reward, seed, model="m", reward=reward, benchmarks=("bfcl",))
+            run.done({"overall": overall + 0.001 * seed, "live": live}, "bfcl")
+    path = tmp_path / "claims.yaml"
+    path.write_text(MINE.replace("[T6/overall]", "[T6/overall, T6/live]"))
+    result = judge(tree, path)["mine"]
+    comparison = result.steps[0].comparison
+    assert comparison is not None and comparison.difference == pytest.approx(20)
+    assert "of 6" in result.printed_note  # 3 models, 2 columns
 
 
 def test_seeds_that_lack_a_benchmark_do_not_count(tree: Tree) -> None:

@@ -37,11 +37,11 @@ class Step:
     """One neighbouring pair of a claim's order: what was found between the two.
 
     Attributes:
-        comparison: better - worse over seeds, averaged over models and their benchmarks; None where there is none.
+        comparison: better - worse over seeds, averaged over models and measures; None where there is none.
         why: why there is none.
         needed: seeds an arm that would decide it, if the difference stays as it is; None where unknown.
         found: whether both have results on some model, be they too few.
-        left_out: models and benchmarks with results that the comparison leaves out, each with the reason.
+        left_out: models and measures with results that the comparison leaves out, each with the reason.
     """
 
     better: str
@@ -83,10 +83,10 @@ class ClaimResult:
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """The two arms of a step on one model and benchmark."""
+    """The two arms of a step on one model, under one of the claim's measures."""
 
     model: str
-    benchmark: str
+    measure: str
     better: Cell
     worse: Cell
 
@@ -155,49 +155,53 @@ def _on_stand_in(spec: TableSpec) -> TableSpec:
 def _rows(
     spec: TableSpec, sweeps: Sequence[Sweep], results: Path, validation: Validation
 ) -> Iterator[tuple[str, str, str, Cell]]:
-    """Model, benchmark, row and cell of a table of one column."""
+    """Model, measure, row and cell of a table of one column."""
+    measure = f"{spec.name}/{spec.columns[0].name}"
     names = {r.label: r.name for r in spec.rows if not isinstance(r, str)}
     for row in build_table(spec, sweeps, results, validation).rows:
-        yield row.group, spec.benchmarks[0], names[row.label], next(iter(row.cells.values()))
+        yield row.group, measure, names[row.label], next(iter(row.cells.values()))
 
 
 def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, str, str, Cell]]) -> Step:
-    cells = {(model, benchmark, row): cell for model, benchmark, row, cell in rows if cell.values}
+    cells = {(model, measure, row): cell for model, measure, row, cell in rows if cell.values}
     places = [
-        _Place(model, benchmark, cell, cells[model, benchmark, worse])
-        for (model, benchmark, row), cell in cells.items()
-        if row == better and (model, benchmark, worse) in cells
+        _Place(model, measure, cell, cells[model, measure, worse])
+        for (model, measure, row), cell in cells.items()
+        if row == better and (model, measure, worse) in cells
     ]
     if not places:
         missing = [name for name in (better, worse) if not any(row == name for _, _, row in cells)]
         why = f"no results for {' and '.join(missing)}" if missing else "never on the same model"
         return Step(better, worse, None, "undecided", why, None, found=False)
-    strata: list[tuple[Sample, Sample]] = []
-    faults = {p: p.fault for p in places}
-    for model in dict.fromkeys(p.model for p in places):
-        usable = [p for p in places if p.model == model and not faults[p]]
-        if not usable:
-            continue
-        pair = _over_benchmarks([p.better for p in usable]), _over_benchmarks([p.worse for p in usable])
-        if all(sample.enough for sample in pair):
-            strata.append(pair)
-        else:
-            told = f"fewer than {MIN_SEEDS} seeds have every benchmark"
-            faults |= dict.fromkeys(usable, told)
+    strata, faults = _strata(places)
     comparison = stratified_difference(strata)
     if comparison is None:
-        why = (
-            "; ".join(dict.fromkeys(f for f in faults.values() if f)) or "nothing in either depends on a seed"
-        )
+        why = "; ".join(dict.fromkeys(faults.values())) or "nothing in either depends on a seed"
         return Step(better, worse, None, "undecided", why, None, found=True)
     verdict = claim.judge(comparison.low, comparison.high)
     needed = _needed(strata, claim.distance(comparison.difference)) if verdict == "undecided" else None
-    left_out = tuple(f"{p.model} on {p.benchmark} ({f})" for p, f in faults.items() if f)
+    left_out = tuple(f"{place.model} on {place.measure} ({fault})" for place, fault in faults.items())
     return Step(better, worse, comparison, verdict, "", needed, found=True, left_out=left_out)
 
 
-def _over_benchmarks(cells: Sequence[Cell]) -> Sample:
-    """One arm on one model: each seed's value averaged over the benchmarks.
+def _strata(places: Sequence[_Place]) -> tuple[list[tuple[Sample, Sample]], dict[_Place, str]]:
+    """The two arms on each model where they can be compared, and why the other places are left out."""
+    strata: list[tuple[Sample, Sample]] = []
+    faults = {place: place.fault for place in places}
+    for model in dict.fromkeys(place.model for place in places):
+        usable = [p for p in places if p.model == model and not faults[p]]
+        if not usable:
+            continue
+        pair = _over_measures([p.better for p in usable]), _over_measures([p.worse for p in usable])
+        if all(sample.enough for sample in pair):
+            strata.append(pair)
+        else:
+            faults |= dict.fromkeys(usable, f"fewer than {MIN_SEEDS} seeds have every measure")
+    return strata, {place: fault for place, fault in faults.items() if fault}
+
+
+def _over_measures(cells: Sequence[Cell]) -> Sample:
+    """One arm on one model: each seed's value averaged over the claim's measures.
 
     A seed is one trained model: what it gains on one benchmark it may gain on all, so that its values on several are
     no independent evidence and enter as one.
@@ -225,7 +229,7 @@ def _needed(strata: Sequence[tuple[Sample, Sample]], distance: float) -> int | N
 
 def _on_paper(claim: ClaimSpec, specs: Sequence[TableSpec], paper: Published) -> tuple[Verdict | None, str]:
     """Whether the printed numbers bear a claim out; impossible rows are left out."""
-    differences: dict[str, float] = {}
+    differences: list[tuple[str, float]] = []
     left_out = 0
     for spec in specs:
         metric = spec.columns[0].metric or spec.columns[0].name
@@ -239,14 +243,14 @@ def _on_paper(claim: ClaimSpec, specs: Sequence[TableSpec], paper: Published) ->
                     left_out += 1
                     continue
                 pair = f", {better} over {worse}" if len(claim.order) > 2 else ""
-                differences[f"{model} on {spec.benchmarks[0]}{pair}"] = a.value - b.value
+                differences.append((f"{model} on {spec.benchmarks[0]}{pair}", a.target - b.target))
     if not differences:
         return None, "not printed"
-    mean = sum(differences.values()) / len(differences)
+    mean = sum(d for _, d in differences) / len(differences)
     spare = f"; {left_out} left out as impossible" if left_out else ""
     if claim.about is not None:
         return claim.judge(mean, mean), f"mean {mean:+.2f} over {len(differences)} comparisons{spare}"
-    fails = [place for place, d in differences.items() if claim.judge(d, d) != "supported"]
+    fails = [place for place, d in differences if claim.judge(d, d) != "supported"]
     held = len(differences) - len(fails)
     verdict: Verdict = "supported" if not fails else "contradicted" if not held else "undecided"
     told = f"holds in {held} of {len(differences)}"
