@@ -31,7 +31,8 @@ def test_the_line_of_the_file_is_named(toolrl: Toolrl, sweep_file: Path) -> None
     answer = toolrl("plan", "small.yaml")
     assert answer.code == 2
     assert answer.err == (
-        "error: small.yaml:8: axes.verl.rl.trainer.total_epochs: 'many' is not a whole number "
+        "error: small.yaml:8: axes.verl.rl.trainer.total_epochs[1] (verl.rl.trainer.total_epochs): "
+        "'many' is not a whole number "
         "(verl's default is 30; arms: coarse-many, original-many)\n"
     )
 

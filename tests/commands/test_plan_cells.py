@@ -113,3 +113,31 @@ def test_the_data_of_the_paper_is_asked_for_by_name(toolrl: Toolrl) -> None:
     answer = toolrl("plan", "small.yaml")
     assert answer.code == 2
     assert "the rlla data needs a path" in answer.err and answer.err.count("\n") == 1
+
+
+def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: Toolrl) -> None:
+    write("name: small\nbase: {preset: tiny_grpo, train: [sft]}\naxes: {reward: [original, coarse]}\n")
+    answer = toolrl("plan", "small.yaml")
+    assert answer.code == 0
+    assert "warning: 'original' and 'coarse' are the same stages: reward changes nothing there" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("models: [./nowhere]", "small.yaml:3: models[0] (model.path): no such model folder: ./nowhere"),
+        ("arms: {a: {data: {kind: rlla}}}", "small.yaml:3: arms.a.data (data.path): the rlla data needs a path"),
+        ("arms: {a: {data: {kind: rlla, path: /no}}}", "small.yaml:3: arms.a.data.path: '/no' is not a folder"),
+        ("tables: [T6, T6]", "small.yaml:3: tables[1]: the table 'T6' stands twice"),
+        (
+            "arms: {a: {rl.micro_batch: 8}, b: {rl.lr: 0.1, rl.micro_batch: 3}}",
+            "small.yaml:3: arms.b.rl.micro_batch: micro-batches of 3 do not divide",
+        ),
+    ],
+)
+def test_what_is_missing_or_does_not_fit_is_placed_in_the_file(
+    toolrl: Toolrl, settings: str, says: str
+) -> None:
+    write(f"name: small\nbase: {{preset: tiny_grpo}}\n{settings}\n")
+    answer = toolrl("plan", "small.yaml")
+    assert answer.code == 2 and answer.err.startswith(f"error: {says}"), answer.err

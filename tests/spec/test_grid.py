@@ -87,6 +87,36 @@ def test_set_reaches_the_file_s_own_keys(resolve: Resolve) -> None:
     assert [r.seed for r in resolve(HEAD + "seeds: [1]\n", "seeds=[4, 5]")] == [4, 5]
 
 
+def test_set_gives_the_file_an_axis_by_its_dotted_name(resolve: Resolve) -> None:
+    runs = resolve(HEAD + "axes: {rl.steps: [1, 2]}\n", "axes.rl.lr=[1e-3, 1e-4]", "axes.rl.steps=[3]")
+    assert [(run.spec.rl.steps, run.spec.rl.lr) for run in runs] == [(3, 1e-3), (3, 1e-4)]
+
+
+def test_arms_keep_their_names_as_they_are_written(resolve: Resolve) -> None:
+    runs = resolve(HEAD + "arms: {yes: {}, 1: {reward: coarse}, true: {reward: dynamic}}\n")
+    assert [run.arm for run in runs] == ["yes", "1", "true"]
+
+
+def test_a_part_of_a_reward_with_a_name_can_be_changed(resolve: Resolve) -> None:
+    for reward in ("original", "{granularity: coarse}"):
+        text = f"name: s\nbase: {{preset: tiny_grpo, reward: {reward}}}\n"
+        half, whole = resolve(text + "axes: {reward.components.format.weight: [0.5, 1]}\n")
+        assert half.spec.reward["components"]["format"]["weight"] == 0.5
+        assert half.spec.reward["components"].keys() == whole.spec.reward["components"].keys()
+
+
+def test_a_block_without_a_setting_changes_nothing(resolve: Resolve) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo, rl: {}, model: {}, verl: {rl: {}}}\n"
+    assert resolve(text)[0].spec == resolve(HEAD)[0].spec
+
+
+def test_conditions_know_a_model_and_a_reward_of_one_s_own_by_name(grid: Callable[[str], Grid]) -> None:
+    text = HEAD + "models: [tiny, {kind: tiny, name: small, seed: 4}]\n"
+    text += "axes: {reward: [original, {name: mine, components: {f: {kind: format}}}]}\n"
+    found = grid(text + "exclude: [{model: small, reward: mine}]\n")
+    assert [cell.arm for cell in found.dropped] == ["small-mine"]
+
+
 def test_dotted_verl_options_pass_through(resolve: Resolve) -> None:
     (run,) = resolve(HEAD + "axes: {}\n", "verl.rl.trainer.nnodes=2")
     assert run.spec.verl.rl == {"trainer.nnodes": 2}
@@ -168,7 +198,7 @@ FAULTS = [
     (HEAD + "axis: {}\n", "unknown key 'axis' (did you mean 'axes'?)"),
     (HEAD + "rl: {steps: 3}\n", "is a run setting: put it under base"),
     (HEAD + "axes: {reward: []}\n", "has no values"),
-    (HEAD + "axes: {reward: original}\n", "should be a valid list"),
+    (HEAD + "axes: {reward: original}\n", "axes.reward: 'original' is not a list (write [original])"),
     (HEAD + "axes: {rewards: [original]}\n", "unknown key 'rewards' (did you mean 'reward'?)"),
     (HEAD + "axes: {reward: [orignal]}\n", "did you mean 'original'?"),
     (HEAD + "axes: {reward: [coarse+finegrained]}\n", "coarse"),
@@ -239,9 +269,9 @@ FAULTS = [
     (HEAD + "description: ${tables}\ntables: ['${description}']\n", "interpolation"),
     (HEAD + "description: ${nowhere}\n", "'nowhere' not found"),
     # kinds of values
-    (HEAD + "axes: {rl.steps: [yes]}\n", "valid integer"),
-    (HEAD + "axes: {rl.steps: [2.5]}\n", "valid integer"),
-    (HEAD + "axes: {rl.lr: [true]}\n", "valid number"),
+    (HEAD + "axes: {rl.steps: [yes]}\n", "'yes' is not a whole number"),
+    (HEAD + "axes: {rl.steps: [2.5]}\n", "2.5 is not a whole number"),
+    (HEAD + "axes: {rl.lr: [true]}\n", "true is not a number"),
     (HEAD + "axes: {reward: [1]}\n", "a reward is a name"),
     (HEAD + "axes: {reward: [{components: {format: {kind: formt}}}]}\n", "did you mean 'format'?"),
     (HEAD + "axes: {train: [[sft, rll]]}\n", "did you mean 'rl'?"),
@@ -251,7 +281,7 @@ FAULTS = [
     (HEAD + "axes: {verl.rll.trainer.nnodes: [1]}\n", "did you mean 'rl'?"),
     (HEAD + "models: [{kind: hugingface, name: x, path: y}]\n", "did you mean 'huggingface'?"),
     (HEAD + "models: [{kind: huggingface, nme: x, path: y}]\n", "did you mean 'name'?"),
-    (HEAD + "seeds: [true]\n", "valid integer"),
+    (HEAD + "seeds: [true]\n", "true is not a whole number"),
     (HEAD + "seeds: 3\n", "write [3]"),
     (HEAD + "evaluate: toolworld\n", "write [toolworld]"),
     (
@@ -281,10 +311,42 @@ FAULTS = [
     (HEAD + "ablate: {change: {reward: [coarse]}}\n", "a name and its settings"),
     ("name: s\nbase: {preset: {tiny_grpo: 1}}\n", "a preset is a name"),
     ("name: s\nbase: {preset: tiny_grpo, seed: 3}\n", "list it under `seeds:`"),
-    ("name: s\nbase: [tiny_grpo]\n", "valid dictionary"),
+    ("name: s\nbase: [tiny_grpo]\n", "is not a mapping (for example `base: {preset: paper_grpo}`)"),
     ("name: s\nbase:\n  preset: tiny_grpo\n  rl:\n    stpes: 3\n", "s.yaml:5: base.rl.stpes: unknown key"),
     ("name: s\nbase: {preset: paper_grpo}\n", "no model is named"),
     ("name: s\nbase: {model: tiny, reward: original}\n", "no data is named"),
+    # what YAML and pydantic would say in words of their own
+    ("name: 5\n", "s.yaml:1: name: 5 is not text (write '5' in quotes)"),
+    ("name: s\nbase:\n", "base: null is not a mapping (write {} for no settings)"),
+    (HEAD + "seeds: {range: 5}\n", "seeds.range: 5 is not a list (a range is [first, end]"),
+    (HEAD + "seeds: {range: [1]}\n", "item 2 is missing (a range is [first, end]"),
+    (HEAD + "seeds: {range: [0, 5, 1]}\n", "has 3 items, and 2 are the most"),
+    (HEAD + "arms: {a: {train: sft}}\n", "arms.a.train: 'sft' is not a list (arm 'a'; write [sft])"),
+    (HEAD + "arms: {a: {rl.lr: '1e-4'}}\n", "'1e-4' is not a number (arm 'a'; write 1e-4 without quotes)"),
+    (HEAD + "arms: {a: {rl.kl: no}}\n", "'no' must be 'none', 'in_reward' or 'in_loss'"),
+    (HEAD + "arms: {a: {rl.steps: 1:30}}\n", "'1:30' is not a whole number"),
+    (HEAD + "arms: {a: {rl.steps: 99999999999999999999}}\n", "is too large a number"),
+    (HEAD + "include: {rl.lr: 0.1}\n", "is not a list (write each as an item: `- …`)"),
+    (HEAD + "ablate: [a]\n", "is not a mapping (for example `ablate: {baseline: {}, change:"),
+    ("name: s\nbase: {preset: tiny_grpo, data: rlla}\n", "(arm 'run'; write {kind: rlla})"),
+    (HEAD + "models: [{path: ./m}]\n", "the key 'kind' is missing (arm 'run'; write {kind: tiny or huggingface})"),
+    ("name: s\nbase: {preset: 3}\n", "base.preset: 3 is no preset name"),
+    ("name: s\nbase: {preset: {}}\n", "base.preset: {} is no preset name"),
+    (HEAD + "arms: {a: {verl.rl.trainer.save_freq: .nan}}\n", "verl.rl.trainer.save_freq: nan is no finite number"),
+    (HEAD + "arms: {a: {rl.steps: {}}}\n", "arms.a.rl.steps: {} is not a whole number"),
+    (HEAD + "arms: {a: {rl: {stpes: {}}}}\n", "arms.a.rl.stpes: unknown key 'stpes' (did you mean 'steps'?)"),
+    (HEAD + "arms: {a: {rl.steps.x: 3}}\n", "'rl.steps' is a single value: nothing lies below it"),
+    (HEAD + "base2: {}\n", "did you mean 'base'?"),
+    (HEAD + "arms: {a: {seeds: [1]}}\n", "'seeds' is a key of the sweep: it stands on the left"),
+    (HEAD + "exclude: [{seed: 1}]\n", "exclude[0]: a run's seed is not set here"),
+    (HEAD + "exclude: [{arm: a}]\n", "unknown key 'arm' (name a setting by which the arm differs)"),
+    (HEAD + "include: [{name: x}]\n", "include[0].name: unknown key 'name' (a cell is named by `arm:`)"),
+    (HEAD + "include: [{arm: x}, {arm: x}]\n", "two cells are named 'x' (remove or rename one: "),
+    (
+        "name: s\nbase: {preset: tiny_grpo, evaluate: [bfcl]}\nevaluate: [toolworld]\n",
+        "`evaluate` is set twice (keep one: s.yaml:2: base.evaluate; s.yaml:3: evaluate)",
+    ),
+    (HEAD + "arms: {a: {evaluate: [bfcl, bfcl]}}\n", "arms.a.evaluate: the benchmark 'bfcl' stands twice"),
 ]
 
 
@@ -350,7 +412,12 @@ def test_sweeps_with_a_place_overwritten_never_show_a_trace_back(text: str, data
         ("rl.stepz=3", "did you mean 'steps'?"),
         ("rl.steps=[", "is not YAML"),
         ("lr=3", "did you mean 'rl.lr' or 'sft.lr'?"),
-        ("rl.prompts=12", "s.yaml): prompts (12) must be a multiple"),
+        ("seeds=3", "--set seeds: 3 is not a list (write [3])"),
+        ("base.rl.steps=x", "--set base.rl.steps: 'x' is not a whole number"),
+        ("preset=tiny_po", "--set preset: unknown preset 'tiny_po'"),
+        ("seed=3", "--set seed: a run's seed is not set here"),
+        ("rl.lr=!!python/object:os.x", "could not determine a constructor"),
+        ("rl.prompts=12", "--set rl.prompts: prompts (12) must be a multiple"),
     ],
 )
 def test_a_faulty_set_is_named(resolve: Resolve, setting: str, says: str) -> None:

@@ -117,11 +117,38 @@ def test_the_schema_finds_no_fault_in_a_shipped_sweep(path: Path) -> None:
         "name: s\narms: {a: {reward: coarse, rl: {stps: 3}}}",
         "name: s\nablate: {change: {a: {algorithm: dpo}}}",
         "name: s\nevaluate: [bfc]",
+        "name: s/t",
+        "name: s\nbase: {rl.stps: 3}",
+        "name: s\nbase: {rl: {steps: x}}",
+        "name: s\narms: {a: {seed: 3}}",
+        "name: s\naxes: {rl.lr: [fast]}",
+        "name: s\naxes: {reward: []}",
+        "name: s\nzip: {rl.stps: [3]}",
+        "name: s\nwhen: {reward: {algoritm: ppo}}",
+        "name: s\nexclude: [{}]",
+        "name: s\ninclude: [{name: x}]",
+        "name: s\nseeds: []",
+        "name: s\nseeds: {}",
+        "name: s\nablate: {baseline: {}}",
     ],
 )
 def test_the_schema_finds_what_a_user_mistypes(text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(text), sweep_schema())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: s\nbase: {preset: [paper_grpo, without_kl], rl: {lr: '${base.rl.critic_lr}'}}",
+        "name: s\nbase: {model: {pretrain.steps: 3}, verl: {rl.trainer.nnodes: 1}, reward.components.format.weight: 2}",
+        "name: s\naxes: {rl.lr: [0.1], reward: [coarse, {components: {}}], verl.rl.trainer.nnodes: [1]}",
+        "name: s\nwhen: {rl.lr: {algorithm: [ppo, grpo]}}\nexclude: [{rl: {steps: [1, 2]}}]",
+        "name: s\ninclude: [{arm: x, rl.steps: 3}]\nseeds: {range: [0, 3]}",
+    ],
+)
+def test_the_schema_takes_what_the_grammar_takes(text: str) -> None:
+    jsonschema.validate(yaml.safe_load(text), sweep_schema())
 
 
 def test_the_shipped_schema_is_what_toolrl_schema_prints() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,26 @@ def test_exponents_without_a_dot_are_numbers() -> None:
     assert parse_value("5e-4", "--set") == 5e-4
 
 
+def test_scalars_are_those_of_yaml_1_2_which_editors_check() -> None:
+    text = "a: [no, on, 2026-01-01, 1:30, 010, 0x10, 0o10, 1_000, True, ~, .5, 1.]\nyes: 1\n1: 2\n"
+    assert parse_yaml(text, "s").data == {
+        "a": ["no", "on", "2026-01-01", "1:30", "010", 16, 8, 1000, True, None, 0.5, 1.0],
+        "yes": 1,
+        "1": 2,
+    }
+
+
+def test_a_merged_mapping_gives_what_the_other_leaves_out() -> None:
+    text = "b: &b {x: 1, y: 2}\nc: {<<: *b, y: 3}\n"
+    assert parse_yaml(text, "s").data["c"] == {"x": 1, "y": 3}
+
+
+def test_what_set_gave_is_placed_there() -> None:
+    source = replace(parse_yaml("name: x\nbase: {}\n", "s.yaml"), given={("base", "rl", "steps"): "base.rl.steps"})
+    assert source.where(("base", "rl", "steps")) == "--set base.rl.steps"
+    assert source.where(("base", "rl", "lr")) == "s.yaml:2: base.rl.lr"
+
+
 def test_interpolations_are_resolved() -> None:
     assert parse_yaml("a: 3\nb: {c: '${a}'}\n", "s").data == {"a": 3, "b": {"c": 3}}
 
@@ -47,6 +68,13 @@ def test_interpolations_are_resolved() -> None:
         ("a: ${b}\nb: ${a}\n", "Recursive interpolation"),
         ("a: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         ("a: \x00\n", "not valid YAML"),
+        ("a: !!bool maybe\n", "not valid YAML"),
+        ('a: !!int ""\n', "not valid YAML"),
+        ("a: !!map x\n", "not valid YAML"),
+        ("a: !!set {b}\n", "could not determine a constructor"),
+        ("a: " + "9" * 5000 + "\n", "not valid YAML"),
+        ("a: " + "[" * 5000 + "\n", "not valid YAML"),
+        ("a: 0x" + "f" * 5000 + "\n", "is too large a number"),
     ],
 )
 def test_a_faulty_document_gets_one_line_that_names_the_file(text: str, says: str) -> None:

@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from toolrl_cli.engine.plan import Plan
+    from toolrl_cli.engine.plan import Plan, PlannedRun
+    from toolrl_cli.spec.grid import Grid
     from toolrl_cli.spec.sweep import Document
 
 
-def check_against_verl(plan: Plan, document: Document) -> None:
+def check_against_verl(plan: Plan, grid: Grid, document: Document) -> None:
     """Check the options of every owed stage against verl's own configuration and checks.
+
+    Args:
+        plan: the stages.
+        grid: the cells that they come from.
+        document: the sweep, for the place of what is wrong.
 
     Raises:
         SpecError: the first that verl would refuse, with the place in the sweep that sets it.
     """
     from toolrl_cli.errors import SpecError
+    from toolrl_cli.spec.places import full_place_of
     from toolrl_cli.training.checking.config_check import check_stages
 
     finding = check_stages(plan.owed, _announce)
@@ -28,7 +35,8 @@ def check_against_verl(plan: Plan, document: Document) -> None:
     arms = list(dict.fromkeys(run.arm for run in plan.runs if any(s.id in ids for s in run.stages)))
     told = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
     hint = f"{finding.fault.hint}; " if finding.fault.hint else ""
-    where = _place(finding.setting, document)
+    cell = next(cell for cell in grid.cells if cell.arm == arms[0])
+    where = full_place_of(finding.setting, cell, document)
     raise SpecError(finding.fault.what, where, f"{hint}{'arm' if len(arms) == 1 else 'arms'}: {told}")
 
 
@@ -40,15 +48,23 @@ def _announce(sets: int) -> None:
         note(f"asking verl about {sets} new {'set' if sets == 1 else 'sets'} of options …")
 
 
-def _place(setting: str, document: Document) -> str:
-    """Where the sweep sets this: on the command line, in the file, or nowhere (a preset, a default)."""
-    if setting in document.overrides:
-        return f"--set {setting}"
-    for path in document.source.lines:
-        joined = ".".join(str(part) for part in path)
-        if joined == setting or joined.endswith(f".{setting}"):
-            return document.source.where(path)
-    return f"{document.source.name}: {setting}"
+def twin_warnings(plan: Plan) -> list[str]:
+    """Arms whose stages are all the same: what tells them apart changes nothing in any of them."""
+    from toolrl_cli.spec.settings import ABSENT
+
+    arms: dict[tuple[str, ...], list[PlannedRun]] = {}
+    for run in plan.runs:
+        arms.setdefault(tuple(stage.id for stage in run.stages), []).append(run)
+    found: dict[str, None] = {}
+    for first, *others in arms.values():
+        for twin in others:
+            keys = first.settings.keys() | twin.settings.keys()
+            differing = sorted(k for k in keys if first.settings.get(k, ABSENT) != twin.settings.get(k, ABSENT))
+            found[
+                f"{first.arm!r} and {twin.arm!r} are the same stages: {', '.join(differing)} changes nothing there "
+                "(`when:` or `exclude:` leaves one out)"
+            ] = None
+    return list(found)
 
 
 def data_warnings(plan: Plan) -> list[str]:

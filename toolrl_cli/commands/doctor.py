@@ -21,15 +21,16 @@ def doctor(results: Results = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"schema": 1, "checks": [c.to_json() for c in checks]})
     else:
-        from rich.console import Console
         from rich.markup import escape
         from rich.table import Table
+
+        from toolrl_cli.commands.consoles import stdout_console
 
         table = Table(box=None, pad_edge=False)
         for header in ("check", "", "found", "what mends it"):
             table.add_column(header, overflow="fold")
         for check in checks:
             table.add_row(check.name, MARKS[check.standing], escape(check.found), escape(check.fix))
-        Console().print(table)
+        stdout_console().print(table)
     if worst(checks) == "error":
         raise typer.Exit(FAILED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.commands.consoles import stdout_console
+from toolrl_cli.commands.quantities import counted
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -67,7 +68,7 @@ def show_cells(grid: Grid, name: str, arms: Container[str]) -> None:
         (Text(o.arm, "dim"), Text(_short(o.origin, name), "dim"), Text(_short(_why(o), name)))
         for o in grid.dropped[:MOST]
     ]
-    title = f"{name}: {len(grid.cells)} cells" + (f", {len(grid.dropped)} dropped" if grid.dropped else "")
+    title = f"{name}: {counted(len(grid.cells), 'cell')}" + (f", {len(grid.dropped)} dropped" if grid.dropped else "")
     if len(chosen) < len(grid.cells):
         title += f"; --only keeps {len(chosen)}"
     table = Table(box=None, pad_edge=False)
@@ -85,7 +86,7 @@ def show_cells(grid: Grid, name: str, arms: Container[str]) -> None:
 
 
 def _short(origin: str, name: str) -> str:
-    return origin.replace(f"{name}:", "line ")
+    return origin.replace(f"{name}: ", "").replace(f"{name}:", "line ")
 
 
 def _why(out: Dropped) -> str:

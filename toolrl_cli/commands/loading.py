@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from toolrl_cli.engine.plan import Plan
-    from toolrl_cli.spec.grid import Grid
+    from toolrl_cli.spec.grid import Cell, Grid
     from toolrl_cli.spec.sweep import Document
 
 
@@ -45,7 +45,7 @@ def load(file: Path, results: Path, sets: Iterable[str] = (), profile: str | Non
         SpecError: anything wrong in the file, the options, the data or the model.
         LedgerError: the results root cannot be read.
     """
-    from toolrl_cli.commands.checking import check_against_verl, data_warnings
+    from toolrl_cli.commands.checking import check_against_verl, data_warnings, twin_warnings
     from toolrl_cli.engine.facts import LocalFacts
     from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.engine.plan import make_plan
@@ -60,6 +60,7 @@ def load(file: Path, results: Path, sets: Iterable[str] = (), profile: str | Non
         document = chosen.document(document)
         tables = tuple(document.sweep.tables)
     resolved = resolve_sweep(document, chosen)
+    cells = {cell.arm: cell for cell in resolved.grid.cells}
     plan = make_plan(
         document.sweep.name,
         resolved.runs,
@@ -67,12 +68,22 @@ def load(file: Path, results: Path, sets: Iterable[str] = (), profile: str | Non
         Ledger(results),
         tables=tables,
         description=document.sweep.description,
+        place=lambda where, run: _place(where, cells[run.arm], document),
     )
-    check_against_verl(plan, document)
-    notes = tuple(f"warning: {line}" for line in (*resolved.grid.warnings, *data_warnings(plan)))
+    check_against_verl(plan, resolved.grid, document)
+    warnings = (*resolved.grid.warnings, *twin_warnings(plan), *data_warnings(plan))
+    notes = tuple(f"warning: {line}" for line in warnings)
     if chosen is not None:
         notes += chosen.told(resolved.grid)
     return LoadedPlan(plan, document, resolved.grid, notes)
+
+
+def _place(where: str, cell: Cell, document: Document) -> str:
+    """Where the sweep sets what is wrong, if that is a setting; files of the data keep their own place."""
+    from toolrl_cli.spec.models import RunSpec
+    from toolrl_cli.spec.places import full_place_of
+
+    return full_place_of(where, cell, document) if where.split(".")[0] in RunSpec.model_fields else where
 
 
 def _tables(document: Document) -> tuple[str, ...]:
@@ -82,6 +93,8 @@ def _tables(document: Document) -> tuple[str, ...]:
 
     names = tuple(anchored(name, document.path.parent) for name in document.sweep.tables)
     for position, name in enumerate(names):
+        if name in names[:position]:
+            raise SpecError(f"the table {name!r} stands twice", document.source.where(("tables", position)))
         try:
             load_table(name)
         except SpecError as error:

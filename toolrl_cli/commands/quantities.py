@@ -12,6 +12,11 @@ UNKNOWN = "unknown"
 DASH = "–"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def time_text(found: Range | None) -> str:
     """A time, low – expected – high."""
     return range_text(found, _span)

@@ -61,8 +61,11 @@ def _rlla_fingerprint(path: str, limit: tuple[tuple[str, int], ...]) -> str:
 
 
 def _model_fingerprint(path: str, revision: str | None) -> str:
-    folder = folder_of(path)
-    if folder is None:
-        return f"{path}@{revision or 'main'}"
-    check_model_folder(folder)
+    try:
+        folder = folder_of(path)
+        if folder is None:
+            return f"{path}@{revision or 'main'}"
+        check_model_folder(folder)
+    except SpecError as error:
+        raise SpecError(f"{error.what}: {path}", "model.path", error.hint) from None
     return fingerprint(folder)

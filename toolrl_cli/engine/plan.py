@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,8 +133,18 @@ def make_plan(
     *,
     tables: tuple[str, ...] = (),
     description: str = "",
+    place: Callable[[str, Run], str] = lambda setting, run: setting,
 ) -> Plan:
     """Lay the runs' stages out as one graph and look up where each stands.
+
+    Args:
+        sweep: its name.
+        runs: its runs.
+        facts: what only the machine knows.
+        ledger: where the stages stand.
+        tables: names of the tables that the sweep asks for.
+        description: of the sweep.
+        place: where a run has a setting from, for messages.
 
     Raises:
         SpecError: a run has no stage, or a fingerprint cannot be taken.
@@ -143,7 +153,10 @@ def make_plan(
     planned = []
     maker = StageMaker(facts)
     for run in runs:
-        chain = maker.stages(run.spec)
+        try:
+            chain = maker.stages(run.spec)
+        except SpecError as error:
+            raise SpecError(error.what, place(error.where, run), error.hint) from None
         if not chain:
             raise SpecError(
                 f"run {run.id!r} has nothing to do", sweep, "give it `evaluate:` or a non-empty `train:`"

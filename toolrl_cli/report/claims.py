@@ -9,10 +9,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.table_spec import load_table
+from toolrl_cli.spec.faults import fault_text
 from toolrl_cli.spec.models import Frozen
 from toolrl_cli.spec.source import read_yaml
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweep import fault_text
 
 SHIPPED = Path(__file__).parent / "claims.yaml"
 

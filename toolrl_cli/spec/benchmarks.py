@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolrl_cli.errors import SpecError
@@ -35,14 +35,22 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 }
 
 
-def check_benchmark(name: object, where: str) -> None:
-    """Refuse what is no benchmark.
+def check_benchmarks(names: Sequence[object], where: Callable[[int], str]) -> None:
+    """Refuse a list that holds what is no benchmark, or one twice.
+
+    Args:
+        names: the list.
+        where: position → its place in the file.
 
     Raises:
         SpecError: with the nearest name.
     """
-    if not isinstance(name, str) or name not in BENCHMARKS:
-        raise SpecError(f"unknown benchmark {name!r}", where, hint_for(str(name), BENCHMARKS, "benchmarks"))
+    for position, name in enumerate(names):
+        if not isinstance(name, str) or name not in BENCHMARKS:
+            hint = hint_for(str(name), BENCHMARKS, "benchmarks")
+            raise SpecError(f"unknown benchmark {name!r}", where(position), hint)
+        if name in names[:position]:
+            raise SpecError(f"the benchmark {name!r} stands twice", where(position), "list each once")
 
 
 def why_not_run(name: str) -> str | None:

@@ -8,11 +8,9 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec import presets
 from toolrl_cli.spec.fields import check_setting, choices_at, defaults
-from toolrl_cli.spec.settings import flatten, matches
+from toolrl_cli.spec.settings import ABSENT, flatten, matches
 from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.spec.sweep import Document
-
-ABSENT = object()
 
 
 class Settings:

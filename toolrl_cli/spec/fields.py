@@ -11,8 +11,10 @@ from toolrl_cli.spec.models import Frozen, RunSpec
 from toolrl_cli.spec.settings import split
 from toolrl_cli.spec.source import KeyPath, Source
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweep_file import SweepFile
 
 PRESET = "preset"
+SEED = "seed"
 
 
 def check_setting(key: str, where: str, source: Source | None = None, below: KeyPath = ()) -> None:
@@ -32,17 +34,37 @@ def check_setting(key: str, where: str, source: Source | None = None, below: Key
     parts = split(key)
     if not all(parts):
         raise SpecError(f"key {key!r} has an empty part", where, "write it as a.b.c")
+    place = where if source is None else _place(parts, key, source, below)
     if parts[0] == PRESET:
-        raise SpecError("a preset is a name, or a list of names", where, "for example `preset: tiny_grpo`")
+        raise SpecError("a preset is a name, or a list of names", place, "for example `preset: tiny_grpo`")
+    if key == SEED:
+        raise SpecError("a run's seed is not set here", place, "list it under `seeds:`")
     for depth, part in enumerate(parts):
         valid = fields_at(tuple(parts[:depth]))
         if not valid:
+            _check_open(parts[:depth], place)
             return
         if part not in valid:
-            place = _place(parts[: depth + 1], key, source, below) if source else where
-            keys = valid if depth else (*valid, PRESET)
-            hint = deeper_hint(part) if not depth else ""
-            raise SpecError(f"unknown key {part!r}", place, hint or hint_for(part, keys, "keys"))
+            if source is not None:
+                place = _place(parts[: depth + 1], key, source, below)
+            raise SpecError(f"unknown key {part!r}", place, _hint(part, valid, depth))
+
+
+def _check_open(parts: list[str], place: str) -> None:
+    """Refuse a key below a setting that is a single value."""
+    if not any(node.get("type") == "object" or not node.get("type") for node in schema_at(tuple(parts))):
+        path = ".".join(parts)
+        raise SpecError(f"{path!r} is a single value: nothing lies below it", place, f"write `{path}: …`")
+
+
+def _hint(part: str, valid: tuple[str, ...], depth: int) -> str:
+    if depth:
+        return hint_for(part, valid, "keys")
+    if part in ("arm", "arms"):
+        return "name a setting by which the arm differs"
+    if part in SweepFile.model_fields:
+        return f"{part!r} is a key of the sweep: it stands on the left, beside base:"
+    return deeper_hint(part) or hint_for(part, [*(key for key in valid if key != SEED), PRESET], "keys")
 
 
 def deeper_hint(name: str) -> str:
@@ -61,7 +83,7 @@ def defaults() -> Mapping[str, Any]:
     """Dotted setting → its default, of all that have one."""
     flat: dict[str, Any] = {}
     for name, field in RunSpec.model_fields.items():
-        if not field.is_required() and name != "seed":
+        if not field.is_required() and name != SEED:
             _flatten(name, field.get_default(call_default_factory=True), flat)
     return flat
 
@@ -77,11 +99,11 @@ def _flatten(path: str, value: Any, flat: dict[str, Any]) -> None:
 @lru_cache(maxsize=512)
 def fields_at(path: tuple[str, ...]) -> tuple[str, ...]:
     """Valid keys of the run spec below a path; empty below a value, and where any key may stand."""
-    return tuple(sorted({key for node in _nodes(path) for key in node.get("properties", {})}))
+    return tuple(sorted({key for node in schema_at(path) for key in node.get("properties", {})}))
 
 
-def _nodes(path: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The parts of the schema that a path reaches; several where a block has several kinds."""
+def schema_at(path: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The parts of the run spec's JSON Schema that a path reaches; several where a block has several kinds."""
     schema = _schema()
     definitions = schema.get("$defs", {})
     nodes = [schema]
@@ -98,14 +120,15 @@ def choices_at(key: str) -> tuple[str, ...]:
         return ()
     *above, last = path
     definitions = _schema().get("$defs", {})
-    nodes = _nodes(tuple(above))
+    nodes = schema_at(tuple(above))
     found = [
         o
         for n in nodes
         if last in n.get("properties", {})
         for o in _options(n["properties"][last], definitions)
     ]
-    return tuple(str(word) for node in found for word in node.get("enum", ()))
+    words = [word for node in found for word in node.get("enum", [node["const"]] if "const" in node else [])]
+    return tuple(map(str, words))
 
 
 @lru_cache

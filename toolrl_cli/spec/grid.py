@@ -13,7 +13,8 @@ from toolrl_cli.spec.fields import check_setting
 from toolrl_cli.spec.identity import slugify, value_slug
 from toolrl_cli.spec.settings import flatten
 from toolrl_cli.spec.source import KeyPath
-from toolrl_cli.spec.sweep import NAME, Document
+from toolrl_cli.spec.sweep import Document
+from toolrl_cli.spec.sweep_file import NAME
 
 MAX_CELLS = 1_000_000
 MODELS = "models"
@@ -131,9 +132,7 @@ def expand(document: Document) -> Grid:
         twin = cells.get(arm)
         if twin is not None:
             if failed is None or twin.settings != settings:
-                raise SpecError(
-                    f"two cells are named {arm!r}", source.name, f"{twin.origin}; {_origin(combination)}"
-                )
+                raise two_named(arm, twin.origin, _origin(combination), source.name)
             dropped.append(Dropped(arm, settings, _origin(combination), "when", failed.where, arm))
             continue
         cells[arm] = Cell(arm, settings, kept)
@@ -144,6 +143,18 @@ def expand(document: Document) -> Grid:
         raise SpecError("no cell is left", source.where(("exclude",)), "loosen `exclude`, or add an arm")
     idle = [f"{r.where}: excludes nothing ({r.hint()})" for r in exclude if not r.held]
     return Grid(list(cells.values()), dropped, idle)
+
+
+def two_named(arm: str, first: str, second: str, name: str) -> SpecError:
+    """What to say of two cells with one name.
+
+    Args:
+        arm: the name.
+        first: the rules that made the one.
+        second: those that made the other.
+        name: of the file.
+    """
+    return SpecError(f"two cells are named {arm!r}", name, f"remove or rename one: {first}; {second}")
 
 
 def _factors(document: Document) -> list[list[Choice]]:
@@ -203,11 +214,9 @@ def arm_name(name: str, where: str) -> str:
         SpecError: it cannot.
     """
     if not NAME.fullmatch(name) or len(name) > 120:
-        raise SpecError(
-            f"{name!r} cannot name an arm: letters, digits, '.', '_' and '-' only",
-            where,
-            f"say {slugify(name)!r}",
-        )
+        what = "a letter or digit, then letters, digits, '.', '_' and '-'; 120 at most"
+        slug = slugify(name, 120)
+        raise SpecError(f"{name!r} cannot name an arm: {what}", where, f"say {slug!r}" if slug != "x" else "")
     return name
 
 
@@ -273,6 +282,8 @@ def _combinations(document: Document, factors: list[list[Choice]]) -> Iterator[t
         where = source.where(("include", position))
         settings = dict(entry)
         name = settings.pop("arm", None)
+        if "name" in settings:
+            raise SpecError("unknown key 'name'", f"{where}.name", "a cell is named by `arm:`")
         flat = flatten(settings, where)
         for key in flat:
             check_setting(key, where, source, ("include", position))

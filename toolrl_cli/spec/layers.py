@@ -20,15 +20,17 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.errors import shown
 from toolrl_cli.spec import presets
-from toolrl_cli.spec.benchmarks import check_benchmark
-from toolrl_cli.spec.fields import check_setting, fields_at
+from toolrl_cli.spec.benchmarks import check_benchmarks
+from toolrl_cli.spec.faults import Fault, fault_text, telling_fault, what_to_write, words_of
+from toolrl_cli.spec.fields import check_setting, choices_at, fields_at
 from toolrl_cli.spec.grid import Cell
 from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.models import HuggingFaceModel, RllaData, RunSpec, TinyModel, ToolWorldData
+from toolrl_cli.spec.places import full_place_of, place_of
 from toolrl_cli.spec.profile import Profile
-from toolrl_cli.spec.settings import apply, copied, flatten, touches
+from toolrl_cli.spec.settings import apply, copied, flatten
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweep import Document, fault_text, telling_fault
+from toolrl_cli.spec.sweep import Document
 
 TOGETHER = {"train": "reward"}
 """Blocks that are built in one go, because one's value decides what the other must be."""
@@ -42,6 +44,7 @@ KINDS: Mapping[Any, type[BaseModel]] = {
 """Blocks that come in several kinds; pydantic puts the kind into the path of a fault."""
 
 FIELDS = tuple(RunSpec.model_fields)
+COMPONENTS = "reward.components."
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 Blocks = tuple[Any, ...]
@@ -60,12 +63,15 @@ class Resolver:
     """
 
     def __init__(self, document: Document, profile: Profile | None = None) -> None:
-        self._source = document.source
+        self._document, self._source = document, document.source
         self._profile = profile
         self._base = flatten(document.sweep.base, self._source.where(("base",)))
         for key in self._base:
             check_setting(key, self._source.where(("base",)), self._source, ("base",))
         if document.sweep.evaluate:
+            if "evaluate" in self._base:
+                places = f"{self._source.where(('base', 'evaluate'))}; {self._source.where(('evaluate',))}"
+                raise SpecError("`evaluate` is set twice", self._source.name, f"keep one: {places}")
             self._base["evaluate"] = list(document.sweep.evaluate)
         self._overrides = flatten(dict(document.overrides), "--set")
         for key in self._overrides:
@@ -105,7 +111,7 @@ class Resolver:
             reference: dict[str, Any] = {}
             apply(_ordered(self._preset(cell)), reference)
             settings = self._profile.adjust(tree, reference, cell.settings, self.reward)
-        apply(_ordered(self._with_model(self._overrides, cell)), tree)
+        self._lay(self._overrides, tree, cell)
         spec = self._spec(tree, cell)
         return tuple(self._one(name, getattr(spec, name)) for name in FIELDS), settings
 
@@ -125,8 +131,17 @@ class Resolver:
         tree: dict[str, Any] = {}
         apply(_ordered(self._preset(cell)), tree)
         for layer in (self._base, cell.settings):
-            apply(_ordered(self._with_model(layer, cell)), tree)
+            self._lay(layer, tree, cell)
         return tree
+
+    def _lay(self, layer: Mapping[str, Any], tree: dict[str, Any], cell: Cell) -> None:
+        """Lay settings over what stands; a part of a reward that is a name changes the composition behind it."""
+        for key, value in _ordered(self._with_model(layer, cell)).items():
+            reward = tree.get("reward")
+            if key.startswith(COMPONENTS) and "components" not in (reward or {}):
+                composition = self.reward(reward, self.where("reward", cell))
+                tree["reward"] = {k: copied(v) for k, v in composition.items() if k != "name"}
+            apply({key: value}, tree)
 
     def _with_model(self, layer: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
         settings = {k: copied(v) for k, v in layer.items() if k != "preset"}
@@ -135,18 +150,17 @@ class Resolver:
         return settings
 
     def _spec(self, tree: dict[str, Any], cell: Cell) -> RunSpec:
-        if "seed" in tree:
-            raise SpecError(
-                "a run's seed is not set here", self.where("seed", cell), "list it under `seeds:`"
-            )
         if "reward" in tree:
             place = partial(self.where, cell=cell)
             tree["reward"] = self.reward(tree["reward"], self.where("reward", cell), place)
         elif "rl" not in tree.get("train", ("rl",)):
             tree["reward"] = {}  # no reward is read where nothing is trained with one
+        option, number = _not_finite("verl", tree.get("verl"))
+        if number is not None:
+            raise SpecError(f"{number} is no finite number", full_place_of(option, cell, self._document))
         evaluate = tree.get("evaluate", [])
-        for name in evaluate if isinstance(evaluate, (list, tuple)) else ():
-            check_benchmark(name, self.where("evaluate", cell))
+        if isinstance(evaluate, (list, tuple)):
+            check_benchmarks(evaluate, lambda _: self.where("evaluate", cell))
         try:
             return RunSpec.model_validate(tree)
         except ValidationError as error:
@@ -181,25 +195,7 @@ class Resolver:
 
     def where(self, key: str, cell: Cell) -> str:
         """What sets `key` for this cell, as file, line and key path."""
-        for path in self._overrides:
-            if touches(path, key):
-                return f"--set {path} ({self._source.name})"
-        for choice in cell.choices:
-            for path in choice.settings:
-                if touches(path, key):
-                    return self._inside(choice.path, key, choice.place)
-        if key == "evaluate" and ("evaluate",) in self._source.lines:
-            return self._source.where(("evaluate",))
-        return self._inside(("base",), key, f"{self._source.name}: {key}")
-
-    def _inside(self, below: tuple[str | int, ...], key: str, otherwise: str) -> str:
-        """The line of `key`, or of the longest part of it, below a place of the file."""
-        parts = key.split(".")
-        for size in range(len(parts), 0, -1):
-            for spelt in ((*below, ".".join(parts[:size])), (*below, *parts[:size])):
-                if spelt in self._source.lines:
-                    return self._source.where(spelt)
-        return otherwise
+        return place_of(key, cell, self._document)
 
     def _blamed(self, loc: list[str], message: str, cell: Cell) -> str:
         """Of the fields that a fault of a whole block speaks of, the first that the file or `--set` sets."""
@@ -212,13 +208,11 @@ class Resolver:
 
     def _fault(self, error: ValidationError, cell: Cell) -> SpecError:
         fault = telling_fault(error)
-        loc = [str(p) for p in fault["loc"] if p not in KINDS]
+        loc = [str(p) for p in fault["loc"] if p not in KINDS and p != "[key]"]
         key = ".".join(loc)
         if fault["type"] == "value_error":
             key = self._blamed(loc, str(fault["msg"]), cell)
-        where = self.where(key, cell)
-        if not where.endswith(key) and f"--set {key} " not in where:
-            where += f" ({key})"
+        where = full_place_of(key, cell, self._document)
         if fault["type"] == "extra_forbidden":
             kind = next((KINDS[p] for p in fault["loc"] if p in KINDS), None)
             valid = tuple(kind.model_fields) if kind and len(loc) == 2 else fields_at(tuple(loc[:-1]))
@@ -233,12 +227,7 @@ class Resolver:
             return SpecError(
                 "no data is named", where, "set base.data, for example `data: {kind: toolworld}`"
             )
-        hint = f"arm {cell.arm!r}; see `toolrl schema`"
-        words = _words(fault)
-        if words:
-            value = fault["input"].get("kind") if isinstance(fault["input"], Mapping) else fault["input"]
-            hint = f"arm {cell.arm!r}; {hint_for(str(value), words, 'values')}"
-        return SpecError(fault_text(fault), where, hint)
+        return SpecError(fault_text(fault), where, f"arm {cell.arm!r}; {_hint(fault, loc)}")
 
 
 def run_spec(blocks: Blocks, seed: int, names: set[str] | None = None) -> RunSpec:
@@ -278,7 +267,13 @@ def _ordered(settings: Mapping[str, Any]) -> dict[str, Any]:
     return dict(sorted(settings.items(), key=lambda item: item[0].count(".")))
 
 
-def _words(fault: Mapping[str, Any]) -> list[str]:
-    """The words that may stand where something else does; empty where it is no matter of words."""
-    expected = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}.get(fault["type"])
-    return re.findall(r"'([^']+)'", fault["ctx"][expected]) if expected else []
+def _hint(fault: Fault, loc: list[str]) -> str:
+    value = fault.get("input")
+    words = words_of(fault)
+    if words:
+        return hint_for(str(value.get("kind") if isinstance(value, Mapping) else value), words, "values")
+    kinds = choices_at(f"{loc[0]}.kind")
+    if fault["type"] == "union_tag_not_found" or (kinds and loc[1:] == [] and not isinstance(value, Mapping)):
+        kind = value if value in kinds else " or ".join(kinds)
+        return f"write {{kind: {kind}}}"
+    return what_to_write(fault) or "see `toolrl schema`"

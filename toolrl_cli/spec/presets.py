@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,19 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (ROOT / "models").glob("*.yaml")))
 
 
-def layered(chosen: str | Iterable[str] | None, where: str) -> dict[str, Any]:
-    """The dotted settings of a preset (or several, the later one stronger), with what they build on.
+def layered(chosen: Any, where: str) -> dict[str, Any]:
+    """The dotted settings of a preset, with what it builds on.
+
+    Args:
+        chosen: a name, or a list of names, the later one stronger; None for none.
+        where: place for the message.
 
     Raises:
         SpecError: unknown name, not a name, or presets that build on each other in a circle.
     """
     if chosen is None:
         return {}
-    wanted = [chosen] if isinstance(chosen, str) else list(chosen)
+    wanted = chosen if isinstance(chosen, (list, tuple)) else [chosen]
     flat: dict[str, Any] = {}
     for name in wanted:
         if not isinstance(name, str):
@@ -88,5 +91,5 @@ def model(value: Any, where: str) -> Any:
     raise SpecError(
         f"unknown model {value!r}",
         where,
-        hint_for(value, model_names(), "models") + " (or a folder such as ./my-model)",
+        f"{hint_for(value, model_names(), 'models')} or give a folder, such as ./my-model",
     )

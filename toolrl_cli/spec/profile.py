@@ -14,12 +14,13 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.stretch import stretched
 from toolrl_cli.spec import presets
+from toolrl_cli.spec.faults import fault_text
 from toolrl_cli.spec.grid import MODELS, Cell, Grid
 from toolrl_cli.spec.models import Frozen, RlSpec
 from toolrl_cli.spec.settings import apply, copied, flatten, split
 from toolrl_cli.spec.source import Source, read_yaml
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweep import Document, fault_text
+from toolrl_cli.spec.sweep import Document
 
 ROOT = Path(__file__).parent / "profiles"
 RL_STEPS = "rl.steps"
@@ -80,9 +81,9 @@ class Profile:
             if cell.rule == "profile":
                 joined[cell.same_as] = joined.get(cell.same_as, 0) + 1
         if joined:
-            lines.append(
-                f"  {sum(joined.values())} cells are the same as another here (plan --explain names them)"
-            )
+            count = sum(joined.values())
+            told = "1 cell is" if count == 1 else f"{count} cells are"
+            lines.append(f"  {told} the same as another here (plan --explain names them)")
         return tuple(lines)
 
     def arm(self, cell: Cell) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.benchmarks import check_benchmark
-from toolrl_cli.spec.grid import Cell, Dropped, Grid, expand
+from toolrl_cli.spec.benchmarks import check_benchmarks
+from toolrl_cli.spec.grid import Cell, Dropped, Grid, expand, two_named
 from toolrl_cli.spec.layers import FIELDS, Blocks, Resolver, run_spec
 from toolrl_cli.spec.models import RunSpec
 from toolrl_cli.spec.profile import Profile
@@ -65,11 +65,7 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
         SpecError: the first fault found, with file, line, key path and the nearest valid name.
     """
     sweep, source = document.sweep, document.source
-    for position, name in enumerate(sweep.evaluate):
-        where = source.where(("evaluate", position))
-        check_benchmark(name, where)
-        if name in sweep.evaluate[:position]:
-            raise SpecError(f"the benchmark {name!r} stands twice", where, "list each once")
+    check_benchmarks(sweep.evaluate, lambda position: source.where(("evaluate", position)))
     resolver = Resolver(document, profile)
     grid = expand(document)
     seeds = _seeds(document)
@@ -93,8 +89,7 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
         if arm in names:
             arm = cell.arm  # it is its model, after all, that tells it from another
         if names.setdefault(arm, cell) is not cell:
-            places = f"{names[arm].origin}; {cell.origin}"
-            raise SpecError(f"two cells are named {arm!r}", source.name, places)
+            raise two_named(arm, names[arm].origin, cell.origin, source.name)
         cells.append(cell if arm == cell.arm else Cell(arm, settings, cell.choices))
         runs += _runs(arm, seeds, settings, blocks, shared)
     return Resolved(runs, Grid(cells, [*grid.dropped, *dropped], warnings))

@@ -11,6 +11,9 @@ from typing import Any
 
 from toolrl_cli.errors import SpecError
 
+ABSENT = object()
+"""Stands for the value of a setting that nothing sets."""
+
 WHOLE = frozenset({"model", "reward", "data"})
 """Keys whose value may be a name or a self-contained mapping, which then replaces what was there."""
 
@@ -44,7 +47,7 @@ def _leaves(path: str, value: Any) -> list[tuple[str, Any]]:
     if path == "reward" or (path in WHOLE and SELF_CONTAINED & set(value)):
         return [(path, dict(value))]
     if not value:
-        return []
+        return [(path, {})]
     return [leaf for key, item in value.items() for leaf in _leaves(f"{path}.{key}", item)]
 
 
@@ -53,13 +56,14 @@ def apply(flat: Mapping[str, Any], target: dict[str, Any]) -> None:
     for path, value in flat.items():
         parts = split(path)
         node = target
-        for part in parts[:-1]:
+        for depth, part in enumerate(parts[:-1]):
             inner = node.get(part)
             if not isinstance(inner, dict):
-                inner = {} if inner is None else {"name": inner}
-                node[part] = inner
+                named = inner is not None and depth == 0 and part in WHOLE
+                inner = node[part] = {"name": inner} if named else {}
             node = inner
-        node[parts[-1]] = value
+        if value != {} or not isinstance(node.get(parts[-1]), dict):  # `rl: {}` changes nothing
+            node[parts[-1]] = value
 
 
 def split(path: str) -> list[str]:
@@ -80,12 +84,14 @@ def copied(value: Any) -> Any:
 
 
 def matches(condition: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    """Every key of the condition has the given value (or one of the given values)."""
+    """Every key of the condition has the given value (or one of the given values); a mapping goes by its name too."""
     for key, wanted in condition.items():
         if key not in settings:
             return False
-        options = wanted if isinstance(wanted, list) else [wanted]
-        if settings[key] not in options and settings[key] != wanted:
+        value = settings[key]
+        name = value.get("name", value) if isinstance(value, Mapping) else value
+        options = [wanted, *wanted] if isinstance(wanted, list) else [wanted]
+        if value not in options and name not in options:
             return False
     return True
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from omegaconf import OmegaConf
@@ -31,20 +31,34 @@ class Source:
         data: plain Python data, interpolations (`${a.b}`) resolved.
         name: file name for messages.
         lines: key path → line (1-based) in the file.
+        given: key path → key of a `--set` that stands for what the file has there.
     """
 
     data: dict[str, Any]
     name: str
     lines: Mapping[KeyPath, int]
+    given: Mapping[KeyPath, str] = field(default_factory=dict)
+
+    def has(self, path: KeyPath) -> bool:
+        """Whether the file, or a `--set` in its place, says where this is."""
+        return path in self.lines or self._given(path) is not None
 
     def where(self, path: KeyPath = ()) -> str:
-        """`file:line: key.path` of the nearest known ancestor of `path`."""
+        """`file:line: key.path` of the nearest known ancestor of `path`, or the `--set` that it was given with."""
+        given = self._given(path)
+        if given is not None:
+            return f"--set {self.given[given]}" + (f": {dotted(path)}" if path != given else "")
         known = path
         while known and known not in self.lines:
             known = known[:-1]
         line = self.lines.get(known)
         place = self.name if line is None else f"{self.name}:{line}"
         return f"{place}: {dotted(path)}" if path else place
+
+    def _given(self, path: KeyPath) -> KeyPath | None:
+        if not self.given:
+            return None
+        return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.given), None)
 
 
 def dotted(path: KeyPath) -> str:
@@ -59,21 +73,53 @@ def dotted(path: KeyPath) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with YAML 1.2 floats (`1e-6` is a number, not text)."""
+    """PyYAML's safe loader with the scalars of YAML 1.2, which is what editors check the schema with.
+
+    `1e-6` is a number; `no`, `1:30` and `2026-01-01` are text. Keys are text as they are written: `yes` and `1` are
+    two keys, where Python would take `True` and `1` for one.
+    """
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012  PyYAML's own attribute
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
+        tag: make
+        for tag, make in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in ("null", "bool", "int", "float", "str", "seq", "map")
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        if not isinstance(node, yaml.MappingNode):  # tagged `!!map`
+            raise yaml.constructor.ConstructorError(problem="no mapping", problem_mark=node.start_mark)
+        self.flatten_mapping(node)
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        number = super().construct_yaml_int(node)
+        if abs(number) > MAX_WHOLE:
+            raise yaml.constructor.ConstructorError(
+                problem=f"{node.value[:20]}… is too large a number", problem_mark=node.start_mark
+            )
+        return number
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
-            |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
-            |\.[0-9_]+(?:[eE][-+]?[0-9]+)?
-            |[-+]?\.(?:inf|Inf|INF)
-            |\.(?:nan|NaN|NAN))$""",
-        re.X,
-    ),
-    list("-+0123456789."),
-)
+NO_VALUE = (ValueError, LookupError, RecursionError)
+"""What PyYAML raises for values that their tag does not fit (`!!bool maybe`, `!!int ""`), and for deep nesting."""
+
+MAX_WHOLE = 2**63 - 1
+"""Larger whole numbers fit into nothing that reads them."""
+
+SCALARS = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+)",
+    "merge": r"<<",
+    "float": r"""[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+
+        |\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)""",
+}
+"""Type of a scalar → how it is written; whatever else is text."""
+
+for _kind, _pattern in SCALARS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_pattern})\Z", re.X), None)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path) -> Source:
@@ -119,7 +165,7 @@ def parse_yaml(text: str, name: str) -> Source:
         place = f"{name}:{mark.line + 1}" if mark is not None else name
         problem = getattr(error, "problem", None) or _first_line(error)
         raise SpecError(f"not valid YAML: {problem}", place, "check indentation and quotes") from None
-    except (ValueError, RecursionError) as error:
+    except NO_VALUE as error:
         raise SpecError(f"not valid YAML: {_first_line(error)}", name, "check the values") from None
     finally:
         if loader is not None:
@@ -131,8 +177,9 @@ def parse_value(text: str, where: str) -> Any:
     """A value given on the command line (`--set key=value`), read as YAML."""
     try:
         return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"value {text!r} is not YAML: {_first_line(error)}", where, "quote it") from None
+    except (yaml.YAMLError, *NO_VALUE) as error:
+        problem = getattr(error, "problem", None) or _first_line(error)
+        raise SpecError(f"value {text!r} is not YAML: {problem}", where, "check its spelling and quotes") from None
 
 
 def _first_line(error: BaseException) -> str:
@@ -179,7 +226,7 @@ def _index(
 
 
 def _interpolated(data: Any, name: str, lines: Mapping[KeyPath, int]) -> dict[str, Any]:
-    plain: dict[str, Any] = _with_text_keys(data)
+    plain: dict[str, Any] = data
     if "${" not in repr(plain):
         return plain
     try:
@@ -194,11 +241,3 @@ def _interpolated(data: Any, name: str, lines: Mapping[KeyPath, int]) -> dict[st
     except RecursionError:
         raise SpecError("interpolations refer to each other in a circle", name, "check ${…}") from None
     return resolved  # type: ignore[return-value]
-
-
-def _with_text_keys(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _with_text_keys(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_with_text_keys(v) for v in value]
-    return value

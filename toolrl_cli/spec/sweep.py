@@ -1,71 +1,21 @@
-"""The sweep file: its schema, and reading it with `--set` applied."""
+"""Reading a sweep file, with `--set` applied."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ValidationError
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.faults import NOT_A, fault_text, telling_fault, what_to_write
 from toolrl_cli.spec.fields import deeper_hint
-from toolrl_cli.spec.models import Frozen, RunSpec, Whole
+from toolrl_cli.spec.models import Frozen, RunSpec
 from toolrl_cli.spec.source import KeyPath, Source, parse_value, read_yaml
 from toolrl_cli.spec.suggest import hint_for
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class SeedRange(Frozen):
-    """`{range: [0, 5]}`: 0, 1, 2, 3, 4."""
-
-    range: tuple[Whole, Whole]
-
-
-class Ablate(Frozen):
-    """A baseline and one change at a time."""
-
-    baseline: dict[str, Any] = Field({}, description="settings of the arm `baseline`")
-    change: dict[str, dict[str, Any]] = Field(description="arm name → the settings that differ")
-
-
-class SweepFile(Frozen):
-    """One YAML file: a base, axes or named arms, seeds, evaluations."""
-
-    name: str
-    description: str = ""
-    base: dict[str, Any] = Field({}, description="settings of every run; `preset:` names a shipped base")
-    models: list[str | dict[str, Any]] = Field([], description="shorthand for the outermost axis `model`")
-    axes: dict[str, list[Any]] = Field({}, description="dotted key → values; all combinations")
-    zip: dict[str, list[Any]] = Field({}, description="dotted key → values; paired by position")
-    arms: dict[str, dict[str, Any]] = Field(
-        {}, description="arm name → settings; for tables that are no grid"
-    )
-    ablate: Ablate | None = None
-    when: dict[str, dict[str, Any]] = Field({}, description="axis → condition under which it applies")
-    exclude: list[dict[str, Any]] = Field([], description="conditions; a cell that one matches is left out")
-    include: list[dict[str, Any]] = Field(
-        [], description="further cells: settings, and `arm:` for their name"
-    )
-    seeds: list[Whole] | SeedRange = Field([1])
-    evaluate: list[str] = Field([], description="benchmarks that every run is evaluated on")
-    tables: list[str] = Field([], description="tables of the report, by name or file")
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_a_folder(cls, name: str) -> str:
-        if not NAME.fullmatch(name) or len(name) > 80:
-            raise ValueError(f"{name!r} cannot name a folder: letters, digits, '.', '_' and '-' only")
-        return name
-
-    def seed_values(self) -> Sequence[int]:
-        """The seeds, in order; a range is not spelt out."""
-        if isinstance(self.seeds, SeedRange):
-            return range(*self.seeds.range)
-        return self.seeds
+from toolrl_cli.spec.sweep_file import Ablate, SeedRange, SweepFile
 
 
 @dataclass(frozen=True)
@@ -99,6 +49,7 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
     source = read_yaml(path)
     data = dict(source.data)
     overrides: dict[str, Any] = {}
+    given: dict[KeyPath, str] = {}
     for text in sets:
         key, equals, raw = text.partition("=")
         key = key.strip()
@@ -107,15 +58,17 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
         value = parse_value(raw, f"--set {key}")
         head = key.split(".")[0]
         if head in SweepFile.model_fields:
-            _set_in_file(data, key.split("."), value)
-        elif head in RunSpec.model_fields or head == "preset":
+            given[_set_in_file(data, key, value)] = key
+        elif head == "preset":
+            data["base"] = {**(data.get("base") or {}), key: value}
+            given["base", key] = key
+        elif head in RunSpec.model_fields:
             overrides[key] = value
         else:
             valid = [*SweepFile.model_fields, *RunSpec.model_fields]
             hint = deeper_hint(key) or hint_for(head, valid, "keys")
             raise SpecError(f"unknown key {head!r}", f"--set {key}", hint)
-    if "preset" in overrides:
-        data["base"] = {**(data.get("base") or {}), "preset": overrides.pop("preset")}
+    source = replace(source, given=given)
     if "name" not in data:
         raise SpecError("the key 'name' is missing", source.name, f"add `name: {path.stem}`")
     try:
@@ -125,18 +78,29 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
     return Document(sweep, source, overrides, path)
 
 
-def _set_in_file(data: dict[str, Any], parts: list[str], value: Any) -> None:
-    """Set a dotted key where the file has it, whichever way the file spells it; nested where it has not."""
-    node = data
+def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
+    """Set a dotted key where the file has it, whichever way the file spells it; nested where it has not.
+
+    Returns:
+        Its key path, in that spelling.
+    """
+    node, parts = data, key.split(".")
+    path: list[str] = []
     while len(parts) > 1:
         spelt = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in node), 1)
-        if spelt == len(parts):
+        if spelt == len(parts) or path in WITH_DOTTED_KEYS:
             break
-        key, parts = ".".join(parts[:spelt]), parts[spelt:]
-        inner = node.get(key)
-        node[key] = dict(inner) if isinstance(inner, dict) else {}
-        node = node[key]
+        name, parts = ".".join(parts[:spelt]), parts[spelt:]
+        inner = node.get(name)
+        node[name] = dict(inner) if isinstance(inner, dict) else {}
+        node = node[name]
+        path.append(name)
     node[".".join(parts)] = value
+    return (*path, ".".join(parts))
+
+
+WITH_DOTTED_KEYS = (["axes"], ["zip"])
+"""Below these a setting's dotted name is one key."""
 
 
 def _first_fault(error: ValidationError, source: Source) -> SpecError:
@@ -150,38 +114,29 @@ def _first_fault(error: ValidationError, source: Source) -> SpecError:
         if len(path) == 1 and key in RunSpec.model_fields:
             hint = f"{key!r} is a run setting: put it under base:, axes: or an arm"
         return SpecError(f"unknown key {key!r}", source.where(path), hint)
-    return SpecError(fault_text(fault), source.where(path), _what_to_write(fault))
+    return SpecError(fault_text(fault), source.where(path), _hint(fault))
 
+
+def _hint(fault: Mapping[str, Any]) -> str:
+    block, *deeper = fault["loc"]
+    if block == "seeds" and "range" in deeper:
+        return "a range is [first, end], for example {range: [0, 5]} for 0 to 4"
+    if fault["input"] is not None and NOT_A.get(fault["type"]) == "a mapping":
+        if block in ("arms", "ablate") and deeper:
+            return "a name and its settings, for example `coarse: {reward: coarse}`"
+        if block in EXAMPLES:
+            return f"for example `{block}: {EXAMPLES[block]}`"
+    return what_to_write(fault) or "see `toolrl schema`"
+
+
+EXAMPLES = {
+    "base": "{preset: paper_grpo}",
+    "arms": "{coarse: {reward: coarse}}",
+    "axes": "{reward: [original, coarse]}",
+    "zip": "{rl.lr: [1e-6, 2e-6], rl.steps: [105, 50]}",
+    "ablate": "{baseline: {}, change: {coarse: {reward: coarse}}}",
+    "when": "{rl.critic_lr: {algorithm: ppo}}",
+}
+"""Block of the file → how it may look, for where it is no mapping."""
 
 _UNION_MEMBERS = ("SeedRange", "list[constrained-int]", "list[int]", "str", "dict[str,any]")
-
-
-def telling_fault(error: ValidationError) -> Mapping[str, Any]:
-    """The finding that says most: the first, or an unknown key beside it, or, of a union's, the deepest."""
-    faults = error.errors(include_url=False)
-    beside = [f for f in faults if f["loc"][:1] == faults[0]["loc"][:1]]
-    return max(beside, key=lambda f: (f["type"] == "extra_forbidden", len(f["loc"]), -beside.index(f)))
-
-
-def _what_to_write(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "list_type" and isinstance(fault["input"], (str, int, float)):
-        return f"write [{fault['input']}]"
-    if fault["type"] == "dict_type" and fault["input"] is None:
-        return "write {} for no settings"
-    if fault["type"] == "dict_type" and fault["loc"][0] in ("arms", "ablate") and len(fault["loc"]) > 1:
-        return "a name and its settings, for example `coarse: {reward: coarse}`"
-    return "see `toolrl schema`"
-
-
-def fault_text(fault: Mapping[str, Any]) -> str:
-    """pydantic's finding in our words: the bad value and what was expected."""
-    value = fault.get("input")
-    shown = repr(value)
-    if len(shown) > 60:
-        shown = shown[:57] + "…"
-    if fault["type"] == "missing":
-        return f"the key {fault['loc'][-1]!r} is missing"
-    if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
-    message = re.sub(r" or instance of \w+", "", str(fault["msg"])).replace("valid tuple", "valid list")
-    return f"{shown}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,63 @@
+"""The sweep file: its schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from toolrl_cli.spec.models import Frozen, Whole
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class SeedRange(Frozen):
+    """`{range: [0, 5]}`: 0, 1, 2, 3, 4."""
+
+    range: tuple[Whole, Whole]
+
+
+class Ablate(Frozen):
+    """A baseline and one change at a time."""
+
+    baseline: dict[str, Any] = Field({}, description="settings of the arm `baseline`")
+    change: dict[str, dict[str, Any]] = Field(description="arm name → the settings that differ")
+
+
+class SweepFile(Frozen):
+    """One YAML file: a base, axes or named arms, seeds, evaluations."""
+
+    name: str = Field(json_schema_extra={"pattern": f"^{NAME.pattern}$", "maxLength": 80})
+    description: str = ""
+    base: dict[str, Any] = Field({}, description="settings of every run; `preset:` names a shipped base")
+    models: list[str | dict[str, Any]] = Field([], description="shorthand for the outermost axis `model`")
+    axes: dict[str, list[Any]] = Field({}, description="dotted key → values; all combinations")
+    zip: dict[str, list[Any]] = Field({}, description="dotted key → values; paired by position")
+    arms: dict[str, dict[str, Any]] = Field(
+        {}, description="arm name → settings; for tables that are no grid"
+    )
+    ablate: Ablate | None = None
+    when: dict[str, dict[str, Any]] = Field({}, description="axis → condition under which it applies")
+    exclude: list[dict[str, Any]] = Field([], description="conditions; a cell that one matches is left out")
+    include: list[dict[str, Any]] = Field(
+        [], description="further cells: settings, and `arm:` for their name"
+    )
+    seeds: list[Whole] | SeedRange = Field([1])
+    evaluate: list[str] = Field([], description="benchmarks that every run is evaluated on")
+    tables: list[str] = Field([], description="tables of the report, by name or file")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str) -> str:
+        if not NAME.fullmatch(name) or len(name) > 80:
+            what = "a letter or digit, then letters, digits, '.', '_' and '-'; 80 at most"
+            raise ValueError(f"{name!r} cannot name a folder: {what}")
+        return name
+
+    def seed_values(self) -> Sequence[int]:
+        """The seeds, in order; a range is not spelt out."""
+        if isinstance(self.seeds, SeedRange):
+            return range(*self.seeds.range)
+        return self.seeds
