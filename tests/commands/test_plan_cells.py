@@ -120,6 +120,8 @@ def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: 
     answer = toolrl("plan", "small.yaml")
     assert answer.code == 0
     assert "warning: 'original' and 'coarse' are the same stages: reward changes nothing there" in answer.err
+    write("name: small\nbase: {preset: tiny_grpo, train: []}\nseeds: [1, 2]\nevaluate: [toolworld]\n")
+    assert toolrl("plan", "small.yaml").err == ""
 
 
 @pytest.mark.parametrize(

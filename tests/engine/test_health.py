@@ -69,7 +69,7 @@ def test_a_driver_that_is_too_old_for_torch_is_an_error_with_both_ways_out(
     check = health_machine.cuda()
     assert check.standing == "error"
     assert check.found == "driver 550.54 for CUDA up to 12.4; torch was built for CUDA 13.0"
-    assert "update the driver" in check.fix and "whl/cu124" in check.fix
+    assert "update the driver" in check.fix and "whl/cu126" in check.fix
     torch_of(monkeypatch, "12.8")  # within a major version CUDA is compatible
     assert health_machine.cuda().standing == "ok"
 
@@ -252,3 +252,12 @@ def test_the_gravest_finding_decides() -> None:
 
 def test_this_python_is_one_that_is_supported() -> None:
     assert health._python().found == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_a_driver_older_than_every_build_of_torch_has_to_be_updated(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("nvidia-smi", SMI.format(free=80000, cuda="11.8"))
+    monkeypatch.setattr(health_machine, "_torch_cuda", lambda: None)
+    check = health_machine.cuda()
+    assert check.fix == "update the driver: torch is built for CUDA 12 and 13"

@@ -57,7 +57,7 @@ def twin_warnings(plan: Plan) -> list[str]:
         arms.setdefault(tuple(stage.id for stage in run.stages), []).append(run)
     found: dict[str, None] = {}
     for first, *others in arms.values():
-        for twin in others:
+        for twin in (run for run in others if run.arm != first.arm):  # seeds of an untrained model are one
             keys = first.settings.keys() | twin.settings.keys()
             differing = sorted(k for k in keys if first.settings.get(k, ABSENT) != twin.settings.get(k, ABSENT))
             found[

@@ -73,8 +73,8 @@ class RlSpec(Frozen):
     top_k: Whole = Field(-1, description="-1: all tokens")
     max_prompt_length: Positive = 2048
     max_response_length: Positive = 1024
-    truncation: Literal["left", "right", "middle", "error"] = Field(
-        "left", description="of prompts that are too long; the released code cuts on the left"
+    truncation: Literal["left"] = Field(
+        "left", description="of prompts that are too long; verl 0.9.1 cuts on the left and nowhere else"
     )
     save_every: Positive = 15
     validate_every: Positive = 5

@@ -26,6 +26,9 @@ SOCKET_PATH = 107
 """Longest path of a Unix socket; Ray's lie below the folder for temporary files."""
 RAY_BELOW = len("/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store")
 
+TORCH_BUILDS = {"12": "cu126", "13": "cu130"}
+"""Major CUDA version of a driver → the build of torch 2.11 and later that runs on every driver of it."""
+
 _CUDA_VERSION = re.compile(r"CUDA (?:UMD )?Version:\s*(\d+)\.(\d+)")
 _DRIVER_VERSION = re.compile(r"Driver Version:\s*([\d.]+)")
 
@@ -50,12 +53,15 @@ def cuda() -> Check:
         return Check("CUDA and driver", "warning", f"{named}; nvidia-smi tells no CUDA version", "nvidia-smi")
     offered = f"{named} for CUDA up to {known[1]}.{known[2]}"
     built = _torch_cuda()
-    index = f"https://download.pytorch.org/whl/cu{known[1]}{known[2]}"
-    fix = f"pip install --force-reinstall torch --index-url {index}"
+    build = TORCH_BUILDS.get(known[1])
+    index = f"https://download.pytorch.org/whl/{build}"
+    fix = f"pip install --force-reinstall 'torch>=2.11,<2.14' --index-url {index}"
+    if build is None:
+        fix = f"update the driver: torch is built for CUDA {' and '.join(TORCH_BUILDS)}"
     if built is None:
         return Check("CUDA and driver", "warning", f"{offered}; torch is a CPU build or missing", fix)
     if int(built.partition(".")[0]) > int(known[1]):
-        fix = f"update the driver to one for CUDA {built}, or {fix}"
+        fix = f"update the driver to one for CUDA {built}, or {fix}" if build else fix
         return Check("CUDA and driver", "error", f"{offered}; torch was built for CUDA {built}", fix)
     return Check("CUDA and driver", "ok", f"{offered}; torch was built for CUDA {built}")
 

@@ -28,6 +28,9 @@ LEAST: dict[Kind, dict[str, int]] = {
         "data.max_prompt_length": 1,
         "data.max_response_length": 1,
         f"{ROLLOUT}.n": 1,
+        f"{ROLLOUT}.val_kwargs.n": 1,
+        f"{ROLLOUT}.agent.num_workers": 1,
+        "reward.num_workers": 1,
         f"{ROLLOUT}.tensor_model_parallel_size": 1,
         f"{ROLLOUT}.data_parallel_size": 1,
         f"{ACTOR}.ppo_mini_batch_size": 1,
@@ -47,6 +50,7 @@ LEAST: dict[Kind, dict[str, int]] = {
 LEAST_OR_NULL: dict[Kind, dict[str, int]] = {
     "rl": {
         "trainer.total_training_steps": 1,
+        "data.val_batch_size": 0,
         f"{ACTOR}.ppo_micro_batch_size_per_gpu": 1,
         f"{ROLLOUT}.log_prob_micro_batch_size_per_gpu": 1,
         f"{REF}.log_prob_micro_batch_size_per_gpu": 1,
@@ -89,6 +93,9 @@ def at(tree: Tree, name: str) -> Any:
 
 def _check_sft(tree: Tree) -> None:
     """trainer/sft_trainer.py `_build_dataloader`, workers/engine/utils.py `prepare_micro_batches`."""
+    for option in ("trainer.save_freq", "trainer.test_freq"):
+        if at(tree, option) == 0:  # sft_trainer.py `fit` divides by it
+            raise OptionFault("0 is no number of steps", option, "-1: never")
     ranks = _ranks(tree, "engine.ulysses_sequence_parallel_size")
     batch = at(tree, BATCH)
     if batch % ranks:
@@ -120,7 +127,7 @@ def _check_rl(tree: Tree) -> None:
         isinstance(fetched, int) and fetched > 0 and prompts % fetched
     ):  # trainer/ppo/v1/trainer_base.py `_next_train_batch`
         raise OptionFault(f"{prompts} prompts are no multiple of {fetched}", "data.gen_batch_size")
-    critic = _has_critic(tree)
+    critic = has_critic(tree)
     minis = {f"{ACTOR}.ppo_mini_batch_size": at(tree, f"{ACTOR}.ppo_mini_batch_size")}
     if critic:
         minis["critic.ppo_mini_batch_size"] = at(tree, "critic.ppo_mini_batch_size")
@@ -230,7 +237,7 @@ def _ranks(tree: Tree, spread_option: str) -> int:
     return gpus // spread
 
 
-def _has_critic(tree: Tree) -> bool:
+def has_critic(tree: Tree) -> bool:
     """trainer/ppo/utils.py `need_critic`."""
     enabled = at(tree, "critic.enable")
     return bool(at(tree, "algorithm.adv_estimator") == "gae" if enabled is None else enabled)

@@ -29,10 +29,12 @@ import toolrl_cli
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.checking import verdicts
-from toolrl_cli.training.checking.batches import check_batches
-from toolrl_cli.training.checking.composed import Kind, composed, merge, split_prefix
+from toolrl_cli.training.checking.batches import at, check_batches, has_critic
+from toolrl_cli.training.checking.composed import Composed, Kind, composed, merge, split_prefix
+from toolrl_cli.training.checking.interpolation import Tree
 from toolrl_cli.training.checking.option_fault import OptionFault
 from toolrl_cli.training.checking.option_types import check_type
+from toolrl_cli.training.checking.option_words import check_words
 from toolrl_cli.training.device import Device, planned_device
 from toolrl_cli.training.overrides import Options, Paths, rl_options, sft_options
 
@@ -168,10 +170,18 @@ def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
         tree = merge(kind, options)
         for option, value in options.items():
             check_type(kind, option, value, base)
+        if kind == "rl" and has_critic(tree) and _unset("critic.model.path", tree, base):
+            what, option = "needs a critic, and this is planned as GRPO, without one", "algorithm.adv_estimator"
+            raise OptionFault(what, option, "set `algorithm: ppo`")
+        check_words(kind, tree)
         check_batches(kind, tree)
     except OptionFault as fault:
         return fault
     return None
+
+
+def _unset(option: str, tree: Tree, base: Composed) -> bool:
+    return bool(at(tree, option) == base.default(option))
 
 
 def ask_verl(questions: list[tuple[Kind, Options]]) -> list[OptionFault | None]:

@@ -11,6 +11,7 @@ and what its workers refuse when they build their configurations (`engine_worker
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -63,10 +64,20 @@ def build(section: str, tree: Any) -> Any:
         return inside
     kind = _dataclass(tree["_target_"])
     _check_fields(section, tree)
+    if inside.get("optimizer_impl") == "torch.optim":  # workers/config/optimizer.py `build_optimizer`
+        _check_optimizer(f"{section}.optimizer", inside["optimizer"])
     try:
         return kind(**inside)
     except (ValueError, TypeError, AssertionError, NotImplementedError) as error:
         raise OptionFault(_worded(error, kind.__name__), section) from None
+
+
+def _check_optimizer(option: str, name: str) -> None:
+    import torch
+
+    known = [n for n in dir(torch.optim) if isinstance(getattr(torch.optim, n), type)]
+    if name not in known:
+        raise OptionFault(f"torch.optim has no {name!r}", option, hint_for(name, known, "names"))
 
 
 def _check_rl(tree: Tree) -> None:
@@ -85,10 +96,10 @@ def _check_rl(tree: Tree) -> None:
         config["critic"] = build("critic", {**critic, "model": None})
     try:
         validate_config(config, use_reference_policy=reference, use_critic=value_model)
-    except (ValueError, TypeError, AttributeError, AssertionError) as error:
-        raise OptionFault(_worded(error, "validate_config")) from None
-    except ImportError:
-        pass  # vLLM's limit on LoRA ranks, on a machine without vLLM
+    except (ValueError, TypeError, AttributeError, AssertionError, ImportError) as error:
+        # vLLM's limit on LoRA ranks, its last check, cannot be had from a machine without vLLM
+        if importlib.util.find_spec("vllm") is not None or "vllm" not in str(error):
+            raise OptionFault(_worded(error, "validate_config")) from None
     if reference:
         build("actor_rollout_ref.ref", _as_worker_reads(parts["ref"], parts["actor"]))
     if tree["distillation"]["enabled"]:
