@@ -98,6 +98,20 @@ def test_set_is_stronger_than_the_profile(in_small: InSmall) -> None:
     assert (run.spec.rl.steps, run.spec.rl.prompts) == (3, 16)
 
 
+def test_set_of_the_data_whose_place_is_taken_is_left_out_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(HEAD + "models: [tiny]\n", encoding="utf-8")
+    profile = load_profile("cpu")
+    document = profile.document(read_sweep(path, ["data.path=/rows", "data.limit.train=4", "data.train=32"]))
+    (run,) = resolve_sweep(document, profile).runs
+    assert (run.spec.data.kind, run.spec.data.train) == ("toolworld", 32)
+    assert [note.partition(":")[0] for note in profile.notes] == ["--set data.path", "--set data.limit.train"]
+    with pytest.raises(SpecError, match=r"--set data\.pth: unknown key 'pth'"):
+        resolve_sweep(profile.document(read_sweep(path, ["data.pth=/rows"])), profile)
+    kept = resolve_sweep(profile.document(read_sweep(path, ["data={kind: rlla, path: /rows}"])), profile)
+    assert kept.runs[0].spec.data.path == "/rows"
+
+
 def test_toolworld_of_another_size_and_another_tiny_model_stay_as_they_are(in_small: InSmall) -> None:
     text = "name: s\nbase: {preset: tiny_grpo, data.benchmark: 7, model.pretrain.steps: 9}\n"
     (run,) = in_small(text).runs

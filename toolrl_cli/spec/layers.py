@@ -25,7 +25,7 @@ from toolrl_cli.spec.faults import Fault, fault_text, telling_fault, what_to_wri
 from toolrl_cli.spec.fields import check_setting, choices_at, fields_at
 from toolrl_cli.spec.grid import Cell
 from toolrl_cli.spec.identity import canonical_json
-from toolrl_cli.spec.models import HuggingFaceModel, RllaData, RunSpec, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import DATA_KINDS, HuggingFaceModel, RunSpec, TinyModel
 from toolrl_cli.spec.places import full_place_of, place_of
 from toolrl_cli.spec.profile import Profile
 from toolrl_cli.spec.settings import apply, copied, flatten
@@ -36,8 +36,7 @@ TOGETHER = {"train": "reward"}
 """Blocks that are built in one go, because one's value decides what the other must be."""
 
 KINDS: Mapping[Any, type[BaseModel]] = {
-    "toolworld": ToolWorldData,
-    "rlla": RllaData,
+    **DATA_KINDS,
     "tiny": TinyModel,
     "huggingface": HuggingFaceModel,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
@@ -112,6 +113,9 @@ class RllaData(Frozen):
     at_least: dict[Literal["sft", "train", "val"], Positive] = Field(
         {}, description="split → rows that there must be, or nothing is trained; does not change the result"
     )
+
+
+DATA_KINDS: Mapping[str, type[ToolWorldData | RllaData]] = {"toolworld": ToolWorldData, "rlla": RllaData}
 
 
 class TinyModel(Frozen):

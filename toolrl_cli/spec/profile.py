@@ -16,7 +16,7 @@ from toolrl_cli.rewards.stretch import stretched
 from toolrl_cli.spec import presets
 from toolrl_cli.spec.faults import fault_text
 from toolrl_cli.spec.grid import MODELS, Cell, Grid
-from toolrl_cli.spec.models import Frozen, RlSpec
+from toolrl_cli.spec.models import DATA_KINDS, Frozen, RlSpec
 from toolrl_cli.spec.settings import apply, copied, flatten, split
 from toolrl_cli.spec.source import Source, read_yaml
 from toolrl_cli.spec.suggest import hint_for
@@ -71,7 +71,21 @@ class Profile:
             changes["evaluate"] = list(self.file.evaluate)
         if sweep.tables:
             changes["tables"] = list(self.file.tables)
-        return Document(sweep.model_copy(update=changes), document.source, document.overrides, document.path)
+        overrides = document.overrides
+        if overrides.get("data.kind") is None:
+            overrides = {key: value for key, value in overrides.items() if not self._of_other_data(key)}
+        return Document(sweep.model_copy(update=changes), document.source, overrides, document.path)
+
+    def _of_other_data(self, key: str) -> bool:
+        """Whether a `--set`, right without the profile, has no place here: other data take that data's place."""
+        head, *below = split(key)
+        fields = DATA_KINDS[self.file.data["kind"]].model_fields
+        if head != "data" or not below or below[0] in fields:
+            return False
+        if not any(below[0] in kind.model_fields for kind in DATA_KINDS.values()):
+            return False  # a mistake whatever the data
+        self.notes[f"--set {key}: left out, {self.file.data['kind']} takes the place of that data"] = None
+        return True
 
     def told(self, grid: Grid) -> tuple[str, ...]:
         """What it did to the sweep, one line each."""
