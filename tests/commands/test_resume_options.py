@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.commands.conftest import Toolrl
+from tests.engine.results_tree import GPU, finish, plan_of, stage
+from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.tracking.metrics import merge_metrics
 
 
@@ -18,6 +22,47 @@ def done(toolrl: Toolrl, sweep_file: Path) -> Toolrl:
     answer = toolrl("sweep", "small.yaml")
     assert answer.code == 0, answer.err
     return toolrl
+
+
+@pytest.fixture
+def on_gpus(toolrl: Toolrl, tmp_path: Path) -> Toolrl:
+    """A sweep that ran for an hour on two GPUs, written by hand."""
+    ledger = Ledger(tmp_path / "results")
+    rl = stage("rl", gpus=2, steps=2)
+    chain = [rl, stage("export", after=[rl])]
+    chain.append(stage("evaluate", after=chain[-1:]))
+    for spec in chain:
+        finish(ledger, spec, 3600, launcher=GPU, step_times=(1800.0, 1800.0))
+    SweepFolder(ledger.results, "small").save(plan_of(ledger, chain, name="small"), "")
+    return toolrl
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        (("--budget-gpu-hours", "1"), "--budget-gpu-hours 1: about"),
+        (("--launcher", "cloud"), "unknown launcher 'cloud'"),
+        (("--wandb", "maybe"), "unknown W&B mode 'maybe'"),
+        ((), "needs 2 slots, and the local launcher has 1"),
+    ],
+)
+def test_a_refused_start_sets_nothing_back(
+    on_gpus: Toolrl, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    before = {p: p.stat().st_mtime_ns for p in Path("results/stages").rglob("*")}
+    answer = on_gpus("resume", "small", "--fresh", "--yes", *refused)
+    assert (answer.code != 0, told in answer.err) == (True, True), answer.err
+    assert {p: p.stat().st_mtime_ns for p in Path("results/stages").rglob("*")} == before
+
+
+def test_fresh_refuses_what_needs_a_training_that_was_not_named(on_gpus: Toolrl) -> None:
+    rl = stage_id(on_gpus, "rl", "a-s1")
+    shutil.rmtree(folder("rl", rl) / "checkpoints")  # as `gc --checkpoints --keep none` does
+    answer = on_gpus("resume", "small", "--stage", "export", "--fresh")
+    assert answer.code == 2
+    assert f"needs {rl} trained again: its last checkpoint, of step 2, is gone (--stage {rl} --fresh" in answer.err
+    assert {s["status"] for s in states(on_gpus).values()} == {"succeeded"}
 
 
 def states(toolrl: Toolrl) -> dict[str, dict[str, Any]]:

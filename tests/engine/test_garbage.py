@@ -42,7 +42,7 @@ class Results:
         folder.path.mkdir(parents=True)
         folder.write_spec(spec)
         with take(folder.path, purpose="launch") as lease:
-            state = dataclasses.replace(folder.state(), status=status, attempt=1)
+            state = dataclasses.replace(folder.state(), status=status, attempt=1, output={})
             folder.write_state(state, lease)
         if kind == "rl":
             for step in (1, 2, 3):

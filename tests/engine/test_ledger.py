@@ -43,6 +43,7 @@ def test_the_document_of_a_state_is_the_contracts() -> None:
             "attempts",
             "adjust",
             "note",
+            "output",
         ),
     }
     assert set(data["times"]) == {"queued", "started", "ended"}

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,12 @@ from toolrl_cli.training.best_checkpoint import (
     validation_judge,
 )
 from toolrl_cli.training.checkpoints import TRACKER, newest_whole, prepare_resume, torn_model
-from toolrl_cli.training.chosen_checkpoint import best_to_export, candidates, last_to_export
+from toolrl_cli.training.chosen_checkpoint import (
+    best_to_export,
+    candidates,
+    last_to_export,
+    lost_checkpoint,
+)
 
 
 def metrics(value: float) -> dict[str, float]:
@@ -240,14 +246,51 @@ def test_a_row_without_validation_has_no_value() -> None:
     assert judge(3, metrics(float("nan"))) is None
 
 
-def trained(steps: int, validate_every: int) -> StageSpec:
-    return StageSpec("rl-1", "rl", {}, config={"rl": {"steps": steps, "validate_every": validate_every}})
+def trained(steps: int, validate_every: int = 1) -> StageSpec:
+    rl = {"steps": steps, "validate_every": validate_every}
+    return StageSpec("rl-1", "rl", {}, config={"rl": rl}, total_steps=steps)
 
 
 def test_an_export_without_a_checkpoint_says_which_command_trains_again(tmp_path: Path) -> None:
-    (tmp_path / "grpo-s1" / "checkpoints").mkdir(parents=True)
-    with pytest.raises(StageError, match=r"`toolrl resume SWEEP --stage grpo-s1 --fresh` trains it again"):
-        last_to_export(tmp_path / "grpo-s1" / "checkpoints")
+    with pytest.raises(StageError, match=r"`toolrl resume SWEEP --stage rl-1 --fresh` trains it again") as caught:
+        last_to_export(tmp_path, trained(5))
+    assert caught.value.failure_class == "config"  # a second look would find the same
+
+
+def test_an_export_of_the_last_does_not_take_an_earlier_one_for_it(training: Training) -> None:
+    for step in (1, 2):
+        training.step(step, 0.5)
+    with pytest.raises(StageError, match=r"of step 3, is not whole .*--stage rl-1 --from-step 2` trains on"):
+        last_to_export(training.checkpoints, trained(3))
+
+
+LAST: dict[str, Any] = {"checkpoint": "last"}
+BEST = {"checkpoint": "best", "save_every": 1}
+
+
+@pytest.mark.parametrize(
+    ("config", "removed", "lost"),
+    [
+        (LAST, [], None),
+        (LAST, ["global_step_2", "best_step_1"], None),
+        (LAST, ["global_step_3"], "its last checkpoint, of step 3, is gone"),
+        (BEST, ["global_step_1", "global_step_2", "global_step_3"], None),
+        (BEST, ["best_step_1"], None),  # the step itself is still there
+        (BEST, ["best_step_1", "global_step_1"], "its best checkpoint, of step 1, is gone"),
+        (BEST, ["best.json"], None),  # the export itself says what is wrong with it
+        (BEST, ["best.json", "best_step_1", *(f"global_step_{n}" for n in (1, 2, 3))], "its checkpoints are gone"),
+    ],
+)
+def test_what_an_export_will_miss_is_told_from_names(
+    training: Training, config: dict[str, Any], removed: list[str], lost: str | None
+) -> None:
+    for step, value in [(1, 0.9), (2, 0.2), (3, 0.3)]:
+        training.step(step, value)
+    for name in removed:
+        path = training.checkpoints / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    found = lost_checkpoint(training.checkpoints, trained(3), config)
+    assert (found and found.what) == lost
 
 
 def test_the_export_of_the_best_takes_it_from_the_steps_that_its_identity_names(training: Training) -> None:
@@ -259,7 +302,7 @@ def test_the_export_of_the_best_takes_it_from_the_steps_that_its_identity_names(
     assert (chosen.step, chosen.model) == (1, best_folder(training.checkpoints, 1) / "actor")
     assert str(chosen) == "step 1, the best by validation of 1, 2, 3, 4, 5"
     assert chosen.to_json()["value"] == 0.95
-    assert last_to_export(training.checkpoints).step == 5
+    assert last_to_export(training.checkpoints, trained(5)).step == 5
 
 
 def test_the_export_of_the_best_refuses_a_training_that_did_not_save_and_validate_those_steps(
@@ -270,7 +313,7 @@ def test_the_export_of_the_best_refuses_a_training_that_did_not_save_and_validat
     with pytest.raises(StageError, match="no checkpoint of step 1 was validated") as caught:
         best_to_export(training.checkpoints, trained(4, 1), {"save_every": 1})
     assert caught.value.failure_class == "config"
-    assert "toolrl resume --stage rl-1 --fresh" in caught.value.hint
+    assert "toolrl resume SWEEP --stage rl-1 --fresh" in caught.value.hint
 
 
 @pytest.mark.parametrize(

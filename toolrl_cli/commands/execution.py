@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from toolrl_cli.engine.options import Options
 from toolrl_cli.engine.order import expected_seconds
 from toolrl_cli.engine.plan import Plan
 from toolrl_cli.engine.publishing import Publisher
-from toolrl_cli.engine.scheduler import Scheduler
+from toolrl_cli.engine.rewinding import renew
+from toolrl_cli.engine.scheduler import Scheduler, check_slots
 from toolrl_cli.engine.slot_locks import SlotLocks
 from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.errors import LedgerError, SpecError
@@ -45,21 +47,28 @@ class Execution:
     budget: float | None = None
 
 
-def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> int:
+def execute(
+    plan: Plan,
+    chosen: Plan,
+    text: str | None,
+    options: Execution,
+    set_back: Callable[[], Iterable[tuple[str, str]]] = tuple,
+) -> int:
     """Run what `chosen` owes, publish it, write and print the report.
 
     Args:
         plan: the whole sweep; it is what gets frozen, so that the report shows what is missing.
         chosen: the part to run now.
         text: the sweep file as given; None to keep the one on disk.
+        set_back: sets stages back as the plan has them already, once nothing stands in the way; (id, how).
 
     Returns:
         The exit status: 0 all succeeded, 1 something failed, 130 interrupted.
 
     Raises:
-        SpecError: unknown launcher, or the plan is beyond the budget or the disk.
-        TrackingError: unknown W&B mode.
-        LedgerError: the results root cannot be written.
+        SpecError: unknown launcher or W&B mode, or the plan is beyond the budget or the disk.
+        LaunchError: a stage needs more slots than there are, or slots cannot be locked.
+        LedgerError: the results root cannot be written, or a stage that is to be set back is at work.
     """
     if options.launcher not in LAUNCHERS:
         hint = hint_for(options.launcher, LAUNCHERS, "launchers")
@@ -68,10 +77,15 @@ def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> i
     folder = SweepFolder(options.results, plan.sweep)
     owed = chosen.owed
     ahead, limits = look_ahead(plan, chosen, options.results, options.max_parallel, options.budget)
+    ledger = Ledger(options.results)
     if owed:
         limits.check()
+        launcher = _launcher(chosen, options)
+        check_slots(owed, launcher)
     folder.save(plan, text)
-    _clear_leases(chosen, Ledger(options.results))
+    for stage_id, how in (*set_back(), *renew(ledger, chosen.losses)):
+        note(f"{stage_id}: {how}")
+    _clear_leases(chosen, ledger)
     if not owed:
         able = len(chosen.stages) - chosen.why_blocked().total()
         note(f"{plan.sweep}: nothing to do" + (f", all {able} stages are done" if able else ""))
@@ -89,8 +103,8 @@ def execute(plan: Plan, chosen: Plan, text: str | None, options: Execution) -> i
 
             scheduler = Scheduler(
                 owed,
-                Ledger(options.results),
-                _launcher(chosen, options),
+                ledger,
+                launcher,
                 options=Options(max_parallel=options.max_parallel, fail_fast=options.fail_fast),
                 observe=observe,
                 seconds=lambda spec: ahead.seconds(spec, expected_seconds(spec)),

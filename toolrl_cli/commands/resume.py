@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +25,7 @@ from toolrl_cli.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.engine.plan import Plan, PlannedRun
     from toolrl_cli.engine.selecting import Selection
     from toolrl_cli.spec.stage import StageSpec
@@ -80,35 +79,56 @@ def resume(
     from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.engine.plan import lay_out
+    from toolrl_cli.engine.rewinding import set_back, with_readers
     from toolrl_cli.engine.selecting import part, select
 
     root = results_root(results)
-    saved = saved_sweep(root, name)
+    saved, ledger = saved_sweep(root, name), Ledger(root)
     runs = _allowing(saved.runs) if allow_imperfect_gold else saved.runs
-    plan = lay_out(saved.name, runs, Ledger(root), tables=saved.tables)
+
+    def planned(gone_back: Mapping[str, str] | None = None) -> Plan:
+        return lay_out(
+            saved.name,
+            runs,
+            ledger,
+            tables=saved.tables,
+            description=saved.description,
+            set_back=gone_back,
+        )
+
+    plan = planned()
     chosen = plan.selected(only)
     selection = select(chosen, stage=stage, failed=failed)
+    options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json, budget)
     if fresh or from_step is not None:
         explicit = only is not None or stage is not None or failed
-        _set_back(root, plan, chosen, selection, from_step, fresh, stage, explicit or yes)
-        plan = lay_out(saved.name, runs, Ledger(root), tables=saved.tables)
+        targets = _targets(ledger, plan, chosen, selection, from_step, fresh, stage, explicit or yes)
+        asked = f"resume {_option(from_step)}"
+        # everything that may refuse looks at the plan as it will be; only then is a stage set back
+        before, plan = plan, planned(dict.fromkeys(with_readers(ledger, targets), asked))
         selection = replace(selection, plan=part(plan, selection.plan.stages))
-        left = [s for s in plan.stages.values() if s.owed and s.spec.id not in selection.plan.stages]
-        if left:
-            more = "1 other stage is" if len(left) == 1 else f"{len(left)} other stages are"
-            note(f"{more} owed; `toolrl resume {saved.name}` runs {'it' if len(left) == 1 else 'them'}")
+        _refuse_more(before, plan)
+        _tell_of_others(plan, selection.plan)
+        raise typer.Exit(
+            execute(
+                plan, selection.plan, None, options, lambda: reversed(set_back(ledger, targets, asked))
+            )
+        )
     if failed and not selection.targets:
         owed = len(chosen.owed)
         note(
             f"{saved.name}: no stage has failed"
             + (f"; without --failed {owed} owed would run" if owed else "")
         )
-    options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json, budget)
     raise typer.Exit(execute(plan, selection.plan, None, options))
 
 
-def _set_back(
-    root: Path,
+def _option(from_step: int | None) -> str:
+    return "--fresh" if from_step is None else f"--from-step {from_step}"
+
+
+def _targets(
+    ledger: Ledger,
     plan: Plan,
     chosen: Plan,
     selection: Selection,
@@ -116,24 +136,23 @@ def _set_back(
     fresh: bool,
     stage: str | None,
     confirmed: bool,
-) -> None:
-    """Set the selected stages back before they run.
+) -> dict[str, int]:
+    """id → step of the selected stages that are to be set back; nothing is changed yet.
 
     Raises:
         SpecError: the options exclude each other, the whole sweep would be set back unasked, or no stage has
             the checkpoint.
-        LedgerError: a stage, or the sweep, is at work.
+        LedgerError: the sweep is at work.
     """
-    from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.rewinding import START, set_back
+    from toolrl_cli.engine.rewinding import START, check_steps
     from toolrl_cli.engine.selecting import shared_with_others
     from toolrl_cli.engine.sweep_folder import SweepFolder
     from toolrl_cli.errors import LedgerError, SpecError
 
-    option = "--fresh" if fresh else f"--from-step {from_step}"
     if fresh and from_step is not None:
         raise SpecError("--fresh and --from-step exclude each other", "resume", "--fresh starts from step 0")
-    at_work = [h for h in SweepFolder(root, plan.sweep).harnesses() if h.alive()]
+    option = _option(from_step)
+    at_work = [h for h in SweepFolder(ledger.results, plan.sweep).harnesses() if h.alive()]
     if at_work:
         hint = f"`toolrl stop {plan.sweep}` first"
         raise LedgerError(f"is being worked on by {at_work[0]}", f"sweep {plan.sweep}", hint)
@@ -147,13 +166,34 @@ def _set_back(
         targets = [i for i in targets if i not in shared]
     if from_step is not None:
         targets = [i for i in targets if plan.stages[i].spec.kind == "rl" or (stage and _trains(plan, i))]
-        targets = [i for i in targets if Ledger(root).read(plan.stages[i].spec).attempt]
+        targets = [i for i in targets if ledger.read(plan.stages[i].spec).attempt]
         if not targets:
             raise SpecError("no selected stage has trained", option, "name one with --stage or --only")
+    steps = dict.fromkeys(targets, START if from_step is None else from_step)
+    check_steps(ledger, steps)
     _confirm(plan, len(targets), option, confirmed)
-    step = START if from_step is None else from_step
-    for stage_id, how in reversed(set_back(Ledger(root), dict.fromkeys(targets, step), f"resume {option}")):
-        note(f"{stage_id}: {how}")
+    return steps
+
+
+def _refuse_more(before: Plan, plan: Plan) -> None:
+    """Refuse to set back what cannot be made again without a training that nobody named.
+
+    Raises:
+        SpecError: a training that was done would be owed.
+    """
+    from toolrl_cli.errors import SpecError
+
+    for stage_id, loss in plan.losses.items():
+        if loss.owed and _trains(plan, stage_id) and not before.stages[stage_id].owed:
+            what = f"needs {stage_id} trained again: {loss.what}"
+            raise SpecError(what, f"stage {loss.reader}", f"--stage {stage_id} --fresh does that")
+
+
+def _tell_of_others(plan: Plan, selected: Plan) -> None:
+    left = sum(s.owed and s.spec.id not in selected.stages for s in plan.stages.values())
+    if left:
+        more = "1 other stage is" if left == 1 else f"{left} other stages are"
+        note(f"{more} owed; `toolrl resume {plan.sweep}` runs {'it' if left == 1 else 'them'}")
 
 
 def _trains(plan: Plan, stage_id: str) -> bool:

@@ -103,13 +103,13 @@ def _watch(look: Callable[[], Standing]) -> None:
 
 def status_document(saved: SavedSweep, ledger: Ledger) -> dict[str, Any]:
     """The document of `status --json`: `plan --json`'s shape with progress, attempts and failure."""
-    from toolrl_cli.engine.aftermath import observed
     from toolrl_cli.engine.sweep_folder import SweepFolder
 
+    states = _states(saved, ledger)
     stages = []
     for spec in saved.stages.values():
-        state = observed(ledger.folder(spec)).to_json()
-        fields = ("status", "attempt", "progress", "failure", "launcher", "times", "attempts")
+        state = states[spec.id].to_json()
+        fields = ("status", "attempt", "progress", "failure", "launcher", "times", "attempts", "note")
         stages.append(
             {
                 "id": spec.id,
@@ -128,10 +128,9 @@ def status_document(saved: SavedSweep, ledger: Ledger) -> dict[str, Any]:
 
 def standing(saved: SavedSweep, ledger: Ledger) -> Standing:
     """Where each run stands: its first stage that is not done."""
-    from toolrl_cli.engine.aftermath import observed
     from toolrl_cli.engine.sweep_folder import SweepFolder
 
-    states = {stage_id: observed(ledger.folder(spec)) for stage_id, spec in saved.stages.items()}
+    states = _states(saved, ledger)
     done = sum(s.status == "succeeded" for s in states.values())
     title = f"{saved.name}: {done} of {len(states)} stages done"
     harnesses = len(SweepFolder(ledger.results, saved.name).harnesses())
@@ -155,8 +154,21 @@ def standing(saved: SavedSweep, ledger: Ledger) -> Standing:
     return Standing(title, rows)
 
 
+def _states(saved: SavedSweep, ledger: Ledger) -> dict[str, StageState]:
+    """id → state; a succeeded stage that is owed again for what it has lost stands as it will be set back."""
+    from toolrl_cli.engine.losses import look
+    from toolrl_cli.engine.state import StageState
+
+    states, losses = look(saved.stages, ledger)
+    owed = {i: states[i].set_back(str(loss)) for i, loss in losses.items() if loss.owed}
+    known = states | owed
+    return {i: known.get(i) or StageState(i, spec.kind) for i, spec in saved.stages.items()}
+
+
 def _what(state: StageState) -> str:
-    """Why it failed, or the metric worth showing of what runs."""
+    """Why it failed or is owed again, or the metric worth showing of what runs."""
+    if state.status == "pending":
+        return state.note
     if state.failure:
         return f"{state.failure.kind}: {state.failure.message}"
     if state.active and state.progress:

@@ -20,7 +20,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import Literal, NoReturn, cast
 
 from toolrl_cli.engine import lease as leases
 from toolrl_cli.engine.adjusting import adjusted, next_adjust, told, with_memory_hint
@@ -30,6 +30,7 @@ from toolrl_cli.engine.files import explained, say, write_json
 from toolrl_cli.engine.lease import Lease, LeaseHeld
 from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.engine.monitor import LEASE_LOST, Monitor, StateWriter
+from toolrl_cli.engine.outputs import recorded, what_is_gone
 from toolrl_cli.engine.slot_locks import HeldSlots
 from toolrl_cli.engine.starting import new_attempt
 from toolrl_cli.engine.state import Handle, StageState
@@ -246,8 +247,11 @@ class Attempt:
             return self._over("failed", with_memory_hint(failure, self._spec.kind, self._spec.config))
         return self._over("succeeded")
 
-    def _over(self, status: str, failure: Failure | None = None) -> int:
-        self._writer.change(lambda state: state.over(status, failure))  # type: ignore[arg-type]
+    def _over(
+        self, status: Literal["succeeded", "failed", "stopped"], failure: Failure | None = None
+    ) -> int:
+        output = recorded(self._folder.path) if status == "succeeded" else None
+        self._writer.change(lambda state: state.over(status, failure, output))
         if failure is not None:
             say(f"failed ({failure.kind}): {failure.message}")
         return {"succeeded": SUCCEEDED, "failed": FAILED, "stopped": STOPPED}[status]
@@ -277,21 +281,25 @@ def _inputs(results: Path, spec: StageSpec) -> dict[str, Path]:
     """Role → directory of the stages that this one reads.
 
     Raises:
-        StageError: one of them has not succeeded.
+        StageError: one of them has not succeeded, or what it left is gone.
     """
     inputs = {}
     for role, stage_id in spec.inputs.items():
         folder = Ledger(results).find(stage_id)
-        status = folder.state().status if folder else "missing"
-        if folder is None or status != "succeeded":
-            raise StageError(
-                f"{role} stage {stage_id} is {status}",
-                f"stage {spec.id}",
-                "issue the command again that planned them both",
-                failure_class="config",
-            )
+        state = folder.state() if folder else None
+        status = state.status if state else "missing"
+        if folder is None or state is None or status != "succeeded":
+            raise _unusable(spec, f"{role} stage {stage_id} is {status}")
+        gone = what_is_gone(folder, state)
+        if gone:  # it was there when the sweep was planned
+            raise _unusable(spec, f"{role} stage {stage_id} cannot be read: {gone}")
         inputs[role] = folder.path
     return inputs
+
+
+def _unusable(spec: StageSpec, what: str) -> StageError:
+    hint = "issue the command again that planned them both"
+    return StageError(what, f"stage {spec.id}", hint, failure_class="config")
 
 
 def _log_to(path: Path) -> None:

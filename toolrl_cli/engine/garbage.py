@@ -18,6 +18,7 @@ from toolrl_cli.engine.caches import used_caches
 from toolrl_cli.engine.files import explained
 from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
 from toolrl_cli.engine.ledger import Ledger, StageFolder
+from toolrl_cli.engine.outputs import what_is_gone
 from toolrl_cli.engine.removal import TRASH, Garbage, Item, leads_out
 from toolrl_cli.engine.rewinding import SUPERSEDED
 from toolrl_cli.engine.state import StageState
@@ -143,7 +144,7 @@ class _Finder:
             return
         known = {**self._planned, **self._specs}
         readers = [i for i, spec in known.items() if folder.id in spec.inputs.values()]
-        waiting = [i for i in readers if i not in self._states or self._states[i].status != "succeeded"]
+        waiting = [i for i in readers if not self._has_succeeded(i)]
         if not readers or waiting:
             self.kept[place] = f"{waiting[0]} needs it" if waiting else "it was never exported"
             return
@@ -156,6 +157,13 @@ class _Finder:
         for path in [*(p for _, p in sorted(saved_steps(place))), *best]:
             if path not in spared and path not in listed:
                 self._add(path, "the training has succeeded and its export has", folder.id)
+
+    def _has_succeeded(self, stage_id: str) -> bool:
+        """Whether a stage has succeeded and what it left is still there."""
+        state = self._states.get(stage_id)
+        if state is None or state.status != "succeeded":
+            return False
+        return not what_is_gone(self.ledger.at(state.kind, stage_id), state)
 
     def _caches(self, idle: bool, referenced: set[str] | None) -> None:
         used: set[Path] | None = None

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolrl_cli.engine.aftermath import observed
 from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.engine.losses import Loss, look
 from toolrl_cli.engine.state import StageState
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.benchmarks import why_blocked
@@ -49,6 +49,7 @@ class PlannedStage:
         owed: it still has to run.
         reason: why it will or will not run, in one clause.
         state: what the ledger says of it; None where nothing was ever started.
+        loss: what it has lost since it succeeded, if anything.
     """
 
     spec: StageSpec
@@ -56,6 +57,7 @@ class PlannedStage:
     owed: bool
     reason: str
     state: StageState | None = field(default=None, compare=False, repr=False)
+    loss: Loss | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """What an entry of `stages` in `plan --json` begins with."""
@@ -107,6 +109,11 @@ class Plan:
     def owed(self) -> list[StageSpec]:
         """The stages that still have to run and can, inputs first."""
         return [s.spec for s in self.stages.values() if s.owed and why_blocked(s.spec) is None]
+
+    @property
+    def losses(self) -> dict[str, Loss]:
+        """What stages have lost since they succeeded, what reads before what is read."""
+        return {i: s.loss for i, s in reversed(list(self.stages.items())) if s.loss is not None}
 
     def why_blocked(self) -> Counter[str]:
         """Reason → how many stages this version cannot start for it, whatever becomes of their inputs."""
@@ -172,8 +179,14 @@ def lay_out(
     *,
     tables: tuple[str, ...] = (),
     description: str = "",
+    set_back: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of runs whose stages are known already (a frozen plan, read again).
+
+    Args:
+        sweep, runs, tables, description: of the plan.
+        ledger: where the stages are.
+        set_back: id → why, of stages that are going to be set back: the plan is as it will be then.
 
     Raises:
         LedgerError: the results root cannot be read.
@@ -185,23 +198,31 @@ def lay_out(
             specs.setdefault(stage.id, stage)
             users[stage.id] += 1
     stages: dict[str, PlannedStage] = {}
-    present = ledger.names()
-    for stage in specs.values():
-        state = observed(ledger.folder(stage)) if stage.id in present[stage.kind] else None
-        stages[stage.id] = _standing(stage, state, stages, users[stage.id])
+    states, losses = look(specs, ledger, set_back)
+    for stage_id, stage in specs.items():
+        stages[stage_id] = _standing(
+            stage, states.get(stage_id), losses.get(stage_id), stages, users[stage_id]
+        )
     return Plan(sweep, tuple(runs), stages, tables, description)
 
 
 def _standing(
-    stage: StageSpec, state: StageState | None, planned: Mapping[str, PlannedStage], users: int
+    stage: StageSpec,
+    state: StageState | None,
+    loss: Loss | None,
+    planned: Mapping[str, PlannedStage],
+    users: int,
 ) -> PlannedStage:
     shared = f"; shared by {users} runs" if users > 1 else ""
 
     def standing(status: str, reason: str, *, owed: bool = True) -> PlannedStage:
-        return PlannedStage(stage, status, owed, reason + shared, state)
+        return PlannedStage(stage, status, owed, reason + shared, state, loss)
 
+    if state is not None and loss is not None and loss.owed:
+        state = state.set_back(str(loss))
+        return standing("pending", str(loss))
     if state is not None and state.status == "succeeded":
-        return standing("succeeded", "done", owed=False)
+        return standing("succeeded", f"done; {loss}" if loss else "done", owed=False)
     if state is not None and state.active:
         return standing(state.status, f"attempt {state.attempt} is {state.status}")
     never = why_blocked(stage)

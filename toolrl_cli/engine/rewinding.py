@@ -1,4 +1,4 @@
-"""Setting stages back on purpose: to a checkpoint, or to the start. Nothing is deleted.
+"""Setting stages back, on purpose or for what they have lost: to a checkpoint, or to the start. Nothing is deleted.
 
 What does not count any more goes to `superseded/<n>/` in the stage's directory (`toolrl gc` may remove it), and
 what reads the stage is set back with it, in whatever sweep: its results would be of a model that is gone. Whoever
@@ -19,8 +19,9 @@ from toolrl_cli.engine.files import explained, make_folder, write_json
 from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
 from toolrl_cli.engine.lease import Lease, LeaseHeld
 from toolrl_cli.engine.ledger import Ledger, StageFolder
+from toolrl_cli.engine.losses import Loss
 from toolrl_cli.errors import LedgerError, SpecError
-from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage import TRAINING, StageSpec
 from toolrl_cli.tracking.rewinds import FILE as REWINDS
 from toolrl_cli.tracking.rewinds import read_rewinds
 from toolrl_cli.training.checkpoints import saved_steps, what_is_torn
@@ -31,7 +32,12 @@ START = 0
 
 
 def set_back(
-    ledger: Ledger, targets: Mapping[str, int], asked: str, *, alive: HandleAlive = local_alive
+    ledger: Ledger,
+    targets: Mapping[str, int],
+    asked: str,
+    *,
+    readers: bool = True,
+    alive: HandleAlive = local_alive,
 ) -> list[tuple[str, str]]:
     """Set stages back, with everything that reads them; those that never ran are left alone.
 
@@ -39,6 +45,7 @@ def set_back(
         ledger: where they are.
         targets: id → step to go on from, `START` for the beginning.
         asked: what was asked for, in the user's words, for the record.
+        readers: also what reads them; not where the same is made again that they have read.
         alive: see `aftermath.observed`.
 
     Returns:
@@ -49,10 +56,8 @@ def set_back(
         LedgerError: a stage is at work, or the file system refuses. Then nothing was changed, or the same
             command sets back the rest.
     """
-    stages = _with_readers(ledger, targets)
-    for stage_id, step in targets.items():
-        if stage_id in stages and step != START:
-            _check_step(stages[stage_id][0], step)
+    stages = _with_readers(ledger, targets, readers)
+    check_steps(ledger, targets)
     with contextlib.ExitStack() as stack:
         held = {i: stack.enter_context(_hold(folder, alive)) for i, (folder, _) in stages.items()}
         changed = []
@@ -64,6 +69,64 @@ def set_back(
             if how:
                 changed.append((stage_id, how))
     return changed
+
+
+def renew(
+    ledger: Ledger, losses: Mapping[str, Loss], *, alive: HandleAlive = local_alive
+) -> list[tuple[str, str]]:
+    """Set succeeded stages back that are owed again for what they have lost.
+
+    A training goes on from its newest checkpoint before the one that is gone, and what reads it is set back with
+    it. A model that is exported again from the same checkpoint is the same, so what has read it stays.
+
+    Args:
+        ledger: where they are.
+        losses: id → what it has lost, what reads before what is read.
+        alive: see `aftermath.observed`.
+
+    Returns:
+        (id, how) of the stages that were set back.
+
+    Raises:
+        LedgerError: a stage is at work, or the file system refuses; the same command sets back the rest.
+    """
+    changed: list[tuple[str, str]] = []
+    for stage_id, loss in losses.items():
+        folder = ledger.find(stage_id)
+        if not loss.owed or loss.follows or folder is None or folder.state().status != "succeeded":
+            continue  # nothing to be done, or it comes with its input, or another harness was faster
+        step = START
+        if loss.step is not None:
+            step = max((n for n in steps_of(folder) if n < loss.step), default=START)
+        try:
+            trained = folder.kind in TRAINING
+            changed += set_back(ledger, {stage_id: step}, str(loss), readers=trained, alive=alive)
+        except LedgerError:
+            if folder.state().status == "succeeded":
+                raise
+    return changed
+
+
+def check_steps(ledger: Ledger, targets: Mapping[str, int]) -> None:
+    """Refuse steps from which a stage cannot go on.
+
+    Raises:
+        SpecError: a stage has no whole checkpoint of its step.
+        LedgerError: the file system does not give them.
+    """
+    for stage_id, step in targets.items():
+        folder = ledger.find(stage_id)
+        if folder is not None and step != START:
+            _check_step(folder, step)
+
+
+def with_readers(ledger: Ledger, targets: Iterable[str]) -> set[str]:
+    """The ids of what `set_back` would set back with these.
+
+    Raises:
+        LedgerError: the file system does not give them.
+    """
+    return set(_with_readers(ledger, targets))
 
 
 def steps_of(folder: StageFolder) -> list[int]:
@@ -91,18 +154,20 @@ def _check_step(folder: StageFolder, step: int) -> None:
         )
 
 
-def _with_readers(ledger: Ledger, targets: Iterable[str]) -> dict[str, tuple[StageFolder, StageSpec]]:
+def _with_readers(
+    ledger: Ledger, targets: Iterable[str], readers: bool = True
+) -> dict[str, tuple[StageFolder, StageSpec]]:
     """The stages that are on disk, and all that read them, directly or not."""
     known = {}
     for folder in ledger.folders():
         with contextlib.suppress(LedgerError):  # without a readable spec.json it has not run to any result
             known[folder.id] = (folder, folder.spec())
     found = {i for i in targets if i in known}
-    grown = True
+    grown = readers
     while grown:
-        readers = {i for i, (_, spec) in known.items() if found & set(spec.inputs.values())}
-        grown = not readers <= found
-        found |= readers
+        reading = {i for i, (_, spec) in known.items() if found & set(spec.inputs.values())}
+        grown = not reading <= found
+        found |= reading
     return {i: known[i] for i in known if i in found}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from toolrl_cli.engine.adjusting import next_change
 from toolrl_cli.engine.aftermath import attempt_alive, clear_lease, settle
@@ -63,6 +63,7 @@ class Scheduler:
         seconds: Callable[[StageSpec], float] = expected_seconds,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_slots(stages, launcher)
         self._ledger = ledger
         self._launcher = launcher
         self._policy = policy or Policy()
@@ -95,13 +96,6 @@ class Scheduler:
         self._paused = ""
         self._next_progress = 0.0
         self._waited_for = ""
-        for spec in stages:
-            if spec.slots > len(launcher.slots):
-                raise LaunchError(
-                    f"needs {spec.slots} slots, and the {launcher.kind} launcher has {len(launcher.slots)}",
-                    f"stage {spec.id}",
-                    "give it fewer devices, or use a machine with more",
-                )
 
     def request_stop(self) -> None:
         """Ask attempts to stop in good order; the second time they are killed. Any thread may call it."""
@@ -383,3 +377,18 @@ class Scheduler:
     def _tell(self, what: What, node: Node, state: StageState | None, message: str = "") -> None:
         node.shown = state or node.shown
         self._observe(Event(what, node.spec.id, state, message))
+
+
+def check_slots(stages: Iterable[StageSpec], launcher: Launcher) -> None:
+    """Refuse stages that can never start.
+
+    Raises:
+        LaunchError: a stage needs more slots than there are.
+    """
+    for spec in stages:
+        if spec.slots > len(launcher.slots):
+            raise LaunchError(
+                f"needs {spec.slots} slots, and the {launcher.kind} launcher has {len(launcher.slots)}",
+                f"stage {spec.id}",
+                "give it fewer devices, or use a machine with more",
+            )

@@ -73,6 +73,8 @@ class StageState:
         attempts: all of them, oldest first.
         adjust: settings of transport that the current or last attempt had in place of those asked for.
         note: why a stage that was run before is pending again; empty otherwise.
+        output: path below `output/` → bytes, of what it left when it succeeded; None before that, and in what
+            earlier versions wrote.
     """
 
     id: str
@@ -88,6 +90,7 @@ class StageState:
     attempts: tuple[AttemptRecord, ...] = ()
     adjust: Adjust = field(default_factory=dict)
     note: str = ""
+    output: Mapping[str, int] | None = None
 
     @property
     def active(self) -> bool:
@@ -115,6 +118,7 @@ class StageState:
             attempts=(*self.attempts, AttemptRecord(attempt, "queued")),
             adjust=self.adjust if adjust is None else adjust,
             note="",
+            output=None,
         )
 
     def set_back(self, note: str, *, adjust: Adjust | None = None) -> StageState:
@@ -129,6 +133,7 @@ class StageState:
             ended=None,
             adjust=self.adjust if adjust is None else adjust,
             note=note,
+            output=None,
         )
 
     def running(self, launcher: Handle) -> StageState:
@@ -138,11 +143,14 @@ class StageState:
         return state._with_last(AttemptRecord(self.attempt, "running", started=now))
 
     def over(
-        self, status: Literal["succeeded", "failed", "stopped"], failure: Failure | None = None
+        self,
+        status: Literal["succeeded", "failed", "stopped"],
+        failure: Failure | None = None,
+        output: Mapping[str, int] | None = None,
     ) -> StageState:
-        """The attempt has ended."""
+        """The attempt has ended; `output` is what it left, where it succeeded."""
         now = time.time()
-        state = replace(self, status=status, failure=failure, ended=now)
+        state = replace(self, status=status, failure=failure, ended=now, output=output)
         return state._with_last(AttemptRecord(self.attempt, status, failure, self.started, now))
 
     def _with_last(self, record: AttemptRecord) -> StageState:
@@ -173,6 +181,7 @@ class StageState:
             ],
             "adjust": {key: dict(change) for key, change in self.adjust.items()},
             "note": self.note,
+            "output": None if self.output is None else dict(self.output),
         }
 
     @classmethod
@@ -211,6 +220,7 @@ class StageState:
             # absent in what earlier versions wrote
             adjust=_adjust(data.get("adjust", {})),
             note=str(data.get("note", "")),
+            output=_output(data.get("output")),
         )
 
 
@@ -220,6 +230,10 @@ def _failure(data: Mapping[str, Any] | None) -> Failure | None:
 
 def _adjust(data: Mapping[str, Mapping[str, Any]]) -> Adjust:
     return {key: {"asked": change["asked"], "used": change["used"]} for key, change in data.items()}
+
+
+def _output(data: Mapping[str, int] | None) -> Mapping[str, int] | None:
+    return None if data is None else {str(name): int(size) for name, size in data.items()}
 
 
 def _progress(data: Mapping[str, Any] | None) -> Progress | None:

@@ -27,6 +27,7 @@ class SavedSweep:
     name: str
     runs: tuple[PlannedRun, ...]
     tables: tuple[str, ...]
+    description: str = ""
 
     @property
     def stages(self) -> dict[str, StageSpec]:
@@ -142,7 +143,7 @@ class SweepFolder:
                 )
                 for r in data["runs"]
             )
-            return SavedSweep(self.name, runs, tuple(data["tables"]))
+            return SavedSweep(self.name, runs, tuple(data["tables"]), str(data.get("description", "")))
         except (KeyError, TypeError, ValueError) as error:
             hint = "issue `toolrl sweep FILE` again; it writes the plan anew"
             raise LedgerError(f"not a plan: {error}", str(self.path / PLAN), hint) from error

@@ -52,11 +52,6 @@ class Best:
     judged: Mapping[int, float]
     step: int | None = None
 
-    def best_of(self, steps: Mapping[int, float] | None = None) -> int | None:
-        """The step with the highest value, the earliest of equals."""
-        values = self.judged if steps is None else steps
-        return min(values, key=lambda step: (-values[step], step), default=None)
-
 
 def validation_judge(reward: Reward, total_steps: int) -> Judge:
     """Judge by the mean validation reward, as a share of the reward's range at that step.

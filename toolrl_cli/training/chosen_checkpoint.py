@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,9 @@ from toolrl_cli.errors import StageError
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.best_checkpoint import METRIC, best_folder, read_best
 from toolrl_cli.training.checkpoints import newest_whole, torn_model
+
+CANNOT_HELP = "config"
+"""Class of these refusals: the same files are found by every further attempt, so none is made."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,72 @@ class Chosen:
         return said
 
 
-def last_to_export(checkpoints: Path) -> Chosen:
-    """The newest checkpoint that is whole.
+@dataclass(frozen=True)
+class Lost:
+    """A checkpoint that an export needs and that is gone.
+
+    Attributes:
+        what: in one clause.
+        step: of which step it was; None where nobody can say.
+    """
+
+    what: str
+    step: int | None
+
+
+def lost_checkpoint(checkpoints: Path, trained: StageSpec, config: Mapping[str, Any]) -> Lost | None:
+    """What the export of a finished training would miss, told from the names of folders alone.
+
+    Args:
+        checkpoints: of the training stage.
+        trained: the training stage.
+        config: of the export; empty for one that exports the last.
 
     Raises:
-        StageError: there is none.
+        OSError: the file system does not give it.
+    """
+    try:
+        names = set(os.listdir(checkpoints))  # noqa: PTH208  for thousands of stages at a time
+    except (FileNotFoundError, NotADirectoryError):
+        names = set()
+    step = trained.total_steps
+    if config.get("checkpoint") == "best":
+        judged = read_best(checkpoints).judged
+        steps = candidates(trained.config["rl"], config["save_every"])
+        if judged and not judged.keys() >= set(steps):
+            return None  # nothing is gone: the export says which step was never judged
+        best = _best_of(judged, steps) if judged else None
+        if best is None:
+            kept = any(name.startswith(("best_step_", "global_step_")) for name in names)
+            return None if kept else Lost("its checkpoints are gone", step)
+        if names & {f"best_step_{best}", f"global_step_{best}"}:
+            return None
+        return Lost(f"its best checkpoint, of step {best}, is gone", best)
+    if step is not None:
+        return None if f"global_step_{step}" in names else Lost(f"its last checkpoint, of step {step}, is gone", step)
+    kept = any(name.startswith("global_step_") for name in names)
+    return None if kept else Lost("its checkpoints are gone", None)
+
+
+def last_to_export(checkpoints: Path, trained: StageSpec) -> Chosen:
+    """The checkpoint of the last step.
+
+    Raises:
+        StageError: there is none that is whole.
     """
     newest = newest_whole(checkpoints)
-    if newest is None:
-        hint = f"`toolrl resume SWEEP --stage {checkpoints.parent.name} --fresh` trains it again"
-        raise StageError("no whole checkpoint to export", str(checkpoints), hint, failure_class="infra")
+    step = int(newest.name.rpartition("_")[2]) if newest else 0
+    if newest is None or (trained.total_steps is not None and step < trained.total_steps):
+        what = f"the last checkpoint, of step {trained.total_steps}, is not whole" if newest else ""
+        again = f"--from-step {step}` trains on from there" if newest else "--fresh` trains it again"
+        raise StageError(
+            what or "no whole checkpoint to export",
+            str(checkpoints),
+            f"`toolrl resume SWEEP --stage {trained.id} {again}",
+            failure_class=CANNOT_HELP,
+        )
     actor = newest / "actor"
-    return Chosen("last", int(newest.name.rpartition("_")[2]), actor if actor.is_dir() else newest)
+    return Chosen("last", step, actor if actor.is_dir() else newest)
 
 
 def best_to_export(checkpoints: Path, trained: StageSpec, config: Mapping[str, Any]) -> Chosen:
@@ -71,30 +129,23 @@ def best_to_export(checkpoints: Path, trained: StageSpec, config: Mapping[str, A
     """
     steps = candidates(trained.config["rl"], config["save_every"])
     best = read_best(checkpoints)
-    again = f"train it again: `toolrl resume --stage {trained.id} --fresh`"
+    again = f"train it again: `toolrl resume SWEEP --stage {trained.id} --fresh`"
     missing = [step for step in steps if step not in best.judged]
     if missing:
-        raise StageError(
-            f"no checkpoint of step {missing[0]} was validated",
-            str(checkpoints),
-            again,
-            failure_class="config",
-        )
-    step = best.best_of({known: best.judged[known] for known in steps})
-    if step is None:
-        raise StageError(
-            "no step was both saved and validated", str(checkpoints), again, failure_class="config"
-        )
+        what = f"no checkpoint of step {missing[0]} was validated"
+        raise StageError(what, str(checkpoints), again, failure_class=CANNOT_HELP)
+    step = _best_of(best.judged, steps)
     for folder in (best_folder(checkpoints, step), checkpoints / f"global_step_{step}"):
         actor = folder / "actor"
         if actor.is_dir() and torn_model(actor) is None:
             return Chosen("best", step, actor, best.judged[step], tuple(steps))
-    raise StageError(
-        f"the best checkpoint by validation, of step {step}, is gone",
-        str(checkpoints),
-        again,
-        failure_class="infra",
-    )
+    what = f"the best checkpoint by validation, of step {step}, is gone or not whole"
+    raise StageError(what, str(checkpoints), again, failure_class=CANNOT_HELP)
+
+
+def _best_of(judged: Mapping[int, float], steps: Sequence[int]) -> int:
+    """The step with the highest value, the earliest of equals; there is always a last step to choose."""
+    return min(steps, key=lambda step: (-judged[step], step))
 
 
 def candidates(rl: Mapping[str, Any], save_every: int) -> list[int]:

@@ -84,10 +84,11 @@ def run_export(ctx: StageContext) -> None:
         StageError: there is no such checkpoint, or the merger failed.
     """
     source = ctx.inputs["checkpoint"] / "checkpoints"
+    trained = StageSpec.load(source.parent / "spec.json")
     if ctx.spec.config["checkpoint"] == "best":
-        chosen = best_to_export(source, StageSpec.load(source.parent / "spec.json"), ctx.spec.config)
+        chosen = best_to_export(source, trained, ctx.spec.config)
     else:
-        chosen = last_to_export(source)
+        chosen = last_to_export(source, trained)
     output = ctx.stage_dir / "output"
     target = output / "model"
     temporary = output / ".model.partial"
