@@ -76,14 +76,14 @@ def test_a_file_that_goes_stale_while_it_is_read_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files.write_json(tmp_path / "a.json", {"step": 3})
-    read, stale = Path.read_bytes, [True, True]
+    read, stale = files._bytes_of, [True, True]
 
     def read_bytes(path: Path) -> bytes:
         if stale and stale.pop():
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return read(path)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(files, "_bytes_of", read_bytes)
     assert files.read_json(tmp_path / "a.json") == {"step": 3}
     stale[:] = [True] * 10
     with pytest.raises(LedgerError, match=r"Stale file handle .*issue the same command again"):

@@ -11,7 +11,7 @@ import yaml
 
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.plan import make_plan
+from toolrl_cli.engine.planning import make_plan
 from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.report.arms import collect_arms, group_value, holds
 from toolrl_cli.report.published import load_published

@@ -48,7 +48,7 @@ def load(file: Path, results: Path, sets: Iterable[str] = (), profile: str | Non
     from toolrl_cli.commands.checking import check_against_verl, data_warnings, twin_warnings
     from toolrl_cli.engine.facts import LocalFacts
     from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.plan import make_plan
+    from toolrl_cli.engine.planning import make_plan
     from toolrl_cli.spec.profile import load_profile
     from toolrl_cli.spec.resolve import resolve_sweep
     from toolrl_cli.spec.sweep import read_sweep

@@ -160,10 +160,10 @@ class _Finder:
 
     def _has_succeeded(self, stage_id: str) -> bool:
         """Whether a stage has succeeded and what it left is still there."""
-        state = self._states.get(stage_id)
-        if state is None or state.status != "succeeded":
+        state, folder = self._states.get(stage_id), self.ledger.find(stage_id)
+        if state is None or folder is None or state.status != "succeeded":
             return False
-        return not what_is_gone(self.ledger.at(state.kind, stage_id), state)
+        return not what_is_gone(folder, state)
 
     def _caches(self, idle: bool, referenced: set[str] | None) -> None:
         used: set[Path] | None = None

@@ -147,6 +147,7 @@ class Ledger:
 
     def __init__(self, results: Path) -> None:
         self.results = results.absolute()
+        self._stages = self.results / "stages"
 
     def folder(self, spec: StageSpec) -> StageFolder:
         """The directory of a stage; need not exist."""
@@ -154,7 +155,7 @@ class Ledger:
 
     def at(self, kind: StageKind | str, stage_id: str) -> StageFolder:
         """The same from kind and id."""
-        return StageFolder(self.results.joinpath("stages", kind, stage_id))
+        return StageFolder(self._stages.joinpath(kind, stage_id))
 
     def read(self, spec: StageSpec) -> StageState:
         """The state of a stage as written; see `aftermath.observed` for what has become of it since.
@@ -177,7 +178,7 @@ class Ledger:
         """
         found: dict[str, set[str]] = {}
         for kind in STAGE_KINDS:
-            place = self.results / "stages" / kind
+            place = self._stages / kind
             with explained(place):
                 try:
                     found[kind] = {entry.name for entry in os.scandir(place) if entry.is_dir()}

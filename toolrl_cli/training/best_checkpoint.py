@@ -21,12 +21,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from toolrl_cli.rewards import Reward
 from toolrl_cli.tracking.metrics import MetricsFollower
 from toolrl_cli.training.checkpoints import prune, torn_model, what_is_torn
 from toolrl_cli.training.reward_metrics import TOTAL, validation_name
+
+if TYPE_CHECKING:  # `status` reads what is known of checkpoints and has no use for rewards
+    from toolrl_cli.rewards import Reward
 
 RECORD = "best.json"
 METRIC = f"val-reward/{TOTAL}/mean"

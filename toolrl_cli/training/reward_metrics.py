@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean, pstdev
+from typing import TYPE_CHECKING
 
-from toolrl_cli.rewards import Score
+if TYPE_CHECKING:
+    from toolrl_cli.rewards import Score
+
 
 #: Key of the sum of all parts among a sample's numbers.
 TOTAL = "total"
