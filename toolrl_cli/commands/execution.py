@@ -112,6 +112,8 @@ def execute(
             outcome = scheduler.run()
     finally:
         publisher.close()
+    for run, how in publisher.replaced.items():
+        note(f"{run}: {how}")
     for run, fault in publisher.faults.items():
         note(f"warning: {run} is not in W&B: {fault}; `toolrl sync {plan.sweep}` tries again")
     if outcome.exit_code != OK:

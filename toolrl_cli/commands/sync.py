@@ -25,8 +25,7 @@ def sync(name: SweepName = None, wandb: WandbMode = None, results: Results = Non
     faults = 0
     for run in saved.runs:
         try:
-            sent = publish(tracked(run, Ledger(root)), root, mode)
-            note(f"{run.id}: {'written' if sent else 'up to date'} ({mode})")
+            note(f"{run.id}: {publish(tracked(run, Ledger(root)), root, mode)} ({mode})")
         except TrackingError as error:
             faults += 1
             note(f"error: {error}")

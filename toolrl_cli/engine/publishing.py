@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 
 from toolrl_cli.engine.events import Event
+from toolrl_cli.engine.files import explained
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.plan import PlannedRun
-from toolrl_cli.errors import TrackingError
+from toolrl_cli.errors import LedgerError, TrackingError
+from toolrl_cli.spec.stage import TRAINING, StageSpec
 from toolrl_cli.tracking.wandb_runs import Mode, TrackedRun, publish
+from toolrl_cli.training.checkpoints import saved_steps
 
 REFRESH = 60.0
 """Seconds between two updates of a run that trains, where W&B is online; offline it is written once, at its end."""
@@ -24,6 +27,10 @@ class Publisher:
         runs: the sweep's runs.
         results: the results root.
         mode: see `tracking.wandb_runs`.
+
+    Attributes:
+        faults: run → why it is not in W&B.
+        replaced: run → that it goes on as another W&B run, and why.
     """
 
     def __init__(self, runs: tuple[PlannedRun, ...], results: Path, mode: Mode) -> None:
@@ -37,7 +44,8 @@ class Publisher:
                 self._users.setdefault(stage.id, []).append(run.id)
         self._refreshed: dict[str, float] = {}
         self._work: queue.Queue[str | None] = queue.Queue()
-        self.faults: dict[str, TrackingError] = {}
+        self.faults: dict[str, TrackingError | LedgerError] = {}
+        self.replaced: dict[str, str] = {}
         self._thread = threading.Thread(target=self._publish_all, name="wandb", daemon=True)
         if mode != "disabled":
             self._thread.start()
@@ -68,8 +76,10 @@ class Publisher:
     def _publish_all(self) -> None:
         while (run_id := self._work.get()) is not None:
             try:
-                publish(tracked(self._runs[run_id], self._ledger), self._results, self._mode)
-            except TrackingError as error:
+                done = publish(tracked(self._runs[run_id], self._ledger), self._results, self._mode)
+                if done.replaces:
+                    self.replaced[run_id] = str(done)
+            except (TrackingError, LedgerError) as error:
                 self.faults[run_id] = error  # told at the end: a run is not worth less because W&B is away
 
 
@@ -83,4 +93,16 @@ def tracked(run: PlannedRun, ledger: Ledger) -> TrackedRun:
         folder=ledger.results / "sweeps" / run.sweep / "runs" / run.id,
         stages=[(stage, ledger.folder(stage).path) for stage in run.stages],
         config={"settings": dict(run.settings), **{s.kind: dict(s.config) for s in run.stages}},
+        settled={s.id: step for s in run.stages if (step := _settled(s, ledger)) is not None},
     )
+
+
+def _settled(stage: StageSpec, ledger: Ledger) -> int | None:
+    """The newest checkpoint's step of a training that will go on from there; None where all that was logged stays."""
+    if stage.kind not in TRAINING:
+        return None
+    folder = ledger.folder(stage)
+    if folder.state().status in ("succeeded", "failed"):
+        return None
+    with explained(folder.path):
+        return max((step for step, _ in saved_steps(folder.path / "checkpoints")), default=0)

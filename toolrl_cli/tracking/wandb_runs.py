@@ -3,11 +3,17 @@
 The trainers do not talk to W&B themselves: a resumed trainer would log steps twice and a shared stage belongs to
 several runs. The files hold each step once, so whoever reads them (a running sweep, or `toolrl sync` weeks later)
 can bring W&B up to date. What was sent is recorded beside the run, so that nothing is sent twice.
+
+W&B takes rows in order and none back (`wandb.init(resume_from=…)` rewinds, in a beta that not every server has).
+So while a training is under way only steps up to its newest checkpoint are sent: those stay, whatever dies. Where
+steps that were sent are trained again all the same (`resume --from-step`, `--fresh`, a torn checkpoint), the run
+goes on as a new W&B run that has everything and names the one it replaces.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import netrc
 import os
 import shutil
@@ -18,7 +24,7 @@ from typing import Any, Literal
 
 from toolrl_cli.errors import SpecError, TrackingError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage import TRAINING, StageSpec
 from toolrl_cli.tracking.metrics import merge_metrics
 
 Mode = Literal["online", "offline", "disabled"]
@@ -36,6 +42,7 @@ class TrackedRun:
         folder: `RESULTS/sweeps/<sweep>/runs/<run>`; the record of what was sent lies in it.
         stages: the run's stages with their folders, in order.
         config: the run's full specification.
+        settled: stage id → last step that will not be trained again, of trainings that are not over.
     """
 
     sweep: str
@@ -45,11 +52,35 @@ class TrackedRun:
     folder: Path
     stages: Sequence[tuple[StageSpec, Path]]
     config: Mapping[str, Any] = field(default_factory=dict)
+    settled: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def wandb_id(self) -> str:
         """The same for the same stages: a resumed run goes on in its W&B run, a changed one starts a new one."""
         return f"{self.sweep[:40]}-{self.id[:60]}-{digest([s.id for s, _ in self.stages])}"[:MAX_ID]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of bringing a W&B run up to date.
+
+    Attributes:
+        written: there was something to write.
+        id: of the W&B run.
+        replaces: id of the W&B run that it takes the place of from now on; empty for none.
+    """
+
+    written: bool
+    id: str = ""
+    replaces: str = ""
+
+    def __str__(self) -> str:
+        if self.replaces:
+            return (
+                f"goes on as W&B run {self.id}, which replaces {self.replaces}: "
+                "steps that were sent were trained again, and W&B takes none back"
+            )
+        return "written" if self.written else "up to date"
 
 
 def choose_mode(asked: str | None) -> Mode:
@@ -75,58 +106,84 @@ def _logged_in() -> bool:
         return False
 
 
-def publish(run: TrackedRun, results: Path, mode: Mode) -> bool:
+def publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
     """Bring one W&B run up to date with the files.
 
     Offline, the W&B run is written anew when there is more to tell, and the earlier offline folder (recorded, and
     never synced) is removed: one folder a run. Online, only steps that were not sent yet are sent.
 
-    Returns:
-        True if something was written.
-
     Raises:
-        TrackingError: W&B refuses (no login, no network, no such entity).
+        TrackingError: W&B refuses (no login, no network, no such entity), or the files cannot be read or written.
     """
     if mode == "disabled":
-        return False
-    rows, summary = _history(run), _scores(run)
+        return Published(written=False)
+    try:
+        return _publish(run, results, mode)
+    except OSError as error:
+        what = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        raise TrackingError(what, run.id) from error
+
+
+def _publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
+    rows, summary = _history(run, mode), _scores(run)
     seen = digest([rows, summary], 16)
     record_file = run.folder / "wandb.json"
     record = _read(record_file)
-    if record.get("content") == seen and record.get("mode") == mode:
-        return False
-    sent = int(record.get("rows", 0)) if mode == "online" and record.get("mode") == "online" else 0
+    wandb_id = _text(record, "id") if _text(record, "id").startswith(run.wandb_id) else run.wandb_id
+    if (record.get("content"), record.get("mode"), record.get("id")) == (seen, mode, wandb_id):
+        return Published(written=False, id=wandb_id)
+    marks = [digest(row, 8) for row in rows]
+    replaces = ""
+    if mode == "online" and record.get("mode") == "online" and record.get("id") == wandb_id:
+        sent = record.get("sent")
+        if isinstance(sent, list) and sent != marks[: len(sent)]:
+            replaces, wandb_id = wandb_id, _next_id(run.wandb_id, wandb_id)
     if mode == "offline" and record.get("mode") == "offline":
         _remove_unsynced(record.get("folder"), results)
-    folder = _write(run, results, mode, rows[sent:], summary)
+    folder = _write(run, wandb_id, replaces, results, mode, rows, summary)
     record_file.parent.mkdir(parents=True, exist_ok=True)
     body = {
         "schema": 1,
-        "id": run.wandb_id,
+        "id": wandb_id,
         "mode": mode,
         "content": seen,
         "rows": len(rows),
+        "sent": marks if mode == "online" else [],
         "folder": folder,
     }
     temporary = record_file.with_suffix(".tmp")
     temporary.write_text(json.dumps(body, indent=2), encoding="utf-8")
     temporary.replace(record_file)
-    return True
+    return Published(True, wandb_id, replaces)
+
+
+def _next_id(base: str, current: str) -> str:
+    """`<base>-2` after `<base>`, `<base>-3` after that."""
+    number = current.removeprefix(base).removeprefix("-")
+    return f"{base}-{int(number) + 1 if number.isdecimal() else 2}"
 
 
 def _write(
-    run: TrackedRun, results: Path, mode: Mode, rows: list[dict[str, Any]], summary: dict[str, Any]
+    run: TrackedRun,
+    wandb_id: str,
+    replaces: str,
+    results: Path,
+    mode: Mode,
+    rows: list[dict[str, Any]],
+    summary: dict[str, Any],
 ) -> str:
     import wandb
 
+    named = {"arm": run.arm, "seed": run.seed, "stages": [s.id for s, _ in run.stages]}
     try:
         live = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
-            id=run.wandb_id,
+            id=wandb_id,
             name=run.id,
-            group=f"{run.sweep}/{run.arm}",
+            group=f"{run.sweep}/{run.arm}"[:MAX_ID],
             tags=[run.sweep[:64]],
-            config={**run.config, "arm": run.arm, "seed": run.seed, "stages": [s.id for s, _ in run.stages]},
+            notes=f"replaces {replaces}, of which steps were trained again" if replaces else None,
+            config={**run.config, **named, **({"replaces": replaces} if replaces else {})},
             dir=str(results),
             mode=mode,
             resume="allow" if mode == "online" else None,
@@ -139,7 +196,8 @@ def _write(
     live.define_metric("*", step_metric=STEP)
     live.define_metric("sft/step")
     live.define_metric("sft/*", step_metric="sft/step")
-    for row in rows:
+    # W&B itself says how many rows it has: a kill between sending and recording doubles none
+    for row in rows[live.starting_step if mode == "online" else 0 :]:
         live.log(row)
     live.summary.update(summary)
     folder = str(Path(live.dir).parent)
@@ -147,17 +205,22 @@ def _write(
     return folder
 
 
-def _history(run: TrackedRun) -> list[dict[str, Any]]:
-    """One row a step: SFT's under `sft/`, RL's under verl's own names."""
+def _history(run: TrackedRun, mode: Mode) -> list[dict[str, Any]]:
+    """One row a step: SFT's under `sft/`, RL's under verl's own names; online only those that stay."""
     rows: list[dict[str, Any]] = []
     for stage, folder in run.stages:
+        if stage.kind not in TRAINING:
+            continue
+        settled = run.settled.get(stage.id, math.inf) if mode == "online" else math.inf
+        steps = [row for row in merge_metrics(folder) if row["step"] <= settled]
         if stage.kind == "sft":
             rows += [
-                {"sft/step": r["step"], **{f"sft/{k}": v for k, v in r["data"].items()}}
-                for r in merge_metrics(folder)
+                {"sft/step": r["step"], **{f"sft/{k}": v for k, v in r["data"].items()}} for r in steps
             ]
-        elif stage.kind == "rl":
-            rows += [{**r["data"], STEP: r["step"]} for r in merge_metrics(folder)]
+        else:
+            rows += [{**r["data"], STEP: r["step"]} for r in steps]
+        if settled < math.inf:
+            break  # what comes after was trained from something else
     return rows
 
 
@@ -171,6 +234,11 @@ def _scores(run: TrackedRun) -> dict[str, Any]:
         for column, cell in scores.get("metrics", {}).items():
             found[f"{scores['benchmark']}/{column}"] = cell["value"]
     return found
+
+
+def _text(record: Mapping[str, Any], key: str) -> str:
+    value = record.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""What W&B is told, with a double of its client that keeps what a server would."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from toolrl_cli.errors import TrackingError
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.tracking.wandb_runs import STEP, TrackedRun, publish
+
+
+class Server:
+    """W&B runs: id → rows, and what `init` was told last."""
+
+    Error = OSError
+    Settings = SimpleNamespace
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs: dict[str, list[dict[str, Any]]] = {}
+        self.told: dict[str, Any] = {}
+
+    def init(self, **told: Any) -> SimpleNamespace:
+        self.told = told
+        rows = self.runs.setdefault(told["id"], [])
+        return SimpleNamespace(
+            starting_step=len(rows),
+            log=rows.append,
+            summary={},
+            dir=str(self.folder / "run" / "files"),
+            define_metric=lambda *_, **__: None,
+            finish=lambda: None,
+        )
+
+    def steps(self) -> dict[str, list[int]]:
+        return {name: [row[STEP] for row in rows] for name, rows in self.runs.items()}
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    made = Server(tmp_path)
+    monkeypatch.setitem(sys.modules, "wandb", made)  # type: ignore[arg-type]
+    return made
+
+
+def logged(folder: Path, attempt: int, steps: Sequence[int], value: float = 1.0) -> None:
+    place = folder / "rl" / "attempts" / str(attempt)
+    place.mkdir(parents=True, exist_ok=True)
+    rows = "".join(json.dumps({"step": n, "data": {"reward": value}}) + "\n" for n in steps)
+    (place / "metrics.jsonl").write_text(rows)
+
+
+def run_of(folder: Path, settled: Mapping[str, int] | None = None) -> TrackedRun:
+    stages = [(StageSpec("rl-1", "rl", {}), folder / "rl")]
+    return TrackedRun("sweep", "arm-seed1", "arm", 1, folder / "run", stages, settled=settled or {})
+
+
+def test_online_each_row_is_sent_once(server: Server, tmp_path: Path) -> None:
+    logged(tmp_path, 1, [1, 2])
+    first = publish(run_of(tmp_path), tmp_path, "online")
+    assert str(publish(run_of(tmp_path), tmp_path, "online")) == "up to date"
+    logged(tmp_path, 1, [1, 2, 3])
+    (tmp_path / "run" / "wandb.json").unlink()  # a kill between sending and recording
+    publish(run_of(tmp_path), tmp_path, "online")
+    assert server.steps() == {first.id: [1, 2, 3]}
+
+
+def test_steps_that_may_be_trained_again_are_not_sent_while_the_training_goes_on(
+    server: Server, tmp_path: Path
+) -> None:
+    logged(tmp_path, 1, [1, 2, 3, 4])
+    sent = publish(run_of(tmp_path, {"rl-1": 2}), tmp_path, "online")
+    assert server.steps() == {sent.id: [1, 2]}
+    logged(tmp_path, 2, [3, 4, 5], 2.0)  # went on from step 2
+    again = publish(run_of(tmp_path), tmp_path, "online")
+    assert (again.id, again.replaces) == (sent.id, "")
+    assert [row["reward"] for row in server.runs[sent.id]] == [1.0, 1.0, 2.0, 2.0, 2.0]
+
+
+def test_steps_that_were_sent_and_trained_again_make_a_new_run_that_names_the_old(
+    server: Server, tmp_path: Path
+) -> None:
+    logged(tmp_path, 1, [1, 2, 3])
+    old = publish(run_of(tmp_path), tmp_path, "online").id
+    logged(tmp_path, 2, [2, 3], 2.0)
+    new = publish(run_of(tmp_path), tmp_path, "online")
+    assert (new.id, new.replaces) == (f"{old}-2", old)
+    assert f"W&B run {old}-2, which replaces {old}" in str(new)
+    assert [row["reward"] for row in server.runs[new.id]] == [1.0, 2.0, 2.0]
+    assert server.told["config"]["replaces"] == old
+    logged(tmp_path, 2, [2, 3, 4], 2.0)
+    assert publish(run_of(tmp_path), tmp_path, "online").id == new.id  # and stays with that one
+    logged(tmp_path, 3, [1], 3.0)
+    assert publish(run_of(tmp_path), tmp_path, "online").id == f"{old}-3"
+
+
+def test_offline_has_every_step_at_once_and_is_written_anew(server: Server, tmp_path: Path) -> None:
+    logged(tmp_path, 1, [1, 2, 3])
+    done = publish(run_of(tmp_path, {"rl-1": 2}), tmp_path, "offline")
+    assert server.steps() == {done.id: [1, 2, 3]}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"id": 3, "rows": "x", "sent": "y", "mode": "online"}'])
+def test_a_torn_or_edited_record_is_written_anew(server: Server, tmp_path: Path, text: str) -> None:
+    logged(tmp_path, 1, [1, 2])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "wandb.json").write_text(text)
+    done = publish(run_of(tmp_path), tmp_path, "online")
+    assert server.steps() == {done.id: [1, 2]}
+
+
+def test_a_record_that_cannot_be_written_is_told(server: Server, tmp_path: Path) -> None:
+    logged(tmp_path, 1, [1])
+    (tmp_path / "run").write_text("a file in the way")
+    with pytest.raises(TrackingError, match=r"arm-seed1: .*run"):
+        publish(run_of(tmp_path), tmp_path, "online")
