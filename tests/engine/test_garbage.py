@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import pytest
 
 from tests.engine.trainer_double import save
 from toolrl_cli.engine.files import write_json
-from toolrl_cli.engine.garbage import find_garbage
+from toolrl_cli.engine.garbage import find_garbage, to_json
 from toolrl_cli.engine.lease import take
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.plan import PlannedRun, lay_out
@@ -135,6 +136,54 @@ def test_looking_changes_nothing_and_removing_leaves_the_rest_as_it_was(results:
     assert files(other) == {p: text for p, text in before.items() if other in p.parents}
     assert results.found() == []
     assert not (results.root / ".trash").exists()
+
+
+def test_what_cannot_be_removed_stays_with_its_reason_and_the_rest_goes(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = results.stage("a")
+    litter(stage)
+    (stage / "superseded" / "1" / "stuck").write_bytes(b"1")
+    rename, unlink = Path.rename, os.unlink
+
+    def refuse_to_rename(path: Path, target: Path) -> Path:
+        if path.name == "global_step_4.torn-1":
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return rename(path, target)
+
+    def refuse_to_unlink(path: str, **more: Any) -> None:
+        if str(path).endswith("stuck"):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+        unlink(path, **more)
+
+    monkeypatch.setattr(Path, "rename", refuse_to_rename)
+    monkeypatch.setattr(os, "unlink", refuse_to_unlink)
+    garbage = find_garbage(results.ledger)
+    removed, kept = remove(garbage)
+    assert len(removed) == len(garbage.items) - 2
+    assert {path.name: why.partition(":")[0] for path, why in kept.items()} == {
+        "global_step_4.torn-1": "Permission denied",
+        "1": "a part of it cannot be removed",
+    }
+    assert (stage / "checkpoints" / "global_step_4.torn-1" / "actor").is_dir()  # nothing half-done in place
+    document = to_json(garbage, removed, kept, dry_run=False)
+    assert sum(not item["removed"] for item in document["items"]) == len(document["kept"]) == 2
+    monkeypatch.undo()
+    remove(find_garbage(results.ledger))
+    assert results.found() == []
+
+
+def test_checkpoints_stay_where_the_model_that_was_made_of_them_is_gone(results: Results) -> None:
+    results.stage("a")
+    export = results.stage("e", "export", after=("a",))
+    folder = results.ledger.at("export", "e")
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(dataclasses.replace(folder.state(), output={"model/weights": 3}), lease)
+    results.sweep("s", results.spec("a"), results.spec("e", "export", ("a",)))
+    assert results.found(checkpoints="none") == []
+    (export / "output" / "model").mkdir(parents=True)
+    (export / "output" / "model" / "weights").write_bytes(b"123")
+    assert len(results.found(checkpoints="none")) == 3
 
 
 def test_a_stage_at_work_is_left_alone(results: Results) -> None:

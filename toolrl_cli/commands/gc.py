@@ -61,8 +61,8 @@ def gc(
         _show(garbage)
     removed, refused = ([], {}) if dry_run else remove(garbage)
     if as_json:
-        print_json(to_json(garbage, removed, dry_run=dry_run))
-    elif not dry_run and removed:
+        print_json(to_json(garbage, removed, refused, dry_run=dry_run))
+    elif not dry_run and garbage.items:
         note(f"removed {len(removed)} of {len(garbage.items)}")
     for path, why in refused.items():
         note(f"{path} stays: {why}")

@@ -33,11 +33,19 @@ def stop(
     from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.engine.stopping import stop_sweep
     from toolrl_cli.engine.sweep_folder import SweepFolder
+    from toolrl_cli.errors import LedgerError
 
     root = results_root(results)
-    stopping = stop_sweep(SweepFolder(root, name), saved_sweep(root, name))
+    unreadable: LedgerError | None = None
+    try:
+        saved = saved_sweep(root, name)
+    except LedgerError as error:  # its harnesses can be reached all the same
+        saved, unreadable = None, error
+    stopping = stop_sweep(SweepFolder(root, name), saved)
     for stage, why in stopping.others.items():
         note(f"{stage}: left alone; {why}")
+    if unreadable is not None and not stopping.harnesses:
+        raise unreadable
     if not stopping.harnesses and not stopping.asked:
         note(f"{name}: nothing {'else ' if stopping.others else ''}runs")
         return
@@ -53,6 +61,9 @@ def stop(
         note(f"{folder.id}: {folder.state().status}")
     if left:
         note(f"{name}: what still runs does not die; see `ps` and `dmesg`")
+        raise typer.Exit(FAILED)
+    if unreadable is not None:
+        note(f"error: {unreadable}; attempts that no harness looks after were not looked for")
         raise typer.Exit(FAILED)
     note(f"`toolrl resume {name}` goes on from the last checkpoints")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -235,8 +235,14 @@ def _step(path: Path) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-def to_json(garbage: Garbage, removed: Iterable[Item] = (), *, dry_run: bool = True) -> dict[str, Any]:
-    """The document of `gc --json`."""
+def to_json(
+    garbage: Garbage,
+    removed: Iterable[Item] = (),
+    refused: Mapping[Path, str] | None = None,
+    *,
+    dry_run: bool = True,
+) -> dict[str, Any]:
+    """The document of `gc --json`; `refused` is path → why for what could not be removed."""
     gone = {item.path for item in removed}
     return {
         "schema": 1,
@@ -254,6 +260,7 @@ def to_json(garbage: Garbage, removed: Iterable[Item] = (), *, dry_run: bool = T
             for item in garbage.items
         ],
         "kept": [
-            {"path": str(path.relative_to(garbage.results)), "why": why} for path, why in garbage.kept.items()
+            {"path": str(path.relative_to(garbage.results)), "why": why}
+            for path, why in {**garbage.kept, **(refused or {})}.items()
         ],
     }

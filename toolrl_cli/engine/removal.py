@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -10,10 +11,11 @@ from pathlib import Path
 
 from toolrl_cli.engine import lease as leases
 from toolrl_cli.engine.aftermath import observed
-from toolrl_cli.engine.files import explained, make_folder
+from toolrl_cli.engine.files import make_folder
 from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
 from toolrl_cli.engine.lease import LeaseHeld
 from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.errors import LedgerError
 
 TRASH = ".trash"
 
@@ -56,24 +58,29 @@ def remove(garbage: Garbage, *, alive: HandleAlive = local_alive) -> tuple[list[
     """Remove what was found.
 
     Returns:
-        What was removed, and path → why for what was not: its stage has begun to work meanwhile, or it leads
-        out of the results root.
-
-    Raises:
-        LedgerError: the file system refuses.
+        What was removed, and path → why for what was not: its stage has begun to work meanwhile, it leads out of
+        the results root, or the file system refuses.
     """
     removed: list[Item] = []
     kept: dict[Path, str] = {}
     for item in garbage.items:
-        why = _remove(item, garbage.results, alive)
+        try:
+            why = _remove(item, garbage.results, alive)
+        except (OSError, LedgerError) as error:  # no reason to leave all the rest
+            why = _reason(error)
         if why:
             kept[item.path] = why
         else:
             removed.append(item)
-    trash = garbage.results / TRASH
-    with explained(trash), contextlib.suppress(FileNotFoundError):
-        trash.rmdir()
+    with contextlib.suppress(OSError):  # something stays in it, and was told
+        (garbage.results / TRASH).rmdir()
     return removed, kept
+
+
+def _reason(error: OSError | LedgerError) -> str:
+    if isinstance(error, LedgerError):
+        return f"{error.what}: {error.where}"
+    return f"{error.strerror}: {error.filename}"
 
 
 def leads_out(path: Path, root: Path) -> bool:
@@ -83,13 +90,15 @@ def leads_out(path: Path, root: Path) -> bool:
 
 
 def _remove(item: Item, root: Path, alive: HandleAlive) -> str:
-    """Remove one item; why not, where it stays."""
+    """Remove one item; why not, where it stays.
+
+    Raises:
+        OSError, LedgerError: the file system refuses.
+    """
     if leads_out(item.path, root):
         return "leads out of the results root"
     if not item.stage:
-        with explained(item.path):
-            _delete(item.path, root)
-        return ""
+        return _delete(item.path, root)
     folder = Ledger(root).find(item.stage)
     if folder is None:
         return ""
@@ -100,13 +109,18 @@ def _remove(item: Item, root: Path, alive: HandleAlive) -> str:
     with lease:
         if observed(folder, alive=alive).active:
             return "its stage is at work"
-        with explained(item.path):
-            _delete(item.path, root)
-    return ""
+        return _delete(item.path, root)
 
 
-def _delete(path: Path, root: Path) -> None:
-    """Rename it away first, so that it goes at once, and then remove it; a kill leaves it in the trash."""
+def _delete(path: Path, root: Path) -> str:
+    """Rename it away first, so that it goes at once, and then remove it; a kill leaves it in the trash.
+
+    Returns:
+        Why a part of it stays, if one does.
+
+    Raises:
+        OSError, LedgerError: the file system refuses; then it is as it was.
+    """
     trash = root / TRASH
     if path != trash:
         make_folder(trash)
@@ -115,10 +129,16 @@ def _delete(path: Path, root: Path) -> None:
             path.rename(away)
             path = away
         except FileNotFoundError:
-            return
-        except OSError:  # another file system is mounted here
-            pass
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+            return ""
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EBUSY):  # another file system is mounted here
+                raise
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return ""
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        shutil.rmtree(path, ignore_errors=True)  # what cannot be removed must not keep the rest
+        return f"a part of it cannot be removed: {_reason(error)}"
+    return ""

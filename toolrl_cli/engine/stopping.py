@@ -6,6 +6,7 @@ reached, and only ones that are recorded with their start time.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from toolrl_cli.engine.launchers.base import harness_of, local_alive
 from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.engine.state import StageState
 from toolrl_cli.engine.sweep_folder import SavedSweep, SweepFolder, saved_names
+from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.processes.tree import send
 
@@ -64,8 +66,13 @@ class Stopping:
         return owner in self.harnesses and owner is not None and bool(owner.alive())
 
 
-def stop_sweep(folder: SweepFolder, saved: SavedSweep) -> Stopping:
+def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
     """Ask a sweep's harnesses to stop, and the attempts that no harness looks after.
+
+    Args:
+        folder: the sweep.
+        saved: its plan; None where nobody can read it. Then only attempts that its harnesses have started can
+            be told from those of other sweeps.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -75,20 +82,22 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep) -> Stopping:
         send(harness, signal.SIGTERM)
     elsewhere = _at_work_elsewhere(folder)
     asked, others = [], {}
-    for spec in saved.stages.values():
-        stage = Ledger(folder.results).folder(spec)
+    ledger = Ledger(folder.results)
+    for stage in map(ledger.folder, saved.stages.values()) if saved else ledger.folders():
         state = stage.state()
         if not state.active or attempt_alive(stage, state) is False:
             continue
         owner = harness_of(state.launcher)
         if owner in harnesses:
             asked.append(stage)
-        elif spec.id in elsewhere:
-            others[spec.id] = f"sweep {elsewhere[spec.id]} needs it too and is running"
+        elif saved is None:
+            continue
+        elif stage.id in elsewhere:
+            others[stage.id] = f"sweep {elsewhere[stage.id]} needs it too and is running"
         elif owner is not None and owner.alive():
-            others[spec.id] = f"{owner} has started it and is not a harness of this sweep"
+            others[stage.id] = f"{owner} has started it and is not a harness of this sweep"
         elif state.launcher is None or not send_stop(state.launcher):
-            others[spec.id] = "its attempt cannot be reached from here"
+            others[stage.id] = "its attempt cannot be reached from here"
         else:
             asked.append(stage)
     return Stopping(harnesses, tuple(asked), others)
@@ -105,5 +114,6 @@ def _at_work_elsewhere(folder: SweepFolder) -> dict[str, str]:
     for name in saved_names(folder.results):
         other = SweepFolder(folder.results, name)
         if name != folder.name and other.harnesses():
-            found |= dict.fromkeys(other.load().stages, name)
+            with contextlib.suppress(LedgerError):  # its torn plan must not keep this sweep from stopping
+                found |= dict.fromkeys(other.load().stages, name)
     return found
