@@ -18,7 +18,7 @@ def test_json_is_read_as_it_was_written_and_reads_with_cat(tmp_path: Path) -> No
     assert (tmp_path / "a.json").read_text() == '{\n "status": "läuft",\n "step": 3\n}\n'
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"[1]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"[1]", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_a_torn_file_reads_as_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     assert files.read_json(tmp_path / "a.json") is None
@@ -70,6 +70,12 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(LedgerError, match="results"):
         files.make_folder(tmp_path / "results" / "stages")
+
+
+def test_a_link_that_leads_nowhere_is_named_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "results").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(LedgerError, match=r"results: File exists \(a file, or a link that leads nowhere"):
+        files.make_folder(tmp_path / "results")
 
 
 def test_a_file_that_goes_stale_while_it_is_read_is_read_again(

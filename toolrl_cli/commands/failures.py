@@ -40,6 +40,13 @@ def run_guarded(app: typer.Typer, arguments: Sequence[str]) -> int:
         # the reader (head, less) has gone; nothing is left to say, and Python must not say it either
         sys.stderr.close()
         return OK
+    except OSError as error:
+        if debug or error.filename is None:  # without a file it is no fault of the user's
+            raise
+        from toolrl_cli.engine.files import refusal
+
+        print(f"error: {refusal(error, str(error.filename))}", file=sys.stderr)
+        return BAD_INPUT
     except Exception as error:
         from toolrl_cli.rewards import RewardError  # of a room of its own, which `--help` need not load
 

@@ -18,10 +18,11 @@ _HINTS = {
     errno.EDQUOT: "your quota is used up; free some space and issue the same command again",
     errno.EFBIG: "the limit on file sizes is reached (`ulimit -f`); raise it and issue the same command again",
     errno.EROFS: "choose a results folder that can be written with --results",
-    errno.EACCES: "choose a results folder that can be written with --results",
-    errno.EPERM: "choose a results folder that can be written with --results",
+    errno.EACCES: "choose a results folder that you may read and write with --results",
+    errno.EPERM: "choose a results folder that you may read and write with --results",
     errno.EIO: "the disk or the network file system reports a fault; look at `dmesg`, then issue it again",
     errno.ESTALE: "the network file system lost sight of it; issue the same command again",
+    errno.EEXIST: "a file, or a link that leads nowhere, is in the way of a folder; move it or use another --results",
     errno.ENOTDIR: "a file is in the way of a folder; choose another folder with --results",
 }
 
@@ -80,7 +81,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
             data = json.loads(_read(path))
         except FileNotFoundError:
             return None
-        except ValueError:  # includes UnicodeDecodeError
+        except (ValueError, RecursionError):  # includes UnicodeDecodeError
             return None
     return data if isinstance(data, dict) else None
 
@@ -113,8 +114,12 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = error.strerror or str(error)
-        raise LedgerError(what, str(path), _HINTS.get(error.errno or 0, "")) from error
+        raise refusal(error, path) from error
+
+
+def refusal(error: OSError, path: Path | str) -> LedgerError:
+    """What the file system refuses, with what to do about it."""
+    return LedgerError(error.strerror or str(error), str(path), _HINTS.get(error.errno or 0, ""))
 
 
 def say(message: str) -> None:

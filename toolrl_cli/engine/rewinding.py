@@ -135,8 +135,9 @@ def steps_of(folder: StageFolder) -> list[int]:
     Raises:
         LedgerError: the file system does not give them.
     """
-    with explained(folder.path):
-        saved = sorted(saved_steps(folder.path / "checkpoints"))
+    checkpoints = folder.path / "checkpoints"
+    with explained(checkpoints):
+        saved = sorted(saved_steps(checkpoints))
         return [step for step, path in saved if what_is_torn(path) is None]
 
 
