@@ -40,7 +40,7 @@ def on_gpus(toolrl: Toolrl, tmp_path: Path) -> Toolrl:
 @pytest.mark.parametrize(
     ("refused", "told"),
     [
-        (("--budget-gpu-hours", "1"), "--budget-gpu-hours 1: about"),
+        (("--budget-gpu-hours", "1"), "--budget-gpu-hours 1: at least"),
         (("--launcher", "cloud"), "unknown launcher 'cloud'"),
         (("--wandb", "maybe"), "unknown W&B mode 'maybe'"),
         ((), "needs 2 slots, and the local launcher has 1"),
@@ -61,7 +61,7 @@ def test_fresh_refuses_what_needs_a_training_that_was_not_named(on_gpus: Toolrl)
     shutil.rmtree(folder("rl", rl) / "checkpoints")  # as `gc --checkpoints --keep none` does
     answer = on_gpus("resume", "small", "--stage", "export", "--fresh")
     assert answer.code == 2
-    assert f"needs {rl} trained again: its last checkpoint, of step 2, is gone (--stage {rl} --fresh" in answer.err
+    assert f"needs {rl} trained again: its checkpoints are gone (--stage {rl} --fresh" in answer.err
     assert {s["status"] for s in states(on_gpus).values()} == {"succeeded"}
 
 

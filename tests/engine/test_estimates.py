@@ -15,7 +15,7 @@ from toolrl_cli.engine.forecasts.forecast import Forecast, forecast
 from toolrl_cli.engine.forecasts.machine import Machine, gpu_memory
 from toolrl_cli.engine.forecasts.ranges import NONE
 from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.plan import Plan
+from toolrl_cli.engine.plan import Plan, PlannedRun, lay_out
 from toolrl_cli.spec.stage import StageSpec
 
 GIB = 1 << 30
@@ -181,6 +181,17 @@ def test_a_stage_whose_files_are_torn_is_left_out(ledger: Ledger) -> None:
     (ledger.folder(torn).path / "attempts/1/metrics.jsonl").write_text('{"step": 1, "da')
     seconds = only(look(ledger, stage("rl", seed=3))).seconds
     assert seconds is not None and seconds.expected == pytest.approx(70.0)
+
+
+def test_what_is_set_back_needs_its_disk_again_beside_what_is_put_aside(ledger: Ledger) -> None:
+    rl = stage("rl")
+    run = PlannedRun("demo", "a-seed1", "a", 1, {}, (rl,))
+    disk = []
+    for size in (0, 10**9):
+        finish(ledger, rl, size=size)
+        plan = lay_out("demo", [run], ledger, set_back={rl.id: "asked"})
+        disk.append(forecast(plan, ledger, LAPTOP).totals.disk.expected)
+    assert disk[0] == disk[1] > 0
 
 
 def test_disk_of_another_seed_is_measured_and_of_a_new_model_is_arithmetic(ledger: Ledger) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.best_checkpoint import METRIC, best_folder, read_best
-from toolrl_cli.training.checkpoints import newest_whole, torn_model
+from toolrl_cli.training.checkpoints import newest_whole, saved_steps, torn_model
 
 CANNOT_HELP = "config"
 """Class of these refusals: the same files are found by every further attempt, so none is made."""
@@ -72,27 +71,24 @@ def lost_checkpoint(checkpoints: Path, trained: StageSpec, config: Mapping[str, 
     Raises:
         OSError: the file system does not give it.
     """
+    last = trained.total_steps
     try:
-        names = set(os.listdir(checkpoints))  # noqa: PTH208  for thousands of stages at a time
-    except (FileNotFoundError, NotADirectoryError):
-        names = set()
-    step = trained.total_steps
+        saved = [step for step, _ in saved_steps(checkpoints)]
+    except NotADirectoryError:  # a file in its place
+        return Lost("its checkpoints are gone", last)
     if config.get("checkpoint") == "best":
         judged = read_best(checkpoints).judged
         steps = candidates(trained.config["rl"], config["save_every"])
-        if judged and not judged.keys() >= set(steps):
-            return None  # nothing is gone: the export says which step was never judged
-        best = _best_of(judged, steps) if judged else None
-        if best is None:
-            kept = any(name.startswith(("best_step_", "global_step_")) for name in names)
-            return None if kept else Lost("its checkpoints are gone", step)
-        if names & {f"best_step_{best}", f"global_step_{best}"}:
-            return None
-        return Lost(f"its best checkpoint, of step {best}, is gone", best)
-    if step is not None:
-        return None if f"global_step_{step}" in names else Lost(f"its last checkpoint, of step {step}, is gone", step)
-    kept = any(name.startswith("global_step_") for name in names)
-    return None if kept else Lost("its checkpoints are gone", None)
+        if judged.keys() >= set(steps):
+            best = _best_of(judged, steps)
+            if best in saved or best_folder(checkpoints, best).is_dir():
+                return None
+            return Lost(f"its best checkpoint, of step {best}, is gone", best)
+        if judged or saved or any(checkpoints.glob("best_step_*")):
+            return None  # nothing is gone that was ever there: the export says which step was not judged
+    elif saved and max(saved) >= (last or 0):
+        return None
+    return Lost(f"its last checkpoint, of step {last}, is gone" if saved else "its checkpoints are gone", last)
 
 
 def last_to_export(checkpoints: Path, trained: StageSpec) -> Chosen:

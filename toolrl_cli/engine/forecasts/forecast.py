@@ -180,9 +180,9 @@ def gpu_hours_spent(plan: Plan, now: float | None = None) -> float:
 
 
 def _written(plan: Plan, ledger: Ledger) -> dict[str, int]:
-    """Bytes that begun, owed stages have written already."""
+    """Bytes that begun, owed stages have written already; what is set back writes anew beside what is put aside."""
     states = ((spec, plan.stages[spec.id].state) for spec in plan.owed)
-    begun = [spec for spec, state in states if state is not None and state.attempt]
+    begun = [s for s, state in states if state is not None and state.attempt and state.status != "pending"]
     return {spec.id: disk_use(ledger.folder(spec).path) for spec in begun[:STARTED_LOOKS]}
 
 
