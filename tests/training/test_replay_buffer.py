@@ -28,13 +28,16 @@ class Queue:
         self.polls = 0
         self.later: list[tuple[str, str]] = []
 
-    def prompt(self, uid: str, status: str, rewards: list[float], partition: str = "train") -> None:
+    def prompt(self, uid: str, status: str, rewards: list[float], partition: str = "train", step: int = 1) -> None:
         tags = self.partitions.setdefault(partition, {})
-        tags[uid] = {"is_prompt": True, "status": status, "global_steps": 1}
+        tags[uid] = {"is_prompt": True, "status": status, "global_steps": step}
         for session, total in enumerate(rewards):
-            key = f"{uid}_{session}_0"
-            tags[key] = dict(STEP)
-            self.rewards[key] = {"total": total, "format/raw": total / 2}
+            self.sample(uid, session, total, partition)
+
+    def sample(self, uid: str, session: int, total: float, partition: str = "train") -> None:
+        key = f"{uid}_{session}_0"
+        self.partitions[partition][key] = {**STEP, "of": key}
+        self.rewards[key] = {"total": total, "format/raw": total / 2}
 
     def kv_list(self) -> dict[str, dict[str, dict[str, Any]]]:
         self.polls += 1
@@ -80,6 +83,25 @@ def test_a_training_batch_comes_with_the_rewards_curves(queue: Queue) -> None:
     assert metrics["reward/total/mean"] == 2.0
     assert metrics["reward/format/raw/mean"] == 1.0
     assert metrics["reward/total/std"] == pytest.approx(0.5**0.5)
+
+
+def test_samples_come_by_prompt_and_number_however_they_were_finished(queue: Queue) -> None:
+    prompts = ["d3", "a1", "c2", "b0"]
+    for uid in prompts:
+        queue.prompt(uid, "finished", [])
+    for uid, session in [("b0", 1), ("c2", 10), ("a1", 0), ("d3", 2), ("c2", 9), ("d3", 0), ("a1", 1), ("b0", 0)]:
+        queue.sample(uid, session, 1.0)
+    batch, _ = buffer().sample(1, "train", 4)
+    assert batch.keys == ["d3_0_0", "d3_2_0", "a1_0_0", "a1_1_0", "c2_9_0", "c2_10_0", "b0_0_0", "b0_1_0"]
+    assert [tag["of"] for tag in batch.tags] == batch.keys
+
+
+def test_prompts_of_the_next_step_stay_in_the_queue(queue: Queue) -> None:
+    queue.prompt("new", "running", [1.0], step=2)
+    queue.prompt("old", "finished", [1.0])
+    batch, _ = buffer().sample(1, "train", 1)
+    assert batch.keys == ["old_0_0"]
+    assert "new" in queue.partitions["train"]
 
 
 def test_a_validation_batch_comes_without(queue: Queue) -> None:

@@ -1,9 +1,9 @@
-"""verl's replay buffer with a short poll, the reward's curves, and no failure passed over in silence."""
+"""verl's replay buffer with a short poll, the prompts' order, the reward's curves, and no silent failure."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ class TrainingReplayBuffer(ReplayBuffer):
 
     verl goes on with what is left of a group when scoring or generating one of its samples failed. Here a
     failed group ends the run, with the scorer's own message where the scorer was the cause.
+
+    verl hands samples over as they were finished, so that a step's first mini-batches would hold the short
+    responses and its last the long ones. Here they come in the order of the prompts, a group in one piece, as in
+    verl's trainers before the queue (and in the paper's).
     """
 
     def __init__(self, *args: Any, sampler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -58,6 +62,14 @@ class TrainingReplayBuffer(ReplayBuffer):
             metrics = {**metrics, **training_metrics(_reward_numbers(batch))}
         return batch, metrics
 
+    def _materialize_batch(
+        self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict[str, Any]]
+    ) -> Any:
+        # prompts were put into the queue in the order of the data, which the queue keeps
+        places = {uid: place for place, uid in enumerate(self.prompt_global_steps[partition_id])}
+        ordered = {key: partition_snapshot[key] for key in sorted(partition_snapshot, key=_by_prompt(places))}
+        return super()._materialize_batch(partition_id, selected_prompt_uids, ordered)
+
     def _sync_metadata_from_transfer_queue(self) -> None:
         super()._sync_metadata_from_transfer_queue()
         failed = sum(len(keys) for keys in self.failure_keys.values())
@@ -79,6 +91,16 @@ class TrainingReplayBuffer(ReplayBuffer):
             f"the completion is in {self._failure_file}",
             failure_class="reward",
         )
+
+
+def _by_prompt(places: Mapping[str, int]) -> Callable[[str], tuple[int, int, int]]:
+    """Order of verl's keys, `<prompt>_<sample>_<output>`."""
+
+    def place(key: str) -> tuple[int, int, int]:
+        uid, sample, output = key.rsplit("_", 2)
+        return places.get(uid, len(places)), int(sample), int(output)
+
+    return place
 
 
 def _reward_numbers(batch: Any) -> list[dict[str, float]]:
