@@ -128,8 +128,14 @@ def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: 
     ("settings", "says"),
     [
         ("models: [./nowhere]", "small.yaml:3: models[0] (model.path): no such model folder: ./nowhere"),
-        ("arms: {a: {data: {kind: rlla}}}", "small.yaml:3: arms.a.data (data.path): the rlla data needs a path"),
-        ("arms: {a: {data: {kind: rlla, path: /no}}}", "small.yaml:3: arms.a.data.path: '/no' is not a folder"),
+        (
+            "arms: {a: {data: {kind: rlla}}}",
+            "small.yaml:3: arms.a.data (data.path): the rlla data needs a path",
+        ),
+        (
+            "arms: {a: {data: {kind: rlla, path: /no}}}",
+            "small.yaml:3: arms.a.data.path: '/no' is not a folder",
+        ),
         ("tables: [T6, T6]", "small.yaml:3: tables[1]: the table 'T6' stands twice"),
         (
             "arms: {a: {rl.micro_batch: 8}, b: {rl.lr: 0.1, rl.micro_batch: 3}}",

@@ -88,7 +88,9 @@ def _attempt_in_rl_step(root: Path, step: int, harness: subprocess.Popen[bytes])
     while time.monotonic() < deadline:
         assert harness.poll() is None, (root.parent / "first.log").read_text()
         for path in root.glob("stages/rl/*/attempts/1/metrics.jsonl"):
-            steps = [json.loads(line)["step"] for line in path.read_text().splitlines(True) if line.endswith("\n")]
+            steps = [
+                json.loads(line)["step"] for line in path.read_text().splitlines(True) if line.endswith("\n")
+            ]
             if steps and max(steps) >= step - 1:
                 state = json.loads((path.parents[2] / "state.json").read_text())
                 return int(state["launcher"]["pid"])
@@ -149,9 +151,13 @@ def test_rollout_and_trainer_agree_on_log_probabilities(results: Path) -> None:
 
 
 def test_training_raises_the_reward_and_the_score(results: Path) -> None:
-    rewards = [row["data"]["reward/total/mean"] for row in rows_of(results, "rl", "grpo-tiny-original-s1")[1:]]
+    rewards = [
+        row["data"]["reward/total/mean"] for row in rows_of(results, "rl", "grpo-tiny-original-s1")[1:]
+    ]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5
-    table = json.loads(toolrl("report", "quickstart", "--results", str(results), "--json").stdout)["tables"][0]
+    table = json.loads(toolrl("report", "quickstart", "--results", str(results), "--json").stdout)["tables"][
+        0
+    ]
     overall = {row["arm"]: row["cells"]["overall"]["mean"] for row in table["rows"]}
     assert overall["grpo-original"] > overall["raw"]
 

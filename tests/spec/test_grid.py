@@ -329,10 +329,16 @@ FAULTS = [
     (HEAD + "include: {rl.lr: 0.1}\n", "is not a list (write each as an item: `- …`)"),
     (HEAD + "ablate: [a]\n", "is not a mapping (for example `ablate: {baseline: {}, change:"),
     ("name: s\nbase: {preset: tiny_grpo, data: rlla}\n", "(arm 'run'; write {kind: rlla})"),
-    (HEAD + "models: [{path: ./m}]\n", "the key 'kind' is missing (arm 'run'; write {kind: tiny or huggingface})"),
+    (
+        HEAD + "models: [{path: ./m}]\n",
+        "the key 'kind' is missing (arm 'run'; write {kind: tiny or huggingface})",
+    ),
     ("name: s\nbase: {preset: 3}\n", "base.preset: 3 is no preset name"),
     ("name: s\nbase: {preset: {}}\n", "base.preset: {} is no preset name"),
-    (HEAD + "arms: {a: {verl.rl.trainer.save_freq: .nan}}\n", "verl.rl.trainer.save_freq: nan is no finite number"),
+    (
+        HEAD + "arms: {a: {verl.rl.trainer.save_freq: .nan}}\n",
+        "verl.rl.trainer.save_freq: nan is no finite number",
+    ),
     (HEAD + "arms: {a: {rl.steps: {}}}\n", "arms.a.rl.steps: {} is not a whole number"),
     (HEAD + "arms: {a: {rl: {stpes: {}}}}\n", "arms.a.rl.stpes: unknown key 'stpes' (did you mean 'steps'?)"),
     (HEAD + "arms: {a: {rl.steps.x: 3}}\n", "'rl.steps' is a single value: nothing lies below it"),

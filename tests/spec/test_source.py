@@ -43,7 +43,9 @@ def test_a_merged_mapping_gives_what_the_other_leaves_out() -> None:
 
 
 def test_what_set_gave_is_placed_there() -> None:
-    source = replace(parse_yaml("name: x\nbase: {}\n", "s.yaml"), given={("base", "rl", "steps"): "base.rl.steps"})
+    source = replace(
+        parse_yaml("name: x\nbase: {}\n", "s.yaml"), given={("base", "rl", "steps"): "base.rl.steps"}
+    )
     assert source.where(("base", "rl", "steps")) == "--set base.rl.steps"
     assert source.where(("base", "rl", "lr")) == "s.yaml:2: base.rl.lr"
 

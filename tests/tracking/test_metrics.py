@@ -108,7 +108,9 @@ def test_a_follower_starts_again_when_the_file_is_replaced(tmp_path: Path) -> No
     assert follower.new() == [{"a": 3}]
 
 
-def test_a_training_of_ten_thousand_steps_over_two_attempts_is_merged_to_one_row_a_step(tmp_path: Path) -> None:
+def test_a_training_of_ten_thousand_steps_over_two_attempts_is_merged_to_one_row_a_step(
+    tmp_path: Path,
+) -> None:
     data = {f"metric/{number}": number / 7 for number in range(20)}
     attempt(tmp_path, 1, *((step, data) for step in range(1, 6000)))
     attempt(tmp_path, 2, *((step, data) for step in range(5000, 10_001)))

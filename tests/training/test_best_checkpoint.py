@@ -252,7 +252,9 @@ def trained(steps: int, validate_every: int = 1) -> StageSpec:
 
 
 def test_an_export_without_a_checkpoint_says_which_command_trains_again(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"`toolrl resume SWEEP --stage rl-1 --fresh` trains it again") as caught:
+    with pytest.raises(
+        StageError, match=r"`toolrl resume SWEEP --stage rl-1 --fresh` trains it again"
+    ) as caught:
         last_to_export(tmp_path, trained(5))
     assert caught.value.failure_class == "config"  # a second look would find the same
 
@@ -278,7 +280,11 @@ BEST = {"checkpoint": "best", "save_every": 1}
         (BEST, ["best_step_1"], None),  # the step itself is still there
         (BEST, ["best_step_1", "global_step_1"], "its best checkpoint, of step 1, is gone"),
         (BEST, ["best.json"], None),  # the export itself says what is wrong with it
-        (BEST, ["best.json", "best_step_1", *(f"global_step_{n}" for n in (1, 2, 3))], "its checkpoints are gone"),
+        (
+            BEST,
+            ["best.json", "best_step_1", *(f"global_step_{n}" for n in (1, 2, 3))],
+            "its checkpoints are gone",
+        ),
     ],
 )
 def test_what_an_export_will_miss_is_told_from_names(

@@ -28,7 +28,9 @@ class Queue:
         self.polls = 0
         self.later: list[tuple[str, str]] = []
 
-    def prompt(self, uid: str, status: str, rewards: list[float], partition: str = "train", step: int = 1) -> None:
+    def prompt(
+        self, uid: str, status: str, rewards: list[float], partition: str = "train", step: int = 1
+    ) -> None:
         tags = self.partitions.setdefault(partition, {})
         tags[uid] = {"is_prompt": True, "status": status, "global_steps": step}
         for session, total in enumerate(rewards):
@@ -89,7 +91,16 @@ def test_samples_come_by_prompt_and_number_however_they_were_finished(queue: Que
     prompts = ["d3", "a1", "c2", "b0"]
     for uid in prompts:
         queue.prompt(uid, "finished", [])
-    for uid, session in [("b0", 1), ("c2", 10), ("a1", 0), ("d3", 2), ("c2", 9), ("d3", 0), ("a1", 1), ("b0", 0)]:
+    for uid, session in [
+        ("b0", 1),
+        ("c2", 10),
+        ("a1", 0),
+        ("d3", 2),
+        ("c2", 9),
+        ("d3", 0),
+        ("a1", 1),
+        ("b0", 0),
+    ]:
         queue.sample(uid, session, 1.0)
     batch, _ = buffer().sample(1, "train", 4)
     assert batch.keys == ["d3_0_0", "d3_2_0", "a1_0_0", "a1_1_0", "c2_9_0", "c2_10_0", "b0_0_0", "b0_1_0"]

@@ -45,7 +45,7 @@ def test_a_folder_that_is_there_is_left_alone(folder: Path) -> None:
 def test_every_text_survives_its_tokens(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     example = toolworld.generate("train", 0, 1)[0]
-    for text in (example.answer, example.system, "naïve 😀 {\"a\": [1, 2]}\n\t<tool_call>", "¡Hola! 你好"):
+    for text in (example.answer, example.system, 'naïve 😀 {"a": [1, 2]}\n\t<tool_call>', "¡Hola! 你好"):
         assert tokenizer.decode(tokenizer.encode(text), skip_special_tokens=False) == text
 
 

@@ -59,7 +59,9 @@ def twin_warnings(plan: Plan) -> list[str]:
     for first, *others in arms.values():
         for twin in (run for run in others if run.arm != first.arm):  # seeds of an untrained model are one
             keys = first.settings.keys() | twin.settings.keys()
-            differing = sorted(k for k in keys if first.settings.get(k, ABSENT) != twin.settings.get(k, ABSENT))
+            differing = sorted(
+                k for k in keys if first.settings.get(k, ABSENT) != twin.settings.get(k, ABSENT)
+            )
             found[
                 f"{first.arm!r} and {twin.arm!r} are the same stages: {', '.join(differing)} changes nothing there "
                 "(`when:` or `exclude:` leaves one out)"

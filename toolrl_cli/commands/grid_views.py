@@ -68,7 +68,9 @@ def show_cells(grid: Grid, name: str, arms: Container[str]) -> None:
         (Text(o.arm, "dim"), Text(_short(o.origin, name), "dim"), Text(_short(_why(o), name)))
         for o in grid.dropped[:MOST]
     ]
-    title = f"{name}: {counted(len(grid.cells), 'cell')}" + (f", {len(grid.dropped)} dropped" if grid.dropped else "")
+    title = f"{name}: {counted(len(grid.cells), 'cell')}" + (
+        f", {len(grid.dropped)} dropped" if grid.dropped else ""
+    )
     if len(chosen) < len(grid.cells):
         title += f"; --only keeps {len(chosen)}"
     table = Table(box=None, pad_edge=False)

@@ -110,9 +110,7 @@ def resume(
         _refuse_more(before, plan)
         _tell_of_others(plan, selection.plan)
         raise typer.Exit(
-            execute(
-                plan, selection.plan, None, options, lambda: reversed(set_back(ledger, targets, asked))
-            )
+            execute(plan, selection.plan, None, options, lambda: reversed(set_back(ledger, targets, asked)))
         )
     if failed and not selection.targets:
         owed = len(chosen.owed)

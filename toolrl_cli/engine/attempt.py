@@ -247,9 +247,7 @@ class Attempt:
             return self._over("failed", with_memory_hint(failure, self._spec.kind, self._spec.config))
         return self._over("succeeded")
 
-    def _over(
-        self, status: Literal["succeeded", "failed", "stopped"], failure: Failure | None = None
-    ) -> int:
+    def _over(self, status: Literal["succeeded", "failed", "stopped"], failure: Failure | None = None) -> int:
         output = recorded(self._folder.path) if status == "succeeded" else None
         self._writer.change(lambda state: state.over(status, failure, output))
         if failure is not None:

@@ -111,7 +111,12 @@ def find_losses(
 
 
 def _loss(
-    folder: StageFolder, spec: StageSpec, state: StageState, wanting: Collection[StageSpec], *, is_result: bool
+    folder: StageFolder,
+    spec: StageSpec,
+    state: StageState,
+    wanting: Collection[StageSpec],
+    *,
+    is_result: bool,
 ) -> Loss | None:
     if spec.kind not in TRAINING:
         gone = what_is_gone(folder, state)

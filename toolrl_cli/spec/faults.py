@@ -89,7 +89,11 @@ def what_to_write(fault: Fault) -> str:
         return "write {} for no settings"
     if kind == "string_type" and value is not None and not isinstance(value, (list, Mapping)):
         return f"write '{_bare(value)}' in quotes"
-    if isinstance(value, str) and NOT_A.get(kind) in ("a number", "a whole number") and _NUMBER.fullmatch(value):
+    if (
+        isinstance(value, str)
+        and NOT_A.get(kind) in ("a number", "a whole number")
+        and _NUMBER.fullmatch(value)
+    ):
         return f"write {value} without quotes"
     return ""
 

@@ -40,7 +40,9 @@ def sweep_schema() -> Schema:
         "Settings": _object("settings of a run, nested or dotted", settings),
         "Cell": _object("a cell of its own", {**same, "arm": {"type": ["string", "integer"]}}),
         "Condition": _object("settings and the value, or values, that they must have", conditions, 1),
-        "Axes": _object("settings and the values that they take", lists, free={"type": "array", "minItems": 1}),
+        "Axes": _object(
+            "settings and the values that they take", lists, free={"type": "array", "minItems": 1}
+        ),
     }
     properties = schema["properties"]
     properties["base"] |= _ref("Settings")

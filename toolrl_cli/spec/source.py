@@ -179,7 +179,9 @@ def parse_value(text: str, where: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, *NO_VALUE) as error:
         problem = getattr(error, "problem", None) or _first_line(error)
-        raise SpecError(f"value {text!r} is not YAML: {problem}", where, "check its spelling and quotes") from None
+        raise SpecError(
+            f"value {text!r} is not YAML: {problem}", where, "check its spelling and quotes"
+        ) from None
 
 
 def _first_line(error: BaseException) -> str:

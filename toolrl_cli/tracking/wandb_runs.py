@@ -91,9 +91,7 @@ def choose_mode(asked: str | None) -> Mode:
     """
     told = asked or os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     if told not in MODES:
-        raise SpecError(
-            f"unknown W&B mode {told!r}", "--wandb or $WANDB_MODE", f"one of {', '.join(MODES)}"
-        )
+        raise SpecError(f"unknown W&B mode {told!r}", "--wandb or $WANDB_MODE", f"one of {', '.join(MODES)}")
     return told
 
 
@@ -214,9 +212,7 @@ def _history(run: TrackedRun, mode: Mode) -> list[dict[str, Any]]:
         settled = run.settled.get(stage.id, math.inf) if mode == "online" else math.inf
         steps = [row for row in merge_metrics(folder) if row["step"] <= settled]
         if stage.kind == "sft":
-            rows += [
-                {"sft/step": r["step"], **{f"sft/{k}": v for k, v in r["data"].items()}} for r in steps
-            ]
+            rows += [{"sft/step": r["step"], **{f"sft/{k}": v for k, v in r["data"].items()}} for r in steps]
         else:
             rows += [{**r["data"], STEP: r["step"]} for r in steps]
         if settled < math.inf:

@@ -88,7 +88,9 @@ def lost_checkpoint(checkpoints: Path, trained: StageSpec, config: Mapping[str, 
             return None  # nothing is gone that was ever there: the export says which step was not judged
     elif saved and max(saved) >= (last or 0):
         return None
-    return Lost(f"its last checkpoint, of step {last}, is gone" if saved else "its checkpoints are gone", last)
+    return Lost(
+        f"its last checkpoint, of step {last}, is gone" if saved else "its checkpoints are gone", last
+    )
 
 
 def last_to_export(checkpoints: Path, trained: StageSpec) -> Chosen:

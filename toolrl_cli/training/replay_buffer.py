@@ -63,7 +63,10 @@ class TrainingReplayBuffer(ReplayBuffer):
         return batch, metrics
 
     def _materialize_batch(
-        self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict[str, Any]]
+        self,
+        partition_id: str,
+        selected_prompt_uids: list[str],
+        partition_snapshot: dict[str, dict[str, Any]],
     ) -> Any:
         # prompts were put into the queue in the order of the data, which the queue keeps
         places = {uid: place for place, uid in enumerate(self.prompt_global_steps[partition_id])}

@@ -171,7 +171,10 @@ def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
         for option, value in options.items():
             check_type(kind, option, value, base)
         if kind == "rl" and has_critic(tree) and _unset("critic.model.path", tree, base):
-            what, option = "needs a critic, and this is planned as GRPO, without one", "algorithm.adv_estimator"
+            what, option = (
+                "needs a critic, and this is planned as GRPO, without one",
+                "algorithm.adv_estimator",
+            )
             raise OptionFault(what, option, "set `algorithm: ppo`")
         check_words(kind, tree)
         check_batches(kind, tree)

@@ -11,7 +11,9 @@ from toolrl_cli.training.checking.composed import Kind
 from toolrl_cli.training.checking.interpolation import Tree
 from toolrl_cli.training.checking.option_fault import OptionFault
 
-KL = tuple(f"{word}{plus}" for word in ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3") for plus in ("", "+"))
+KL = tuple(
+    f"{word}{plus}" for word in ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3") for plus in ("", "+")
+)
 DTYPES = ("fp32", "float32", "32", "bf16", "bfloat16", "fp16", "float16", "16")
 LOGGERS = (
     *("console", "file", "wandb", "mlflow", "swanlab", "vemlp_wandb", "tensorboard", "clearml", "trackio"),

@@ -19,7 +19,15 @@ from typing import Any
 MAX_BYTES = 4_000_000
 """Beyond this the file starts anew: 100,000 option sets."""
 
-CHECKED_BY = ("composed", "interpolation", "option_types", "option_words", "batches", "verl_verdict", "config_check")
+CHECKED_BY = (
+    "composed",
+    "interpolation",
+    "option_types",
+    "option_words",
+    "batches",
+    "verl_verdict",
+    "config_check",
+)
 """The modules whose change makes an earlier verdict void."""
 
 
