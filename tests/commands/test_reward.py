@@ -240,6 +240,17 @@ def test_the_list_has_every_design_with_formula_range_and_source(toolrl: Toolrl)
     assert "[-1, 2]" in shown and "→ [-3, 3.5]" in shown and "REFINEDREWARD=1" in shown
 
 
+def test_a_pipe_gets_each_design_in_one_line_and_a_narrow_one_what_it_asks_for(
+    toolrl: Toolrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formula = "R = [names equal in order] + Σ over greedy pairs ([keys equal in order] + equal values)"
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert formula in toolrl("reward", "list").out
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = toolrl("reward", "list").out
+    assert formula not in narrow and max(map(len, narrow.splitlines())) <= 80
+
+
 def test_the_paper_s_formulas_are_listed_on_demand(toolrl: Toolrl) -> None:
     assert "max over matchings" in toolrl("reward", "list", "--fidelity", "paper").out
     refused = toolrl("reward", "list", "--fidelity", "papr")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 
 if TYPE_CHECKING:
@@ -181,7 +182,6 @@ def _entry(folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _show(found: Sequence[tuple[Path, Manifest]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -192,7 +192,7 @@ def _show(found: Sequence[tuple[Path, Manifest]]) -> None:
         table.add_row(
             folder.name, rows, str(manifest.params.get("path") or f"seed {manifest.params.get('seed')}")
         )
-    console = Console(highlight=False)
+    console = stdout_console()
     console.print(table)
     for folder, manifest in found:
         for line in manifest.notes:
@@ -200,9 +200,7 @@ def _show(found: Sequence[tuple[Path, Manifest]]) -> None:
 
 
 def _show_gold(reports: Sequence[tuple[str, GoldReport]]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = stdout_console()
     for split, report in reports:
         reached = report.rows - len(report.shortfalls)
         style = "green" if report.ok else "red"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 
 if TYPE_CHECKING:
@@ -71,10 +72,9 @@ def gc(
 
 
 def _show(garbage: Garbage) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = stdout_console()
     if not garbage.items:
         console.print(f"{garbage.results}: nothing to remove", markup=False, soft_wrap=True)
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.failures import FAILED
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 
@@ -115,9 +116,7 @@ def print_report(built: Report, form: str) -> None:
     if form == "json":
         print_json(built.to_json())
     elif form == "terminal":
-        from rich.console import Console
-
-        built.show(Console())
+        built.show(stdout_console())
     else:
         sys.stdout.write(built.render(form))
 
@@ -132,9 +131,7 @@ def _print_claims(built: Report, form: str, file: Path | None) -> None:
     elif form == "markdown":
         sys.stdout.write(render.render_markdown(judged))
     elif form == "terminal":
-        from rich.console import Console
-
-        render.show(judged, Console())
+        render.show(judged, stdout_console())
     else:
         raise SpecError(f"claims have no format {form!r}", "--format", "terminal, markdown or json")
 
@@ -151,6 +148,4 @@ def _print_pair(built: Report, form: str, a: str, b: str) -> None:
     elif form == "markdown":
         sys.stdout.write(render.render_markdown(found))
     else:
-        from rich.console import Console
-
-        render.show(found, Console())
+        render.show(found, stdout_console())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ def rescore(
     if as_json or form == "json":
         print_json(comparison.to_json())
     elif form == "terminal":
-        from rich.console import Console
-
-        views.show(Console(highlight=False), comparison)
+        views.show(stdout_console(), comparison)
     else:
         sys.stdout.write(views.RENDERERS[form](comparison))
     for source in comparison.sources:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.options import AsJson, print_json
 
 if TYPE_CHECKING:
@@ -99,9 +100,7 @@ def explain(
             }
         )
     else:
-        from rich.console import Console
-
-        views.show_case(Console(highlight=False), case, explanations, faults)
+        views.show_case(stdout_console(), case, explanations, faults)
     if faults:
         raise typer.Exit(FAILED)
 
@@ -128,6 +127,4 @@ def list_designs(
     if as_json:
         print_json({"schema": 1, "fidelity": fidelity, "designs": [d.to_dict() for d in designs]})
     else:
-        from rich.console import Console
-
-        views.show_designs(Console(highlight=False), designs)
+        views.show_designs(stdout_console(), designs)
