@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,24 +15,31 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile("same")
 
-TRAINERS = Path(__file__).parent / "e2e"
+TRAINERS = "tests/e2e/"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With xdist a file stays in one process, and what trains stays in one, which begins with it.
 
     Real trainers start a dozen processes each, so that two at a time would take longer, not less; and modules
-    share costly fixtures.
+    share costly fixtures. (`--dist loadgroup` would say it in marks; xdist 3.8 overlooks them under pytest 9.2.)
     """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("trainers" if _trains(item) else str(item.path)))
+    from xdist.scheduler import LoadFileScheduling
+
+    class TrainersTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TRAINERS if nodeid.startswith(TRAINERS) else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # in the order of the tests
+    return TrainersTogether(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
-        items.sort(key=lambda item: (not _trains(item), item.get_closest_marker("e2e") is None))
-
-
-def _trains(item: pytest.Item) -> bool:
-    return TRAINERS in item.path.parents
+        items.sort(
+            key=lambda item: (not item.nodeid.startswith(TRAINERS), item.get_closest_marker("e2e") is None)
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,22 @@
+"""What the tests with real trainers share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Fail where xdist has spread the trainers over processes: see `tests/conftest.py`."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return
+    claim = tmp_path_factory.getbasetemp().parent / "trainers"
+    try:
+        with claim.open("x", encoding="utf-8") as file:
+            file.write(worker)
+    except FileExistsError:
+        holder = claim.read_text(encoding="utf-8")
+        pytest.fail(f"trainers run in {holder} and {worker}; tests/conftest.py keeps them in one process")
