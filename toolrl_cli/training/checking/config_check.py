@@ -33,6 +33,7 @@ from toolrl_cli.training.checking.batches import at, check_batches, has_critic
 from toolrl_cli.training.checking.composed import Composed, Kind, composed, merge, split_prefix
 from toolrl_cli.training.checking.interpolation import Tree
 from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.option_ranges import check_ranges
 from toolrl_cli.training.checking.option_types import check_type
 from toolrl_cli.training.checking.option_words import check_words
 from toolrl_cli.training.device import Device, planned_device
@@ -164,7 +165,7 @@ def planned_options(kind: Kind, config: Mapping[str, Any], device: Device | None
 
 
 def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
-    """The first tier: keys, kinds of values, batch sizes. Imports neither torch nor verl."""
+    """The first tier: keys, kinds of values, words, ranges, batch sizes. Imports neither torch nor verl."""
     try:
         base = composed(kind)
         tree = merge(kind, options)
@@ -177,6 +178,7 @@ def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
             )
             raise OptionFault(what, option, "set `algorithm: ppo`")
         check_words(kind, tree)
+        check_ranges(kind, tree)
         check_batches(kind, tree)
     except OptionFault as fault:
         return fault

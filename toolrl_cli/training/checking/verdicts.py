@@ -23,6 +23,7 @@ CHECKED_BY = (
     "composed",
     "interpolation",
     "option_types",
+    "option_ranges",
     "option_words",
     "batches",
     "verl_verdict",

@@ -1,0 +1,89 @@
+"""Numbers that verl 0.9.1, torch or vLLM refuse in a worker, minutes after a run has started.
+
+Each comment names who refuses others. Imports none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from toolrl_cli.training.checking.batches import at
+from toolrl_cli.training.checking.composed import Kind
+from toolrl_cli.training.checking.interpolation import Tree
+from toolrl_cli.training.checking.option_fault import OptionFault
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `least` to `most`, `least` itself only if `closed`."""
+
+    least: float
+    most: float = inf
+    closed: bool = True
+
+    def holds(self, value: float) -> bool:
+        """Whether it is in the range; NaN never is."""
+        return (value >= self.least if self.closed else value > self.least) and value <= self.most
+
+    def __str__(self) -> str:
+        lower = f"{self.least:g} or more" if self.closed else f"more than {self.least:g}"
+        if self.most == inf:
+            return lower
+        if self.closed:
+            return f"{self.least:g}" if self.least == self.most else f"{self.least:g} to {self.most:g}"
+        return f"{lower}, at most {self.most:g}"
+
+
+NATURAL, SHARE = Range(1), Range(0, 1)
+ONE_NODE = {
+    "trainer.nnodes": Range(1, 1)
+}  # ours: a stage runs on one machine; verl would wait for the others
+
+OPTIMIZER = {  # torch/optim/adamw.py
+    "lr": Range(0),
+    "weight_decay": Range(0),
+}
+ROLLOUT = "actor_rollout_ref.rollout"
+
+RANGES: dict[Kind, dict[str, Range]] = {
+    "rl": {
+        **{f"actor_rollout_ref.actor.optim.{key}": bounds for key, bounds in OPTIMIZER.items()},
+        **{f"critic.optim.{key}": bounds for key, bounds in OPTIMIZER.items()},
+        # vllm/config/cache.py
+        f"{ROLLOUT}.gpu_memory_utilization": Range(0, 1, closed=False),
+        # vllm/config/scheduler.py
+        f"{ROLLOUT}.max_num_seqs": NATURAL,
+        f"{ROLLOUT}.max_num_batched_tokens": NATURAL,
+        # vllm/sampling_params.py
+        f"{ROLLOUT}.temperature": Range(0),
+        f"{ROLLOUT}.top_p": Range(0, 1, closed=False),
+        f"{ROLLOUT}.top_k": Range(-1),
+        f"{ROLLOUT}.val_kwargs.temperature": Range(0),
+        f"{ROLLOUT}.val_kwargs.top_p": Range(0, 1, closed=False),
+        f"{ROLLOUT}.val_kwargs.top_k": Range(-1),
+        # trainer/ppo/core_algos.py `compute_policy_loss_vanilla` asserts it
+        "actor_rollout_ref.actor.clip_ratio_c": Range(1, closed=False),
+        # no discount outside makes a finite return
+        "algorithm.gamma": SHARE,
+        "algorithm.lam": SHARE,
+        **ONE_NODE,
+    },
+    "sft": {
+        **{f"optim.{key}": bounds for key, bounds in OPTIMIZER.items()},
+        **ONE_NODE,
+    },
+}
+"""Option → the numbers that it may be."""
+
+
+def check_ranges(kind: Kind, tree: Tree) -> None:
+    """Check the numbers of a merged configuration.
+
+    Raises:
+        OptionFault: the first that would be refused.
+    """
+    for option, bounds in RANGES[kind].items():
+        value = at(tree, option)
+        if isinstance(value, (int, float)) and not bounds.holds(value):
+            raise OptionFault(f"{value:g} is out of range", option, str(bounds))
