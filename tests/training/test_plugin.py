@@ -19,6 +19,7 @@ from verl.workers.rollout.replica import get_rollout_replica_class
 from toolrl_cli.errors import StageError
 from toolrl_cli.training import plugin
 from toolrl_cli.training.cpu.platform import CpuPlatform
+from toolrl_cli.training.seeding import seed_environment
 
 DEVICE_FUNCTIONS = """
     empty_cache current_device device_count set_device synchronize memory_allocated memory_reserved
@@ -38,6 +39,7 @@ print(json.dumps({
     "untouched": torch.distributed.init_process_group is original,
     "imported": sorted(name for name in sys.modules if name.startswith("toolrl_cli.training.")),
     "engines": "verl.workers.engine" in sys.modules,
+    "drawn": torch.rand(4).tolist(),
 }))
 """
 
@@ -67,7 +69,18 @@ def test_in_other_peoples_runs_it_only_registers() -> None:
         "toolrl_cli.training.cpu.device",
         "toolrl_cli.training.cpu.platform",
         "toolrl_cli.training.plugin",
+        "toolrl_cli.training.seeding",
     ]
+
+
+def test_a_critic_s_head_is_drawn_by_the_run_s_seed() -> None:
+    """verl draws it from torch's global generator, on the CPU and on CUDA."""
+    drawn = [
+        in_a_fresh_process(**seed_environment(seed), **more)["drawn"]
+        for seed, more in ((7, {}), (7, {"VERL_PLATFORM": "cpu"}), (8, {}))
+    ]
+    assert drawn[0] == drawn[1] == torch.rand(4, generator=torch.Generator().manual_seed(7)).tolist()
+    assert drawn[2] != drawn[0]
 
 
 def test_where_the_cpu_is_chosen_engines_and_process_group_follow() -> None:

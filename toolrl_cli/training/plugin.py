@@ -1,7 +1,8 @@
 """verl's way into toolrl: imported by `import verl` through the entry point group `verl.plugins`.
 
 In everybody's verl run it registers names (the platform `cpu`, the rollout `transformers`) and does nothing
-else. Only where `VERL_PLATFORM=cpu` chooses the CPU platform does it also register engines and adjust torch.
+else. Only where `VERL_PLATFORM=cpu` chooses the CPU platform does it also register engines and adjust torch, and
+only in toolrl's own runs does it seed torch.
 
 verl swallows what a plugin raises, so `require_plugin` is called wherever toolrl's part of a run starts.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 
 from toolrl_cli.errors import StageError
+from toolrl_cli.training.seeding import seed_torch
 
 #: Name of the platform, for `VERL_PLATFORM`.
 CPU_PLATFORM = "cpu"
@@ -62,6 +64,7 @@ def _register() -> None:
 
     PlatformRegistry.register(CPU_PLATFORM)(CpuPlatform)
     _register_rollout()
+    seed_torch()
     if cpu_platform_selected():
         from toolrl_cli.training.cpu.engines import register_engines
         from toolrl_cli.training.cpu.process_group import accept_duplicate_gloo

@@ -23,6 +23,7 @@ from toolrl_cli.training.device import Device, choose_device
 from toolrl_cli.training.inputs import data_folder, model_path
 from toolrl_cli.training.overrides import REWARD_FILE, Options, Paths, rl_options, sft_options
 from toolrl_cli.training.rollout_dumps import gold_answers
+from toolrl_cli.training.seeding import seed_environment
 from toolrl_cli.training.sft_rows import FOLDER, sft_files
 
 METRICS_FILE = "metrics.jsonl"
@@ -189,6 +190,8 @@ def _environment(ctx: StageContext, device: Device) -> dict[str, str]:
     env["HYDRA_FULL_ERROR"] = "1"
     env.pop("RAY_ADDRESS", None)  # every attempt has a Ray of its own
     env["WANDB_MODE"] = "disabled"  # the tracking room feeds W&B from the files
+    if "seed" in ctx.spec.config:  # an export has none
+        env |= seed_environment(ctx.spec.config["seed"])
     if device == "cpu":
         env |= cpu_environment(ranks=ctx.spec.config.get("resources", {}).get("gpus", 1))
     return env
