@@ -81,6 +81,14 @@ def test_arms_without_spread_differ_for_certain_or_not_at_all() -> None:
     assert welch(Sample((1, 1, 1)), Sample((2, 2, 2))).p == 0.0  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("n", [3, 6, 7, 10])
+def test_seeds_that_all_gave_one_value_have_no_spread_from_rounding(n: int) -> None:
+    value = round(100 * 16 / 18, 10)
+    assert seed_mean([value] * n).sd == 0 and seed_mean([value] * n).mean == value
+    assert tied(Sample((value,) * n), Sample((value,) * 9))
+    assert welch(Sample((value,) * n), Sample((value,) * 9)).p == 1.0  # type: ignore[union-attr]
+
+
 def test_there_is_no_test_with_two_seeds_on_a_side() -> None:
     assert welch(Sample(tuple(A)), Sample((1.0, 2.0))) is None
 

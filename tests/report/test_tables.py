@@ -251,8 +251,9 @@ def test_a_column_without_direction_and_a_lone_row_have_no_best(tree: Tree) -> N
 
 
 def test_where_all_are_equal_none_is_best(tree: Tree) -> None:
-    for arm in ("a", "b", "c"):
-        tree.sweep().run(arm, reward=arm).done({"overall": 0.0})
+    for seeds, arm in ((3, "a"), (7, "b"), (9, "c")):
+        for seed in range(seeds):
+            tree.sweep().run(arm, seed, reward=arm).done({"overall": (16, 18)})
     assert not any(c.best or c.second for c in cells(table_of(tree.write(), spec_with())).values())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toolrl_cli.report.model import Cell, Direction, Head, Row
-from toolrl_cli.report.statistics import holm, tied
+from toolrl_cli.report.statistics import average, holm, tied
 
 LEVEL = 0.05
 PValue = Callable[[Row, Row, Head], float | None]
@@ -88,8 +88,7 @@ def _ranked(cells: Sequence[Cell], direction: Direction) -> tuple[set[int], set[
     sign = 1 if direction == "higher" else -1
 
     def key(position: int) -> float:
-        values = cells[position].values
-        return sign * sum(values) / len(values)
+        return sign * average(cells[position].values)
 
     order = sorted(range(len(cells)), key=key, reverse=True)
     if key(order[0]) == key(order[-1]):

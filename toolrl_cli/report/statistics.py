@@ -45,6 +45,11 @@ class Comparison:
         return self.low > 0 or self.high < 0
 
 
+def average(values: Sequence[float]) -> float:
+    """The mean; of equal values their very value, so that what does not vary differs from nothing by rounding."""
+    return min(max(math.fsum(values) / len(values), min(values)), max(values))
+
+
 def seed_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> SeedMean:
     """Mean with a Student t interval over seeds; no interval for fewer than `MIN_SEEDS` values.
 
@@ -54,8 +59,8 @@ def seed_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> SeedMe
     n = len(values)
     if n == 0:
         raise ValueError("no values")
-    mean = math.fsum(values) / n
-    sd = _sd(values, mean) if n > 1 else None
+    mean = average(values)
+    sd = _sd(values) if n > 1 else None
     if sd is None or n < MIN_SEEDS:
         return SeedMean(mean, None, n, sd)
     return SeedMean(mean, t_quantile(n - 1, 0.5 + confidence / 2) * sd / math.sqrt(n), n, sd)
@@ -102,11 +107,11 @@ def stratified_difference(
     arms = [arm for pair in strata for arm in pair]
     if not all(arm.enough for arm in arms) or all(arm.constant for arm in arms):
         return None
-    means = [math.fsum(arm.values) / len(arm.values) for arm in arms]
+    means = [average(arm.values) for arm in arms]
     difference = math.fsum(means[::2]) / len(strata) - math.fsum(means[1::2]) / len(strata)
     parts = [
-        (_sd(arm.values, mean) ** 2 / len(arm.values) / len(strata) ** 2, len(arm.values) - 1)
-        for arm, mean in zip(arms, means, strict=True)
+        (_sd(arm.values) ** 2 / len(arm.values) / len(strata) ** 2, len(arm.values) - 1)
+        for arm in arms
         if not arm.constant
     ]
     variance, n = math.fsum(v for v, _ in parts), sum(len(arm.values) for arm in arms)
@@ -131,8 +136,7 @@ def tied(a: Sample, b: Sample) -> bool:
     """
     comparison = welch(a, b)
     if comparison is None:
-        means = [math.fsum(sample.values) / len(sample.values) for sample in (a, b)]
-        return math.isclose(*means, rel_tol=1e-12, abs_tol=1e-12)
+        return math.isclose(average(a.values), average(b.values), rel_tol=1e-12, abs_tol=1e-12)
     return not comparison.excludes_zero
 
 
@@ -273,8 +277,7 @@ def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
     squares, df = 0.0, 0
     for values in groups:
         if len(values) > 1:
-            mean = math.fsum(values) / len(values)
-            squares += math.fsum((v - mean) ** 2 for v in values)
+            squares += _squares(values)
             df += len(values) - 1
     return math.sqrt(squares / df) if df else None
 
@@ -298,5 +301,11 @@ def _normal_quantile(share: float) -> float:
     return float(ndtri(share))
 
 
-def _sd(values: Sequence[float], mean: float) -> float:
-    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+def _sd(values: Sequence[float]) -> float:
+    return math.sqrt(_squares(values) / (len(values) - 1))
+
+
+def _squares(values: Sequence[float]) -> float:
+    """The sum of squared distances from the mean."""
+    mean = average(values)
+    return math.fsum((v - mean) ** 2 for v in values)
