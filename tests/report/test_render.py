@@ -172,7 +172,7 @@ def test_latex_braces_and_environments_balance(paper: Report) -> None:
 
 def test_signs_that_latex_or_markdown_would_read_are_escaped() -> None:
     assert latex.escape("a_b & 50 % {x} ± \\ ~^<>#$") == (
-        r"a\_b \& 50 \% \{x\} $\pm$ \textbackslash{} \textasciitilde{}\textasciicircum{}"
+        r"a\_b \& 50~\% \{x\} $\pm$ \textbackslash{} \textasciitilde{}\textasciicircum{}"
         r"\textless{}\textgreater{}\#\$"
     )
     assert latex.escape("ok é 漢") == "ok é ?"
@@ -192,8 +192,9 @@ def test_a_table_longer_than_a_page_goes_on_in_another_float_under_its_number(tr
     for number in range(60):
         tree.sweep().run(f"arm{number}", reward=f"r{number}").done(toolworld_scores(0.5))
     text = build_report(tree.write(), ["demo"]).render("latex")
-    first, second = text.split(r"\begin{table}")[1:]
-    assert first.count("\narm") == 50 and second.count("\narm") == 10
+    first, second = text.split(r"\begin{table*}")[1:]
+    arms = [re.findall(r"^arm(\d+) &", part, re.M) for part in (first, second)]
+    assert [int(n) for part in arms for n in part] == list(range(60)) and all(arms)
     assert r"\addtocounter{table}{-1}" in second and r"\caption{ToolWorld, continued.}" in second
     assert text.count(r"\label{") == 1
 
@@ -205,8 +206,27 @@ def test_groups_and_the_lines_of_a_row_stay_together_in_latex(tree: Tree) -> Non
             run = tree.sweep().run(f"{model}-{reward}", model=model, reward=reward, benchmarks=("bfcl",))
             run.done(bfcl_scores(0.4), "bfcl", protocol="bfcl_v3")
     text = build_report(tree.write(), ["demo"], ["T6"], against="paper").render("latex")
-    first, second = text.split(r"\begin{table}")[1:]
-    assert [part.count(r"\textit{") for part in (first, second)] == [3, 1]
+    floats = text.split(r"\begin{table*}")[1:]
+    assert [part.count(r"\textit{") for part in floats] == [2, 2]
+
+
+def test_latex_names_its_packages_and_a_wide_table_spans_both_columns_of_a_page(tree: Tree) -> None:
+    for seed in (1, 2, 3):
+        tree.sweep().run("a", seed).done(toolworld_scores(0.5))
+    narrow = tree.root / "narrow.yaml"
+    narrow.write_text(
+        "{name: narrow, title: N, benchmark: toolworld, columns: [{name: overall, label: All}]}"
+    )
+    wide, slim = (
+        build_report(tree.write(), ["demo"], ["toolworld", str(narrow)]).render("latex").split("\n\n")
+    )
+    for text, name in ((wide, "table*"), (slim, "table")):
+        assert text.startswith(r"% needs \usepackage{booktabs,graphicx}")
+        assert rf"\begin{{{name}}}[tbp]" in text and rf"\end{{{name}}}" in text
+
+
+def test_latex_has_minus_signs_and_keeps_a_number_with_its_percent_sign() -> None:
+    assert latex.escape("95 % of -3.77, not 2504-13 or a-1") == r"95~\% of $-$3.77, not 2504-13 or a-1"
 
 
 def test_a_long_name_is_broken_in_latex(tree: Tree) -> None:

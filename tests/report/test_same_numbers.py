@@ -103,7 +103,9 @@ def from_latex(text: str) -> Iterator[tuple[str, list[str]]]:
         if group:
             yield group[1], []
         elif " & " in line:
-            plain = line.removesuffix(r" \\").replace(r"$\pm$", "±").replace(r"\quad ", "")
+            plain = (
+                line.removesuffix(r" \\").replace(r"$\pm$", "±").replace("$-$", "-").replace(r"\quad ", "")
+            )
             plain = re.sub(r"\\(?:textbf|underline|scriptsize|tiny)\b", "", plain)
             first, *others = [field.strip() for field in re.sub(r"[{}]", "", plain).split(" & ")]
             yield first, [re.sub(" +", " ", o) for o in others]

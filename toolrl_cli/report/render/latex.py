@@ -1,12 +1,16 @@
-"""LaTeX for a paper: best in bold, second underlined. Needs `\\usepackage{booktabs}` and nothing else."""
+"""LaTeX for a paper: best in bold, second underlined. What a table needs stands in a comment above it.
+
+Nothing is known of the page that a table will stand on: one wider than a column spans both columns of a page that has
+two, and one wider than that is shrunk.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from toolrl_cli.report.model import Table
-from toolrl_cli.report.render.grid import Line, Shown, cell_notes, legend, row_lines
+from toolrl_cli.report.render.grid import Line, Shown, cell_notes, legend, lines, row_lines
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -21,6 +25,7 @@ _SPECIAL = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "\u00a0": "~",
     "–": "--",
     "—": "---",
     "…": r"\ldots{}",
@@ -31,11 +36,30 @@ _SPECIAL = {
     "−": "$-$",
     "Δ": r"$\Delta$",
 }
+_MINUS = re.compile(r"(?<![\w.-])-(?=\d)")
+
+PACKAGES = ("booktabs", "graphicx")
+
 _WIDE = 5
 """Columns beyond which the type is set smaller."""
 
-_TALL = 50
-"""Lines that a page holds beside a caption; LaTeX prints a longer float over the page's end."""
+_COLUMN = 46
+"""Characters of a line that one column of a two-column page holds."""
+
+_TALL = 520.0
+"""Points that a page of LaTeX's plainest article holds; of a longer float it prints the rest over the page's end."""
+
+_LINE = {False: 11.0, True: 9.5}
+"""Whether a table is wide → points from one of its lines to the next."""
+
+_CAPTION, _NOTES = (12.0, {"table": 46, "table*": 72}), (8.0, {"table": 66, "table*": 100})
+"""Points a line and characters in it by kind of float, of the caption and of the notes below."""
+
+_FEWEST = 12
+"""Lines of a float however long its caption and its notes are."""
+
+_SHRUNK = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+"""Opens a box that is shrunk to the line where it is wider."""
 
 _LONG = {False: (40, 0.3), True: (24, 0.18)}
 """Whether a table is wide → characters of a row's name beyond which it is broken, and its share of the line then."""
@@ -46,11 +70,11 @@ def render(tables: Sequence[Table]) -> str:
     return "\n".join(_table(t) for t in tables)
 
 
-def document(tables: Sequence[Table]) -> str:
-    """A whole document around `render`, for a look at the tables without a paper."""
+def document(tables: Sequence[Table], options: str = "") -> str:
+    """A whole document around `render`, for a look at the tables without a paper; `options` of LaTeX's article."""
     body = "\n".join(_table(t) for t in tables)
     return (
-        "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{booktabs}\n"
+        f"\\documentclass[{options}]{{article}}\n\\usepackage{{{','.join(PACKAGES)}}}\n"
         f"\\begin{{document}}\n{body}\\end{{document}}\n"
     )
 
@@ -60,51 +84,84 @@ def _table(table: Table) -> str:
     width = len(table.columns)
     size, spread = (r"\small", r"\scriptsize")
     if width > _WIDE:
-        size, spread = r"\footnotesize\setlength{\tabcolsep}{1.6pt}", r"\tiny"
+        size, spread = r"\footnotesize\setlength{\tabcolsep}{3pt}", r"\tiny"
     head = " & ".join(["", *(escape(h.label) for h in table.columns)]).strip() + r" \\"
-    pages = _pages(table)
-    out = []
+    caption = " ".join([f"{table.title}.", *legend(table, "Bold", "underlined")])
+    notes = " ".join(cell_notes(table))
+    kind = "table*" if _characters(table) > _COLUMN else "table"
+    pages = _pages(table, _TALL - _height(caption, kind, *_CAPTION) - _height(notes, kind, *_NOTES))
+    out = [f"% needs \\usepackage{{{','.join(PACKAGES)}}}"]
     for number, page in enumerate(pages):
-        out += [r"\begin{table}[tb]", r"\centering", size]
+        out += [rf"\begin{{{kind}}}[tbp]", r"\centering", size]
         if number:
             out += [r"\addtocounter{table}{-1}", rf"\caption{{{escape(f'{table.title}, continued.')}}}"]
         else:
-            told = " ".join([f"{table.title}.", *legend(table, "Bold", "underlined")])
             label = "".join(c if c.isalnum() else "-" for c in table.name)
-            out += [rf"\caption{{{escape(told)}}}", rf"\label{{tab:{label}}}"]
-        out += [rf"\begin{{tabular}}{{l{'r' * width}}}", r"\toprule", head, r"\midrule"]
-        out += [*_body(page, width, spread), r"\bottomrule", r"\end{tabular}"]
-        notes = cell_notes(table) if number == len(pages) - 1 else []
-        if notes:
-            out.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {escape(' '.join(notes))}}}")
-        out.append(r"\end{table}")
+            out += [rf"\caption[{{{escape(table.title)}}}]{{{escape(caption)}}}", rf"\label{{tab:{label}}}"]
+        out += [
+            r"\par\smallskip",
+            _SHRUNK,
+            rf"\begin{{tabular}}{{l{'r' * width}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+        ]
+        out += [*_body(page, width, spread), r"\bottomrule", r"\end{tabular}}"]
+        if notes and number == len(pages) - 1:
+            out.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {escape(notes)}}}")
+        out.append(rf"\end{{{kind}}}")
     return "\n".join(out) + "\n"
 
 
-def _pages(table: Table) -> list[list[Line]]:
-    """Printed lines, float by float: a float takes whole groups while they fit a page, and never half a row."""
+def _height(text: str, kind: str, points: float, characters: Mapping[str, int]) -> float:
+    """Points that a paragraph takes in a float of this kind."""
+    return points * -(-len(text) // characters[kind])
+
+
+def _characters(table: Table) -> int:
+    """Characters of a table's widest line, were each of its columns as wide as its widest cell."""
+    printed = list(lines(table))
     most, _ = _LONG[len(table.columns) > _WIDE]
+    first = max((min(most, len(line.label)) for line in printed), default=0)
+    cells = [
+        max([len(head.label), *(len(line.cells[i].text) for line in printed)])
+        for i, head in enumerate(table.columns)
+    ]
+    return first + sum(cells) + 2 * len(cells)
+
+
+def _pages(table: Table, room: float) -> list[list[Line]]:
+    """Printed lines, float by float: a float takes whole groups while they fit a page, and never half a row.
+
+    Args:
+        room: points that the lines of one float may take.
+    """
+    wide = len(table.columns) > _WIDE
+    most, _ = _LONG[wide]
+    most_lines = max(_FEWEST, int(room / _LINE[wide]))
     pages: list[list[Line]] = [[]]
     used = 0
     for group in table.groups:
         rows = [list(row_lines(table, row)) for row in table.rows if row.group == group]
         heights = [len(row) + len(row[0].label) // most for row in rows]
-        if used + sum(heights) > _TALL and used:
+        head = 2 if group else 0  # its name, and the space above it
+        if used + head + sum(heights) > most_lines and used:
             pages.append([])
             used = 0
+        used += head
         for row, height in zip(rows, heights, strict=True):
-            if used and used + height > _TALL:
+            if pages[-1] and used + height > most_lines:
                 pages.append([])
-                used = 0
+                used = head
             pages[-1] += row
             used += height
     return pages
 
 
-def _body(lines: Sequence[Line], width: int, spread: str) -> list[str]:
+def _body(page: Sequence[Line], width: int, spread: str) -> list[str]:
     out: list[str] = []
     group = None
-    for line in lines:
+    for line in page:
         if line.group and line.group != group:
             if group is not None:
                 out.append(r"\addlinespace")
@@ -135,4 +192,5 @@ def _cell(cell: Shown, spread: str) -> str:
 
 def escape(text: str) -> str:
     """Text that LaTeX prints as it stands; signs that its standard fonts lack become `?`."""
+    text = _MINUS.sub("−", text).replace(" %", "\u00a0%")
     return "".join(_SPECIAL.get(c) or (c if ord(c) < 0x180 else "?") for c in text)
