@@ -109,6 +109,20 @@ def test_published_numbers_alone_make_a_page_too(tmp_path: Path) -> None:
     assert data["curves"]["panels"] == [] and data["claims"] == []
 
 
+def test_a_missing_value_is_not_sorted_by_what_others_printed(tree: Tree) -> None:
+    model = "qwen2.5-3b-instruct"
+    tree.sweep().run("a", model=model, benchmarks=("bfcl",)).failed("rl", "oom")
+    made = build_report(tree.write(), ["demo"], ["T6"], against="paper").render("html")
+    cell = data_of(made)["tables"][0]["rows"][0]["cells"][0]
+    assert cell["value"] is None and "published 52.98" in cell["sub"]
+
+
+def test_the_legend_names_arms_that_have_a_curve(tree: Tree) -> None:
+    found = data_of(filled(tree))["curves"]
+    assert [arm["name"] for arm in found["arms"]] == ["alpha", "beta"]
+    assert {line["arm"] for panel in found["panels"] for line in panel["lines"]} == {0, 1}
+
+
 # The driver acts as a reader would and tells the page around it what it saw, which Chromium then prints. A frame is as
 # narrow as a phone; Chromium's own window is never narrower than 500 pixels.
 FRAME = """<!doctype html><body><iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>

@@ -83,7 +83,7 @@ def _table(
                 "best": shown.best,
                 "second": shown.second,
                 "sub": [_sub(sub.label, sub.cells[i].main) for sub in subs if sub.cells[i].main],
-                "value": _sort_value(row.cells[head.name]),
+                "value": _sort_value(row.cells[head.name], table.published_only),
                 "note": full_note(row.cells[head.name], head),
                 "sources": [
                     [_evaluation(s, evaluations, known), s.value, s.state]
@@ -118,8 +118,9 @@ def _head(head: Head) -> dict[str, Any]:
     return {"name": head.name, "label": head.label, "direction": head.direction}
 
 
-def _sort_value(cell: Cell) -> float | None:
-    if cell.mean is None and cell.printed is not None:
+def _sort_value(cell: Cell, published_only: bool) -> float | None:
+    """What a column is sorted by: our value, or the printed one where there are no others."""
+    if published_only and cell.printed is not None:
         return cell.printed.value
     return cell.mean
 
@@ -156,8 +157,10 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
 
 def _curves(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
     trained = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
+    shown = panels_of(trained, reader)
+    trained = [arm for arm in trained if any(reader.curve(arm, panel) for panel in shown)]
     panels = []
-    for panel in panels_of(trained, reader):
+    for panel in shown:
         found = [(position, reader.curve(arm, panel)) for position, arm in enumerate(trained)]
         lines = [_line(position, c) for position, c in found if c is not None]
         panels.append({"title": panel.title, "unit": panel.unit, "lines": lines})

@@ -54,7 +54,7 @@ function itemsOf(table, a, b) {
   const [low, high] = ends.slice(1).sort((x, y) => x - y);
   return [
     make("p", {}, `Both right ${counts.both}, only A ${counts.a}, only B ${counts.b}, neither ${counts.none}`,
-      p == null ? "" : `; McNemar's exact p ${p}`, ". An item counts as right by the majority of its seeds."),
+      p == null ? "; too many arms to test each pair here: `toolrl report --pair` does" : `; McNemar's exact p ${p}`, ". An item counts as right by the majority of its seeds."),
     ends.length ? make("p", {}, `A - B over these items: ${signed(ends[0])} points, `
       + `95 % interval ${signed(low)} to ${signed(high)} (paired bootstrap, clustered by item; not corrected for looking at many pairs).`) : "",
     ...[["Only A right", only.a], ["Only B right", only.b]].map(([title, found]) => listItems(title, found, items, a, b)),

@@ -65,7 +65,8 @@ function drawPanel(panel, curves, shown) {
     if (whole + 1 < line.x.length) plot.append(part(whole, line.x.length, 0.4));
   }
   hover(plot, lines, curves, last, x);
-  return make("figure", {}, make("figcaption", {}, panel.title, make("span", { class: "spread" }, ` ${panel.unit}`)), plot);
+  const unit = panel.title.endsWith(panel.unit) ? null : make("span", { class: "spread" }, ` ${panel.unit}`);
+  return make("figure", {}, make("figcaption", {}, panel.title, unit), plot);
 }
 
 function label(x, y, anchor, text) {
