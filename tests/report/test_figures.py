@@ -67,6 +67,20 @@ def test_scores_become_bars_with_intervals_for_the_benchmarks_that_ran(tree: Tre
     assert "GRPO Cold Start" in text and "PPO Cold Start" not in text
 
 
+@pytest.mark.parametrize("models", [("m1", "m2"), ("qwen2.5-3b-instruct", "llama-3.2-3b-instruct")])
+def test_names_below_bars_are_tilted_where_they_would_run_into_each_other(
+    tree: Tree, tmp_path: Path, models: tuple[str, ...]
+) -> None:
+    for model in models:
+        for train in ((), ("rl",)):
+            run = tree.sweep().run(
+                f"{model}{train}", train=train, model=model, benchmarks=("bfcl", "bamboogle")
+            )
+            run.done({"overall": 0.5}, "bfcl").done({"accuracy": 0.5}, "bamboogle")
+    text = figures_of(tree, tmp_path, ["fig2_scores"])["fig2_scores"]
+    assert ("rotate(-15)" in text) is (models[0] != "m1")
+
+
 def test_two_arms_that_fit_one_line_are_left_out_and_not_averaged(tree: Tree, tmp_path: Path) -> None:
     tree.sweep().run("short", steps=25).learned(-1, 2)
     tree.sweep().run("long", steps=50).learned(-1, 2)

@@ -25,6 +25,13 @@ _WIDEST = 10.0
 """Inches beyond which panels go below each other: printed on a page's width, more could not be read."""
 
 
+_CHARACTER = 0.08
+"""Inches that a character of a group's name takes, at the most."""
+
+_MARGIN = 0.6
+"""Inches of a panel left of its bars."""
+
+
 def draw_bars(table: Table, paths: Sequence[Path]) -> bool:
     """Write a table's means as bars with their 95 % t intervals over seeds.
 
@@ -46,6 +53,7 @@ def draw_bars(table: Table, paths: Sequence[Path]) -> bool:
         axes = figure.subplots(rows, columns, squeeze=False)
         for index, head in enumerate(heads):
             _draw(axes[divmod(index, columns)], table, head, labels, groups)
+            _name_groups(axes[divmod(index, columns)], groups, width / columns - _MARGIN)
         for spare in range(len(heads), rows * columns):
             axes[divmod(spare, columns)].set_axis_off()
         handles, names = axes[0, 0].get_legend_handles_labels()
@@ -81,8 +89,14 @@ def _draw(axis: Axes, table: Table, head: Head, labels: Sequence[str], groups: S
         )
     axis.set_title(head.label)
     axis.set_ylabel("score (%)" if head.unit == "percent" else "count")
-    tilted: dict[str, Any] = {"rotation": 15, "ha": "right"} if len(groups) > 2 else {}
-    axis.set_xticks(range(len(groups)), groups, **tilted)
     axis.set_xlim(-0.6, len(groups) - 0.4)
     axis.grid(axis="x", visible=False)
     axis.set_axisbelow(True)
+
+
+def _name_groups(axis: Axes, groups: Sequence[str], room: float) -> None:
+    """Name the groups below an axis of so many inches; tilted where they would run into each other."""
+    longest = max(map(len, groups))
+    crowded = len(groups) > 1 and longest * _CHARACTER > room / len(groups)
+    tilted: dict[str, Any] = {"rotation": 15, "ha": "right"} if crowded else {}
+    axis.set_xticks(range(len(groups)), groups, **tilted)
