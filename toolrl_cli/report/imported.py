@@ -2,7 +2,7 @@
 
 A record's `arm` (or W&B's `Name`) names its arm and `seed` its seed; a field `BENCHMARK/METRIC` holds a score (a share
 from 0 to 1, or a count), any other field a setting by its dotted key, such as `model`, `reward`, `algorithm`, `train`.
-`protocol` says how the scores were made; without it they are not compared with others. `records` reads the files.
+`protocol` says how the scores were made; those without it are compared with each other alone. `records` reads files.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def read_runs(path: Path) -> Sweep:
     metrics = [f for f in fields if "/" in f and not f.endswith("/") and f.split("/")[0]]
     known = _known_metrics()
     benchmarks = {name.split("/", 1)[0] for name in known}
+    faults += _misspelt(metrics, known, path)
     ours = [m for m in metrics if m.split("/", 1)[0] in benchmarks]
     # W&B exports every curve's last value under names with a slash, too: where known benchmarks are, they are meant.
     metrics = ours or metrics
@@ -75,6 +76,16 @@ def _known_metrics() -> dict[str, str]:
         for spec in map(load_table, shipped_tables())
         for column in spec.columns
     }
+
+
+def _misspelt(metrics: Sequence[str], known: Mapping[str, str], path: Path) -> list[SpecError]:
+    """Fields that no table reads though one with nearly their name is missing: other case, or a part of a summary."""
+    faults = []
+    for metric in metrics:
+        near = metric.lower().split(".", 1)[0]
+        if metric not in known and near in known and near not in metrics:
+            faults.append(SpecError(f"no table reads {metric!r}", str(path), f"name the field {near!r}"))
+    return faults
 
 
 def _run(
