@@ -219,6 +219,17 @@ def test_without_any_spread_nothing_is_said_of_what_could_be_missed(tree: Tree) 
     assert not any("missed more often" in note for note in table.notes)
 
 
+@pytest.mark.parametrize("arms", [("a", "b"), ("b", "a")])
+def test_of_equally_common_numbers_of_seeds_the_smallest_says_what_can_be_found(
+    tree: Tree, arms: tuple[str, str]
+) -> None:
+    for arm in arms:
+        for seed in range(3 if arm == "a" else 5):
+            tree.sweep().run(arm, seed, reward=arm).done({"overall": 0.5 + 0.01 * seed})
+    table = table_of(tree.write(), spec_with(primary="overall"))
+    assert any(note.startswith("With 3 seeds an arm, true differences") for note in table.notes)
+
+
 def test_the_best_and_what_cannot_be_told_from_it_are_marked_and_the_next_is_second(tree: Tree) -> None:
     arms = {"far": 0.2, "near": 0.59, "top": 0.60, "middle": 0.4}
     for arm, share in arms.items():

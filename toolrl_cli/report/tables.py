@@ -285,7 +285,9 @@ def _detectable(rows: list[Row], head: Head) -> list[str]:
     sd = pooled_sd(groups)
     if len(groups) < 2 or sd is None:
         return []
-    n = Counter(len(g) for g in groups).most_common(1)[0][0]
+    sizes = Counter(len(g) for g in groups)
+    # The commonest number of seeds; of equally common ones the smallest, which can find the least.
+    n = min(sizes, key=lambda size: (-sizes[size], size))
     difference = minimum_detectable_difference(sd, n)
     if not difference:
         return []  # no spread over these seeds: nothing is known of what could be missed
