@@ -87,6 +87,13 @@ def test_a_table_that_was_never_printed_says_so(tree: Tree) -> None:
     assert any(n.startswith("Nothing that 'paper' published belongs in this table") for n in table.notes)
 
 
+def test_a_source_that_printed_other_models_alone_says_so(tree: Tree) -> None:
+    run = tree.sweep().run("cold", model="qwen2.5-3b-instruct", benchmarks=("bfcl",))
+    run.done(bfcl_scores(0.5), "bfcl", protocol="bfcl_v3")
+    table = build_report(tree.write(), ["demo"], ["T1"], against="gdpo").tables[0]
+    assert "What 'gdpo' published of this table (on Qwen2.5-1.5B-Instruct) fits no row here." in table.notes
+
+
 @pytest.mark.parametrize(
     ("name", "count"), [("T1", 28), ("T2", 28), ("T5", 9), ("T6", 12), ("T12", 20), ("CR7", 3)]
 )

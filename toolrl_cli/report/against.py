@@ -52,6 +52,17 @@ def published_model(published: Published, table: str, model: str) -> str:
     return next((m for m in published.models(table) if m.lower() == model.lower()), model)
 
 
+def published_note(table: str | None, published: Published, rows: Sequence[Row]) -> str:
+    """What a table says of the printed numbers in its rows: where they come from, or why there are none."""
+    source = published.source
+    if any(cell.printed for row in rows for cell in row.cells.values()):
+        return f"Published: {sources()[source]}."
+    models = published.models(table or "")
+    if models:
+        return f"What {source!r} published of this table (on {', '.join(models)}) fits no row here."
+    return f"Nothing that {source!r} published belongs in this table; `--table` names one that does."
+
+
 def published_table(spec: TableSpec, source: str) -> Table:
     """The printed table alone, in the rows and columns of its declaration.
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from toolrl_cli.report.against import beside, published_model
+from toolrl_cli.report.against import beside, published_model, published_note
 from toolrl_cli.report.arms import Arm, collect_arms, group_value, groups_of, holds
 from toolrl_cli.report.cells import either, fill, head_of
 from toolrl_cli.report.checkpoints import Validation, checkpoint_note
 from toolrl_cli.report.marks import LEVEL, Tests, mark_best, mark_different
 from toolrl_cli.report.model import Cell, Head, Row, Table, fixed
 from toolrl_cli.report.paired import items_p_value
-from toolrl_cli.report.published import Published, sources
+from toolrl_cli.report.published import Published
 from toolrl_cli.report.results import Sweep
 from toolrl_cli.report.statistics import (
     MIN_SEEDS,
@@ -73,11 +73,7 @@ def build_table(
         rows = [_beside(row, place, spec, heads, published) for row, place in zip(rows, places, strict=True)]
     notes = _notes(spec, places, rows, heads, tests)
     if published is not None:
-        notes.append(
-            f"Published: {sources()[published.source]}."
-            if _any_printed(rows)
-            else f"Nothing that {published.source!r} published belongs in this table; `--table` names one that does."
-        )
+        notes.append(published_note(spec.published, published, rows))
     problems = (
         *_baseline_fault(spec, places),
         *_left_over(spec, places, arms),
@@ -191,10 +187,6 @@ def _beside(
         if found is not None:
             cells[column.name] = beside(cells[column.name], head, found, published)
     return replace(row, cells=cells)
-
-
-def _any_printed(rows: list[Row]) -> bool:
-    return any(cell.printed for row in rows for cell in row.cells.values())
 
 
 def _notes(
