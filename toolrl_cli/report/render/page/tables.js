@@ -67,8 +67,13 @@ function showTable(table, position) {
   return make("section", { id: `table-${position}` },
     make("h2", {}, table.title),
     make("p", { class: "controls" }, filter),
-    make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Arm"), ...heads)), body)),
+    make("div", { class: "scroll" }, make("table", { class: hasLongNames(table) ? "long" : null },
+      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Arm"), ...heads)), body)),
     make("ul", { class: "notes" }, ...table.notes.map((note) => make("li", {}, note))));
+}
+
+function hasLongNames(table) {
+  return table.rows.some((row) => row.label.length > 24);
 }
 
 // A long name may be broken after its signs, on a narrow screen.
