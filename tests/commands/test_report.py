@@ -55,6 +55,13 @@ def test_a_sweep_that_names_no_table_gets_that_of_its_benchmark(toolrl: Toolrl, 
     assert toolrl("report", "calls").out.startswith("BFCL V3\n")
 
 
+def test_in_a_pipe_no_line_is_broken_and_none_ends_in_spaces(toolrl: Toolrl, results: Path) -> None:
+    shown = toolrl("report", "world").out.splitlines()
+    assert shown and not [line for line in shown if line != line.rstrip()]
+    assert [line for line in shown if line.startswith("· Mean ± half-width")]
+    assert max(map(len, shown)) > 80
+
+
 def test_a_sweep_named_twice_is_reported_once(toolrl: Toolrl, results: Path) -> None:
     assert toolrl("report", "world", "world", "--json").json == toolrl("report", "world", "--json").json
 

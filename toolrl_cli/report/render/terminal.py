@@ -29,12 +29,19 @@ def render(tables: Sequence[Table], width: int = 100, styled: bool = False) -> s
         file=out, width=width, force_terminal=styled, color_system="standard" if styled else None,
         legacy_windows=False, highlight=False,
     )  # fmt: skip
-    show(tables, console)
+    _print(tables, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
 def show(tables: Sequence[Table], console: Console) -> None:
-    """Print the tables on a console, as wide as it is."""
+    """Print the tables on a console, as wide as it is; lines of a pipe end where their text does."""
+    if console.is_terminal:
+        _print(tables, console)
+    else:
+        console.file.write(render(tables, console.width))
+
+
+def _print(tables: Sequence[Table], console: Console) -> None:
     for position, table in enumerate(tables):
         if position:
             console.print()
