@@ -115,6 +115,15 @@ def test_the_data_of_the_paper_is_asked_for_by_name(toolrl: Toolrl) -> None:
     assert "the rlla data needs a path" in answer.err and answer.err.count("\n") == 1
 
 
+def test_a_mistake_in_a_table_of_ones_own_is_placed_in_its_file(toolrl: Toolrl, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\ncolums: [overall]\n", encoding="utf-8")
+    write("name: small\nbase: {preset: tiny_grpo}\ntables: [./mine.yaml]\n")
+    answer = toolrl("plan", "small.yaml")
+    assert answer.code == 2
+    place = f"small.yaml:3: tables[0] ({tmp_path / 'mine.yaml'}:2: colums)"
+    assert answer.err == f"error: {place}: unknown key 'colums' (did you mean 'columns'?)\n"
+
+
 def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: Toolrl) -> None:
     write("name: small\nbase: {preset: tiny_grpo, train: [sft]}\naxes: {reward: [original, coarse]}\n")
     answer = toolrl("plan", "small.yaml")

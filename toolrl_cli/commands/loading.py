@@ -89,7 +89,7 @@ def _place(where: str, cell: Cell, document: Document) -> str:
 def _tables(document: Document) -> tuple[str, ...]:
     """The tables that a sweep names, each checked, and files by paths that hold from anywhere."""
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.report.table_spec import anchored, load_table
+    from toolrl_cli.report.table_spec import anchored, is_file, load_table
 
     names = tuple(anchored(name, document.path.parent) for name in document.sweep.tables)
     for position, name in enumerate(names):
@@ -99,5 +99,6 @@ def _tables(document: Document) -> tuple[str, ...]:
             load_table(name)
         except SpecError as error:
             where = document.source.where(("tables", position))
-            raise SpecError(error.what, where, error.hint) from None
+            inner = f" ({error.where})" if is_file(name) else ""
+            raise SpecError(error.what, where + inner, error.hint) from None
     return names
