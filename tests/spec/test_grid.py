@@ -267,7 +267,7 @@ FAULTS = [
     # interpolation
     (HEAD + "description: ${description}\n", "s.yaml:3: description: interpolation does not resolve"),
     (HEAD + "description: ${tables}\ntables: ['${description}']\n", "interpolation"),
-    (HEAD + "description: ${nowhere}\n", "'nowhere' not found"),
+    (HEAD + "description: ${nowhere}\n", "the file has no 'nowhere'"),
     # kinds of values
     (HEAD + "axes: {rl.steps: [yes]}\n", "'yes' is not a whole number"),
     (HEAD + "axes: {rl.steps: [2.5]}\n", "2.5 is not a whole number"),
@@ -342,6 +342,8 @@ FAULTS = [
     (HEAD + "arms: {a: {rl.steps: {}}}\n", "arms.a.rl.steps: {} is not a whole number"),
     (HEAD + "arms: {a: {rl: {stpes: {}}}}\n", "arms.a.rl.stpes: unknown key 'stpes' (did you mean 'steps'?)"),
     (HEAD + "arms: {a: {rl.steps.x: 3}}\n", "'rl.steps' is a single value: nothing lies below it"),
+    (HEAD + "base.rl.lr: 0.1\n", "'rl.lr' is a run setting: put it under base:"),
+    (HEAD + "seed: 1\n", "s.yaml:3: seed: unknown key 'seed' (list it under `seeds:`)"),
     (HEAD + "base2: {}\n", "did you mean 'base'?"),
     (HEAD + "arms: {a: {seeds: [1]}}\n", "'seeds' is a key of the sweep: it stands on the left"),
     (HEAD + "exclude: [{seed: 1}]\n", "exclude[0]: a run's seed is not set here"),

@@ -7,9 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.key_path import KeyPath
 from toolrl_cli.spec.models import Frozen, RunSpec
 from toolrl_cli.spec.settings import split
-from toolrl_cli.spec.source import KeyPath, Source
+from toolrl_cli.spec.source import Source
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweep_file import SweepFile
 

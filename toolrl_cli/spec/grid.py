@@ -11,8 +11,8 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.conditions import Settings, exclude_rules, when_rules
 from toolrl_cli.spec.fields import check_setting
 from toolrl_cli.spec.identity import slugify, value_slug
+from toolrl_cli.spec.key_path import KeyPath
 from toolrl_cli.spec.settings import flatten
-from toolrl_cli.spec.source import KeyPath
 from toolrl_cli.spec.sweep import Document
 from toolrl_cli.spec.sweep_file import NAME
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from toolrl_cli.spec.grid import Cell
+from toolrl_cli.spec.key_path import KeyPath
 from toolrl_cli.spec.settings import touches
-from toolrl_cli.spec.source import KeyPath, Source
+from toolrl_cli.spec.source import Source
 from toolrl_cli.spec.sweep import Document
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.interpolation import interpolated
+from toolrl_cli.spec.key_path import KeyPath, dotted
 
 MAX_BYTES = 1_000_000
 """No sweep file is this large; a larger one is a mistake (a log, a data set)."""
@@ -20,15 +20,13 @@ MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 """Nodes after aliases are expanded; guards against the "billion laughs" document."""
 
-KeyPath = tuple[str | int, ...]
-
 
 @dataclass(frozen=True)
 class Source:
     """A YAML mapping with its origin.
 
     Attributes:
-        data: plain Python data, interpolations (`${a.b}`) resolved.
+        data: plain Python data.
         name: file name for messages.
         lines: key path → line (1-based) in the file.
         given: key path → key of a `--set` that stands for what the file has there.
@@ -55,21 +53,18 @@ class Source:
         place = self.name if line is None else f"{self.name}:{line}"
         return f"{place}: {dotted(path)}" if path else place
 
+    def resolved(self) -> Source:
+        """The same with its interpolations (`${a.b}`) resolved.
+
+        Raises:
+            SpecError: one does not resolve.
+        """
+        return replace(self, data=interpolated(self.data, self.where))
+
     def _given(self, path: KeyPath) -> KeyPath | None:
         if not self.given:
             return None
         return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.given), None)
-
-
-def dotted(path: KeyPath) -> str:
-    """`('axes', 'reward', 1)` → `axes.reward[1]`."""
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if text else part
-    return text
 
 
 class _Loader(yaml.SafeLoader):
@@ -107,6 +102,9 @@ NO_VALUE = (ValueError, LookupError, RecursionError)
 MAX_WHOLE = 2**63 - 1
 """Larger whole numbers fit into nothing that reads them."""
 
+_BARE_REFERENCE = re.compile(r"[\[{,:]\s*\$\{$")
+"""The end of a text up to where YAML takes the brace of an interpolation for one of its own."""
+
 SCALARS = {
     "null": r"~|null|Null|NULL|",
     "bool": r"true|True|TRUE|false|False|FALSE",
@@ -123,11 +121,19 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path) -> Source:
-    """Read a YAML file whose top level is a mapping.
+    """Read a YAML file whose top level is a mapping, with its interpolations resolved.
 
     Raises:
-        SpecError: the file is missing, unreadable, too large, empty, not YAML, not a mapping, holds a key
-            twice or an interpolation that does not resolve.
+        SpecError: see `read_unresolved`; or an interpolation does not resolve.
+    """
+    return read_unresolved(path).resolved()
+
+
+def read_unresolved(path: Path) -> Source:
+    """Read a YAML file whose top level is a mapping, interpolations as they are written.
+
+    Raises:
+        SpecError: the file is missing, unreadable, too large, empty, not YAML, not a mapping, or holds a key twice.
     """
     try:
         size = path.stat().st_size
@@ -142,11 +148,15 @@ def read_yaml(path: Path) -> Source:
         raise SpecError(f"not UTF-8 text (byte {error.start})", str(path), "save it as UTF-8") from None
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}", str(path), "check its permissions") from None
-    return parse_yaml(text, str(path))
+    return _parsed(text, str(path))
 
 
 def parse_yaml(text: str, name: str) -> Source:
     """Parse YAML text; see `read_yaml` for what is refused."""
+    return _parsed(text, name).resolved()
+
+
+def _parsed(text: str, name: str) -> Source:
     loader = None
     try:
         loader = _Loader(text)  # refuses control characters
@@ -163,14 +173,16 @@ def parse_yaml(text: str, name: str) -> Source:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark is not None else name
-        problem = getattr(error, "problem", None) or _first_line(error)
-        raise SpecError(f"not valid YAML: {problem}", place, "check indentation and quotes") from None
+        hint = "check indentation and quotes"
+        if mark is not None and _BARE_REFERENCE.search(text[: mark.index + 1]):
+            hint = 'within { } and [ ] an interpolation stands in quotes: "${base.rl.lr}"'
+        raise SpecError(f"not valid YAML: {_problem(error)}", place, hint) from None
     except NO_VALUE as error:
         raise SpecError(f"not valid YAML: {_first_line(error)}", name, "check the values") from None
     finally:
         if loader is not None:
             loader.dispose()
-    return Source(_interpolated(data, name, lines), name, lines)
+    return Source(data, name, lines)
 
 
 def parse_value(text: str, where: str) -> Any:
@@ -178,10 +190,15 @@ def parse_value(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, *NO_VALUE) as error:
-        problem = getattr(error, "problem", None) or _first_line(error)
         raise SpecError(
-            f"value {text!r} is not YAML: {problem}", where, "check its spelling and quotes"
+            f"value {text!r} is not YAML: {_problem(error)}", where, "check its spelling and quotes"
         ) from None
+
+
+def _problem(error: BaseException) -> str:
+    """What PyYAML finds wrong, in one clause; some begin with `but`, behind what was expected."""
+    problem = getattr(error, "problem", None) or _first_line(error)
+    return f"{getattr(error, 'context', None)}, {problem}" if problem.startswith("but ") else problem
 
 
 def _first_line(error: BaseException) -> str:
@@ -205,19 +222,18 @@ def _index(
     if count[0] > MAX_NODES:
         raise SpecError(f"more than {MAX_NODES} values after aliases are expanded", name, "remove aliases")
     if id(node) in above:
-        raise SpecError("an alias refers to itself", f"{name}:{node.start_mark.line + 1}", "remove it")
+        raise SpecError("an alias refers to itself", _at(name, node, path), "remove it")
     above = (*above, id(node))
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                raise SpecError("a key is not a plain word", f"{name}:{line}", "keys are text")
+                raise SpecError("a key is not a plain word", _at(name, key_node, path), "keys are text")
             key = str(key_node.value)
             if key in seen and key != "<<":
-                raise SpecError(
-                    f"key {key!r} stands twice (first on line {seen[key]})", f"{name}:{line}", "remove one"
-                )
+                what = f"key {key!r} stands twice (first on line {seen[key]})"
+                raise SpecError(what, _at(name, key_node, (*path, key)), "remove one")
             seen[key] = line
             lines[(*path, key)] = line
             _index(value_node, (*path, key), lines, name, count, above)
@@ -227,19 +243,6 @@ def _index(
             _index(item, (*path, position), lines, name, count, above)
 
 
-def _interpolated(data: Any, name: str, lines: Mapping[KeyPath, int]) -> dict[str, Any]:
-    plain: dict[str, Any] = data
-    if "${" not in repr(plain):
-        return plain
-    try:
-        resolved = OmegaConf.to_container(OmegaConf.create(plain), resolve=True)
-    except OmegaConfBaseException as error:
-        full_key = getattr(error, "full_key", None) or ""
-        path = tuple(p for p in re.split(r"[.\[\]]+", full_key) if p)
-        message = (getattr(error, "msg", None) or str(error)).splitlines()[0]
-        raise SpecError(
-            f"interpolation does not resolve: {message}", Source({}, name, lines).where(path), "check ${…}"
-        ) from None
-    except RecursionError:
-        raise SpecError("interpolations refer to each other in a circle", name, "check ${…}") from None
-    return resolved  # type: ignore[return-value]
+def _at(name: str, node: yaml.Node, path: KeyPath) -> str:
+    place = f"{name}:{node.start_mark.line + 1}"
+    return f"{place}: {dotted(path)}" if path else place

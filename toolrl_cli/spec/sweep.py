@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.faults import NOT_A, fault_text, telling_fault, what_to_write
-from toolrl_cli.spec.fields import deeper_hint
+from toolrl_cli.spec.fields import SEED, check_setting, deeper_hint
+from toolrl_cli.spec.interpolation import interpolated
+from toolrl_cli.spec.key_path import KeyPath
 from toolrl_cli.spec.models import Frozen, RunSpec
-from toolrl_cli.spec.source import KeyPath, Source, parse_value, read_yaml
+from toolrl_cli.spec.source import Source, parse_value, read_unresolved
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweep_file import Ablate, SeedRange, SweepFile
 
@@ -46,7 +48,7 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
     Raises:
         SpecError: with file, line, key path, and the nearest valid name.
     """
-    source = read_yaml(path)
+    source = read_unresolved(path)
     data = dict(source.data)
     overrides: dict[str, Any] = {}
     given: dict[KeyPath, str] = {}
@@ -60,15 +62,17 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
         if head in SweepFile.model_fields:
             given[_set_in_file(data, key, value)] = key
         elif head == "preset":
-            data["base"] = {**(data.get("base") or {}), key: value}
+            base = data.get("base")
+            data["base"] = {**(base if isinstance(base, dict) else {}), key: value}
             given["base", key] = key
         elif head in RunSpec.model_fields:
             overrides[key] = value
         else:
-            valid = [*SweepFile.model_fields, *RunSpec.model_fields]
+            valid = {*SweepFile.model_fields, *RunSpec.model_fields} - {SEED}
             hint = deeper_hint(key) or hint_for(head, valid, "keys")
             raise SpecError(f"unknown key {head!r}", f"--set {key}", hint)
     source = replace(source, given=given)
+    data, overrides = _interpolated(data, overrides, source)
     if "name" not in data:
         raise SpecError("the key 'name' is missing", source.name, f"add `name: {path.stem}`")
     try:
@@ -76,6 +80,19 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
     except ValidationError as error:
         raise _first_fault(error, source) from None
     return Document(sweep, source, overrides, path)
+
+
+def _interpolated(
+    data: dict[str, Any], overrides: dict[str, Any], source: Source
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The file's values and those of `--set`, both resolved against the file as `--set` has changed it."""
+    given = "--set"
+
+    def place(path: KeyPath) -> str:
+        return f"--set {path[1]}" if path[:1] == (given,) else source.where(path)
+
+    whole = interpolated({**data, given: overrides}, place)
+    return whole, whole.pop(given)
 
 
 def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
@@ -111,10 +128,20 @@ def _first_fault(error: ValidationError, source: Source) -> SpecError:
         blocks: dict[str, type[Frozen]] = {"ablate": Ablate, "seeds": SeedRange}
         valid = SweepFile if len(path) == 1 else blocks.get(str(path[0]), Ablate)
         hint = (deeper_hint(key) if len(path) == 1 else "") or hint_for(key, valid.model_fields, "keys")
-        if len(path) == 1 and key in RunSpec.model_fields:
-            hint = f"{key!r} is a run setting: put it under base:, axes: or an arm"
+        if path == (SEED,):
+            hint = "list it under `seeds:`"
+        elif len(path) == 1 and _is_setting(key.removeprefix("base.")):
+            hint = f"{key.removeprefix('base.')!r} is a run setting: put it under base:, axes: or an arm"
         return SpecError(f"unknown key {key!r}", source.where(path), hint)
     return SpecError(fault_text(fault), source.where(path), _hint(fault))
+
+
+def _is_setting(key: str) -> bool:
+    try:
+        check_setting(key, "")
+    except SpecError:
+        return False
+    return True
 
 
 def _hint(fault: Mapping[str, Any]) -> str:
