@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from toolrl_cli.engine.files import entry_by_entry
 
 Results = Annotated[
     Path | None,
@@ -94,30 +96,13 @@ def results_root(given: Path | None) -> Path:
 def print_json(document: Any) -> None:
     """One JSON document on stdout.
 
-    A value at its top that is an iterator is a list too long to be held as a whole: it is written entry by entry,
-    each on a line of its own (which is also what Python's encoder is quick at).
+    A value at its top that is an iterator is a list too long to be held as a whole, see `entry_by_entry`.
     """
     if not isinstance(document, Mapping):
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         return
-    between = "{\n  "
-    for key, value in document.items():
-        sys.stdout.write(f"{between}{json.dumps(key, ensure_ascii=False)}: ")
-        if isinstance(value, Iterator):
-            _print_entries(value)
-        else:
-            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  "))
-        between = ",\n  "
-    sys.stdout.write("\n}\n" if document else "{}\n")
-
-
-def _print_entries(entries: Iterator[Any]) -> None:
-    encode = json.JSONEncoder(ensure_ascii=False).encode
-    between = "[\n    "
-    for entry in entries:
-        sys.stdout.write(between + encode(entry))
-        between = ",\n    "
-    sys.stdout.write("[]" if between.startswith("[") else "\n  ]")
+    for piece in entry_by_entry(document):
+        sys.stdout.write(piece)
 
 
 def note(line: str) -> None:

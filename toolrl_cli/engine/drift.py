@@ -11,7 +11,7 @@ import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from toolrl_cli.engine.code import WORKS_IN
@@ -23,6 +23,7 @@ from toolrl_cli.engine.differences import (
     leaves,
     transport_differences,
 )
+from toolrl_cli.engine.earlier import Earlier, read_earlier
 from toolrl_cli.engine.files import read_json
 from toolrl_cli.engine.forecasts.calibration import newest_folders
 from toolrl_cli.engine.ledger import Ledger
@@ -124,9 +125,9 @@ def find_drift(
     Raises:
         LedgerError: a file is there and the file system does not give it.
     """
-    before = read_json(ledger.results / "sweeps" / plan.sweep / PLAN) or {}
-    earlier = _Earlier(before, ledger)
-    replaced = _replaced(plan, earlier)
+    whole = whole or plan
+    earlier = read_earlier(ledger.results / "sweeps" / plan.sweep / PLAN, ledger, plan, whole)
+    replaced = _replaced(plan, whole, earlier)
     finished = [s for s in plan.stages.values() if s.status == "succeeded"]
     stages: dict[str, StageDrift] = {}
     for stage in finished if explain else finished[:LOOKED_AT]:
@@ -136,67 +137,29 @@ def find_drift(
     pending = [s.spec for s in plan.stages.values() if s.state is None or s.state.status == "pending"]
     fresh = pending if explain else [spec for spec in pending if spec.id in replaced][:LOOKED_AT]
     stages |= _nearest(fresh, replaced, ledger)
-    ids = (whole or plan).stages
-    gone = tuple(i for i in earlier.ids if i not in ids and earlier.finished(i))
+    gone = tuple(i for i, kind in earlier.gone.items() if earlier.finished(i, kind))
     looked = len(finished) if explain else min(len(finished), LOOKED_AT)
     return Drift(replaced, stages, gone, looked, len(finished))
 
 
-@dataclass
-class _Earlier:
-    """The sweep as it was when it was last started, by its frozen plan."""
-
-    frozen: Mapping[str, Any]
-    ledger: Ledger
-    _finished: dict[str, bool] = field(default_factory=dict)
-
-    @property
-    def ids(self) -> list[str]:
-        return list(self._kinds())
-
-    def runs(self) -> dict[str, list[str]]:
-        """Run → its stages."""
-        try:
-            return {run["id"]: [str(i) for i in run["stages"]] for run in self.frozen.get("runs", ())}
-        except (KeyError, TypeError):  # edited: nothing is known of before
-            return {}
-
-    def kind(self, stage_id: str) -> str:
-        return self._kinds().get(stage_id, "")
-
-    def finished(self, stage_id: str) -> bool:
-        """Whether it has succeeded, by the ledger."""
-        if stage_id not in self._finished:
-            try:
-                status = self.ledger.at(self.kind(stage_id), stage_id).state().status
-            except LedgerError:
-                status = "failed"
-            self._finished[stage_id] = status == "succeeded"
-        return self._finished[stage_id]
-
-    def _kinds(self) -> dict[str, str]:
-        if not hasattr(self, "_by_id"):
-            try:
-                self._by_id = {str(s["id"]): str(s["kind"]) for s in self.frozen.get("stages", ())}
-            except (KeyError, TypeError):
-                self._by_id = {}
-        return self._by_id
-
-
-def _replaced(plan: Plan, earlier: _Earlier) -> dict[str, str]:
+def _replaced(plan: Plan, whole: Plan, earlier: Earlier) -> dict[str, str]:
     """Owed stages whose place in their run another, finished stage had."""
-    runs = earlier.runs()
+
+    def kind(stage_id: str) -> str:
+        now = whole.stages.get(stage_id)
+        return now.spec.kind if now is not None else earlier.gone.get(stage_id, "")
+
     found: dict[str, str] = {}
     for run in plan.runs:
-        had = [i for i in runs.get(run.id, ()) if i not in plan.stages]
-        if not had:
+        then = earlier.runs.get(run.id)
+        if then is None:
             continue
-        places = _places(runs[run.id], earlier.kind)
-        for place, stage_id in _places(
-            [s.id for s in run.stages], lambda i: plan.stages[i].spec.kind
-        ).items():
+        places = _places(then, kind)
+        for place, stage_id in _places([s.id for s in run.stages], kind).items():
             old = places.get(place)
-            if old in had and plan.stages[stage_id].owed and earlier.finished(old):
+            if old is None or old in plan.stages or not plan.stages[stage_id].owed:
+                continue
+            if earlier.finished(old, kind(old)):
                 found.setdefault(stage_id, old)
     return found
 

@@ -119,14 +119,17 @@ class Plan:
         return Counter(reason for reason in reasons if reason is not None)
 
     def frozen(self) -> dict[str, Any]:
-        """The content of `sweeps/<name>/plan.json`: what the sweep is, without its standing."""
+        """The content of `sweeps/<name>/plan.json`: what the sweep is, without its standing.
+
+        Its runs and stages are iterators, for `write_entries` to write one by one.
+        """
         return {
             "schema": SCHEMA,
             "sweep": self.sweep,
             "description": self.description,
             "tables": list(self.tables),
-            "runs": [{**r.to_json(), "settings": dict(r.settings)} for r in self.runs],
-            "stages": [s.spec.to_json() for s in self.stages.values()],
+            "runs": ({**r.to_json(), "settings": dict(r.settings)} for r in self.runs),
+            "stages": (s.spec.to_json() for s in self.stages.values()),
         }
 
 

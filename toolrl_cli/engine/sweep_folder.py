@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolrl_cli.engine.files import explained, make_folder, read_json, write_json, write_text
+from toolrl_cli.engine.files import explained, make_folder, read_json, write_entries, write_json, write_text
 from toolrl_cli.engine.migration import migrated
 from toolrl_cli.engine.plan import Plan, PlannedRun
 from toolrl_cli.errors import LedgerError, SpecError
@@ -57,7 +57,7 @@ class SweepFolder:
         make_folder(self.path)
         if text is not None:
             write_text(self.path / "sweep.yaml", text)
-        write_json(self.path / PLAN, plan.frozen())
+        write_entries(self.path / PLAN, plan.frozen())
         with explained(self.path):
             for run in plan.runs:
                 self._link(run.id, run.stages)
