@@ -145,9 +145,9 @@ def test_a_budget_that_is_too_small_refuses_plan_sweep_and_resume(
     assert planned.code == 2
     assert planned.err.startswith("error: --budget-gpu-hours 2: at least 14 GPU-hours are needed")
     assert planned.err.count("\n") == 1
-    assert planned.json["limits"]["refused"] and planned.json["totals"]["unknown"]["gpu_hours"] == 2
+    assert planned.json["limits"]["refused"] and planned.json["totals"]["unknown"]["gpu_hours"] == 1
     unknown = toolrl("sweep", "large.yaml", "--budget-gpu-hours", "500")
-    assert unknown.code == 2 and "the GPU-hours of 2 owed stages are unknown" in unknown.err
+    assert unknown.code == 2 and "the GPU-hours of 1 owed stage are unknown" in unknown.err
     assert not (tmp_path / "results").exists()
 
 

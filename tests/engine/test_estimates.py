@@ -217,6 +217,18 @@ def test_an_export_is_as_large_as_its_model_in_bf16(ledger: Ledger) -> None:
     assert disk is not None and disk.expected == pytest.approx(2 * 1_543_714_304, rel=0.01)
 
 
+def test_an_export_on_gpus_is_reckoned_so_that_a_budget_can_be_kept_from_the_start(ledger: Ledger) -> None:
+    rl = stage("rl", model=MODEL, device="cuda", gpus=2)
+    export = stage("export", after=[rl], model=MODEL, device="cuda")
+    found = forecast(plan_of(ledger, [rl, export]), ledger, SERVER)
+    estimate = found.estimates[export.id]
+    assert estimate.seconds is not None and 9 < estimate.seconds.low < estimate.seconds.expected < 60
+    assert estimate.sources["seconds"] == "arithmetic: 9.26 GB read and written, at 2 to 0.05 GB/s"
+    assert found.totals.unknown["gpu_hours"] == 0
+    on_a_cpu = look(ledger, stage("export", "b", model=MODEL, device="cpu"))
+    assert only(on_a_cpu).seconds is None
+
+
 def test_memory_of_training_is_sharded_over_the_gpus_and_offloading_makes_room(ledger: Ledger) -> None:
     def memory(name: str, gpus: int = 1, **config: object) -> float:
         owed = stage("sft", name, model=MODEL, device="cuda", gpus=gpus, **config)  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ Times come from finished stages of the same results root, by a ladder of similar
 The bounds are what was observed, widened by a factor for each rung (`WIDENED`). Where a length limit or the
 number of GPUs differs, the truth lies between no effect and a proportional one; both become bounds and their
 middle the expectation. An RL training of which nothing is known here is given what others report for the
-paper's settings (`published_times`), labelled so. Everything else is unknown, and is shown as that.
+paper's settings (`published_times`), labelled so, and an export on GPUs what reading and writing its weights
+takes. Everything else is unknown, and is shown as that.
 """
 
 from __future__ import annotations
@@ -123,7 +124,9 @@ class Estimator:
             if published is not None:
                 slower = "; slower with all of it offloaded" if _rests_always(work) else ""
                 return published_seconds(work, published), f"published: {published.source}{slower}"
-        return None, f"unknown: no finished {work.kind} stage to go by"
+        # so that a budget of GPU-hours can be kept from the start: a merge holds a GPU's slot
+        reckoned = sizes.export_seconds(work) if work.device == "cuda" else None
+        return reckoned or (None, f"unknown: no finished {work.kind} stage to go by")
 
     def _memory(self, work: Work, ladder: Ladder) -> tuple[Range | None, str]:
         if work.device == "cpu":

@@ -1,4 +1,4 @@
-"""Arithmetic of disk and GPU memory: what follows from a model's size, for want of anything measured.
+"""Arithmetic of disk, GPU memory and an export's time: what follows from a model's size, for want of anything measured.
 
 Every number here is derived, not measured, and is labelled so where it is shown.
 """
@@ -14,6 +14,12 @@ CHECKPOINT = 4 + 8
 """Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved."""
 EXPORT = 2
 """Bytes a parameter of an exported model; verl 0.9.1's merger writes bf16 whatever the training's precision."""
+MERGED = 4 + EXPORT
+"""Bytes a parameter that an export reads (fp32 weights) and writes."""
+DISK_SPEED = (2e9, 3e8, 5e7)
+"""Bytes a second of a fast disk, a usual one and a share on the network: chosen, not measured."""
+START_UP = Range(5.0, 15.0, 60.0)
+"""Seconds until a process has imported torch and verl, from a local disk to a cold share on the network: chosen."""
 GIB = 1 << 30
 BYTES = {"TiB": 1 << 40, "GiB": GIB, "MiB": 1 << 20, "KiB": 1 << 10}
 RECORDS = 1 << 19
@@ -51,6 +57,15 @@ def disk(work: Work) -> Range | None:
     kept = _kept(work)
     text = _text(work) * ((work.steps or 0) * work.units) if work.kind == "rl" else NONE
     return Range(kept * one, kept * one + RECORDS, (kept + 1) * one + RECORDS) + text
+
+
+def export_seconds(work: Work) -> tuple[Range, str] | None:
+    """How long an export takes, which is reading and writing, and how that was reckoned; None where it cannot be."""
+    if work.kind != "export" or work.size is None:
+        return None
+    amount = work.size.parameters * MERGED
+    seconds = Range(*(amount / speed for speed in DISK_SPEED)) + START_UP
+    return seconds, f"arithmetic: {amount / 1e9:.3g} GB read and written, at 2 to 0.05 GB/s"
 
 
 def gpu_memory(work: Work, gpu_total: int | None) -> tuple[Range, str] | None:
