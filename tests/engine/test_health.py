@@ -221,6 +221,14 @@ def test_a_limit_on_file_sizes_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (2 * GIB, -1))
     check = health_machine.file_sizes()
     assert (check.standing, check.fix) == ("warning", "ulimit -f unlimited")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (2 * GIB, 4 * GIB))
+    assert "hard limit" in health_machine.file_sizes().fix
+
+
+def test_a_results_root_below_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check = health_machine.results_root(tmp_path / "file" / "results")
+    assert (check.standing, check.found) == ("error", f"{tmp_path / 'file'} is not a folder")
 
 
 def test_a_containers_memory_limit_counts_where_it_is_the_smaller(tmp_path: Path) -> None:

@@ -107,9 +107,10 @@ def gpus() -> Check:
 def results_root(results: Path) -> Check:
     """Whether the results root can be written and has room."""
     name = "results root"
-    if results.exists() and not results.is_dir():
+    in_the_way = next((p for p in (results, *results.parents) if p.exists() and not p.is_dir()), None)
+    if in_the_way is not None:
         return Check(
-            name, "error", f"{results} is not a folder", "--results DIR, or export TOOLRL_RESULTS=DIR"
+            name, "error", f"{in_the_way} is not a folder", "--results DIR, or export TOOLRL_RESULTS=DIR"
         )
     existing = existing_part(results)
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -163,11 +164,13 @@ def processes() -> Check:
 
 def file_sizes() -> Check:
     """A checkpoint is one file of gigabytes."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if soft == resource.RLIM_INFINITY:
         return Check("file sizes", "ok", "no limit")
     found = f"limit {soft / GIB:.3g} GiB: larger checkpoints fail"
-    return Check("file sizes", "warning", found, "ulimit -f unlimited")
+    free = hard == resource.RLIM_INFINITY
+    fix = "ulimit -f unlimited" if free else "raise the hard limit (fsize) in /etc/security/limits.conf"
+    return Check("file sizes", "warning", found, fix)
 
 
 def memory(limits: Path = Path("/sys/fs/cgroup")) -> Check:
