@@ -67,6 +67,7 @@ def test_interpolations_are_resolved() -> None:
         ("? [x]\n: 1\n", "not a plain word"),
         ("a: &x [*x]\n", "s.yaml:1: a[0]: an alias refers to itself"),
         ("a: {b: ${c}}\n", 'an interpolation stands in quotes: "${base.rl.lr}"'),
+        ("a: [\\${c}]\n", "an interpolation stands in quotes"),
         ("a: {b: {c: {d: 1}\n", "expected ',' or '}', but got '<stream end>' (check indentation and quotes)"),
         ("a: 1\n---\nb: 2\n", "expected a single document in the stream, but found another document"),
         ("a: ${nowhere}\n", "does not resolve"),

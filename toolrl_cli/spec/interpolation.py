@@ -24,12 +24,19 @@ _REFERENCE = re.compile(r"\s*(\.*)([^.\[\]:\s]+(?:\.[^.\[\]:\s]+|\[\d+\])*)\s*")
 _PART = re.compile(r"[^.\[\]]+")
 
 
-def interpolated(data: dict[str, Any], place: Callable[[KeyPath], str]) -> dict[str, Any]:
+GIVEN = "--set"
+"""Stands before the key paths of values that are given beside a file."""
+
+
+def interpolated(
+    data: dict[str, Any], place: Callable[[KeyPath], str], file: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """A mapping with every interpolation resolved; itself where it has none.
 
     Args:
         data: the mapping.
         place: key path → where it stands, for messages.
+        file: what the interpolations refer to, where that is another mapping; key paths then begin with `GIVEN`.
 
     Raises:
         SpecError: one that is malformed or names nothing, some that refer to each other in a circle, or a result
@@ -37,7 +44,8 @@ def interpolated(data: dict[str, Any], place: Callable[[KeyPath], str]) -> dict[
     """
     if "${" not in repr(data):
         return data
-    found: dict[str, Any] = _Interpolation(data, place).value((), data)[0]
+    start = () if file is None else (GIVEN,)
+    found: dict[str, Any] = _Interpolation(data if file is None else file, place).value(start, data)[0]
     return found
 
 

@@ -102,7 +102,7 @@ NO_VALUE = (ValueError, LookupError, RecursionError)
 MAX_WHOLE = 2**63 - 1
 """Larger whole numbers fit into nothing that reads them."""
 
-_BARE_REFERENCE = re.compile(r"[\[{,:]\s*\$\{$")
+_BARE_REFERENCE = re.compile(r"[\[{,:]\s*\\?\$\{$")
 """The end of a text up to where YAML takes the brace of an interpolation for one of its own."""
 
 SCALARS = {

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.faults import NOT_A, fault_text, telling_fault, what_to_write
 from toolrl_cli.spec.fields import SEED, check_setting, deeper_hint
-from toolrl_cli.spec.interpolation import interpolated
-from toolrl_cli.spec.key_path import KeyPath
+from toolrl_cli.spec.interpolation import GIVEN, interpolated
+from toolrl_cli.spec.key_path import KeyPath, dotted
 from toolrl_cli.spec.models import Frozen, RunSpec
 from toolrl_cli.spec.source import Source, parse_value, read_unresolved
 from toolrl_cli.spec.suggest import hint_for
@@ -72,27 +72,15 @@ def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
             hint = deeper_hint(key) or hint_for(head, valid, "keys")
             raise SpecError(f"unknown key {head!r}", f"--set {key}", hint)
     source = replace(source, given=given)
-    data, overrides = _interpolated(data, overrides, source)
-    if "name" not in data:
+    resolved = interpolated(data, source.where)
+    overrides = interpolated(overrides, lambda path: f"{GIVEN} {dotted(path[1:])}", file=data)
+    if "name" not in resolved:
         raise SpecError("the key 'name' is missing", source.name, f"add `name: {path.stem}`")
     try:
-        sweep = SweepFile.model_validate(data)
+        sweep = SweepFile.model_validate(resolved)
     except ValidationError as error:
         raise _first_fault(error, source) from None
     return Document(sweep, source, overrides, path)
-
-
-def _interpolated(
-    data: dict[str, Any], overrides: dict[str, Any], source: Source
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The file's values and those of `--set`, both resolved against the file as `--set` has changed it."""
-    given = "--set"
-
-    def place(path: KeyPath) -> str:
-        return f"--set {path[1]}" if path[:1] == (given,) else source.where(path)
-
-    whole = interpolated({**data, given: overrides}, place)
-    return whole, whole.pop(given)
 
 
 def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
