@@ -48,6 +48,13 @@ def test_an_escaped_one_is_left_for_verl() -> None:
     assert resolved(a=r"\${data.max_length}")["a"] == "${data.max_length}"
 
 
+def test_a_variable_of_the_environment_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_ROOT", "/data")
+    monkeypatch.delenv("NOWHERE_SET", raising=False)
+    data = resolved(a="${oc.env:DATA_ROOT}/rlla", b="${oc.env:NOWHERE_SET, 7}", c="${oc.env:NOWHERE_SET,}")
+    assert (data["a"], data["b"], data["c"]) == ("/data/rlla", "7", "")
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
@@ -59,7 +66,11 @@ def test_an_escaped_one_is_left_for_verl() -> None:
         ({"a": [1], "b": ["${a[1]}"]}, "b[0]: interpolation does not resolve: a has no '1'"),
         ({"a": "${a}"}, "a circle: a → a"),
         ({"a": {"b": "${a}"}}, "a circle: a → a.b → a"),
-        ({"a": "${oc.env:HOME}"}, "${oc.env:HOME} names no key"),
+        (
+            {"a": "${oc.env:NOWHERE_SET}"},
+            "the environment has no 'NOWHERE_SET' (set it, or give a default: ${oc.env:NOWHERE_SET,default})",
+        ),
+        ({"a": "${oc.select:b}"}, "${oc.select:b} names no key"),
         ({"a": "${}"}, "${} names no key"),
         ({"a": "${b", "b": 1}, "'${b' is not closed"),
         ({"a": "x${b}", "b": [1]}, "${b} is no single value (let it stand alone)"),

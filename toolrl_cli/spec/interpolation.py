@@ -1,13 +1,14 @@
 """Interpolation: values of a file that refer to others of it, `${base.rl.lr}`.
 
-OmegaConf's way to write keys, with three differences. A key is found in whichever way it is spelt, nested
+OmegaConf's way to write keys, with differences. A key is found in whichever way it is spelt, nested
 (`rl: {lr: …}`) or dotted (`rl.lr: …`). Every value is resolved once, and what comes of it is counted, so that no
-small file grows beyond all bounds. There are no resolvers such as `${oc.env:…}`: what a file says depends on nothing
-but itself and `--set`. `\\${…}` is left alone, without the `\\`, for options of verl that hold one.
+small file grows beyond all bounds. Of OmegaConf's resolvers there is `${oc.env:NAME}` and `${oc.env:NAME,default}`, a
+variable of the environment as text. `\\${…}` is left alone, without the `\\`, for options of verl that hold one.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,8 +22,8 @@ MAX_VALUES = 100_000
 
 _OPENED = re.compile(r"(\\?)\$\{([^${}]*)(\}?)")
 _REFERENCE = re.compile(r"\s*(\.*)([^.\[\]:\s]+(?:\.[^.\[\]:\s]+|\[\d+\])*)\s*")
+_VARIABLE = re.compile(r"\s*oc\.env:\s*(\w+)\s*(?:,\s*(.*?)\s*)?")
 _PART = re.compile(r"[^.\[\]]+")
-
 
 GIVEN = "--set"
 """Stands before the key paths of values that are given beside a file."""
@@ -108,6 +109,8 @@ class _Interpolation:
 
     def _named(self, path: KeyPath, name: str) -> tuple[Any, int]:
         """What a reference names: keys from the top of the file or, behind a `.`, from beside the value."""
+        if variable := _VARIABLE.fullmatch(name):
+            return self._variable(path, variable[1], variable[2])
         match = _REFERENCE.fullmatch(name)
         if match is None:
             raise self._fault(path, f"${{{name}}} names no key", "write ${base.rl.lr}")
@@ -127,6 +130,13 @@ class _Interpolation:
                 raise self._fault(path, f"{here} has no {rest!r}", hint)
             node, at, parts = node[key], (*at, key), parts[used:]
         return self.value(at, node)
+
+    def _variable(self, path: KeyPath, name: str, default: str | None) -> tuple[str, int]:
+        value = os.environ.get(name, default)
+        if value is None:
+            hint = f"set it, or give a default: ${{oc.env:{name},default}}"
+            raise self._fault(path, f"the environment has no {name!r}", hint)
+        return value, 1 + len(value) // 100
 
     def _fault(self, path: KeyPath, what: str, hint: str = "") -> SpecError:
         return SpecError(f"interpolation does not resolve: {what}", self._place(path), hint)
