@@ -17,12 +17,17 @@ LOGS = Path(__file__).with_name("logs")
 
 EXPECTED = {
     "assertion_without_words": ("unknown", "AssertionError at x.py:12"),
+    "data_loader_worker_disk_full": (
+        "infra",
+        "RuntimeError: unable to write to file </torch_1_2_3>: No space left on device (28)",
+    ),
     "disk_full_while_saving": (
         "infra",
         "RuntimeError: [enforce fail at inline_container.cc:603] . unexpected pos 1984 vs 1878 "
         "(caused by OSError: [Errno 28] No space left on device)",
     ),
     "error_at_exit_after_the_cause": ("config", "FileNotFoundError: Unable to find '/data/train.parquet'"),
+    "exception_group": ("unknown", "KeyError: 'tool_calls'"),
     "hydra_bad_override_syntax": (
         "config",
         "no viable alternative at input '['; "
@@ -49,11 +54,27 @@ EXPECTED = {
         "DistBackendError: NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:77, "
         "remote process exited or there was a network error, NCCL version 2.27.5",
     ),
+    "nccl_timeout_after_another_rank_raised": ("unknown", "IndexError: list index out of range"),
+    "nccl_timeout_aborts_a_rank": (
+        "infra",
+        "DistBackendError: [PG ID 0 PG GUID 0(default_pg) Rank 1] Process group watchdog thread terminated with "
+        "exception: [Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=3, OpType=BROADCAST) "
+        "ran for 600041 milliseconds before timing out.",
+    ),
     "progress_bars_and_no_error": ("unknown", "the attempt ended with status 1; its last words: Killed"),
+    "ray_actor_raised_in_its_creation": (
+        "infra",
+        "DistNetworkError: The server socket has failed to listen on any local network address. port: 18071, "
+        "useIpv6: false, code: -98, name: EADDRINUSE, message: address already in use",
+    ),
     "ray_cuda_out_of_memory": (
         "oom",
         "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.32 GiB. GPU 0 has a total capacity of 79.11 "
         "GiB of which 1.17 GiB is free. Including non-PyTorch memory, this process has 77.93 GiB memory in use.",
+    ),
+    "ray_node_died": (
+        "infra",
+        "the attempt ended with status 1: ActorDiedError: The actor died because its node has died. Node Id: 8e03",
     ),
     "ray_value_error_in_worker": (
         "unknown",
@@ -61,14 +82,22 @@ EXPECTED = {
     ),
     "ray_worker_killed": (
         "killed",
-        "the attempt ended with status 1: ActorDiedError: The actor died unexpectedly before finishing this task.",
+        "the attempt ended with status 1: ActorDiedError: The actor is dead because its worker process has died. "
+        "Worker exit type: SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error "
+        "code 2. End of file.",
     ),
+    "ray_worker_segmentation_fault": ("unknown", "Fatal Python error: Segmentation fault"),
     "reward_raised": ("reward", "ZeroDivisionError: division by zero"),
     "slurm_preempted": ("preempted", "Slurm took the node back or the time limit was reached"),
     "torchrun_one_rank_out_of_memory": (
         "oom",
         "RuntimeError: [enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you "
         "tried to allocate 4398046511104 bytes. Error code 12 (Cannot allocate memory)",
+    ),
+    "vllm_engine_would_not_start": (
+        "oom",
+        "ValueError: Free memory on device (9.1/79.2 GiB) on startup is less than desired GPU memory utilization "
+        "(0.6, 47.5 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.",
     ),
 }
 

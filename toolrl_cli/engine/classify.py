@@ -25,7 +25,7 @@ OUTPUT_UNWRITABLE = 120  # exit status of a Python that could not write its outp
 _BY_CAUSE: tuple[tuple[FailureClass, str], ...] = (
     (
         "oom",
-        r"out of memory|OutOfMemory|MemoryError|bad_alloc|can't allocate memory|Cannot allocate memory"
+        r"out of memory|OutOfMemory|OUT_OF_MEMORY|MemoryError|bad_alloc|can't allocate memory|Cannot allocate memory"
         r"|ALLOC_FAILED|No available memory for the cache blocks|less than desired GPU memory utilization",
     ),
     ("reward", r"(?:^|\.)RewardError\b"),
@@ -36,8 +36,10 @@ _BY_CAUSE: tuple[tuple[FailureClass, str], ...] = (
         r"|uncorrectable ECC|unspecified launch failure|CUDA driver|device.*unavailable|NodeDiedError"
         r"|RayletDiedError|GcsUnavailable|RpcError|Connection (?:refused|timed out|error|aborted)"
         r"|ConnectionError|ConnectTimeout|ReadTimeout|Max retries exceeded|Temporary failure in name resolution"
-        r"|Address already in use|Too many open files|Resource temporarily unavailable",
+        r"|[Aa]ddress already in use|Watchdog caught collective operation timeout|its node has died"
+        r"|timed out during startup|Too many open files|Resource temporarily unavailable",
     ),
+    ("killed", r"killed by signal: Killed"),
     ("diverged", r"(?:loss|reward|logits|probability tensor) .*(?:nan|inf\b|not finite|non-finite)"),
     (
         "config",
@@ -145,7 +147,8 @@ def _of_cause(cause: Raised, folder: Path) -> Failure:
 def _of_last_words(report: Raised | None, how: str, log: str) -> Failure:
     """Nothing was raised that explains the end: a process died without a word, or printed a line and left."""
     if report is not None:
-        return Failure.of("killed" if "Died" in report.kind else "unknown", f"{how}: {one_line(str(report))}")
+        kind = _by_words(report.words) or ("killed" if "Died" in report.kind else "unknown")
+        return Failure.of(kind, one_line(f"{how}: {report}"))
     lines = [line for line in log.splitlines() if line.strip() and not line.endswith(how)]
     last = one_line(lines[-1].rpartition("\r")[2]) if lines else ""
     return Failure.of(_by_words(last) or "unknown", f"{how}; its last words: {last}" if last else how)

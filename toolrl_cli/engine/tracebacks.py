@@ -1,8 +1,9 @@
-"""The root cause in the output of verl, Ray, Hydra and torchrun.
+"""The root cause in the output of verl, Ray, vLLM, Hydra and torchrun.
 
 The last line of such a log is almost never it: Ray prints the driver's traceback first and nests the worker's
-inside, Hydra and Ray add advice after it, the other ranks complain that their peer is gone, and torchrun closes
-with a table. What is shown is the innermost exception that is not itself the report of another one.
+inside, vLLM logs its engine's line by line and then raises that the engine is gone, Hydra and Ray add advice after
+it, the other ranks complain that their peer is gone, and torchrun closes with a table. What is shown is the last
+of those exceptions that explain most: see `Raised.weight`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,19 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _STREAM = re.compile(
     r"^((?:(?:\([^()]*\b(?:pid|ip)=[^()]*\)|\((?:raylet|autoscaler|gcs_server)[^()]*\)|\[[a-z]+\d+\]:) ?)+)"
 )
+# vLLM: `ERROR 11-20 13:48:41 [core.py:842] `, and `… core.py:842] ` in earlier versions
+_LOGGED = re.compile(r"^(?:ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d (\[?[\w./]+\.py:\d+\]) ?")
+# the margin of exceptions that a group holds
+_MARGIN = re.compile(r"^ +(?:\| ?|\+ (?=Exception Group)|\+[-+]+(?: \d+ -+)?$)")
 _REPEATED = re.compile(r" \[repeated \d+x across cluster\].*$")
-_START = re.compile(r"^(?:Traceback \(most recent call last\):|ray::\S.*\(pid=\d+)")
+_START = re.compile(r"^(?:(?:Exception Group )?Traceback \(most recent call last\):|ray::\S.*\(pid=\d+)")
 _RAISED = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*(?:\([\w.]+\))?)(?::\s*(?P<message>.*))?$")
 _FRAME = re.compile(r'^\s+File "(?P<file>[^"]+)", line (?P<line>\d+)')
+_FATAL = "Fatal Python error"
+_NATIVE = re.compile(
+    rf"^(?:terminate called after throwing an instance of '(?P<type>[^']+)'|{_FATAL}: (?P<why>.+))"
+)
+_WHAT = "what():"
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 _ASIDE = re.compile(
@@ -37,11 +47,15 @@ _REPORTS = re.compile(
     r"(?:^|\.)(?:RayTaskError|RayActorError|ActorDiedError|ActorUnavailableError|WorkerCrashedError"
     r"|OwnerDiedError|ChildFailedError|ChildFailed|CalledProcessError|ProcessRaisedException"
     r"|ProcessExitedException|SystemExit|KeyboardInterrupt|SignalException|BrokenPipeError"
-    r"|ConnectionResetError|EOFError|CancelledError)(?:\(|$)"
+    r"|ConnectionResetError|EOFError|CancelledError|EngineDeadError|(?:Base)?ExceptionGroup)(?:\(|$)"
 )
 _PEER_GONE = re.compile(
     r"closed by peer|reset by peer|Broken pipe|[Pp]rocess group .*aborted|peer .*disconnect"
+    r"|[Ss]ee (?:root cause|stack trace)|DataLoader worker \(pid\(s\) .*exited unexpectedly"
 )
+_IN_CREATION = "an error raised in its creation task"
+_ACTOR_DIED = "The actor died unexpectedly before finishing this task."
+_GUESSES = re.compile(r" (?:There are some potential root|Some common) causes.*$")
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,7 @@ class Raised:
         frames: `file:line` of its frames, outermost first.
         line: number of its line in the log, from 0.
         linked: it was raised from, or while handling, the exception before it in the same stream.
+        native: no Python exception: what a process said when it was aborted.
         aside: printed by something that does not end the program (a destructor, a thread, an exit hook).
         cause: the exception that the chain began with, if there is another.
     """
@@ -63,6 +78,7 @@ class Raised:
     frames: tuple[str, ...] = ()
     line: int = 0
     linked: bool = False
+    native: bool = False
     aside: bool = False
     cause: Raised | None = None
 
@@ -70,6 +86,18 @@ class Raised:
     def is_report(self) -> bool:
         """Whether it only tells that something else failed."""
         return self.aside or bool(_REPORTS.search(self.kind) or _PEER_GONE.search(self.message))
+
+    @property
+    def weight(self) -> int:
+        """How much it explains: nothing; that something else failed; how a process was aborted; why; a cause.
+
+        A rank is aborted, too, when it has waited too long for another one, whose exception is the cause.
+        """
+        if self.is_report:
+            return 0 if self.aside else 1
+        if self.native:
+            return 2 if self.kind == _FATAL else 3
+        return 4
 
     @property
     def words(self) -> str:
@@ -94,14 +122,14 @@ def root_cause(log: str) -> Raised | None:
     if refusal:
         return refusal
     raised = sorted((r for stream in _streams(lines).values() for r in _parse(stream)), key=lambda r: r.line)
-    causes = [r for r in raised if not r.is_report] or [r for r in raised if not r.aside]
-    return causes[-1] if causes else None
+    last = max(reversed(raised), key=lambda r: r.weight, default=None)
+    return last if last is not None and last.weight else None
 
 
 def _plain_lines(log: str) -> Iterator[str]:
     """Lines without colours, and without what a progress bar has overwritten."""
     for line in _ANSI.sub("", log).split("\n"):
-        yield _REPEATED.sub("", line.rstrip("\r").rpartition("\r")[2])
+        yield _MARGIN.sub("", _REPEATED.sub("", line.rstrip("\r").rpartition("\r")[2]))
 
 
 def _streams(lines: list[str]) -> dict[str, list[tuple[int, str]]]:
@@ -109,8 +137,11 @@ def _streams(lines: list[str]) -> dict[str, list[tuple[int, str]]]:
     streams: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for number, line in enumerate(lines):
         prefix = _STREAM.match(line)
-        text = line[prefix.end() :] if prefix else line
-        streams[prefix.group(1) if prefix else ""].append((number, text))
+        who, text = (prefix.group(1), line[prefix.end() :]) if prefix else ("", line)
+        logged = _LOGGED.match(text)
+        if logged:
+            who, text = who + logged.group(1), text[logged.end() :]
+        streams[who].append((number, text))
     return streams
 
 
@@ -129,22 +160,30 @@ def _parse(stream: list[tuple[int, str]]) -> Iterator[Raised]:
         elif inside and (frame := _FRAME.match(line)):
             frames.append(f"{frame['file']}:{frame['line']}")
         elif inside and line[:1].strip() and (found := _RAISED.match(line)):
-            message = _message(found["message"] or "", stream[position + 1 : position + 3])
-            raised = Raised(found["kind"], message, tuple(frames), number, linked, aside)
+            message = _message(found["message"] or "", stream[position + 1 : position + 12])
+            raised = Raised(found["kind"], message, tuple(frames), number, linked, aside=aside)
             if linked and chain is not None and not chain.is_report:
                 raised = replace(raised, cause=chain)
             yield raised
             chain = (raised.cause or raised) if not raised.is_report else None
             # Ray prints the worker's traceback as the message of the driver's exception
-            inside = "RayTaskError" in raised.kind
+            inside = "RayTaskError" in raised.kind or _IN_CREATION in raised.message
             frames, linked = [], False
             aside = aside and inside
+        elif native := _NATIVE.match(line):
+            what = stream[position + 1][1].strip() if stream[position + 1 :] else ""
+            said = what.removeprefix(_WHAT).strip() if what.startswith(_WHAT) else ""
+            kind = (native["type"] or _FATAL).replace("::", ".")
+            yield Raised(kind, native["why"] or said, line=number, native=True)
 
 
 def _message(first: str, following: list[tuple[int, str]]) -> str:
     """The first line that says something; a line that ends with a colon announces the next."""
+    if first == _ACTOR_DIED:  # Ray says why after a list of the actor's names
+        why = next((line for _, line in following if line.startswith("The actor ")), first)
+        return _GUESSES.sub("", why)
     words = [first.strip()]
-    for _, line in following:
+    for _, line in following[:2]:
         if (words[-1] and not words[-1].endswith(":")) or not line.strip():
             break
         words.append(line.strip())
