@@ -79,6 +79,16 @@ def test_who_ignores_sigterm_gets_sigkill(start) -> None:
     assert child.wait() == -signal.SIGKILL
 
 
+def test_a_suspended_process_hears_sigterm_at_once(start) -> None:
+    child = start(SLEEP)
+    process = ProcessId.of(child.pid)
+    assert process is not None
+    send(process, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    send(process, signal.SIGTERM)
+    assert child.wait(timeout=30) == -signal.SIGTERM
+
+
 def test_a_signal_to_an_ended_process_reaches_nobody(start) -> None:
     child = start("")
     process = ProcessId.of(child.pid) or ProcessId(child.pid, 0.0, "")

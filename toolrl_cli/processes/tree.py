@@ -60,20 +60,25 @@ def kill(processes: Iterable[ProcessId], *, grace: float = 0.0, wait: float = 5.
 
 
 def send(process: ProcessId, signum: int) -> bool:
-    """Signal this very process; False when it is gone or another has its pid now."""
+    """Signal this very process; False when it is gone or another has its pid now.
+
+    With SIGTERM it is also told to go on: a suspended process (Ctrl-Z) would take note of nothing before.
+    """
+    signums = (signum, signal.SIGCONT) if signum == signal.SIGTERM else (signum,)
     if not hasattr(os, "pidfd_open"):
-        return _send_by_pid(process, signum)
+        return _send_by_pid(process, signums)
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return False
     except OSError:  # a kernel or sandbox without pidfd
-        return _send_by_pid(process, signum)
+        return _send_by_pid(process, signums)
     try:
         # the descriptor names one process for good, so the identity checked now is the one that is signalled
         if not process.alive():
             return False
-        signal.pidfd_send_signal(fd, signum)
+        for each in signums:
+            signal.pidfd_send_signal(fd, each)
     except (ProcessLookupError, PermissionError):
         return False
     finally:
@@ -81,11 +86,12 @@ def send(process: ProcessId, signum: int) -> bool:
     return True
 
 
-def _send_by_pid(process: ProcessId, signum: int) -> bool:
+def _send_by_pid(process: ProcessId, signums: Iterable[int]) -> bool:
     if not process.alive():
         return False
     try:
-        os.kill(process.pid, signum)
+        for each in signums:
+            os.kill(process.pid, each)
     except (ProcessLookupError, PermissionError):
         return False
     return True
