@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from tests.engine.trainer_double import save
+from toolrl_cli.engine import removal
 from toolrl_cli.engine.files import write_json
 from toolrl_cli.engine.garbage import find_garbage, to_json
 from toolrl_cli.engine.lease import take
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.plan import PlannedRun, lay_out
-from toolrl_cli.engine.removal import Garbage, remove
+from toolrl_cli.engine.removal import Garbage, Item, remove
 from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.identity import ProcessId
@@ -259,6 +260,28 @@ def test_links_inside_of_what_is_removed_are_removed_and_not_followed(
     remove(find_garbage(results.ledger))
     assert not (stage / "superseded" / "1").exists()
     assert (precious / "thesis.txt").read_text() == "all of it"
+
+
+def test_what_is_mounted_below_the_root_is_left_alone(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = results.stage("a")
+    mount, plain = stage / "superseded" / "1" / "check points", stage / "superseded" / "2"
+    for folder in (mount, plain):
+        folder.mkdir(parents=True)
+        (folder / "thesis.txt").write_text("all of it")
+    told = tmp_path / "mountinfo"
+    escaped = str(mount).replace(" ", r"\040")
+    told.write_text(f"36 1 98:0 / / rw - ext4 /dev/a rw\n40 36 98:0 /home {escaped} rw - ext4 /dev/a rw\n")
+    monkeypatch.setattr(removal, "MOUNTS", told)
+    monkeypatch.setattr(removal, "LINUX", True)
+    why = "stages/rl/a/superseded/1/check points is mounted from elsewhere"
+    garbage = find_garbage(results.ledger)
+    assert [item.path for item in garbage.items] == [plain]
+    assert garbage.kept == {mount.parent: why}
+    removed, kept = remove(dataclasses.replace(garbage, items=(*garbage.items, Item(mount.parent, "", "a"))))
+    assert ([item.path for item in removed], kept) == ([plain], {mount.parent: why})
+    assert (mount / "thesis.txt").exists()
 
 
 def test_a_root_that_is_a_link_itself_works(results: Results, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What may go from a results root, why, and how much disk that gives; `removal` removes it.
 
-Only what lies under the root by its real path is ever named, links are never followed, and a stage that is at
-work, or may be, is left alone.
+Only what lies under the root by its real path is ever named, links are never followed, what is mounted there is
+left alone, and so is a stage that is at work, or may be.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toolrl_cli.engine.files import explained
 from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
 from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.engine.outputs import what_is_gone
-from toolrl_cli.engine.removal import TRASH, Garbage, Item, leads_out
+from toolrl_cli.engine.removal import TRASH, Garbage, Item, leads_out, mount_points, why_spared
 from toolrl_cli.engine.rewinding import SUPERSEDED
 from toolrl_cli.engine.state import StageState
 from toolrl_cli.engine.sweep_folder import PLAN, SweepFolder
@@ -61,8 +61,8 @@ def find_garbage(
             stages are referred to.
     """
     root = Path(os.path.realpath(ledger.results))
-    finder = _Finder(Ledger(root), alive)
     with explained(root):
+        finder = _Finder(Ledger(root), alive)
         finder.look(checkpoints, unreferenced)
     return Garbage(root, tuple(finder.items), finder.kept, _freed(item.path for item in finder.items))
 
@@ -76,6 +76,7 @@ class _Finder:
         self.items: list[Item] = []
         self.kept: dict[Path, str] = {}
         self._alive = alive
+        self._mounts = mount_points(self.root)
         self._specs: dict[str, StageSpec] = {}  # on disk
         self._planned: dict[str, StageSpec] = {}  # in saved sweeps
         self._states: dict[str, StageState] = {}
@@ -113,8 +114,8 @@ class _Finder:
         return lease is not None and lease_alive(self._alive)(lease) is not False
 
     def _add(self, path: Path, why: str, stage: str = "") -> None:
-        if leads_out(path, self.root):
-            self.kept[path] = "leads out of the results root"
+        if spared := why_spared(path, self.root, self._mounts):
+            self.kept[path] = spared
         else:
             self.items.append(Item(path, why, stage, _freed([path])))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_ali
 from toolrl_cli.engine.lease import LeaseHeld
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.errors import LedgerError
+from toolrl_cli.processes.identity import LINUX
 
 TRASH = ".trash"
+MOUNTS = Path("/proc/self/mountinfo")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def remove(garbage: Garbage, *, alive: HandleAlive = local_alive) -> tuple[list[
 
     Returns:
         What was removed, and path → why for what was not: its stage has begun to work meanwhile, it leads out of
-        the results root, or the file system refuses.
+        the results root, something is mounted there, or the file system refuses.
     """
     removed: list[Item] = []
     kept: dict[Path, str] = {}
@@ -89,14 +93,44 @@ def leads_out(path: Path, root: Path) -> bool:
     return path.is_symlink() or real == root or not real.is_relative_to(root)
 
 
+def why_spared(path: Path, root: Path, mounts: Collection[Path]) -> str:
+    """Why `path` must stay whatever it is; empty where it may go.
+
+    Args:
+        path: below `root`.
+        root: the real path of the results root.
+        mounts: see `mount_points`.
+    """
+    if leads_out(path, root):
+        return "leads out of the results root"
+    mounted = next((mount for mount in mounts if mount.is_relative_to(path)), None)
+    return f"{mounted.relative_to(root)} is mounted from elsewhere" if mounted else ""
+
+
+def mount_points(root: Path) -> list[Path]:
+    """Where below the results root other file systems are mounted, or folders from elsewhere.
+
+    Raises:
+        OSError: the system does not say.
+    """
+    if LINUX:  # the only place that tells of a folder mounted on another of the same file system
+        lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        points = [re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split()[4]) for line in lines]
+    else:
+        import psutil
+
+        points = [partition.mountpoint for partition in psutil.disk_partitions(all=True)]
+    return [path for path in map(Path, points) if path != root and path.is_relative_to(root)]
+
+
 def _remove(item: Item, root: Path, alive: HandleAlive) -> str:
     """Remove one item; why not, where it stays.
 
     Raises:
         OSError, LedgerError: the file system refuses.
     """
-    if leads_out(item.path, root):
-        return "leads out of the results root"
+    if why := why_spared(item.path, root, mount_points(root)):
+        return why
     if not item.stage:
         return _delete(item.path, root)
     folder = Ledger(root).find(item.stage)
@@ -131,7 +165,7 @@ def _delete(path: Path, root: Path) -> str:
         except FileNotFoundError:
             return ""
         except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EBUSY):  # another file system is mounted here
+            if error.errno != errno.EXDEV:  # it lies in a file system that is mounted below the root
                 raise
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
