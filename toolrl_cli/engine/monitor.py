@@ -26,6 +26,7 @@ from toolrl_cli.tracking.metrics import FILE as METRICS_FILE
 from toolrl_cli.tracking.metrics import MetricsFollower
 
 START_UP = 1800.0  # seconds without a step that every attempt has for loading models and a first validation
+LATE = 10.0  # seconds by which a round may come late and still count in full
 GRACE = 15.0  # seconds for the stage's function to notice that its processes have been killed
 LEASE_LOST = 75
 
@@ -96,8 +97,9 @@ class Monitor(threading.Thread):
         self._abandon = abandon
         self._also = also
         self._finished = threading.Event()
-        self._last_step, self._stepped = time.monotonic(), False
-        self._pace = PaceRecord(attempt_dir / PACE_FILE, self._last_step)
+        self._looked = time.monotonic()
+        self._silent, self._stepped = 0.0, False
+        self._pace = PaceRecord(attempt_dir / PACE_FILE, self._looked)
         self._complained = False
 
     def finish(self) -> None:
@@ -122,19 +124,23 @@ class Monitor(threading.Thread):
             os._exit(LEASE_LOST)
         self._record.update()
         self._also()
+        now = time.monotonic()
+        # while the job is suspended (a lid closed, `scontrol suspend`) nobody can make a step, nor look for one
+        self._silent += min(now - self._looked, self._interval + LATE)
+        self._looked = now
         self._follow()
-        if self.verdict is None and self._hang_after is not None:
-            silent = time.monotonic() - self._last_step
-            if silent > (self._hang_after if self._stepped else max(self._hang_after, START_UP)):
-                self._end(Failure.of("hang", f"no training step for {silent:.0f} seconds"))
+        if self.verdict is not None or self._hang_after is None:
+            return
+        if self._silent > (self._hang_after if self._stepped else max(self._hang_after, START_UP)):
+            self._end(Failure.of("hang", f"no training step for {self._silent:.0f} seconds"))
 
     def _follow(self) -> None:
         rows = self._follower.new()
         if not rows:
             return
-        self._last_step, self._stepped = time.monotonic(), True
+        self._silent, self._stepped = 0.0, True
         row = rows[-1]
-        self._pace.seen(row["step"], self._last_step)
+        self._pace.seen(row["step"], time.monotonic())
         shown = {
             name: float(value)
             for name in (self._spec.progress_metric,)
