@@ -267,6 +267,29 @@ def test_a_run_is_shown_although_another_sweeps_plan_is_torn(
     assert f"{torn}: the plan is missing or torn" in nowhere.err
 
 
+def test_a_stage_that_cannot_be_read_hides_no_other(
+    toolrl: Toolrl, done: Callable[[str], StageFolder]
+) -> None:
+    rl = done("coarse")
+    (rl.path / "state.json").unlink()
+    (
+        rl.path / "state.json"
+    ).mkdir()  # as when the disk reports a fault, or another user's file may not be read
+    why = "state.json cannot be read (Is a directory)"
+    title, _, *rows = toolrl("status", "small").out.splitlines()
+    assert title == "small: 8 of 9 stages done, no harness at work"
+    assert rows[1].split(maxsplit=4) == ["coarse-seed1", "3/5", "rl", "unreadable", why]
+    assert rows[2].split() == ["original-seed1", "5/5", "succeeded", "1"]
+    (stage,) = (s for s in toolrl("status", "small", "--json").json["stages"] if s["id"] == rl.id)
+    assert (stage["status"], stage["owed"], stage["failure"]["message"]) == ("unreadable", True, why)
+    assert f"{rl.id}: unreadable" in (said := toolrl("show", "coarse-seed1").out) and why in said
+    assert toolrl("logs", "coarse-seed1").code == 0
+    stopped = toolrl("stop", "small")
+    assert stopped.err.splitlines()[0] == f"{rl.id}: left alone; it cannot be read: Is a directory"
+    refused = toolrl("resume", "small")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
 def test_a_later_versions_plan_is_told_from_a_torn_one(
     toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from toolrl_cli.commands.options import Results, note, results_root
 if TYPE_CHECKING:
     from toolrl_cli.engine.ledger import StageFolder
     from toolrl_cli.engine.plan import PlannedRun
+    from toolrl_cli.engine.state import StageState
     from toolrl_cli.engine.sweep_folder import SweepFolder
     from toolrl_cli.spec.stage import StageSpec
 
@@ -56,7 +57,8 @@ def logs(
             # whoever writes is looked for first, so that what it wrote last is still shown
             over = not follow or _is_over(folders.values(), sweep)
             for prefix, folder in folders.items():
-                ended = over and not _at_work(folder)
+                state = _state(folder)
+                ended = over and state is not None and not state.active
                 for path in _logs_of(folder, attempt, shown):
                     for row in _new_rows(path, shown, lines, ended=ended):
                         print(prefix + row, flush=follow)
@@ -75,18 +77,21 @@ def _prefix(run: PlannedRun, stage: StageSpec) -> str:
 
 def _is_over(folders: Iterable[StageFolder], sweep: SweepFolder) -> bool:
     """Nothing more will be written: all is done, or nothing runs and no harness is there to start it."""
-    from toolrl_cli.engine.aftermath import observed
-
-    states = [observed(folder) for folder in folders]
-    if all(state.status == "succeeded" for state in states):
+    states = [_state(folder) for folder in folders]
+    if all(state is not None and state.status == "succeeded" for state in states):
         return True
-    return not any(state.active for state in states) and not sweep.harnesses()
+    return not any(state is None or state.active for state in states) and not sweep.harnesses()
 
 
-def _at_work(folder: StageFolder) -> bool:
+def _state(folder: StageFolder) -> StageState | None:
+    """The state now; None where it cannot be read, which is no reason to hide the logs."""
     from toolrl_cli.engine.aftermath import observed
+    from toolrl_cli.errors import LedgerError
 
-    return observed(folder).active
+    try:
+        return observed(folder)
+    except LedgerError:
+        return None
 
 
 def _check_attempt(run: PlannedRun, folders: Iterable[StageFolder], attempt: int) -> None:

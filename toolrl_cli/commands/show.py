@@ -13,6 +13,7 @@ import typer
 
 from toolrl_cli.commands.live import duration
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
+from toolrl_cli.commands.status import fault_of, unreadable
 
 MEGABYTE = 1_000_000
 
@@ -50,9 +51,14 @@ def show(
 def _stage(ledger: Any, spec: Any) -> dict[str, Any]:
     from toolrl_cli.engine.aftermath import observed
     from toolrl_cli.engine.files import read_json
+    from toolrl_cli.engine.state import StageState
+    from toolrl_cli.errors import LedgerError
 
     folder = ledger.folder(spec)
-    state = observed(folder).to_json()
+    try:
+        state = observed(folder).to_json()
+    except LedgerError as error:
+        state = StageState(spec.id, spec.kind).to_json() | unreadable(fault_of(error))
     last = folder.attempt(state["attempt"]) if state["attempt"] else None
     return {
         "id": spec.id,
@@ -108,6 +114,8 @@ def _facts(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "spec", settings
     if stage["progress"]:
         yield "progress", f"step {stage['progress']['step']} of {stage['progress']['total'] or '?'}"
+    if stage["status"] == "unreadable":
+        yield "fault", stage["failure"]["message"]
     for attempt in stage["attempts"]:
         yield f"attempt {attempt['n']}", _attempt(attempt)
     for key, change in stage["adjust"].items():

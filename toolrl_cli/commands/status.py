@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.engine.state import StageState
     from toolrl_cli.engine.sweep_folder import SavedSweep
+    from toolrl_cli.errors import LedgerError
 
 MARKS = {
     "succeeded": "green",
@@ -26,6 +28,7 @@ MARKS = {
     "failed": "red",
     "stopped": "yellow",
     "pending": "dim",
+    "unreadable": "red",  # no status, but what the table says where the file system does not give one
 }
 HEADERS = ("run", "stage", "status", "step", "attempts", "what")
 NUMBERS = ("step", "attempts")
@@ -105,10 +108,12 @@ def status_document(saved: SavedSweep, ledger: Ledger) -> dict[str, Any]:
     """The document of `status --json`: `plan --json`'s shape with progress, attempts and failure."""
     from toolrl_cli.engine.sweep_folder import SweepFolder
 
-    states = _states(saved, ledger)
+    states, faults = _states(saved, ledger)
     stages = []
     for spec in saved.stages.values():
         state = states[spec.id].to_json()
+        if spec.id in faults:
+            state |= unreadable(faults[spec.id])
         fields = ("status", "attempt", "progress", "failure", "launcher", "times", "attempts", "note")
         stages.append(
             {
@@ -126,11 +131,23 @@ def status_document(saved: SavedSweep, ledger: Ledger) -> dict[str, Any]:
     return {"schema": 1, "sweep": saved.name, "harnesses": harnesses, "runs": runs, "stages": stages}
 
 
+def unreadable(why: str) -> dict[str, Any]:
+    """What a document says of a stage whose state the file system does not give."""
+    from toolrl_cli.engine.failures import Failure
+
+    return {"status": "unreadable", "failure": Failure.of("infra", why).to_json()}
+
+
+def fault_of(error: LedgerError) -> str:
+    """What cannot be read and why, in a clause."""
+    return f"{Path(error.where).name} cannot be read ({error.what})"
+
+
 def standing(saved: SavedSweep, ledger: Ledger) -> Standing:
     """Where each run stands: its first stage that is not done."""
     from toolrl_cli.engine.sweep_folder import SweepFolder
 
-    states = _states(saved, ledger)
+    states, faults = _states(saved, ledger)
     done = sum(s.status == "succeeded" for s in states.values())
     title = f"{saved.name}: {done} of {len(states)} stages done"
     harnesses = len(SweepFolder(ledger.results, saved.name).harnesses())
@@ -150,19 +167,26 @@ def standing(saved: SavedSweep, ledger: Ledger) -> Standing:
             step = f"{state.progress.step}/{state.progress.total or '?'}"
         position = f"{run.stages.index(shown) + 1}/{len(run.stages)}" + (f" {shown.kind}" if current else "")
         attempts = str(state.attempt) if state.attempt else ""
-        rows.append((run.id, position, state.status, step, attempts, _what(state)))
+        fault = faults.get(shown.id)
+        told = (state.status, step, attempts, _what(state)) if not fault else ("unreadable", "", "", fault)
+        rows.append((run.id, position, *told))
     return Standing(title, rows)
 
 
-def _states(saved: SavedSweep, ledger: Ledger) -> dict[str, StageState]:
-    """id → state; a succeeded stage that is owed again for what it has lost stands as it will be set back."""
+def _states(saved: SavedSweep, ledger: Ledger) -> tuple[dict[str, StageState], dict[str, str]]:
+    """id → state, and id → why of those that cannot be read, which count as pending.
+
+    A succeeded stage that is owed again for what it has lost stands as it will be set back.
+    """
     from toolrl_cli.engine.losses import look
     from toolrl_cli.engine.state import StageState
 
-    states, losses = look(saved.stages, ledger)
+    hidden: dict[str, LedgerError] = {}
+    states, losses = look(saved.stages, ledger, unreadable=hidden)
     owed = {i: states[i].set_back(str(loss)) for i, loss in losses.items() if loss.owed}
-    known = states | owed
-    return {i: known.get(i) or StageState(i, spec.kind) for i, spec in saved.stages.items()}
+    known = {i: state for i, state in (states | owed).items() if i not in hidden}
+    faults = {i: fault_of(error) for i, error in hidden.items()}
+    return {i: known.get(i) or StageState(i, spec.kind) for i, spec in saved.stages.items()}, faults
 
 
 def _what(state: StageState) -> str:

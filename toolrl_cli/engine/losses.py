@@ -17,6 +17,7 @@ from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.engine.order import dependents
 from toolrl_cli.engine.outputs import what_is_gone
 from toolrl_cli.engine.state import StageState
+from toolrl_cli.errors import LedgerError
 from toolrl_cli.spec.benchmarks import why_blocked
 from toolrl_cli.spec.stage import TRAINING, StageSpec
 from toolrl_cli.training.chosen_checkpoint import lost_checkpoint
@@ -47,7 +48,11 @@ class Loss:
 
 
 def look(
-    specs: Mapping[str, StageSpec], ledger: Ledger, set_back: Mapping[str, str] | None = None
+    specs: Mapping[str, StageSpec],
+    ledger: Ledger,
+    set_back: Mapping[str, str] | None = None,
+    *,
+    unreadable: dict[str, LedgerError] | None = None,
 ) -> tuple[dict[str, StageState], dict[str, Loss]]:
     """id → how a stage that was ever started stands now, and what succeeded ones have lost; nothing is written.
 
@@ -55,20 +60,36 @@ def look(
         specs: id → stage, inputs before what reads them.
         ledger: where they are.
         set_back: id → why, of stages to be taken as set back already.
+        unreadable: takes id → why, of stages that cannot be read, for those who only show; None to refuse them.
 
     Raises:
         LedgerError: the results root cannot be read.
     """
     present = ledger.names()
-    states = {i: observed(ledger.folder(spec)) for i, spec in specs.items() if i in present[spec.kind]}
+    states = {}
+    for stage_id in (i for i, spec in specs.items() if i in present[spec.kind]):
+        try:
+            states[stage_id] = observed(ledger.folder(specs[stage_id]))
+        except LedgerError as error:
+            _note(stage_id, error, unreadable)
     for stage_id, why in (set_back or {}).items():
         if stage_id in states and states[stage_id].attempt:
             states[stage_id] = states[stage_id].set_back(why)
-    return states, find_losses(specs, states, ledger)
+    return states, find_losses(specs, states, ledger, unreadable=unreadable)
+
+
+def _note(stage_id: str, error: LedgerError, unreadable: dict[str, LedgerError] | None) -> None:
+    if unreadable is None:
+        raise error
+    unreadable[stage_id] = error
 
 
 def find_losses(
-    specs: Mapping[str, StageSpec], states: Mapping[str, StageState], ledger: Ledger
+    specs: Mapping[str, StageSpec],
+    states: Mapping[str, StageState],
+    ledger: Ledger,
+    *,
+    unreadable: dict[str, LedgerError] | None = None,
 ) -> dict[str, Loss]:
     """id → what a succeeded stage has lost. What reads a training that is owed again is owed with it.
 
@@ -76,6 +97,7 @@ def find_losses(
         specs: id → stage, inputs before what reads them.
         states: of those that were ever started.
         ledger: where they are.
+        unreadable: see `look`.
 
     Raises:
         LedgerError: the results root cannot be read.
@@ -97,7 +119,11 @@ def find_losses(
             users = readers.get(stage_id, ())
             wanting = [specs[i] for i in users if wants(i)]
             folder = ledger.folder(specs[stage_id])
-            loss = _loss(folder, specs[stage_id], states[stage_id], wanting, is_result=not users)
+            try:
+                loss = _loss(folder, specs[stage_id], states[stage_id], wanting, is_result=not users)
+            except LedgerError as error:
+                _note(stage_id, error, unreadable)
+                continue
             if loss is not None:
                 found[stage_id] = loss
     again = {i for i, loss in found.items() if loss.owed and specs[i].kind in TRAINING}

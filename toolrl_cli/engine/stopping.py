@@ -84,8 +84,14 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
     asked, others = [], {}
     ledger = Ledger(folder.results)
     for stage in map(ledger.folder, saved.stages.values()) if saved else ledger.folders():
-        state = stage.state()
-        if not state.active or attempt_alive(stage, state) is False:
+        try:
+            state = stage.state()
+            over = not state.active or attempt_alive(stage, state) is False
+        except LedgerError as error:  # no reason to let all the others run on
+            if saved:
+                others[stage.id] = f"it cannot be read: {error.what}"
+            continue
+        if over:
             continue
         owner = harness_of(state.launcher)
         if owner in harnesses:
