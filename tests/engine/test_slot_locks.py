@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import ROOT, Stages, eventually
+from toolrl_cli.engine import slot_locks
 from toolrl_cli.engine.launchers.base import LaunchRequest
 from toolrl_cli.engine.launchers.local import LocalLauncher, lock_names
 from toolrl_cli.engine.ledger import Ledger
@@ -49,6 +51,18 @@ def test_several_slots_are_taken_together_or_not_at_all(tmp_path: Path) -> None:
     assert others.take(["0", "1"]) is None
     close(mine.take(["0"]))  # nothing of it was kept
     close(taken)
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    locks = SlotLocks("sweep a", tmp_path)
+    close(locks.take(["0"]))
+    monkeypatch.setattr(slot_locks.fcntl, "flock", refuse)
+    for look in (locks.take, locks.elsewhere):
+        with pytest.raises(LaunchError, match=r"0: slot cannot be locked: No locks.*TOOLRL_SLOTS"):
+            look(["0"])
 
 
 def test_a_lock_file_that_was_tidied_up_locks_again(tmp_path: Path) -> None:

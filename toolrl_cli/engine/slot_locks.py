@@ -112,7 +112,11 @@ class SlotLocks:
             raise LaunchError("slots cannot be locked: not a folder of yours", str(self._folder), _HINT)
 
     def elsewhere(self, slots: Iterable[str]) -> dict[str, str]:
-        """Which of these slots somebody is on now → who, in a few words."""
+        """Which of these slots somebody is on now → who, in a few words.
+
+        Raises:
+            LaunchError: the folder's file system has no locks.
+        """
         return {slot: who for slot in slots if (who := self._holder(slot))}
 
     def take(self, slots: Sequence[str]) -> dict[str, int] | None:
@@ -142,9 +146,8 @@ class SlotLocks:
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
-                what = f"slot cannot be locked: {error.strerror}"
-                raise LaunchError(what, str(path), _HINT) from error
-            if not _flock(descriptor, fcntl.LOCK_EX):
+                raise _refusal(error, path) from error
+            if not _flock(descriptor, fcntl.LOCK_EX, path):
                 os.close(descriptor)
                 return None
             if _is_at(descriptor, path):
@@ -157,12 +160,13 @@ class SlotLocks:
 
     def _holder(self, slot: str) -> str:
         """Who is on the slot; empty when it is free."""
+        path = self._path(slot)
         try:
-            descriptor = os.open(self._path(slot), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # never used; what else may be wrong is told by `take`
             return ""
         try:
-            if _flock(descriptor, fcntl.LOCK_SH):
+            if _flock(descriptor, fcntl.LOCK_SH, path):
                 return ""
             holder = Holder.read(descriptor)
             if holder is None:
@@ -215,12 +219,18 @@ def handed_over(descriptors: Mapping[str, int]) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _flock(descriptor: int, how: int) -> bool:
+def _flock(descriptor: int, how: int, path: Path) -> bool:
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:  # a network file system without a lock server
+        raise _refusal(error, path) from error
     return True
+
+
+def _refusal(error: OSError, path: Path) -> LaunchError:
+    return LaunchError(f"slot cannot be locked: {error.strerror}", str(path), _HINT)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
