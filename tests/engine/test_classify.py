@@ -146,6 +146,13 @@ def test_an_attempt_that_ended_unseen_on_a_full_disk_is_known_by_its_last_words(
     assert classify(tmp_path, returncode=None).kind == "killed"
 
 
+def test_an_attempt_that_could_not_write_is_told_in_its_last_words(tmp_path: Path) -> None:
+    attempt_with(tmp_path, "step:3\ntoolrl: state.json: No space left on device\n")
+    failure = classify(tmp_path, returncode=74)
+    told = "the attempt could not write its files: state.json: No space left on device"
+    assert (failure.kind, failure.message) == ("infra", told)
+
+
 def test_a_child_that_was_killed_is_told_by_name(tmp_path: Path) -> None:
     attempt_with(tmp_path)
     failure = classify(tmp_path, error=ChildFailed("verl.trainer.main_ppo", -9))

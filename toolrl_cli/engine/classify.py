@@ -77,7 +77,7 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
     if _SLURM_OOM.search(log):
         return Failure.of("oom", "the job went over its memory limit")
     if returncode in (LEDGER_UNWRITABLE, OUTPUT_UNWRITABLE):
-        said = log.strip().rpartition("\n")[2] or "is the disk full?"
+        said = log.strip().rpartition("\n")[2].removeprefix(OWN_WORDS) or "is the disk full?"
         return Failure.of("infra", f"the attempt could not write its files: {one_line(said)}")
     how = str(error) if error else f"the attempt {_ending(returncode)}"
     last = log.strip().rpartition("\n")[2]
