@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.engine.conftest import FUNCTIONS, Stages
+from tests.engine.trainer_double import save
 from toolrl_cli.engine import rewinding
+from toolrl_cli.engine.divergence import diverged
 from toolrl_cli.engine.launchers.local import LocalLauncher
 from toolrl_cli.engine.lease import take
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.options import Options
 from toolrl_cli.engine.rewinding import START, set_back, steps_of
 from toolrl_cli.engine.scheduler import Scheduler
+from toolrl_cli.engine.starting import cleared
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.tracking.metrics import merge_metrics
@@ -60,6 +64,26 @@ def chain(ledger: Ledger, launcher: LocalLauncher, stages: Stages) -> Chain:
 def files(chain: Chain) -> dict[str, int]:
     root = chain.ledger.results
     return {str(p.relative_to(root)): p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(("since", "kept"), [(4, [1, 2, 3]), (1, [])])
+def test_a_training_that_diverged_goes_on_from_before_that(
+    ledger: Ledger, stages: Stages, since: int, kept: list[int]
+) -> None:
+    folder = ledger.folder(stages("rl", "rl", total_steps=STEPS))
+    folder.attempt(1).mkdir(parents=True)
+    rows = [{"step": n, "data": {"actor/pg_loss": 0.1 if n < since else None}} for n in range(1, STEPS + 1)]
+    (folder.attempt(1) / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for step in range(1, STEPS + 1):  # the last step's would be taken for the result
+        save(folder.path / "checkpoints", step)
+    failure = diverged(folder.attempt(1) / "metrics.jsonl")
+    assert failure is not None
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(folder.state().begun(1, None).over("failed", failure), lease)
+        state = cleared(folder, lease, folder.state())
+    assert (state.status, steps_of(folder)) == ("pending", kept)
+    assert [row["step"] for row in merge_metrics(folder.path)] == kept
+    assert f"actor/pg_loss was not a finite number since step {since}" in state.note
 
 
 def test_a_stage_set_back_to_a_step_goes_on_from_there_and_its_readers_are_redone(chain: Chain) -> None:

@@ -24,7 +24,7 @@ from typing import Literal, NoReturn, cast
 
 from toolrl_cli.engine import lease as leases
 from toolrl_cli.engine.adjusting import adjusted, next_adjust, told, with_memory_hint
-from toolrl_cli.engine.aftermath import ProcessRecord, end_leftovers, record_end
+from toolrl_cli.engine.aftermath import ProcessRecord, record_end
 from toolrl_cli.engine.failures import LEDGER_UNWRITABLE, Failure
 from toolrl_cli.engine.files import explained, say, write_json
 from toolrl_cli.engine.lease import Lease, LeaseHeld
@@ -32,7 +32,7 @@ from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.engine.monitor import LEASE_LOST, Monitor, StateWriter
 from toolrl_cli.engine.outputs import recorded, what_is_gone
 from toolrl_cli.engine.slot_locks import HeldSlots
-from toolrl_cli.engine.starting import new_attempt
+from toolrl_cli.engine.starting import cleared, new_attempt
 from toolrl_cli.engine.state import Handle, StageState
 from toolrl_cli.errors import LedgerError, StageError, ToolrlError
 from toolrl_cli.processes.child import ChildStopped
@@ -115,7 +115,7 @@ def _claim(folder: StageFolder, lease: Lease, spec: StageSpec, attempt: int | No
     if attempt is None:  # started by hand
         if state.active:
             state = record_end(folder, lease, state)
-        end_leftovers(folder)
+        state = cleared(folder, lease, state)
         state = state.begun(new_attempt(folder, state), None, next_adjust(spec, state))
         folder.write_state(state, lease)
         return state

@@ -24,16 +24,22 @@ MUST_BE_FINITE = (
 
 
 def diverged(metrics: Path) -> Failure | None:
-    """The failure of an attempt whose last training steps have no finite loss or reward; None otherwise.
+    """The failure of an attempt whose last training steps have no finite loss or reward; None otherwise."""
+    key, step = lost_since(metrics) or ("", 0)
+    return Failure.of("diverged", f"{key} is not a finite number since step {step}") if key else None
 
-    One such step may be an outlier that verl skips; two in a row are not.
+
+def lost_since(metrics: Path) -> tuple[str, int] | None:
+    """Which loss or reward an attempt has lost, and since which step; None where it has not.
+
+    One step without it may be an outlier that verl skips; two in a row are not.
     """
     rows = [row for row in last_rows(metrics, LOST_ROWS) if any(key in row["data"] for key in MUST_BE_FINITE)]
     for key in MUST_BE_FINITE:
         finite = [number for number, row in enumerate(rows) if not not_finite(row["data"], key)]
         lost = rows[finite[-1] + 1 :] if finite else rows
         if len(lost) >= 2:
-            return Failure.of("diverged", f"{key} is not a finite number since step {lost[0]['step']}")
+            return key, lost[0]["step"]
     return None
 
 

@@ -15,13 +15,16 @@ from pathlib import Path
 
 from toolrl_cli.engine import lease as leases
 from toolrl_cli.engine.aftermath import record_end
+from toolrl_cli.engine.divergence import lost_since
 from toolrl_cli.engine.files import explained, make_folder, write_json
 from toolrl_cli.engine.launchers.base import HandleAlive, lease_alive, local_alive
 from toolrl_cli.engine.lease import Lease, LeaseHeld
 from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.engine.losses import Loss
+from toolrl_cli.engine.state import StageState
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.tracking.metrics import FILE as METRICS_FILE
 from toolrl_cli.tracking.rewinds import FILE as REWINDS
 from toolrl_cli.tracking.rewinds import read_rewinds
 from toolrl_cli.training.checkpoints import saved_steps, what_is_torn
@@ -105,6 +108,25 @@ def renew(
             if folder.state().status == "succeeded":
                 raise
     return changed
+
+
+def before_divergence(folder: StageFolder, lease: Lease, state: StageState) -> StageState:
+    """The state from which the next attempt of a training goes on whose last one has diverged: set back.
+
+    What it saved since is of a model that is lost. Were it the last step's, the stage would succeed with it.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    with explained(folder.path):
+        lost = lost_since(folder.attempt(state.attempt) / METRICS_FILE)
+    if lost is None:
+        return state
+    metric, since = lost
+    step = max((n for n in steps_of(folder) if n < since), default=START)
+    if _outdated(folder, step):
+        _set_back(folder, lease, step, f"{metric} was not a finite number since step {since}")
+    return folder.state()
 
 
 def check_steps(ledger: Ledger, targets: Mapping[str, int]) -> None:

@@ -12,7 +12,7 @@ from toolrl_cli.engine.adjusting import next_adjust
 from toolrl_cli.engine.aftermath import end_leftovers, record_end
 from toolrl_cli.engine.files import explained, make_folder, write_json
 from toolrl_cli.engine.launchers.base import Launcher, LaunchRequest, lease_alive
-from toolrl_cli.engine.lease import LeaseHeld, LeaseInfo
+from toolrl_cli.engine.lease import Lease, LeaseHeld, LeaseInfo
 from toolrl_cli.engine.ledger import StageFolder
 from toolrl_cli.engine.state import Adjust, StageState
 from toolrl_cli.processes.identity import ProcessId
@@ -95,7 +95,7 @@ def start_attempt(
             if alive is not False:
                 return Busy(state, None, alive)
             state = record_end(folder, lease, state)
-        end_leftovers(folder)
+        state = cleared(folder, lease, state)
         request = LaunchRequest(
             stage_dir=folder.path,
             attempt=new_attempt(folder, state),
@@ -110,6 +110,21 @@ def start_attempt(
         state = state.begun(request.attempt, launcher.start(request), adjust)
         folder.write_state(state, lease)
         return Started(state)
+
+
+def cleared(folder: StageFolder, lease: Lease, state: StageState) -> StageState:
+    """The state from which the next attempt goes on: nothing of earlier ones runs, and no lost model is read.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    end_leftovers(folder)
+    if state.failure is not None and state.failure.kind == "diverged":
+        # every attempt imports this module, and nearly none has a use for that one
+        from toolrl_cli.engine.rewinding import before_divergence
+
+        return before_divergence(folder, lease, state)
+    return state
 
 
 def new_attempt(folder: StageFolder, state: StageState) -> int:
