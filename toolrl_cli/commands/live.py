@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from toolrl_cli.engine.events import Event
-from toolrl_cli.engine.state import StageState
+from toolrl_cli.engine.state import Progress, StageState
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -39,6 +39,7 @@ class LiveView:
         self._states: dict[str, StageState] = {}
         self._rates: dict[str, tuple[float, int]] = {}
         self._told: dict[str, float] = {}
+        self._before: dict[str, Progress | None] = {}  # of a started attempt: how far the one before it was
         self._waiting = ""
         self._done = sum(not s.owed for s in plan.stages.values())
         self._live: Live | None = None
@@ -64,8 +65,11 @@ class LiveView:
         if state is not None:
             if event.what in ("started", "adopted"):
                 self._rates.pop(event.stage, None)
+                self._before[event.stage] = state.progress if event.what == "started" else None
+            if state.progress != self._before.get(event.stage):
+                self._before[event.stage] = None
             self._states[event.stage] = state
-            if state.progress and event.stage not in self._rates:
+            if state.progress and not self._is_old(event.stage, state) and event.stage not in self._rates:
                 self._rates[event.stage] = (time.monotonic(), state.progress.step)
         if event.what == "waiting" and not event.stage:
             self._waiting = f"waiting {event.message}"
@@ -89,7 +93,7 @@ class LiveView:
         state = event.state
         if event.what == "progress":
             now = time.monotonic()
-            if self._live or state is None or state.progress is None:
+            if self._live or state is None or state.progress is None or self._is_old(event.stage, state):
                 return ""
             if now - self._told.get(event.stage, 0.0) < PLAIN_EVERY:
                 return ""
@@ -124,7 +128,7 @@ class LiveView:
             table.add_row(
                 _short(self._users[stage_id]),
                 self._plan.stages[stage_id].spec.kind,
-                _steps(state) or state.status,
+                (not self._is_old(stage_id, state) and _steps(state)) or state.status,
                 self._metric(stage_id, state).strip(" ,"),
                 self._left(stage_id).strip(" ,").removesuffix(" left"),
                 ",".join(handle.get("slots", ())),
@@ -137,10 +141,16 @@ class LiveView:
             return ""
         return f", {'loss' if 'loss' in name else 'reward'} {state.progress.metrics[name]:.3g}"
 
+    def _is_old(self, stage_id: str, state: StageState) -> bool:
+        """Whether the progress is still that of the attempt before, which may have been beyond its checkpoint."""
+        return state.progress is not None and state.progress == self._before.get(stage_id)
+
     def _left(self, stage_id: str) -> str:
         """Time left, from the steps measured since this harness first saw the attempt."""
         state = self._states.get(stage_id)
         if state is None or state.progress is None or state.progress.total is None:
+            return ""
+        if self._is_old(stage_id, state):
             return ""
         began, first = self._rates[stage_id]
         made = state.progress.step - first

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.engine.results_tree import CPU, plan_of, results, stage
+from toolrl_cli.commands import live
+from toolrl_cli.commands.live import LiveView
+from toolrl_cli.engine.events import Event
+from toolrl_cli.engine.state import Progress, StageState
+
+
+def test_a_resumed_attempt_shows_its_own_steps_and_the_time_left_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live, "PLAIN_EVERY", 0.0)
+    spec = stage("rl", steps=100)
+    view = LiveView(plan_of(results(tmp_path), (spec,)))
+    died = StageState(spec.id, "rl", progress=Progress(59, 100))  # the last checkpoint is that of step 30
+    again = died.begun(2, CPU)
+    view.notice(Event("started", spec.id, again))
+    view.notice(Event("progress", spec.id, again.running(CPU)))
+    for step in (31, 32, 33):
+        now[0] += 60.0
+        view.notice(Event("progress", spec.id, StageState(spec.id, "rl", progress=Progress(step, 100))))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2] for line in lines[1:]] == [
+        "step 31/100",
+        "step 32/100, 68 min left",
+        "step 33/100, 67 min left",
+    ]
