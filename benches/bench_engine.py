@@ -33,17 +33,27 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the launcher on simulated time is the tests'
 from tests.engine.fake_launcher import FakeLauncher
+from tests.spec.conftest import FixedFacts
 from toolrl_cli.engine.ledger import Ledger
 from toolrl_cli.engine.order import chain_lengths
 from toolrl_cli.engine.plan import PlannedRun, lay_out
 from toolrl_cli.engine.scheduler import Scheduler
 from toolrl_cli.engine.state import StageState
 from toolrl_cli.engine.sweep_folder import SweepFolder
-from toolrl_cli.spec.stage import StageKind, StageSpec
+from toolrl_cli.spec.resolve import resolve_runs
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stages import run_stages
+from toolrl_cli.spec.sweep import read_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU_MS, GAP_S, STATUS_S, MAKESPAN = 5.0, 0.3, 1.0, 1.05
 SLOTS = 2
+LARGE = """
+name: large
+base: {{preset: tiny_grpo, train: [sft, rl]}}
+seeds: {{range: [0, {seeds}]}}
+evaluate: [toolworld]
+"""
 LEFT: dict[str, tuple[str, ...]] = {
     "export": (
         *("checkpoint.json", "model/config.json", "model/generation_config.json", "model/model.safetensors"),
@@ -174,33 +184,30 @@ def gaps_between_attempts(ledger: Ledger) -> list[float]:
 
 
 def large_sweep(folder: Path, count: int) -> bool:
-    """`toolrl status`, whole command, on a sweep of chains of four stages with settings as real ones have."""
-    kinds: tuple[StageKind, ...] = ("sft", "rl", "export", "evaluate")
-    settings = {"resources": {"gpus": 1}, "model": {"name": "x"}, "rl": {f"k{n}": n for n in range(30)}}
-    runs = []
-    for number in range(count // len(kinds)):
-        chain: list[StageSpec] = []
-        for kind in kinds:
-            inputs = {"model": chain[-1].id} if chain else {}
-            identity = {"n": number, **settings}
-            chain.append(StageSpec(f"{kind}-{number:06d}", kind, identity, inputs, settings, total_steps=9))
-        runs.append(PlannedRun("large", f"arm{number}", f"arm{number}", 1, {"n": number}, tuple(chain)))
+    """`toolrl status`, whole command, on a sweep of the tiny preset: seven stages a run, five of them its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "large.yaml"
+    file.write_text(LARGE.format(seeds=count // 5))
+    runs = [
+        PlannedRun("large", run.id, run.arm, run.seed, {}, tuple(run_stages(run.spec, FixedFacts())))
+        for run in resolve_runs(read_sweep(file))
+    ]
+    count = len({stage.id for run in runs for stage in run.stages})
     ledger = Ledger(folder)
     SweepFolder(folder, "large").save(lay_out("large", runs, ledger), None)
     state = StageState("x", "rl").begun(1, {"kind": "local", "pid": 1}).running({"kind": "local", "pid": 1})
     state = StageState.from_json(
         state.to_json() | {"progress": {"step": 3, "total": 9, "metrics": {"r": 0.5}}}
     )
-    for run in runs:
-        for stage in run.stages:
-            place = ledger.folder(stage).path
-            left = LEFT.get(stage.kind, ())
-            for name in left:
-                (place / "output" / name).parent.mkdir(parents=True, exist_ok=True)
-                (place / "output" / name).write_text("{}")
-            place.mkdir(parents=True, exist_ok=True)
-            over = state.over("succeeded", output=dict.fromkeys(left, 2))
-            (place / "state.json").write_text(json.dumps(over.to_json(), indent=1))
+    for stage in {stage.id: stage for run in runs for stage in run.stages}.values():
+        place = ledger.folder(stage).path
+        left = LEFT.get(stage.kind, ())
+        for name in left:
+            (place / "output" / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / "output" / name).write_text("{}")
+        place.mkdir(parents=True, exist_ok=True)
+        over = state.over("succeeded", output=dict.fromkeys(left, 2))
+        (place / "state.json").write_text(json.dumps(over.to_json(), indent=1))
     argv = [sys.executable, "-m", "toolrl_cli", "status", "large", "--results", str(folder)]
     wall, cpu = [], []
     for _ in range(3):

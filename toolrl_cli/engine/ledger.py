@@ -102,9 +102,9 @@ class StageFolder:
         Raises:
             LedgerError: a later version wrote it, or the file system does not give it.
         """
-        path = self.path / "state.json"
+        path = f"{self.path}/state.json"  # `/` takes as long as opening the file
         data = read_json(path)
-        if data is None and not path.exists():
+        if data is None and not Path(path).exists():
             return StageState(self.id, self.kind)
         try:
             return StageState.from_json(data or {})
@@ -148,6 +148,9 @@ class Ledger:
     def __init__(self, results: Path) -> None:
         self.results = results.absolute()
         self._stages = self.results / "stages"
+        self._known: dict[
+            tuple[str, str], StageFolder
+        ] = {}  # a path takes as long as reading what lies there
 
     def folder(self, spec: StageSpec) -> StageFolder:
         """The directory of a stage; need not exist."""
@@ -155,7 +158,10 @@ class Ledger:
 
     def at(self, kind: StageKind | str, stage_id: str) -> StageFolder:
         """The same from kind and id."""
-        return StageFolder(self._stages.joinpath(kind, stage_id))
+        folder = self._known.get((kind, stage_id))
+        if folder is None:
+            folder = self._known[kind, stage_id] = StageFolder(self._stages.joinpath(kind, stage_id))
+        return folder
 
     def read(self, spec: StageSpec) -> StageState:
         """The state of a stage as written; see `aftermath.observed` for what has become of it since.

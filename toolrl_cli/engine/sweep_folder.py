@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from toolrl_cli.engine.files import explained, make_folder, read_json, write_entries, write_json, write_text
@@ -29,7 +30,7 @@ class SavedSweep:
     tables: tuple[str, ...]
     description: str = ""
 
-    @property
+    @cached_property
     def stages(self) -> dict[str, StageSpec]:
         """id → stage; equal stages are one."""
         return {stage.id: stage for run in self.runs for stage in run.stages}
