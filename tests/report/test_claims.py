@@ -150,6 +150,17 @@ def test_arms_that_were_not_run_leave_a_claim_undecided_and_are_named(tree: Tree
     assert result.steps[0].why == "no results for finegrained"
 
 
+def test_several_arms_that_fit_one_place_are_named_and_not_called_absent(tree: Tree) -> None:
+    t6(tree, {"dynamic": 0.3, "original": 0.0})
+    run = tree.sweep().run(
+        "m-original-longer", 0, model="m", reward="original", steps=50, benchmarks=("bfcl",)
+    )
+    run.done(bfcl_scores(0.4), "bfcl", protocol="bfcl_v3")
+    result = judge(tree)["dynamic_over_static"]
+    assert result.verdict == "undecided" and result.tested
+    assert result.steps[0].why == "original: 2 arms fit this row: m-original, m-original-longer"
+
+
 @pytest.mark.parametrize(
     ("coarse", "verdict"), [(-0.3, "supported"), (0.3, "contradicted"), (-0.2, "undecided")]
 )

@@ -171,8 +171,8 @@ def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, s
     ]
     if not places:
         missing = [name for name in (better, worse) if not any(row == name for _, _, row in cells)]
-        why = f"no results for {' and '.join(missing)}" if missing else "never on the same model"
-        return Step(better, worse, None, "undecided", why, None, found=False)
+        why, found = _why_missing(missing, rows)
+        return Step(better, worse, None, "undecided", why, None, found=found)
     strata, faults = _strata(places)
     comparison = stratified_difference(strata)
     if comparison is None:
@@ -182,6 +182,15 @@ def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, s
     needed = _needed(strata, claim.distance(comparison.difference)) if verdict == "undecided" else None
     left_out = tuple(f"{place.model} on {place.measure} ({fault})" for place, fault in faults.items())
     return Step(better, worse, comparison, verdict, "", needed, found=True, left_out=left_out)
+
+
+def _why_missing(names: Sequence[str], rows: Sequence[tuple[str, str, str, Cell]]) -> tuple[str, bool]:
+    """Why some arms have no value, or no two on one model, and whether they have results all the same."""
+    unclear = {row: cell.notes[0] for _, _, row, cell in rows if row in names and cell.state == "ambiguous"}
+    absent = [name for name in names if name not in unclear]
+    why = [f"no results for {' and '.join(absent)}"] if absent else []
+    why += [f"{name}: {note}" for name, note in unclear.items()]
+    return "; ".join(why) or "never on the same model", bool(unclear) and not absent
 
 
 def _strata(places: Sequence[_Place]) -> tuple[list[tuple[Sample, Sample]], dict[_Place, str]]:
