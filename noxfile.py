@@ -54,7 +54,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy; strict in spec, rewards and engine."""
+    """mypy; strict in all rooms but those that pyproject leaves out."""
     install(session, *DEV)
     session.run("mypy")
 

@@ -32,18 +32,19 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the launcher on simulated time is the tests'
-from tests.engine.fake_launcher import FakeLauncher
 from tests.spec.conftest import FixedFacts
-from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.order import chain_lengths
-from toolrl_cli.engine.plan import PlannedRun, lay_out
-from toolrl_cli.engine.scheduler import Scheduler
-from toolrl_cli.engine.state import StageState
-from toolrl_cli.engine.sweep_folder import SweepFolder
+from tests.support.fake_launcher import FakeLauncher
+from toolrl_cli.harness.priorities import chain_lengths
+from toolrl_cli.harness.scheduler import Scheduler
+from toolrl_cli.planning.plan import lay_out
+from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.resolve import resolve_runs
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.state import StageState
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU_MS, GAP_S, STATUS_S, MAKESPAN = 5.0, 0.3, 1.0, 1.05
@@ -66,16 +67,16 @@ LEFT: dict[str, tuple[str, ...]] = {
 OURS = """
 import json, resource, sys
 from pathlib import Path
-from toolrl_cli.engine.launchers.local import LocalLauncher
-from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.options import Options
-from toolrl_cli.engine.scheduler import Scheduler
-from toolrl_cli.engine.slot_locks import SlotLocks
+from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduler import Scheduler
+from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.spec.stage import StageSpec
 
 before = resource.getrusage(resource.RUSAGE_SELF)
 specs = [StageSpec(f"s-{n:05d}", "export", {"n": n}) for n in range(int(sys.argv[2]))]
-options = Options(functions={"export": "tests.engine.stage_functions:finish"})
+options = Options(functions={"export": "tests.support.stage_functions:finish"})
 ledger = Ledger(Path(sys.argv[1]))
 launcher = LocalLauncher(["a", "b"], locks=SlotLocks("the bench", Path(sys.argv[1], "slots")))
 outcome = Scheduler(specs, ledger, launcher, options=options).run()

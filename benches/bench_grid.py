@@ -47,9 +47,9 @@ class Took:
 OURS = """
 import json, sys
 from pathlib import Path
-from toolrl_cli.engine.facts import LocalFacts
-from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.planning import make_plan
+from toolrl_cli.planning.fingerprints import LocalFacts
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.planning.layout import make_plan
 from toolrl_cli.spec.resolve import resolve_sweep
 from toolrl_cli.spec.sweep import read_sweep
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.support.stages import ROOT, Stages
+from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.processes.tree import kill
+from toolrl_cli.store.ledger import Ledger
 
 # The same examples in every run, so that a red run means a change; `--hypothesis-profile explore` looks
 # for new ones. No deadline: the machine's load is not the code's fault.
@@ -56,3 +62,21 @@ def own_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOOLRL_SLOTS", str(tmp_path_factory.mktemp("slots")))
         yield
+
+
+@pytest.fixture
+def stages() -> Iterator[Stages]:
+    made = Stages()
+    yield made
+    kill(made.processes())
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "results")
+
+
+@pytest.fixture
+def launcher(monkeypatch: pytest.MonkeyPatch) -> LocalLauncher:
+    monkeypatch.chdir(ROOT)
+    return LocalLauncher(["cpu0", "cpu1"])

@@ -13,8 +13,8 @@ import pytest
 
 from toolrl_cli.app import app
 from toolrl_cli.commands import execution
-from toolrl_cli.commands.failures import run_guarded
-from toolrl_cli.engine.options import Options
+from toolrl_cli.commands.exit_status import run_guarded
+from toolrl_cli.harness.scheduler_options import Options
 
 FUNCTIONS = {
     "sft": "tests.commands.stage_functions:train",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from tests.engine.trainer_double import save
+from tests.support.trainer_double import save
 from toolrl_cli.benchmarks.evaluate import write_results
 from toolrl_cli.benchmarks.toolworld import score_items
 from toolrl_cli.datasets import toolworld

@@ -13,12 +13,12 @@ import pytest
 
 from tests.commands.conftest import Toolrl
 from tests.rewards.turns import GOLD, LAX, SFO, turn
-from toolrl_cli.commands.loading import load_plan
 from toolrl_cli.datasets import rlla_source
 from toolrl_cli.datasets.rows import rl_row, write_parquet
-from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.errors import StageError
+from toolrl_cli.planning.loading import load_plan
 from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.training import stages
 from toolrl_cli.training.inputs import data_folder
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.results_tree import CPU, plan_of, results, stage
+from tests.support.results_tree import CPU, plan_of, results, stage
 from toolrl_cli.commands import live
 from toolrl_cli.commands.live import LiveView
-from toolrl_cli.engine.events import Event
-from toolrl_cli.engine.state import Progress, StageState
+from toolrl_cli.harness.events import Event
+from toolrl_cli.store.state import Progress, StageState
 
 
 def test_a_resumed_attempt_shows_its_own_steps_and_the_time_left_from_them(

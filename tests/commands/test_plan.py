@@ -16,12 +16,12 @@ import pytest
 
 import toolrl_cli
 from tests.commands.conftest import Toolrl
+from toolrl_cli.attempt.code_version import code_identity
 from toolrl_cli.commands.collecting import no_cycle_search
 from toolrl_cli.commands.options import print_json
 from toolrl_cli.commands.quantities import most_text, size_text, sum_text, time_text, total_text
-from toolrl_cli.engine.code import code_identity
-from toolrl_cli.engine.forecasts import machine
-from toolrl_cli.engine.forecasts.ranges import Range
+from toolrl_cli.planning.forecasts import this_machine as machine
+from toolrl_cli.planning.forecasts.ranges import Range
 
 GPU_SWEEP = """
 name: large

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import SWEEP, Toolrl
-from toolrl_cli.engine.ledger import Ledger
+from toolrl_cli.store.ledger import Ledger
 
 GRID = """
 name: small

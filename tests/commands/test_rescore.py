@@ -13,10 +13,10 @@ import pytest
 
 from tests.commands.conftest import Toolrl
 from tests.rewards.turns import FLIGHT, GOLD, ROLLOUTS, turn
-from toolrl_cli.commands.loading import load_plan
-from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.sweep_folder import SweepFolder
+from toolrl_cli.planning.loading import load_plan
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 RESPONSES = [GOLD, ROLLOUTS["swapped order"], ROLLOUTS["figure 3, rollout 1"], turn(FLIGHT)]
 NAMES = ["original", "equal_max", "two_stage", "dynamic", "finegrained", "intermediate", "coarse", "length",

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.commands.conftest import Toolrl
-from tests.engine.results_tree import GPU, finish, plan_of, stage
-from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.sweep_folder import SweepFolder
-from toolrl_cli.tracking.metrics import merge_metrics
+from tests.support.results_tree import GPU, finish, plan_of, stage
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from rich.console import Console
 from tests.commands.conftest import Toolrl
 from toolrl_cli.commands import logs as logs_command
 from toolrl_cli.commands import status as status_command
-from toolrl_cli.engine.ledger import Ledger, StageFolder
-from toolrl_cli.engine.slot_locks import SlotLocks
-from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.slot_locks import SlotLocks
+from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def test_show_tells_spec_command_attempts_failure_versions_and_sizes(
     assert "size      2.5 MB (checkpoints 2.5 MB)" in stage
     assert "algorithm grpo, seed 1, precision fp32, reward coarse, steps 2, prompts 8" in stage
     assert "attempt 1 failed in 2 min, oom: CUDA out of memory (use a smaller micro-batch)" in stage
-    assert "toolrl_cli.engine.attempt" in stage and "verl 0.9.1" in stage
+    assert "toolrl_cli.attempt.execution" in stage and "verl 0.9.1" in stage
     document = toolrl("show", "coarse-seed1", "--json").json["stages"][2]
     assert document["sizes"]["checkpoints"] >= 2_500_000
     assert document["bytes"] == sum(document["sizes"].values())

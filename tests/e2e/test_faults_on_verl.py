@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from toolrl_cli.engine.ledger import Ledger, StageFolder
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.processes.tree import descendants, marked
-from toolrl_cli.tracking.metrics import merge_metrics
+from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.training.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.e2e

@@ -78,7 +78,7 @@ def test_a_run_without_the_plugins_metrics_still_has_its_total(tree: Tree) -> No
 
 
 def test_each_stage_is_read_once(tree: Tree) -> None:
-    from toolrl_cli.tracking.metrics import merge_metrics
+    from toolrl_cli.store.metrics import merge_metrics
 
     tree.sweep().run("a").learned(-1, 2)
     seen = []

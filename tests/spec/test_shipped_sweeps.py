@@ -10,9 +10,7 @@ import pytest
 import yaml
 
 from tests.spec.conftest import FixedFacts
-from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.planning import make_plan
-from toolrl_cli.engine.sweep_folder import SweepFolder
+from toolrl_cli.planning.layout import make_plan
 from toolrl_cli.report.arms import collect_arms, group_value, holds
 from toolrl_cli.report.published import load_published
 from toolrl_cli.report.reading import read_sweep as read_results
@@ -22,6 +20,8 @@ from toolrl_cli.spec.profile import names as profile_names
 from toolrl_cli.spec.resolve import resolve_sweep
 from toolrl_cli.spec.schema import sweep_schema
 from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 ROOT = Path(__file__).parents[2] / "sweeps"
 FILES = sorted(ROOT.glob("*.yaml"))

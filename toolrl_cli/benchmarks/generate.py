@@ -63,7 +63,7 @@ def generate(
 
     from toolrl_cli.training.rollout.engine import EngineLimits, GenerationEngine
     from toolrl_cli.training.rollout.sampling import SamplingParams
-    from toolrl_cli.training.rollout.stopping import end_of_turn_ids
+    from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 
     tokenizer, model = _load(model_path, getattr(torch, dtype), device)
     if device == "cpu" and model.num_parameters() < SMALL_MODEL:

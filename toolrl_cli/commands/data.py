@@ -66,7 +66,7 @@ def prepare(
 
     Exit status 1 where a gold answer of the RL rows does not reach its row's maximum under a chosen reward.
     """
-    from toolrl_cli.commands.failures import FAILED
+    from toolrl_cli.commands.exit_status import FAILED
     from toolrl_cli.rewards import RewardError, get_reward
 
     chosen = [get_reward(name) for name in rewards or ["original"]]
@@ -120,10 +120,10 @@ def _write(
     """
     from toolrl_cli.datasets import rlla_source
     from toolrl_cli.datasets.prepare import KINDS, dataset_fingerprint, write_dataset
-    from toolrl_cli.engine.files import explained
     from toolrl_cli.errors import SpecError
     from toolrl_cli.spec.models import DataSpec, RllaData, ToolWorldData
     from toolrl_cli.spec.suggest import hint_for
+    from toolrl_cli.store.files import explained
     from toolrl_cli.training.inputs import dataset_params
 
     if kind not in KINDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from toolrl_cli.commands.failures import FAILED
+from toolrl_cli.commands.exit_status import FAILED
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
 
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
@@ -15,7 +15,7 @@ def doctor(results: Results = None, as_json: AsJson = False) -> None:
 
     Python, verl, torch, CUDA, GPUs, vLLM, Ray, Slurm, W&B, disk, limits and data.
     """
-    from toolrl_cli.engine.health.checks import run_checks, worst
+    from toolrl_cli.housekeeping.health.checks import run_checks, worst
 
     checks = run_checks(results_root(results))
     if as_json:

@@ -8,27 +8,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolrl_cli.commands.failures import FAILED, OK
+from toolrl_cli.attempt.ending import clear_lease
+from toolrl_cli.commands.exit_status import FAILED, OK
 from toolrl_cli.commands.live import LiveView
 from toolrl_cli.commands.options import note
-from toolrl_cli.commands.outlook import look_ahead
 from toolrl_cli.commands.report import print_report
-from toolrl_cli.engine.aftermath import clear_lease
-from toolrl_cli.engine.events import Event, Outcome
-from toolrl_cli.engine.launchers.base import Launcher
-from toolrl_cli.engine.launchers.local import LocalLauncher
-from toolrl_cli.engine.ledger import Ledger
-from toolrl_cli.engine.options import Options
-from toolrl_cli.engine.order import expected_seconds
-from toolrl_cli.engine.plan import Plan
-from toolrl_cli.engine.publishing import Publisher
-from toolrl_cli.engine.rewinding import renew
-from toolrl_cli.engine.scheduler import Scheduler, check_slots
-from toolrl_cli.engine.slot_locks import SlotLocks
-from toolrl_cli.engine.sweep_folder import SweepFolder
 from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.harness.events import Event, Outcome
+from toolrl_cli.harness.launchers.launcher import Launcher
+from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.harness.priorities import expected_seconds
+from toolrl_cli.harness.publishing import Publisher
+from toolrl_cli.harness.scheduler import Scheduler, check_slots
+from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.planning.outlook import look_ahead
+from toolrl_cli.planning.plan import Plan
+from toolrl_cli.planning.rewinding import renew
+from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.report.api import build_report
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.wandb_runs import choose_mode
 
 LAUNCHERS = ("local",)

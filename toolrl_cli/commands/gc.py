@@ -10,7 +10,7 @@ from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 
 if TYPE_CHECKING:
-    from toolrl_cli.engine.removal import Garbage
+    from toolrl_cli.housekeeping.removal import Garbage
 
 
 def gc(
@@ -40,12 +40,12 @@ def gc(
     Torn checkpoints, rests of removed ones, what was set aside, and half-written files. Nothing outside the
     results root is ever removed, nor anything of a stage at work.
     """
-    from toolrl_cli.commands.failures import FAILED
-    from toolrl_cli.engine.garbage import KEEPS, find_garbage, to_json
-    from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.removal import remove
+    from toolrl_cli.commands.exit_status import FAILED
     from toolrl_cli.errors import SpecError
+    from toolrl_cli.housekeeping.garbage import KEEPS, find_garbage, to_json
+    from toolrl_cli.housekeeping.removal import remove
     from toolrl_cli.spec.suggest import hint_for
+    from toolrl_cli.store.ledger import Ledger
 
     root = results_root(results)
     chosen = next((known for known in KEEPS if known == (keep or "last")), None)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from toolrl_cli.engine.events import Event
-from toolrl_cli.engine.state import Progress, StageState
+from toolrl_cli.harness.events import Event
+from toolrl_cli.store.state import Progress, StageState
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from toolrl_cli.engine.plan import Plan
+    from toolrl_cli.planning.plan import Plan
 
 LOUD = ("failed", "paused", "waiting")  # told even where only the result is wanted
 PLAIN_EVERY = 15.0  # seconds between two progress lines of one stage where there is no terminal

@@ -14,11 +14,11 @@ import typer
 from toolrl_cli.commands.options import Results, note, results_root
 
 if TYPE_CHECKING:
-    from toolrl_cli.engine.ledger import StageFolder
-    from toolrl_cli.engine.plan import PlannedRun
-    from toolrl_cli.engine.state import StageState
-    from toolrl_cli.engine.sweep_folder import SweepFolder
+    from toolrl_cli.spec.planned_run import PlannedRun
     from toolrl_cli.spec.stage import StageSpec
+    from toolrl_cli.store.ledger import StageFolder
+    from toolrl_cli.store.state import StageState
+    from toolrl_cli.store.sweep_folder import SweepFolder
 
 LOG = "log.txt"
 POLL = 0.3
@@ -41,8 +41,8 @@ def logs(
 
     All stages, oldest first, prefixed with position and kind; or one of them with --stage.
     """
-    from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.sweep_folder import SweepFolder, find_run
+    from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.store.sweep_folder import SweepFolder, find_run
 
     root = results_root(results)
     found = find_run(root, run)
@@ -85,8 +85,8 @@ def _is_over(folders: Iterable[StageFolder], sweep: SweepFolder) -> bool:
 
 def _state(folder: StageFolder) -> StageState | None:
     """The state now; None where it cannot be read, which is no reason to hide the logs."""
-    from toolrl_cli.engine.aftermath import observed
     from toolrl_cli.errors import LedgerError
+    from toolrl_cli.store.liveness import observed
 
     try:
         return observed(folder)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolrl_cli.engine.files import entry_by_entry
+from toolrl_cli.store.files import entry_by_entry
 
 Results = Annotated[
     Path | None,
@@ -108,3 +108,9 @@ def print_json(document: Any) -> None:
 def note(line: str) -> None:
     """A line for people, on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def announce_check(sets: int) -> None:
+    """Say why the first plan with new options takes seconds, to people only."""
+    if sys.stderr.isatty():
+        note(f"asking verl about {sets} new {'set' if sets == 1 else 'sets'} of options …")

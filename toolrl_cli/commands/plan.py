@@ -15,6 +15,7 @@ from toolrl_cli.commands.options import (
     Results,
     Sets,
     SweepPath,
+    announce_check,
     note,
     print_json,
     results_root,
@@ -44,13 +45,13 @@ def plan(
     """
     from toolrl_cli.commands.collecting import no_cycle_search
     from toolrl_cli.commands.grid_views import cells_json, show_cells
-    from toolrl_cli.commands.loading import load
-    from toolrl_cli.commands.outlook import outlook
     from toolrl_cli.commands.plan_views import show_outlook
+    from toolrl_cli.planning.loading import load
+    from toolrl_cli.planning.outlook import outlook
 
     root = results_root(results)
     with no_cycle_search():
-        loaded = load(file, root, sets or (), profile)
+        loaded = load(file, root, sets or (), profile, announce_check)
         for line in loaded.notes:
             note(line)
         whole = loaded.plan

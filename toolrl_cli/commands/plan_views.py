@@ -16,17 +16,18 @@ from toolrl_cli.commands.quantities import (
     time_text,
     total_text,
 )
-from toolrl_cli.engine.differences import EXPLANATIONS, grouped
-from toolrl_cli.engine.forecasts.sizes import disk_text, number_text
-from toolrl_cli.engine.plan import PlannedRun, PlannedStage
+from toolrl_cli.planning.differences import EXPLANATIONS, grouped
+from toolrl_cli.planning.forecasts.sizes import disk_text, number_text
+from toolrl_cli.planning.plan import PlannedStage
+from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import STAGE_KINDS
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from toolrl_cli.commands.outlook import Outlook
-    from toolrl_cli.engine.drift import StageDrift
-    from toolrl_cli.engine.forecasts.estimates import Estimate
+    from toolrl_cli.planning.drift import StageDrift
+    from toolrl_cli.planning.forecasts.estimates import Estimate
+    from toolrl_cli.planning.outlook import Outlook
 
 WIDE = 120
 """Columns from which counts and estimates stand side by side."""

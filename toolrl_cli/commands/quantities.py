@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from toolrl_cli.commands.live import duration
-from toolrl_cli.engine.forecasts.ranges import Range, total
-from toolrl_cli.engine.forecasts.sizes import BYTES, disk_text, number_text
+from toolrl_cli.planning.forecasts.ranges import Range, total
+from toolrl_cli.planning.forecasts.sizes import BYTES, disk_text, number_text
 
 UNKNOWN = "unknown"
 DASH = "–"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolrl_cli.commands.consoles import stdout_console
-from toolrl_cli.commands.failures import FAILED
+from toolrl_cli.commands.exit_status import FAILED
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 
 if TYPE_CHECKING:

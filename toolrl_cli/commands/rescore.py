@@ -74,7 +74,7 @@ def rescore(
     reproduce the scores that the run logged to 1e-6; exit status 1 if it does not.
     """
     from toolrl_cli.commands import rescore_views as views
-    from toolrl_cli.commands.failures import FAILED
+    from toolrl_cli.commands.exit_status import FAILED
 
     _check_format(form)
     dumps = [
@@ -146,8 +146,8 @@ def _dump(source: str, root: Path, validation: bool, fields: dict[str, str], log
         return replace(dump, reward=get_reward(logged_by)) if logged_by else dump
     if path.suffix in (".jsonl", ".json"):
         raise SpecError("no such file", source, "check the path")
-    from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.sweep_folder import find_run
+    from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.store.sweep_folder import find_run
 
     run = find_run(root, source)
     stage = next((stage for stage in run.stages if stage.kind == "rl"), None)

@@ -232,8 +232,8 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     Raises:
         LedgerError: the folder cannot be written.
     """
-    from toolrl_cli.engine.files import explained, make_folder, write_text
     from toolrl_cli.report.rescore_plot import draw_agreement
+    from toolrl_cli.store.files import explained, make_folder, write_text
 
     make_folder(folder)
     written = []

@@ -25,10 +25,11 @@ from toolrl_cli.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.plan import Plan, PlannedRun
-    from toolrl_cli.engine.selecting import Selection
+    from toolrl_cli.planning.plan import Plan
+    from toolrl_cli.planning.selecting import Selection
+    from toolrl_cli.spec.planned_run import PlannedRun
     from toolrl_cli.spec.stage import StageSpec
+    from toolrl_cli.store.ledger import Ledger
 
 
 def resume(
@@ -77,10 +78,10 @@ def resume(
     """
     from toolrl_cli.commands.execution import Execution, execute
     from toolrl_cli.commands.selecting import saved_sweep
-    from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.plan import lay_out
-    from toolrl_cli.engine.rewinding import set_back, with_readers
-    from toolrl_cli.engine.selecting import part, select
+    from toolrl_cli.planning.plan import lay_out
+    from toolrl_cli.planning.rewinding import set_back, with_readers
+    from toolrl_cli.planning.selecting import part, select
+    from toolrl_cli.store.ledger import Ledger
 
     root = results_root(results)
     saved, ledger = saved_sweep(root, name), Ledger(root)
@@ -142,10 +143,11 @@ def _targets(
             the checkpoint.
         LedgerError: the sweep is at work.
     """
-    from toolrl_cli.engine.rewinding import START, check_steps
-    from toolrl_cli.engine.selecting import shared_with_others
-    from toolrl_cli.engine.sweep_folder import SweepFolder
+    from toolrl_cli.attempt.setting_back import START
     from toolrl_cli.errors import LedgerError, SpecError
+    from toolrl_cli.planning.rewinding import check_steps
+    from toolrl_cli.planning.selecting import shared_with_others
+    from toolrl_cli.store.sweep_folder import SweepFolder
 
     if fresh and from_step is not None:
         raise SpecError("--fresh and --from-step exclude each other", "resume", "--fresh starts from step 0")

@@ -67,7 +67,7 @@ def explain(
 ) -> None:
     """Explain a score: parse, alignment of calls, every term of every part, and where code and paper differ."""
     from toolrl_cli.commands import reward_views as views
-    from toolrl_cli.commands.failures import FAILED
+    from toolrl_cli.commands.exit_status import FAILED
     from toolrl_cli.commands.reward_cases import find_case
     from toolrl_cli.rewards import RewardError, get_reward
     from toolrl_cli.rewards.explain import explain as explain_score

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolrl_cli.engine.sweep_folder import SavedSweep, SweepFolder, saved_names
 from toolrl_cli.errors import SpecError
+from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder, saved_names
 
 
 def saved_sweep(results: Path, name: str | None) -> SavedSweep:

@@ -27,8 +27,8 @@ def show(
 
     Its settings and, for each stage, folder, attempts, command, failure, versions and size.
     """
-    from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.sweep_folder import find_run
+    from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.store.sweep_folder import find_run
 
     root = results_root(results)
     found = find_run(root, run)
@@ -49,10 +49,10 @@ def show(
 
 
 def _stage(ledger: Any, spec: Any) -> dict[str, Any]:
-    from toolrl_cli.engine.aftermath import observed
-    from toolrl_cli.engine.files import read_json
-    from toolrl_cli.engine.state import StageState
     from toolrl_cli.errors import LedgerError
+    from toolrl_cli.store.files import read_json
+    from toolrl_cli.store.liveness import observed
+    from toolrl_cli.store.state import StageState
 
     folder = ledger.folder(spec)
     try:

@@ -16,10 +16,10 @@ from toolrl_cli.commands.options import AsJson, Results, SweepName, print_json, 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from toolrl_cli.engine.ledger import Ledger
-    from toolrl_cli.engine.state import StageState
-    from toolrl_cli.engine.sweep_folder import SavedSweep
     from toolrl_cli.errors import LedgerError
+    from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.store.state import StageState
+    from toolrl_cli.store.sweep_folder import SavedSweep
 
 MARKS = {
     "succeeded": "green",
@@ -56,8 +56,8 @@ def status(
     Stage, step, attempts and failure of each run.
     """
     from toolrl_cli.commands.selecting import saved_sweep
-    from toolrl_cli.engine.ledger import Ledger
     from toolrl_cli.errors import SpecError
+    from toolrl_cli.store.ledger import Ledger
 
     root = results_root(results)
     if watch and as_json:
@@ -106,7 +106,7 @@ def _watch(look: Callable[[], Standing]) -> None:
 
 def status_document(saved: SavedSweep, ledger: Ledger) -> dict[str, Any]:
     """The document of `status --json`: `plan --json`'s shape with progress, attempts and failure."""
-    from toolrl_cli.engine.sweep_folder import SweepFolder
+    from toolrl_cli.store.sweep_folder import SweepFolder
 
     states, faults = _states(saved, ledger)
     stages = []
@@ -133,7 +133,7 @@ def status_document(saved: SavedSweep, ledger: Ledger) -> dict[str, Any]:
 
 def unreadable(why: str) -> dict[str, Any]:
     """What a document says of a stage whose state the file system does not give."""
-    from toolrl_cli.engine.failures import Failure
+    from toolrl_cli.store.failures import Failure
 
     return {"status": "unreadable", "failure": Failure.of("infra", why).to_json()}
 
@@ -145,7 +145,7 @@ def fault_of(error: LedgerError) -> str:
 
 def standing(saved: SavedSweep, ledger: Ledger) -> Standing:
     """Where each run stands: its first stage that is not done."""
-    from toolrl_cli.engine.sweep_folder import SweepFolder
+    from toolrl_cli.store.sweep_folder import SweepFolder
 
     states, faults = _states(saved, ledger)
     done = sum(s.status == "succeeded" for s in states.values())
@@ -178,8 +178,8 @@ def _states(saved: SavedSweep, ledger: Ledger) -> tuple[dict[str, StageState], d
 
     A succeeded stage that is owed again for what it has lost stands as it will be set back.
     """
-    from toolrl_cli.engine.losses import look
-    from toolrl_cli.engine.state import StageState
+    from toolrl_cli.planning.losses import look
+    from toolrl_cli.store.state import StageState
 
     hidden: dict[str, LedgerError] = {}
     states, losses = look(saved.stages, ledger, unreadable=hidden)

@@ -10,8 +10,8 @@ import typer
 from toolrl_cli.commands.options import Results, note, results_root
 
 if TYPE_CHECKING:
-    from toolrl_cli.engine.ledger import StageFolder
-    from toolrl_cli.engine.stopping import Stopping
+    from toolrl_cli.harness.stopping import Stopping
+    from toolrl_cli.store.ledger import StageFolder
 
 POLL = 0.2
 KILLED = 10.0  # seconds that killed processes may take to be gone
@@ -29,11 +29,11 @@ def stop(
 
     All harnesses of the sweep and their attempts are asked to stop. Training goes on from the last checkpoint.
     """
-    from toolrl_cli.commands.failures import FAILED
+    from toolrl_cli.commands.exit_status import FAILED
     from toolrl_cli.commands.selecting import saved_sweep
-    from toolrl_cli.engine.stopping import stop_sweep
-    from toolrl_cli.engine.sweep_folder import SweepFolder
     from toolrl_cli.errors import LedgerError
+    from toolrl_cli.harness.stopping import stop_sweep
+    from toolrl_cli.store.sweep_folder import SweepFolder
 
     root = results_root(results)
     unreadable: LedgerError | None = None

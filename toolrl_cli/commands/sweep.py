@@ -20,6 +20,7 @@ from toolrl_cli.commands.options import (
     Sets,
     SweepPath,
     WandbMode,
+    announce_check,
     results_root,
 )
 
@@ -44,14 +45,14 @@ def sweep(
     """Run what a sweep still owes: same file again, only the rest runs. Ends with the sweep's table."""
     from toolrl_cli.commands.execution import Execution, execute
     from toolrl_cli.commands.grid_views import cells_json, show_cells
-    from toolrl_cli.commands.loading import load
     from toolrl_cli.commands.options import note, print_json
-    from toolrl_cli.commands.outlook import outlook
     from toolrl_cli.commands.plan_views import show_outlook
+    from toolrl_cli.planning.loading import load
+    from toolrl_cli.planning.outlook import outlook
 
     root = results_root(results)
     allowed = ["rl.allow_imperfect_gold=true"] if allow_imperfect_gold else []
-    loaded = load(file, root, [*(sets or ()), *allowed], profile)
+    loaded = load(file, root, [*(sets or ()), *allowed], profile, announce_check)
     for line in loaded.notes:
         note(line)
     plan = loaded.plan

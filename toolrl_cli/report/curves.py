@@ -18,7 +18,7 @@ Series = Mapping[int, float]
 """Step → value."""
 
 MetricReader = Callable[[Path], Iterable[Mapping[str, Any]]]
-"""Stage directory → one {"step", "data"} a step; `toolrl_cli.tracking.metrics.merge_metrics`."""
+"""Stage directory → one {"step", "data"} a step; `toolrl_cli.store.metrics.merge_metrics`."""
 
 PART = re.compile(r"reward/(?P<part>.+)/weighted/mean")
 
@@ -93,7 +93,7 @@ class CurveReader:
 
     def _rows(self, directory: Path) -> Iterable[Mapping[str, Any]]:
         if self._read is None:
-            from toolrl_cli.tracking.metrics import merge_metrics
+            from toolrl_cli.store.metrics import merge_metrics
 
             self._read = merge_metrics
         try:

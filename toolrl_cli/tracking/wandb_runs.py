@@ -25,7 +25,7 @@ from typing import Any, Literal
 from toolrl_cli.errors import SpecError, TrackingError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import TRAINING, StageSpec
-from toolrl_cli.tracking.metrics import merge_metrics
+from toolrl_cli.store.metrics import merge_metrics
 
 Mode = Literal["online", "offline", "disabled"]
 MODES: tuple[Mode, ...] = ("online", "offline", "disabled")

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolrl_cli.tracking.metrics import MetricsFollower
+from toolrl_cli.store.metrics import MetricsFollower
 from toolrl_cli.training.checkpoints import prune, torn_model, what_is_torn
 from toolrl_cli.training.reward_metrics import TOTAL, validation_name
 

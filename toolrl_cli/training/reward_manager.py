@@ -22,7 +22,7 @@ from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import RewardError, Score, get_reward
 from toolrl_cli.training.plugin import require_plugin
 from toolrl_cli.training.reward_metrics import sample_numbers
-from toolrl_cli.training.rollout.stopping import end_of_turn_ids
+from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.stage import StageContext, StageSpec
-from toolrl_cli.tracking.metrics import merge_metrics
+from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.training.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
 from toolrl_cli.training.checkpoints import Resume, prepare_resume
 from toolrl_cli.training.chosen_checkpoint import best_to_export, last_to_export

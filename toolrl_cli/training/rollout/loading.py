@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from toolrl_cli.training.rollout.engine import EngineLimits
-from toolrl_cli.training.rollout.stopping import end_of_turn_ids
+from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""A sweep as it was when it was last started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.results_tree import finish, plan_of, stage
+from toolrl_cli.planning.previous_plan import read_earlier
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SweepFolder
+
+KEPT, BEFORE, AFTER = stage("sft"), stage("rl", "grpo"), stage("rl", "grpo", settings={"lr": 5e-4})
+
+
+def frozen(ledger: Ledger) -> Path:
+    SweepFolder(ledger.results, "demo").save(plan_of(ledger, [KEPT], [KEPT, BEFORE]), "name: demo")
+    return ledger.results / "sweeps" / "demo" / "plan.json"
+
+
+@pytest.mark.parametrize("written", ["as it is", "edited"])
+def test_what_is_gone_is_told_however_the_plan_is_written(ledger: Ledger, written: str) -> None:
+    path = frozen(ledger)
+    if written == "edited":
+        path.write_text(json.dumps(json.loads(path.read_text()), indent=1) + "\n")
+    now = plan_of(ledger, [KEPT], [KEPT, AFTER])
+    earlier = read_earlier(path, ledger, now, now)
+    assert earlier.gone == {BEFORE.id: "rl"}
+    assert list(earlier.runs.values()) == [[KEPT.id, BEFORE.id]]
+    assert not earlier.finished(BEFORE.id, "rl")
+
+
+def test_the_settings_of_stages_are_not_read(ledger: Ledger) -> None:
+    path = frozen(ledger)
+    path.write_text(path.read_text().replace('"identity": {', '"identity": {{'))
+    now = plan_of(ledger, [KEPT], [KEPT, AFTER])
+    assert read_earlier(path, ledger, now, now).gone == {BEFORE.id: "rl"}
+
+
+def test_nothing_is_kept_of_a_sweep_that_is_as_it_was(ledger: Ledger) -> None:
+    path = frozen(ledger)
+    now = plan_of(ledger, [KEPT], [KEPT, BEFORE])
+    earlier = read_earlier(path, ledger, now, now)
+    assert (earlier.runs, earlier.gone) == ({}, {})
+
+
+@pytest.mark.parametrize("size", [0, 1, 40, 300, -2])
+def test_a_torn_plan_tells_nothing(ledger: Ledger, size: int) -> None:
+    path = frozen(ledger)
+    path.write_text(path.read_text()[:size])
+    now = plan_of(ledger, [KEPT, AFTER])
+    earlier = read_earlier(path, ledger, now, now)
+    assert (earlier.runs, earlier.gone) == ({}, {})
+
+
+def test_a_stage_that_finished_is_found_by_the_ledger(ledger: Ledger) -> None:
+    path = frozen(ledger)
+    finish(ledger, BEFORE)
+    now = plan_of(ledger, [KEPT, AFTER])
+    assert read_earlier(path, ledger, now, now).finished(BEFORE.id, "rl")

@@ -1,0 +1,205 @@
+"""Setting stages back, with what real attempts of the trainer's double left."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.stages import FUNCTIONS, Stages
+from tests.support.trainer_double import save
+from toolrl_cli.attempt import setting_back
+from toolrl_cli.attempt.beginning import cleared
+from toolrl_cli.attempt.divergence import diverged
+from toolrl_cli.attempt.setting_back import START, steps_of
+from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.harness.scheduler import Scheduler
+from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.planning.rewinding import set_back
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.lease import take
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.metrics import merge_metrics
+
+STEPS = 5
+
+
+class Chain:
+    """sft → rl → export → evaluate, and a second rl over the same sft."""
+
+    def __init__(self, ledger: Ledger, launcher: LocalLauncher, stages: Stages) -> None:
+        self.ledger = ledger
+        self.launcher = launcher
+        self.sft = stages("sft", "sft", total_steps=STEPS)
+        self.rl = stages("rl", "rl", after=(self.sft,), total_steps=STEPS)
+        self.export = stages("export", "export", after=(self.rl,))
+        self.evaluate = stages("evaluate", "evaluate", after=(self.export,))
+        self.other = stages("other", "rl", after=(self.sft,), total_steps=STEPS)
+        self.specs = [self.sft, self.rl, self.export, self.evaluate, self.other]
+
+    def run(self) -> int:
+        work = {"sft": "train", "rl": "train", "export": "finish", "evaluate": "finish"}
+        options = Options(functions={k: f"{FUNCTIONS}:{f}" for k, f in work.items()}, heartbeat=0.2)
+        return Scheduler(self.specs, self.ledger, self.launcher, options=options).run().exit_code
+
+    def standing(self) -> dict[str, str]:
+        return {spec.id.partition("-")[0]: self.ledger.read(spec).status for spec in self.specs}
+
+    def path(self, spec: StageSpec) -> Path:
+        return self.ledger.folder(spec).path
+
+    def steps(self, spec: StageSpec) -> list[int]:
+        return [row["step"] for row in merge_metrics(self.path(spec))]
+
+
+@pytest.fixture
+def chain(ledger: Ledger, launcher: LocalLauncher, stages: Stages) -> Chain:
+    made = Chain(ledger, launcher, stages)
+    assert made.run() == 0
+    return made
+
+
+def files(chain: Chain) -> dict[str, int]:
+    root = chain.ledger.results
+    return {str(p.relative_to(root)): p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(("since", "kept"), [(4, [1, 2, 3]), (1, [])])
+def test_a_training_that_diverged_goes_on_from_before_that(
+    ledger: Ledger, stages: Stages, since: int, kept: list[int]
+) -> None:
+    folder = ledger.folder(stages("rl", "rl", total_steps=STEPS))
+    folder.attempt(1).mkdir(parents=True)
+    rows = [{"step": n, "data": {"actor/pg_loss": 0.1 if n < since else None}} for n in range(1, STEPS + 1)]
+    (folder.attempt(1) / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for step in range(1, STEPS + 1):  # the last step's would be taken for the result
+        save(folder.path / "checkpoints", step)
+    failure = diverged(folder.attempt(1) / "metrics.jsonl")
+    assert failure is not None
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(folder.state().begun(1, None).over("failed", failure), lease)
+        state = cleared(folder, lease, folder.state())
+    assert (state.status, steps_of(folder)) == ("pending", kept)
+    assert [row["step"] for row in merge_metrics(folder.path)] == kept
+    assert f"actor/pg_loss was not a finite number since step {since}" in state.note
+
+
+def test_a_stage_set_back_to_a_step_goes_on_from_there_and_its_readers_are_redone(chain: Chain) -> None:
+    changed = [
+        stage_id.partition("-")[0] for stage_id, _ in set_back(chain.ledger, {chain.rl.id: 2}, "asked")
+    ]
+    assert changed == ["evaluate", "export", "rl"]
+    assert chain.standing() == {
+        **{"sft": "succeeded", "other": "succeeded"},
+        **{"rl": "pending", "export": "pending", "evaluate": "pending"},
+    }
+    assert chain.steps(chain.rl) == [1, 2]  # what was logged beyond is of a model that is gone
+    assert steps_of(chain.ledger.folder(chain.rl)) == [1, 2]
+    kept = chain.path(chain.rl) / "superseded" / "1" / "checkpoints"
+    assert sorted(path.name for path in kept.iterdir()) == [f"global_step_{n}" for n in (3, 4, 5)]
+    assert chain.run() == 0
+    log = (chain.path(chain.rl) / "attempts" / "2" / "log.txt").read_text()
+    assert "going on from step 2" in log
+    assert chain.steps(chain.rl) == [1, 2, 3, 4, 5]
+    assert len(chain.ledger.read(chain.export).attempts) == 2
+    assert len(chain.ledger.read(chain.other).attempts) == 1
+
+
+def test_a_fresh_start_of_the_first_stage_sets_everything_back(chain: Chain) -> None:
+    set_back(chain.ledger, {chain.sft.id: START}, "asked")
+    assert set(chain.standing().values()) == {"pending"}
+    assert chain.steps(chain.sft) == chain.steps(chain.rl) == []
+    assert chain.ledger.read(chain.sft).note == "set back to the start (asked)"
+    assert chain.ledger.read(chain.rl).note == "set back to the start (asked: what it reads was set back)"
+    assert not (chain.path(chain.rl) / "checkpoints").exists()
+    assert chain.run() == 0
+    assert [a.n for a in chain.ledger.read(chain.rl).attempts] == [1, 2]
+
+
+def test_setting_back_twice_keeps_both_futures(chain: Chain) -> None:
+    set_back(chain.ledger, {chain.rl.id: 2}, "asked")
+    assert chain.run() == 0
+    set_back(chain.ledger, {chain.rl.id: 4}, "asked")
+    place = chain.path(chain.rl) / "superseded"
+    assert sorted(path.name for path in place.iterdir()) == ["1", "2"]
+    assert [path.name for path in (place / "2" / "checkpoints").iterdir()] == ["global_step_5"]
+    assert chain.steps(chain.rl) == [1, 2, 3, 4]
+
+
+def test_a_stage_at_work_is_not_set_back_and_nothing_is_changed(chain: Chain) -> None:
+    with take(chain.path(chain.export), purpose="attempt", attempt=1):
+        before = files(chain)
+        with pytest.raises(LedgerError, match=f"stage {chain.export.id}: is at work"):
+            set_back(chain.ledger, {chain.rl.id: START}, "asked")
+        assert files(chain) == before
+
+
+def test_a_step_without_a_whole_checkpoint_is_refused_and_nothing_is_changed(chain: Chain) -> None:
+    shard = chain.path(chain.rl) / "checkpoints/global_step_3/actor/model_world_size_1_rank_0.pt"
+    shard.write_bytes(b"")
+    before = files(chain)
+    with pytest.raises(SpecError, match=r"no whole checkpoint of step 3: it has those of 1, 2, 4, 5"):
+        set_back(chain.ledger, {chain.rl.id: 3, chain.other.id: 3}, "asked")
+    assert files(chain) == before
+
+
+def test_a_kill_between_two_stages_leaves_no_result_without_its_origin(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = setting_back._supersede
+
+    def die(folder, *rest):  # type: ignore[no-untyped-def]
+        if folder.id == chain.export.id:
+            raise KeyboardInterrupt
+        real(folder, *rest)
+
+    monkeypatch.setattr(setting_back, "_supersede", die)
+    with pytest.raises(KeyboardInterrupt):
+        set_back(chain.ledger, {chain.rl.id: 2}, "asked")
+    assert chain.standing()["evaluate"] == chain.standing()["export"] == "pending"
+    assert chain.standing()["rl"] == "succeeded"
+    assert all(chain.ledger.folder(spec).lease() is None for spec in chain.specs)
+    monkeypatch.undo()
+    set_back(chain.ledger, {chain.rl.id: 2}, "asked")
+    assert (chain.path(chain.export) / "superseded" / "1" / "output").is_dir()
+    assert chain.run() == 0
+    assert chain.steps(chain.rl) == [1, 2, 3, 4, 5]
+
+
+def test_an_attempt_that_died_without_a_word_is_written_down_before(chain: Chain) -> None:
+    folder = chain.ledger.folder(chain.rl)
+    state = folder.state()
+    with take(folder.path, purpose="attempt", attempt=1) as lease:
+        folder.write_state(dataclasses.replace(state, status="running"), lease)
+    set_back(chain.ledger, {chain.rl.id: START}, "asked")
+    (attempt,) = folder.state().attempts
+    assert (attempt.status, folder.state().status) == ("failed", "pending")
+
+
+def test_a_stage_that_never_ran_is_left_alone(ledger: Ledger, stages: Stages) -> None:
+    assert set_back(ledger, {stages("rl", "rl").id: START}, "asked") == []
+    assert not ledger.results.exists()
+
+
+def test_a_fresh_start_has_the_micro_batch_that_was_asked_for(chain: Chain) -> None:
+    folder = chain.ledger.folder(chain.rl)
+    adjust = {"rl.micro_batch": {"asked": 8, "used": 4}}
+    for step, left in [(2, adjust), (START, {})]:
+        with take(folder.path, purpose="launch") as lease:
+            folder.write_state(dataclasses.replace(folder.state(), adjust=adjust), lease)
+        set_back(chain.ledger, {chain.rl.id: step}, "asked")
+        assert folder.state().adjust == left
+
+
+def test_the_best_of_a_future_that_is_gone_is_set_aside_with_it(chain: Chain) -> None:
+    checkpoints = chain.path(chain.rl) / "checkpoints"
+    for step in ("1", "4", "mine"):  # the last is a copy that somebody made
+        (checkpoints / f"best_step_{step}" / "actor").mkdir(parents=True)
+    set_back(chain.ledger, {chain.rl.id: 2}, "asked")
+    assert (checkpoints / "best_step_1").is_dir()
+    assert (checkpoints / "best_step_mine").is_dir()
+    assert not (checkpoints / "best_step_4").exists()
+    assert (chain.path(chain.rl) / "superseded/1/checkpoints/best_step_4").is_dir()

@@ -1,0 +1,1 @@
+"""What happens inside one attempt of a stage, and at its end."""

@@ -1,0 +1,49 @@
+"""Whether a training is lost: loss or reward that are not numbers any more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.metrics import last_rows
+
+LOST_ROWS = 100  # rows of metrics that are looked at for the step at which the loss was lost
+
+MUST_BE_FINITE = (
+    "actor/loss",
+    "actor/pg_loss",
+    "critic/vf_loss",
+    "train/loss",
+    "critic/score/mean",
+    "reward/total/mean",
+)
+"""Metrics that mean the run is lost once they are not numbers (verl's file logger writes NaN as null)."""
+
+
+def diverged(metrics: Path) -> Failure | None:
+    """The failure of an attempt whose last training steps have no finite loss or reward; None otherwise."""
+    key, step = lost_since(metrics) or ("", 0)
+    return Failure.of("diverged", f"{key} is not a finite number since step {step}") if key else None
+
+
+def lost_since(metrics: Path) -> tuple[str, int] | None:
+    """Which loss or reward an attempt has lost, and since which step; None where it has not.
+
+    One step without it may be an outlier that verl skips; two in a row are not.
+    """
+    rows = [row for row in last_rows(metrics, LOST_ROWS) if any(key in row["data"] for key in MUST_BE_FINITE)]
+    for key in MUST_BE_FINITE:
+        finite = [number for number, row in enumerate(rows) if not not_finite(row["data"], key)]
+        lost = rows[finite[-1] + 1 :] if finite else rows
+        if len(lost) >= 2:
+            return key, lost[0]["step"]
+    return None
+
+
+def not_finite(data: Mapping[str, Any], key: str) -> bool:
+    """Whether the metric was logged and is no number."""
+    value = data.get(key, 0.0)
+    return value is None or (isinstance(value, float) and not math.isfinite(value))

@@ -1,0 +1,316 @@
+"""One execution of a stage: `python -m toolrl_cli.attempt.execution STAGE_DIR [--attempt N]`.
+
+The attempt holds the stage's lease while it lives and is the only one that writes in its directory. It owes
+its existence to no harness: it goes on when the harness dies, and a later harness finds it through the ledger.
+
+Exit status: 0 the stage has succeeded; 1 it failed; 3 it was stopped and can go on; 74 the results folder
+cannot be read or written; 75 the stage is not this process's to run (another one has it, or a later attempt).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NoReturn, cast
+
+from toolrl_cli.attempt.adjusting import adjusted, next_adjust, told, with_memory_hint
+from toolrl_cli.attempt.beginning import cleared, new_attempt
+from toolrl_cli.attempt.ending import record_end
+from toolrl_cli.attempt.leftovers import ProcessRecord
+from toolrl_cli.attempt.log import say
+from toolrl_cli.attempt.monitor import LEASE_LOST, Monitor, StateWriter
+from toolrl_cli.errors import LedgerError, StageError, ToolrlError
+from toolrl_cli.processes.child import ChildStopped
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.kernel import adopt_orphans
+from toolrl_cli.processes.slot_locks import HeldSlots
+from toolrl_cli.processes.tree import MARK_VARIABLE
+from toolrl_cli.spec.stage import StageContext, StageSpec
+from toolrl_cli.store import lease as leases
+from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure
+from toolrl_cli.store.files import explained, write_json
+from toolrl_cli.store.lease import Lease, LeaseHeld
+from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.outputs import recorded, what_is_gone
+from toolrl_cli.store.state import Handle, StageState
+
+STAGE_FUNCTIONS: Mapping[str, str] = {
+    "sft": "toolrl_cli.training.stages:run_sft",
+    "rl": "toolrl_cli.training.stages:run_rl",
+    "export": "toolrl_cli.training.stages:run_export",
+    "evaluate": "toolrl_cli.benchmarks.evaluate:run",
+}
+"""What does the work of each kind; imported only in the attempt, because it may import torch."""
+
+SUCCEEDED, FAILED, STOPPED, LEDGER_FAILED, NOT_MINE = 0, 1, 3, LEDGER_UNWRITABLE, LEASE_LOST
+
+_LAUNCH_PATIENCE = 30.0  # seconds that a harness may take to start an attempt and write it down
+
+
+class NotMine(Exception):
+    """The stage is not this process's to run."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the attempt that the arguments name; its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m toolrl_cli.attempt.execution", description="Run one stage once."
+    )
+    parser.add_argument("stage_dir", type=Path, help="RESULTS/stages/<kind>/<id>")
+    parser.add_argument("--attempt", type=int, help="number that the harness gave it (default: the next)")
+    parser.add_argument("--function", help="module:name to run instead of the kind's own")
+    parser.add_argument("--hang-after", type=float, help="seconds without a training step before it gives up")
+    parser.add_argument("--heartbeat", type=float, default=2.0, help="seconds between heartbeats")
+    parser.add_argument("--locks", default="", help=argparse.SUPPRESS)  # open files that hold its slots
+    options = parser.parse_args(argv)
+    folder = StageFolder(options.stage_dir.absolute())
+    slots = HeldSlots(int(descriptor) for descriptor in options.locks.split(",") if descriptor)
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    try:
+        spec = folder.spec()
+        lease = _take_lease(folder, options.attempt)
+        with lease:
+            state = _claim(folder, lease, spec, options.attempt)
+            if state.status == "succeeded":
+                return SUCCEEDED
+            function = options.function or STAGE_FUNCTIONS[spec.kind]
+            return Attempt(folder, spec, lease, state, function, stop, slots).run(
+                heartbeat=options.heartbeat, hang_after=options.hang_after
+            )
+    except NotMine as reason:
+        say(f"stage {folder.id}: {reason}; nothing to do here")
+        return NOT_MINE
+    except LedgerError as error:
+        say(str(error))
+        return LEDGER_FAILED
+
+
+def _take_lease(folder: StageFolder, attempt: int | None) -> Lease:
+    """The stage's lease, once the harness that started this process has written the attempt down."""
+    deadline = time.monotonic() + _LAUNCH_PATIENCE
+    while True:
+        try:
+            launcher = folder.state().launcher
+            return leases.take(folder.path, purpose="attempt", attempt=attempt or 0, launcher=launcher)
+        except LeaseHeld as held:
+            if held.info.purpose != "launch" or time.monotonic() > deadline:
+                raise NotMine(str(held)) from None
+        time.sleep(0.01)
+
+
+def _claim(folder: StageFolder, lease: Lease, spec: StageSpec, attempt: int | None) -> StageState:
+    """The state in which this attempt is the stage's current one; unchanged when the stage is done."""
+    state = folder.state()
+    if state.status == "succeeded":
+        return state
+    if attempt is None:  # started by hand
+        if state.active:
+            state = record_end(folder, lease, state)
+        state = cleared(folder, lease, state)
+        state = state.begun(new_attempt(folder, state), None, next_adjust(spec, state))
+        folder.write_state(state, lease)
+        return state
+    if (state.attempt, state.status) != (attempt, "queued"):
+        raise NotMine(
+            f"attempt {attempt} is not the one that is due (attempt {state.attempt} {state.status})"
+        )
+    return state
+
+
+class Attempt:
+    """The attempt once the stage is its own.
+
+    Args:
+        folder, spec: the stage.
+        lease: held until the process ends.
+        state: `queued` with this attempt's number.
+        function: `module:name` of what does the work.
+        stop: set once the attempt was asked to stop.
+        slots: the slots that it was given, held until the process ends.
+    """
+
+    def __init__(
+        self,
+        folder: StageFolder,
+        spec: StageSpec,
+        lease: Lease,
+        state: StageState,
+        function: str,
+        stop: threading.Event,
+        slots: HeldSlots,
+    ) -> None:
+        self._folder = folder
+        self._spec = adjusted(spec, state.adjust)
+        self._said = told(spec, state.adjust)
+        self._lease = lease
+        self._function = function
+        self._stop = stop
+        self._slots = slots
+        self._dir = folder.attempt(state.attempt)
+        mark = f"{spec.id}/{state.attempt}/{lease.info.token}"
+        os.environ[MARK_VARIABLE] = mark
+        self._record = ProcessRecord(self._dir, mark)
+        slots.sign(spec.id, mark)
+        self._writer = StateWriter(folder, lease, state)
+
+    def run(self, *, heartbeat: float, hang_after: float | None) -> int:
+        """Do the stage's work and write down how it ended; the exit status."""
+        _log_to(self._dir / "log.txt")
+        for line in self._said:
+            say(line)
+        adopt_orphans()
+        self._record.update()
+        handle = self._handle()
+        self._writer.change(lambda state: state.running(handle))
+        monitor = Monitor(
+            self._spec,
+            self._dir,
+            self._lease,
+            self._writer,
+            self._record,
+            interval=heartbeat,
+            hang_after=hang_after,
+            abandon=self._abandon,
+            also=self._slots.touch,
+        )
+        monitor.start()
+        # importlib.metadata takes as long to import as all of the engine; nobody waits for this file
+        from toolrl_cli.attempt.environment import describe_environment
+
+        write_json(self._dir / "environment.json", describe_environment(), durable=False)
+        error = self._work()
+        monitor.finish()
+        return self._end(error, monitor.verdict)
+
+    def _handle(self) -> Handle:
+        """The launcher's handle, or this process itself where no launcher started it."""
+        handle = self._writer.state.launcher
+        if handle is None or handle.get("kind") == "local":
+            handle = {"kind": "local", "slots": [], **(handle or {}), **ProcessId.current().to_json()}
+        return handle
+
+    def _work(self) -> BaseException | None:
+        """Run the stage's function; what it raised."""
+        try:
+            if not self._stop.is_set():
+                load_function(self._function)(self._context())
+        except ToolrlError as error:  # says all there is to say
+            say(str(error))
+            return error
+        except (Exception, SystemExit) as error:  # whatever a stage raises, the ledger has to tell it
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
+            return error
+        return None
+
+    def _context(self) -> StageContext:
+        return StageContext(
+            spec=self._spec,
+            results=self._folder.results,
+            stage_dir=self._folder.path,
+            attempt_dir=self._dir,
+            inputs=_inputs(self._folder.results, self._spec),
+            stop_requested=self._stop.is_set,
+        )
+
+    def _end(self, error: BaseException | None, verdict: Failure | None) -> int:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        left = self._record.close()
+        self._slots.clear()
+        if left:
+            print(
+                f"toolrl: ended {len(left)} processes that the stage left running",
+                file=sys.stderr,
+                flush=True,
+            )
+        if verdict is not None:
+            return self._over("failed", verdict)
+        # a function that returns although it was asked to stop may have ended early; running it again is
+        # cheap when it had not, trusting it is not
+        if self._stop.is_set() and (error is None or isinstance(error, ChildStopped)):
+            return self._over("stopped")
+        if error is not None:
+            # only a failure needs the patterns, which take time to compile
+            from toolrl_cli.attempt.classify import classify
+
+            failure = classify(self._dir, error=error)
+            return self._over("failed", with_memory_hint(failure, self._spec.kind, self._spec.config))
+        return self._over("succeeded")
+
+    def _over(self, status: Literal["succeeded", "failed", "stopped"], failure: Failure | None = None) -> int:
+        output = recorded(self._folder.path) if status == "succeeded" else None
+        self._writer.change(lambda state: state.over(status, failure, output))
+        if failure is not None:
+            say(f"failed ({failure.kind}): {failure.message}")
+        return {"succeeded": SUCCEEDED, "failed": FAILED, "stopped": STOPPED}[status]
+
+    def _abandon(self, failure: Failure) -> NoReturn:
+        """End although the stage's function does not return; called from another thread."""
+        self._end(None, failure)
+        self._lease.release()
+        os._exit(FAILED)
+
+
+def load_function(name: str) -> Callable[[StageContext], None]:
+    """The function that `module:name` means.
+
+    Raises:
+        StageError: there is no such module or function.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise StageError(f"cannot load {name}: {error}", failure_class="config") from error
+    return cast("Callable[[StageContext], None]", function)
+
+
+def _inputs(results: Path, spec: StageSpec) -> dict[str, Path]:
+    """Role → directory of the stages that this one reads.
+
+    Raises:
+        StageError: one of them has not succeeded, or what it left is gone.
+    """
+    inputs = {}
+    for role, stage_id in spec.inputs.items():
+        folder = Ledger(results).find(stage_id)
+        state = folder.state() if folder else None
+        status = state.status if state else "missing"
+        if folder is None or state is None or status != "succeeded":
+            raise _unusable(spec, f"{role} stage {stage_id} is {status}")
+        gone = what_is_gone(folder, state)
+        if gone:  # it was there when the sweep was planned
+            raise _unusable(spec, f"{role} stage {stage_id} cannot be read: {gone}")
+        inputs[role] = folder.path
+    return inputs
+
+
+def _unusable(spec: StageSpec, what: str) -> StageError:
+    hint = "issue the command again that planned them both"
+    return StageError(what, f"stage {spec.id}", hint, failure_class="config")
+
+
+def _log_to(path: Path) -> None:
+    """Send standard output and error to the log, where the launcher has not done so."""
+    with explained(path), path.open("ab") as log:
+        if os.path.samestat(os.fstat(1), os.fstat(log.fileno())):
+            return
+        print(f"toolrl: writing to {path}", file=sys.stderr, flush=True)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

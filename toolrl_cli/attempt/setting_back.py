@@ -1,0 +1,102 @@
+"""Setting one stage back to a checkpoint or to its start. Nothing is deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from toolrl_cli.attempt.divergence import lost_since
+from toolrl_cli.store.files import explained, make_folder, write_json
+from toolrl_cli.store.lease import Lease
+from toolrl_cli.store.ledger import StageFolder
+from toolrl_cli.store.metrics import FILE as METRICS_FILE
+from toolrl_cli.store.rewinds import FILE as REWINDS
+from toolrl_cli.store.rewinds import read_rewinds
+from toolrl_cli.store.state import StageState
+from toolrl_cli.training.checkpoints import saved_steps, what_is_torn
+
+SUPERSEDED = "superseded"
+
+
+START = 0
+"""The step before the first."""
+
+
+def before_divergence(folder: StageFolder, lease: Lease, state: StageState) -> StageState:
+    """The state from which the next attempt of a training goes on whose last one has diverged: set back.
+
+    What it saved since is of a model that is lost. Were it the last step's, the stage would succeed with it.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    with explained(folder.path):
+        lost = lost_since(folder.attempt(state.attempt) / METRICS_FILE)
+    if lost is None:
+        return state
+    metric, since = lost
+    step = max((n for n in steps_of(folder) if n < since), default=START)
+    if _outdated(folder, step):
+        set_stage_back(folder, lease, step, f"{metric} was not a finite number since step {since}")
+    return folder.state()
+
+
+def steps_of(folder: StageFolder) -> list[int]:
+    """The steps of which a stage has a whole checkpoint, ascending.
+
+    Raises:
+        LedgerError: the file system does not give them.
+    """
+    checkpoints = folder.path / "checkpoints"
+    with explained(checkpoints):
+        saved = sorted(saved_steps(checkpoints))
+        return [step for step, path in saved if what_is_torn(path) is None]
+
+
+def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str) -> str:
+    """Set one stage back; how, or nothing where it never ran."""
+    state = folder.state()
+    outdated = _outdated(folder, step)
+    if state.attempt == 0 and not outdated:
+        return ""
+    where = "the start" if step == START else f"step {step}"
+    note = f"set back to {where} ({why})"
+    folder.write_state(state.set_back(note, adjust={} if step == START else None), lease)
+    _note_rewind(folder, state.attempt, -1 if step == START else step, note)
+    if outdated:
+        _supersede(folder, outdated, note)
+    return note
+
+
+def _outdated(folder: StageFolder, step: int) -> list[Path]:
+    """What does not count any more, as paths below the stage's directory."""
+    if step == START:
+        return [folder.path / name for name in ("checkpoints", "output") if (folder.path / name).exists()]
+    checkpoints = folder.path / "checkpoints"
+    with explained(checkpoints):
+        later = [path for n, path in saved_steps(checkpoints) if n > step]
+        numbers = ((p, p.name.rpartition("_")[2]) for p in checkpoints.glob("best_step_*"))
+        best = [p for p, number in numbers if number.isdecimal() and int(number) > step]
+    return sorted([*later, *best])
+
+
+def _note_rewind(folder: StageFolder, attempt: int, step: int, note: str) -> None:
+    with explained(folder.path):
+        earlier = read_rewinds(folder.path)
+    entry = {"attempt": attempt, "step": step, "reason": note, "time": time.time()}
+    write_json(folder.path / REWINDS, {"schema": 1, "rewinds": [*earlier, entry]})
+
+
+def _supersede(folder: StageFolder, paths: Iterable[Path], note: str) -> None:
+    place = folder.path / SUPERSEDED
+    make_folder(place)
+    with explained(place):
+        taken = [int(entry.name) for entry in place.iterdir() if entry.name.isdecimal()]
+        target = place / str(max(taken, default=0) + 1)
+        target.mkdir()
+        write_json(target / "why.json", {"schema": 1, "reason": note, "time": time.time()})
+        for path in paths:
+            new = target / path.relative_to(folder.path)
+            new.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(new)

@@ -1,0 +1,1 @@
+"""Runs what is owed of a stage graph: scheduler, slots, launchers."""

@@ -1,0 +1,1 @@
+"""Where attempts execute: one module for each launcher."""

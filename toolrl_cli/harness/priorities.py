@@ -1,0 +1,58 @@
+"""In what order owed stages start, so that the last one ends early: longest expected chain first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from toolrl_cli.spec.graph import dependents, in_order
+from toolrl_cli.spec.stage import StageKind, StageSpec
+
+START_UP: Mapping[StageKind, float] = {"sft": 12.0, "rl": 45.0, "export": 5.0, "evaluate": 15.0}
+"""Seconds that a stage takes before its first step; measured on two cores with verl 0.9.1."""
+
+PER_STEP: Mapping[StageKind, float] = {"sft": 0.5, "rl": 2.0, "export": 0.0, "evaluate": 0.0}
+"""Seconds a training step takes, likewise. Only ratios matter: they decide an order, nothing is timed by them."""
+
+
+def expected_seconds(spec: StageSpec) -> float:
+    """How long a stage may take, for want of anything measured."""
+    return START_UP[spec.kind] + PER_STEP[spec.kind] * (spec.total_steps or 0)
+
+
+def chain_lengths(
+    stages: Sequence[StageSpec], seconds: Callable[[StageSpec], float] = expected_seconds
+) -> dict[str, float]:
+    """Stage id → expected seconds from its start to the end of the longest chain of stages it begins.
+
+    Starting the longest chain first is the critical-path rule of list scheduling; with independent chains on
+    equal slots it ends within 4/3 of the best possible time (Graham 1969).
+
+    Raises:
+        SpecError: the stages depend on each other in a circle.
+    """
+    users = dependents(stages)
+    lengths: dict[str, float] = {}
+    for spec in reversed(in_order(stages)):
+        after = max((lengths[user] for user in users.get(spec.id, ())), default=0.0)
+        lengths[spec.id] = seconds(spec) + after
+    return lengths
+
+
+def priorities(stages: Sequence[StageSpec]) -> dict[str, int]:
+    """Stage id → priority: that of the most urgent run among those that need the stage.
+
+    A run's `resources.priority` stands in the configuration of its stages; one that has none (`export`), or
+    that runs share, counts as what reads it.
+
+    Raises:
+        SpecError: the stages depend on each other in a circle.
+    """
+    users = dependents(stages)
+    urgency: dict[str, int] = {}
+    own = {spec.id: spec.config.get("resources", {}).get("priority") for spec in stages}
+    for spec in reversed(in_order(stages)):
+        after = [urgency[user] for user in users.get(spec.id, ())]
+        if not after and own[spec.id] is None:  # the end of a run that has no evaluation
+            after = [p for i in spec.inputs.values() if (p := own.get(i)) is not None]
+        urgency[spec.id] = max(after, default=own[spec.id] or 0)
+    return urgency

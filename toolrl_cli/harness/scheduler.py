@@ -1,0 +1,397 @@
+"""Run what is owed of a stage graph over a launcher's slots.
+
+One thread, one loop: start what is ready and fits, sleep until an attempt ends, take note, repeat. The loop
+holds no truth of its own: whatever matters is in the ledger, so it may be killed at any point, and several
+harnesses may work on the same stages at once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from toolrl_cli.attempt.adjusting import next_change
+from toolrl_cli.attempt.ending import clear_lease, settle
+from toolrl_cli.errors import LaunchError
+from toolrl_cli.harness.alike import AlikeFailures
+from toolrl_cli.harness.events import End, Event, Observer, Outcome, What
+from toolrl_cli.harness.interrupts import Interrupts
+from toolrl_cli.harness.launchers.launcher import Ended, Launcher, slot_name
+from toolrl_cli.harness.nodes import Node, Watched
+from toolrl_cli.harness.priorities import chain_lengths, expected_seconds, priorities
+from toolrl_cli.harness.queueing import ReadyQueue, Slots
+from toolrl_cli.harness.retries import Policy
+from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.spec.graph import dependents
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.liveness import attempt_alive, harness_of
+from toolrl_cli.store.state import Handle, StageState
+
+RECHECK = 0.1  # seconds until another look at a stage that another process is starting or ending just now
+LOOK = 1.0  # the same for one whose owner is at work elsewhere
+
+
+class Scheduler:
+    """Runs a set of stages to their end; made for one `run`.
+
+    Args:
+        stages: the stages, in any order. An input that is not among them has to have succeeded.
+        ledger: where they are.
+        launcher: where attempts run.
+        policy: what is done about failures.
+        options: see `Options`.
+        observe: told of everything that happens, from within the loop; it should be quick.
+        seconds: how long a stage may take, to start long chains first.
+        clock: what pauses and patience are measured with, seconds.
+
+    Raises:
+        SpecError: the stages depend on each other in a circle.
+        LaunchError: a stage needs more slots than there are.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[StageSpec],
+        ledger: Ledger,
+        launcher: Launcher,
+        *,
+        policy: Policy | None = None,
+        options: Options | None = None,
+        observe: Observer = lambda event: None,
+        seconds: Callable[[StageSpec], float] = expected_seconds,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_slots(stages, launcher)
+        self._ledger = ledger
+        self._launcher = launcher
+        self._policy = policy or Policy()
+        self._options = options or Options()
+        self._observe = observe
+        self._clock = clock
+        self._me = ProcessId.current()
+        self._attempt_options = AttemptOptions(
+            self._options.functions, self._policy.hang_after, self._options.heartbeat
+        )
+        lengths, urgency = chain_lengths(stages, seconds), priorities(stages)
+        self._nodes = {
+            spec.id: Node(
+                spec,
+                ledger.folder(spec),
+                (-urgency[spec.id], -lengths[spec.id], n),
+                set(spec.inputs.values()),
+            )
+            for n, spec in enumerate(stages)
+        }
+        self._users = dependents(stages)
+        self._ready = ReadyQueue()
+        self._slots = Slots(launcher.slots, self._options.max_parallel)
+        self._running: dict[str, Node] = {}
+        self._alike = AlikeFailures()
+        self._interrupts = Interrupts()
+        self._stops = 0
+        self._kill_at = math.inf
+        self._closing = False
+        self._paused = ""
+        self._next_progress = 0.0
+        self._waited_for = ""
+
+    def request_stop(self) -> None:
+        """Ask attempts to stop in good order; the second time they are killed. Any thread may call it."""
+        self._interrupts.request()
+
+    def run(self) -> Outcome:
+        """Work until nothing is left to do or to wait for.
+
+        SIGINT and SIGTERM act as `request_stop` meanwhile.
+
+        Raises:
+            LedgerError, LaunchError: the ledger or the launcher fails. Attempts that run go on without the
+                scheduler; the next one adopts them.
+        """
+        try:
+            with self._interrupts.on_signals():
+                self._begin()
+                while self._going():
+                    self._start_ready()
+                    handles = [node.attempt.handle for node in self._running.values() if node.attempt]
+                    self._launcher.wait(handles, self._interrupts.fd, self._timeout())
+                    self._interrupts.clear()
+                    self._heed_stops()
+                    self._look()
+        finally:
+            self._interrupts.close()
+        ends: dict[str, End] = {stage_id: node.end or "pending" for stage_id, node in self._nodes.items()}
+        return Outcome(ends, interrupted=self._stops > 0, paused=self._paused)
+
+    # the beginning: what is done, what still runs, what is owed
+
+    def _begin(self) -> None:
+        states = {stage_id: node.folder.state() for stage_id, node in self._nodes.items()}
+        for stage_id, state in states.items():
+            if state.status == "succeeded":
+                self._nodes[stage_id].end = "succeeded"
+                clear_lease(self._nodes[stage_id].folder, alive=self._launcher.is_alive)
+        for stage_id, node in self._nodes.items():
+            node.owed_inputs = {i for i in node.owed_inputs if not self._succeeded(i)}
+            missing = [i for i in node.owed_inputs if i not in self._nodes]
+            if missing and node.end is None:
+                self._block(node, f"its input {missing[0]} has not succeeded")
+            elif node.end is None and not node.owed_inputs and not self._watch(node, states[stage_id]):
+                self._ready.push(stage_id, node.rank)
+
+    def _succeeded(self, stage_id: str) -> bool:
+        if stage_id in self._nodes:
+            return self._nodes[stage_id].end == "succeeded"
+        folder = self._ledger.find(stage_id)
+        return folder is not None and folder.state().status == "succeeded"
+
+    def _going(self) -> bool:
+        return bool(self._mine()) if self._closing else bool(self._running or len(self._ready))
+
+    # starting
+
+    def _start_ready(self) -> None:
+        while not self._closing:
+            self._slots.elsewhere = self._launcher.elsewhere(self._slots.idle) if len(self._ready) else {}
+            stage_id = self._ready.pop(self._slots.free, self._slots_of, self._clock())
+            if stage_id is None:
+                self._tell_of_slots_elsewhere()
+                return
+            self._start(self._nodes[stage_id])
+
+    def _tell_of_slots_elsewhere(self) -> None:
+        """Say what ready stages wait for, once for every answer."""
+        elsewhere = self._slots.elsewhere if self._ready.waits else {}
+        told = ", ".join(f"{slot_name(slot)}, held by {who}" for slot, who in sorted(elsewhere.items()))
+        if told and told != self._waited_for:
+            self._observe(Event("waiting", message=f"for {told}"))
+        self._waited_for = told
+
+    def _slots_of(self, stage_id: str) -> int:
+        return self._nodes[stage_id].spec.slots
+
+    def _start(self, node: Node) -> None:
+        slots = self._slots.take(node.spec.slots)
+        try:
+            with self._launcher.reserved(slots) as reserved:
+                if not reserved:  # another harness took one of them between our two looks
+                    self._slots.release(slots)
+                    self._ready.push(node.spec.id, node.rank, self._clock() + RECHECK)
+                    return
+                result = start_attempt(node.folder, node.spec, self._launcher, slots, self._attempt_options)
+        except BaseException:
+            self._slots.release(slots)
+            raise
+        state = result.state
+        if isinstance(result, Started) and state.launcher is not None:
+            node.attempt = Watched(state.attempt, state.launcher, slots)
+            self._running[node.spec.id] = node
+            self._tell("started", node, state)
+            return
+        self._slots.release(slots)
+        if isinstance(result, Done):
+            self._succeed(node, state)
+        elif isinstance(result, Busy) and not self._watch(node, state):
+            self._wait_for_owner(node, result)
+
+    def _watch(self, node: Node, state: StageState) -> bool:
+        """Follow an attempt that this scheduler has not started; False when there is none to be seen."""
+        if not state.active or state.launcher is None or state.launcher.get("kind") != self._launcher.kind:
+            return False
+        if attempt_alive(node.folder, state, alive=self._launcher.is_alive) is not True:
+            return False
+        foreign = self._is_foreign(state.launcher)
+        slots = tuple(state.launcher.get("slots", ()))
+        node.attempt = Watched(state.attempt, state.launcher, slots, foreign)
+        self._slots.occupy(slots)
+        self._running[node.spec.id] = node
+        self._tell("waiting" if foreign else "adopted", node, state, f"attempt {state.attempt} is running")
+        return True
+
+    def _is_foreign(self, handle: Handle) -> bool:
+        harness = harness_of(handle)
+        return harness is not None and harness != self._me and harness.alive() is not False
+
+    def _wait_for_owner(self, node: Node, busy: Busy) -> None:
+        """Somebody has the stage: for a moment, or at a place that cannot be seen from here."""
+        now = self._clock()
+        if busy.alive:
+            self._ready.push(node.spec.id, node.rank, now + RECHECK)
+            return
+        owner = busy.lease.owner if busy.lease else None
+        heartbeat = busy.lease.heartbeat if busy.lease else 0.0
+        if node.sign_of_life is None:
+            self._tell("waiting", node, busy.state, f"{owner or 'an attempt'} cannot be seen from here")
+        if node.sign_of_life is None or node.sign_of_life[0] != heartbeat:
+            node.sign_of_life = (heartbeat, now)
+        if now - node.sign_of_life[1] <= self._options.held_patience:
+            self._ready.push(node.spec.id, node.rank, now + LOOK)
+            return
+        node.end = "held"
+        self._tell(
+            "held", node, busy.state, f"no sign of life from {owner or 'its attempt'}, which may still run"
+        )
+        self._block_users(node, "is held")
+
+    # looking at what runs
+
+    def _timeout(self) -> float:
+        now = self._clock()
+        times = [self._next_progress, self._kill_at]
+        if not self._closing and (due := self._ready.due()) is not None:
+            times.append(due)
+        if not self._closing and self._slots.elsewhere and self._ready.waits:
+            times.append(now + LOOK)
+        if any(node.attempt and node.attempt.ended for node in self._running.values()):
+            times.append(now + RECHECK)
+        return max(0.0, min(times) - now)
+
+    def _look(self) -> None:
+        showing = self._clock() >= self._next_progress
+        if showing:
+            self._next_progress = self._clock() + self._options.progress_interval
+        for node in list(self._running.values()):
+            attempt = node.attempt
+            if attempt is None:
+                continue
+            if attempt.ended is None:
+                attempt.ended = self._launcher.poll(attempt.handle)
+                attempt.ended_at = self._clock()
+            if attempt.ended is not None:
+                self._conclude(node, attempt, attempt.ended)
+            elif showing:
+                attempt.foreign = attempt.foreign and self._is_foreign(attempt.handle)
+                self._show_progress(node)
+
+    def _show_progress(self, node: Node) -> None:
+        state = node.folder.state()
+        if node.shown is None or (state.status, state.progress) != (node.shown.status, node.shown.progress):
+            self._tell("progress", node, state)
+
+    def _conclude(self, node: Node, attempt: Watched, ended: Ended) -> None:
+        """The attempt's process is gone: find out from the ledger how it went, or write it down."""
+        state = node.folder.state()
+        if state.active and state.attempt == attempt.n:
+            if self._clock() < attempt.ended_at + self._launcher.delay:
+                return  # what it wrote may not be visible here yet
+            settled = settle(
+                node.folder,
+                attempt.n,
+                returncode=ended.returncode,
+                asked_to_stop=attempt.asked_to_stop,
+                alive=self._launcher.is_alive,
+            )
+            if settled is None:
+                return  # another harness is writing it down
+            state = settled
+        if not state.active:
+            clear_lease(node.folder, alive=self._launcher.is_alive)
+        self._slots.release(attempt.slots)
+        del self._running[node.spec.id]
+        node.attempt = None
+        if state.status == "succeeded":
+            self._succeed(node, state)
+        elif state.status == "failed" and state.failure is not None:
+            self._fail(node, state, state.failure)
+        elif state.status == "stopped" and (self._closing or not attempt.foreign):
+            node.end = "stopped"
+            self._tell("stopped", node, state)
+        elif not self._watch(node, state):  # else another harness has gone on with it
+            # a harness that stopped its own attempts has not stopped this one: the stage is owed here
+            self._ready.push(node.spec.id, node.rank, self._clock() + RECHECK)
+
+    # how stages come out
+
+    def _succeed(self, node: Node, state: StageState) -> None:
+        node.end = "succeeded"
+        self._tell("succeeded", node, state)
+        for user in (self._nodes[stage_id] for stage_id in self._users.get(node.spec.id, ())):
+            user.owed_inputs.discard(node.spec.id)
+            if not user.owed_inputs and user.end is None:
+                self._ready.push(user.spec.id, user.rank)
+
+    def _fail(self, node: Node, state: StageState, failure: Failure) -> None:
+        self._tell("failed", node, state, failure.message)
+        rule = self._policy.retry(failure.kind)
+        earlier = node.retried[failure.kind]
+        change = next_change(node.spec, state)
+        hopeless = failure.kind == "oom" and change is None  # the same would happen again
+        if earlier < rule.times and not self._closing and not hopeless:
+            node.retried[failure.kind] += 1
+            wait = rule.delay(earlier)
+            self._ready.push(node.spec.id, node.rank, self._clock() + wait)
+            how = f"with {change}, " if change else ""
+            self._tell("retrying", node, state, f"{how}again in {wait:.0f} s ({earlier + 1} of {rule.times})")
+            return
+        node.end = "failed"
+        self._block_users(node, "failed")
+        self._pause_if_alike(node, failure)
+        if self._options.fail_fast and not self._closing:
+            self._stop_all(f"stage {node.spec.id} failed")
+
+    def _pause_if_alike(self, node: Node, failure: Failure) -> None:
+        alike = self._alike.note(node.spec.id, failure)
+        if alike >= self._policy.pause_after_equal and not self._closing:
+            self._closing = True
+            self._paused = f"{alike} stages failed alike ({failure.kind}): {failure.message}"
+            self._observe(Event("paused", message=self._paused))
+
+    def _block_users(self, node: Node, how: str) -> None:
+        for stage_id in self._users.get(node.spec.id, ()):
+            self._block(self._nodes[stage_id], f"its input {node.spec.id} {how}")
+
+    def _block(self, node: Node, why: str) -> None:
+        if node.end is None:
+            node.end = "blocked"
+            self._tell("blocked", node, None, why)
+            self._block_users(node, "is blocked")
+
+    # stopping
+
+    def _heed_stops(self) -> None:
+        asked = self._interrupts.requests
+        if asked > self._stops:
+            if self._stops == 0:
+                self._stop_all("stop requested")
+            if asked > 1:
+                self._kill_at = self._clock()
+            self._stops = asked
+        if self._clock() >= self._kill_at:
+            self._kill_at = math.inf
+            for node in self._mine():
+                self._launcher.stop(node.handle, kill=True)
+
+    def _stop_all(self, why: str) -> None:
+        self._closing = True
+        self._kill_at = self._clock() + self._options.stop_grace
+        self._observe(Event("stopping", message=why))
+        for attempt in self._mine():
+            attempt.asked_to_stop = True
+            self._launcher.stop(attempt.handle)
+
+    def _mine(self) -> list[Watched]:
+        return [n.attempt for n in self._running.values() if n.attempt and not n.attempt.foreign]
+
+    def _tell(self, what: What, node: Node, state: StageState | None, message: str = "") -> None:
+        node.shown = state or node.shown
+        self._observe(Event(what, node.spec.id, state, message))
+
+
+def check_slots(stages: Iterable[StageSpec], launcher: Launcher) -> None:
+    """Refuse stages that can never start.
+
+    Raises:
+        LaunchError: a stage needs more slots than there are.
+    """
+    for spec in stages:
+        if spec.slots > len(launcher.slots):
+            raise LaunchError(
+                f"needs {spec.slots} slots, and the {launcher.kind} launcher has {len(launcher.slots)}",
+                f"stage {spec.id}",
+                "give it fewer devices, or use a machine with more",
+            )

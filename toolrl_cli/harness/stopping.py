@@ -1,0 +1,125 @@
+"""Stopping a sweep from another terminal: every harness that works on it, and the attempts that none looks after.
+
+What another sweep is at work on stays, although this one needs it too. Only processes of this machine are
+reached, and only ones that are recorded with their start time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from toolrl_cli.attempt.ending import settle
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.tree import send
+from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.liveness import attempt_alive, harness_of, local_alive
+from toolrl_cli.store.state import StageState
+from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder, saved_names
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """What was asked to stop.
+
+    Attributes:
+        harnesses: those of the sweep; they stop their attempts and start nothing more.
+        asked: stages with an attempt that is to end: by its harness, or by itself where that is gone.
+        others: stage id → why its attempt is not this sweep's to stop.
+    """
+
+    harnesses: tuple[ProcessId, ...]
+    asked: tuple[StageFolder, ...]
+    others: Mapping[str, str]
+
+    def kill(self) -> None:
+        """End what has not ended by now; the stages count as stopped and can go on.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        for harness in self.harnesses:  # told for the second time, it kills
+            send(harness, signal.SIGTERM)
+        for folder in self.asked:
+            state = folder.state()
+            if state.active and state.launcher and not self._attended(state) and local_alive(state.launcher):
+                send(ProcessId.from_json(state.launcher), signal.SIGKILL)
+
+    def settle(self) -> list[StageFolder]:
+        """Write down the ends that killed attempts could not; the stages whose attempts have not ended.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        for folder in self.asked:
+            state = folder.state()
+            if state.active and not self._attended(state) and attempt_alive(folder, state) is False:
+                settle(folder, state.attempt, asked_to_stop=True)
+        return [folder for folder in self.asked if folder.state().active]
+
+    def _attended(self, state: StageState) -> bool:
+        """Whether the harness that started the attempt is one of ours and there to see it end."""
+        owner = harness_of(state.launcher)
+        return owner in self.harnesses and owner is not None and bool(owner.alive())
+
+
+def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
+    """Ask a sweep's harnesses to stop, and the attempts that no harness looks after.
+
+    Args:
+        folder: the sweep.
+        saved: its plan; None where nobody can read it. Then only attempts that its harnesses have started can
+            be told from those of other sweeps.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    harnesses = tuple(h for h in folder.harnesses() if h.alive())
+    for harness in harnesses:
+        send(harness, signal.SIGTERM)
+    elsewhere = _at_work_elsewhere(folder)
+    asked, others = [], {}
+    ledger = Ledger(folder.results)
+    for stage in map(ledger.folder, saved.stages.values()) if saved else ledger.folders():
+        try:
+            state = stage.state()
+            over = not state.active or attempt_alive(stage, state) is False
+        except LedgerError as error:  # no reason to let all the others run on
+            if saved:
+                others[stage.id] = f"it cannot be read: {error.what}"
+            continue
+        if over:
+            continue
+        owner = harness_of(state.launcher)
+        if owner in harnesses:
+            asked.append(stage)
+        elif saved is None:
+            continue
+        elif stage.id in elsewhere:
+            others[stage.id] = f"sweep {elsewhere[stage.id]} needs it too and is running"
+        elif owner is not None and owner.alive():
+            others[stage.id] = f"{owner} has started it and is not a harness of this sweep"
+        elif state.launcher is None or not send_stop(state.launcher):
+            others[stage.id] = "its attempt cannot be reached from here"
+        else:
+            asked.append(stage)
+    return Stopping(harnesses, tuple(asked), others)
+
+
+def send_stop(handle: Mapping[str, object]) -> bool:
+    """SIGTERM to the attempt of a handle that names a process of this machine; whether it was reached."""
+    return bool(local_alive(handle)) and send(ProcessId.from_json(handle), signal.SIGTERM)
+
+
+def _at_work_elsewhere(folder: SweepFolder) -> dict[str, str]:
+    """Stage id → another sweep that has a living harness and needs the stage."""
+    found: dict[str, str] = {}
+    for name in saved_names(folder.results):
+        other = SweepFolder(folder.results, name)
+        if name != folder.name and other.harnesses():
+            with contextlib.suppress(LedgerError):  # its torn plan must not keep this sweep from stopping
+                found |= dict.fromkeys(other.load().stages, name)
+    return found

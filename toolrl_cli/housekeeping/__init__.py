@@ -1,0 +1,1 @@
+"""What may be removed from a results root, and what is wrong with this machine."""

@@ -1,0 +1,95 @@
+"""Asking verl about a plan before anything runs: options that it would refuse become one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolrl_cli.planning.plan import Plan
+    from toolrl_cli.spec.grid import Grid
+    from toolrl_cli.spec.planned_run import PlannedRun
+    from toolrl_cli.spec.sweep import Document
+
+
+def check_against_verl(
+    plan: Plan, grid: Grid, document: Document, announce: Callable[[int], None] = lambda sets: None
+) -> None:
+    """Check the options of every owed stage against verl's own configuration and checks.
+
+    Args:
+        plan: the stages.
+        grid: the cells that they come from.
+        document: the sweep, for the place of what is wrong.
+        announce: told how many sets of options are new to verl, which takes seconds each time.
+
+    Raises:
+        SpecError: the first that verl would refuse, with the place in the sweep that sets it.
+    """
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.spec.places import full_place_of
+    from toolrl_cli.training.checking.config_check import check_stages
+
+    finding = check_stages(plan.owed, announce)
+    if finding is None:
+        return
+    ids = {stage.id for stage in finding.stages}
+    arms = list(dict.fromkeys(run.arm for run in plan.runs if any(s.id in ids for s in run.stages)))
+    told = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
+    hint = f"{finding.fault.hint}; " if finding.fault.hint else ""
+    cell = next(cell for cell in grid.cells if cell.arm == arms[0])
+    where = full_place_of(finding.setting, cell, document)
+    raise SpecError(finding.fault.what, where, f"{hint}{'arm' if len(arms) == 1 else 'arms'}: {told}")
+
+
+def twin_warnings(plan: Plan) -> list[str]:
+    """Arms whose stages are all the same: what tells them apart changes nothing in any of them."""
+    from toolrl_cli.spec.settings import ABSENT
+
+    arms: dict[tuple[str, ...], list[PlannedRun]] = {}
+    for run in plan.runs:
+        arms.setdefault(tuple(stage.id for stage in run.stages), []).append(run)
+    found: dict[str, None] = {}
+    for first, *others in arms.values():
+        for twin in (run for run in others if run.arm != first.arm):  # seeds of an untrained model are one
+            keys = first.settings.keys() | twin.settings.keys()
+            differing = sorted(
+                k for k in keys if first.settings.get(k, ABSENT) != twin.settings.get(k, ABSENT)
+            )
+            found[
+                f"{first.arm!r} and {twin.arm!r} are the same stages: {', '.join(differing)} changes nothing there "
+                "(`when:` or `exclude:` leaves one out)"
+            ] = None
+    return list(found)
+
+
+def data_warnings(plan: Plan) -> list[str]:
+    """What the data's folder lacks for the trainings that are owed, before anything is spent on them."""
+    from toolrl_cli.datasets.rlla import most_train_rows
+
+    rows: dict[str, int] = {}
+    found: Counter[str] = Counter()
+    for stage in plan.stages.values():
+        config = stage.spec.config
+        data = config.get("data") or {}
+        trains = stage.spec.kind == "rl" or (config.get("sft") or {}).get("split") == "train"
+        if data.get("kind") != "rlla" or not stage.owed or stage.spec.kind not in ("sft", "rl") or not trains:
+            continue
+        path = str(data["path"])
+        if path not in rows:
+            rows[path], notes = most_train_rows(Path(path))
+            found.update(f"{path}: {note}" for note in notes)
+        there = min(rows[path], data["limit"].get("train", rows[path]))
+        wanted = data["at_least"].get("train", 0)
+        prompts = config["rl"]["prompts"] if stage.spec.kind == "rl" else 0
+        if there < wanted:
+            found[
+                f"{path} has {there} train rows, and data.at_least.train asks for {wanted}: {{}} will refuse"
+            ] += 1
+        elif there < prompts:
+            found[
+                f"{path} has {there} train rows, too few for a step of {prompts} prompts (rl.prompts): {{}}"
+            ] += 1
+    return [line.replace("{}", "1 stage" if n == 1 else f"{n} stages") for line, n in found.items()]

@@ -1,0 +1,1 @@
+"""What a plan takes: measured, derived or published; limits."""

@@ -1,0 +1,111 @@
+"""Arithmetic of disk, GPU memory and an export's time: what follows from a model's size, for want of anything measured.
+
+Every number here is derived, not measured, and is labelled so where it is shown.
+"""
+
+from __future__ import annotations
+
+from toolrl_cli.planning.forecasts.ranges import NONE, Range, exactly
+from toolrl_cli.planning.forecasts.work import Work
+from toolrl_cli.spec.stage import TRAINING
+from toolrl_cli.training.gpu_memory import training_need
+
+CHECKPOINT = 4 + 8
+"""Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved."""
+EXPORT = 2
+"""Bytes a parameter of an exported model; verl 0.9.1's merger writes bf16 whatever the training's precision."""
+MERGED = 4 + EXPORT
+"""Bytes a parameter that an export reads (fp32 weights) and writes."""
+DISK_SPEED = (2e9, 3e8, 5e7)
+"""Bytes a second of a fast disk, a usual one and a share on the network: chosen, not measured."""
+START_UP = Range(5.0, 15.0, 60.0)
+"""Seconds until a process has imported torch and verl, from a local disk to a cold share on the network: chosen."""
+GIB = 1 << 30
+BYTES = {"TiB": 1 << 40, "GiB": GIB, "MiB": 1 << 20, "KiB": 1 << 10}
+RECORDS = 1 << 19
+"""Bytes of logs and metrics that a stage leaves, about."""
+CHARACTERS = 6
+"""Bytes a token in dumped rollouts and answers: text of about four characters, and its quoting."""
+FIELDS = 1500
+"""Bytes of what is dumped with each of them: scores, names, the gold answer; about."""
+
+
+def disk_text(amount: float) -> str:
+    """`512 MiB`, `3.2 GiB`."""
+    unit = next((unit for unit, size in BYTES.items() if amount >= size), "KiB")
+    return f"{number_text(amount / BYTES[unit])} {unit}"
+
+
+def number_text(hours: float) -> str:
+    """`0.25`, `14`, `1,020`."""
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def disk(work: Work) -> Range | None:
+    """Bytes that a stage leaves on disk; None where the model's size is not known.
+
+    A training stage keeps its newest checkpoints, and for a moment one more; verl's PPO saves a critic of the
+    same size. RL also dumps every rollout as text.
+    """
+    if work.kind == "evaluate":
+        return _text(work) * work.units
+    if work.size is None:
+        return None
+    if work.kind == "export":
+        return exactly(work.size.parameters * EXPORT + RECORDS)
+    one = work.size.parameters * CHECKPOINT * _networks(work)
+    kept = _kept(work)
+    text = _text(work) * ((work.steps or 0) * work.units) if work.kind == "rl" else NONE
+    return Range(kept * one, kept * one + RECORDS, (kept + 1) * one + RECORDS) + text
+
+
+def export_seconds(work: Work) -> tuple[Range, str] | None:
+    """How long an export takes, which is reading and writing, and how that was reckoned; None where it cannot be."""
+    if work.kind != "export" or work.size is None:
+        return None
+    amount = work.size.parameters * MERGED
+    seconds = Range(*(amount / speed for speed in DISK_SPEED)) + START_UP
+    return seconds, f"arithmetic: {amount / 1e9:.3g} GB read and written, at 2 to 0.05 GB/s"
+
+
+def gpu_memory(work: Work, gpu_total: int | None) -> tuple[Range, str] | None:
+    """Peak bytes on each GPU of a training stage, and how it was reckoned; None where that cannot be.
+
+    While it generates, vLLM has its share of the whole GPU beside the trainer's resting weights.
+
+    Args:
+        work: what is trained.
+        gpu_total: bytes of one GPU, or None.
+    """
+    if work.kind not in TRAINING or work.size is None or not work.size.hidden:
+        return None
+    need = training_need(work.kind, work.config, work.size)
+    found, how = Range(*need.training), f"arithmetic: {need.how}"
+    resources = work.config.get("resources") or {}
+    if work.kind == "rl" and resources.get("rollout", "auto") != "transformers":
+        share = float(resources.get("gpu_memory_utilization", 0.0))
+        if gpu_total is None:
+            how += f"; vLLM takes {share:.0%} of the GPU beside {need.resting / GIB:.1f} GiB"
+        else:
+            generating = share * gpu_total + need.resting
+            found = Range(*(max(value, generating) for value in (found.low, found.expected, found.high)))
+            how += f"; vLLM's {share:.0%} of {gpu_total / GIB:.0f} GiB"
+    return found, how
+
+
+def _text(work: Work) -> Range:
+    """Bytes of one dumped sequence: its fields, and prompt and response below their limits."""
+    most = work.length * CHARACTERS
+    return Range(FIELDS / 4, FIELDS + most / 4, 2 * FIELDS + most)
+
+
+def _networks(work: Work) -> int:
+    return 2 if work.kind == "rl" and work.what == "ppo" else 1
+
+
+def _kept(work: Work) -> int:
+    settings = work.config.get(work.kind) or {}
+    if work.kind == "sft":
+        return 2 if settings.get("save_every") else 1
+    every, steps = settings.get("save_every") or 1, work.steps or 1
+    return max(1, min(int(settings.get("keep_checkpoints", 1)), -(-steps // every)))

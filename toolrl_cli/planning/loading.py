@@ -1,0 +1,110 @@
+"""From a sweep file, or a sweep's name, to its plan: what several commands begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolrl_cli.planning.plan import Plan
+    from toolrl_cli.spec.grid import Cell, Grid
+    from toolrl_cli.spec.sweep import Document
+
+
+@dataclass(frozen=True)
+class LoadedPlan:
+    """A sweep, planned.
+
+    Attributes:
+        plan: its stages and where they stand.
+        document: the sweep file, with the profile's changes to it.
+        grid: the cells, and what the file's rules dropped.
+        notes: lines that a person should see: rules without effect, what a profile changed.
+    """
+
+    plan: Plan
+    document: Document
+    grid: Grid
+    notes: tuple[str, ...] = ()
+
+
+def load_plan(
+    file: Path, results: Path, sets: Iterable[str] = (), profile: str | None = None
+) -> tuple[Plan, Document]:
+    """The plan and the document of `load`."""
+    loaded = load(file, results, sets, profile)
+    return loaded.plan, loaded.document
+
+
+def load(
+    file: Path,
+    results: Path,
+    sets: Iterable[str] = (),
+    profile: str | None = None,
+    announce: Callable[[int], None] = lambda sets: None,
+) -> LoadedPlan:
+    """Read, expand and validate a sweep, look up where its stages stand, and check what is owed against verl.
+
+    Raises:
+        SpecError: anything wrong in the file, the options, the data or the model.
+        LedgerError: the results root cannot be read.
+    """
+    from toolrl_cli.planning.checking import check_against_verl, data_warnings, twin_warnings
+    from toolrl_cli.planning.fingerprints import LocalFacts
+    from toolrl_cli.planning.layout import make_plan
+    from toolrl_cli.spec.profile import load_profile
+    from toolrl_cli.spec.resolve import resolve_sweep
+    from toolrl_cli.spec.sweep import read_sweep
+    from toolrl_cli.store.ledger import Ledger
+
+    chosen = load_profile(profile) if profile is not None else None
+    document = read_sweep(file, sets)
+    tables = _tables(document)
+    if chosen is not None:
+        document = chosen.document(document)
+        tables = tuple(document.sweep.tables)
+    resolved = resolve_sweep(document, chosen)
+    cells = {cell.arm: cell for cell in resolved.grid.cells}
+    plan = make_plan(
+        document.sweep.name,
+        resolved.runs,
+        LocalFacts(),
+        Ledger(results),
+        tables=tables,
+        description=document.sweep.description,
+        place=lambda where, run: _place(where, cells[run.arm], document),
+    )
+    check_against_verl(plan, resolved.grid, document, announce)
+    warnings = (*resolved.grid.warnings, *twin_warnings(plan), *data_warnings(plan))
+    notes = tuple(f"warning: {line}" for line in warnings)
+    if chosen is not None:
+        notes += chosen.told(resolved.grid)
+    return LoadedPlan(plan, document, resolved.grid, notes)
+
+
+def _place(where: str, cell: Cell, document: Document) -> str:
+    """Where the sweep sets what is wrong, if that is a setting; files of the data keep their own place."""
+    from toolrl_cli.spec.models import RunSpec
+    from toolrl_cli.spec.places import full_place_of
+
+    return full_place_of(where, cell, document) if where.split(".")[0] in RunSpec.model_fields else where
+
+
+def _tables(document: Document) -> tuple[str, ...]:
+    """The tables that a sweep names, each checked, and files by paths that hold from anywhere."""
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.report.table_spec import anchored, is_file, load_table
+
+    names = tuple(anchored(name, document.path.parent) for name in document.sweep.tables)
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise SpecError(f"the table {name!r} stands twice", document.source.where(("tables", position)))
+        try:
+            load_table(name)
+        except SpecError as error:
+            where = document.source.where(("tables", position))
+            inner = f" ({error.where})" if is_file(name) else ""
+            raise SpecError(error.what, where + inner, error.hint) from None
+    return names

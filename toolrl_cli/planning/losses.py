@@ -1,0 +1,157 @@
+"""What succeeded stages have lost since, and which of them are owed again for it.
+
+An evaluation without its scores is owed, and so is whatever an owed stage would read and not find: an exported
+model, or the checkpoint of a training (`toolrl gc` may remove those once they are exported). What is gone and
+wanted by nothing that is owed stays done; nobody wants a GPU spent on it. `rewinding.renew` sets the owed ones
+back when a command starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.spec.benchmarks import why_blocked
+from toolrl_cli.spec.graph import dependents
+from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.store.files import explained
+from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.liveness import observed
+from toolrl_cli.store.outputs import what_is_gone
+from toolrl_cli.store.state import StageState
+from toolrl_cli.training.chosen_checkpoint import lost_checkpoint
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a succeeded stage does not have any more.
+
+    Attributes:
+        what: in one clause.
+        reader: the owed stage that needs it; empty where it is itself a result.
+        owed: it has to be made again.
+        step: of a training, the step whose checkpoint is gone, where that is known.
+        follows: the input that is owed again and takes this stage with it; empty where it has lost something itself.
+    """
+
+    what: str
+    reader: str = ""
+    owed: bool = True
+    step: int | None = None
+    follows: str = ""
+
+    def __str__(self) -> str:
+        if not self.owed:
+            return f"{self.what}, and nothing that is owed needs it"
+        return f"{self.what}, and {self.reader} needs it" if self.reader else self.what
+
+
+def look(
+    specs: Mapping[str, StageSpec],
+    ledger: Ledger,
+    set_back: Mapping[str, str] | None = None,
+    *,
+    unreadable: dict[str, LedgerError] | None = None,
+) -> tuple[dict[str, StageState], dict[str, Loss]]:
+    """id → how a stage that was ever started stands now, and what succeeded ones have lost; nothing is written.
+
+    Args:
+        specs: id → stage, inputs before what reads them.
+        ledger: where they are.
+        set_back: id → why, of stages to be taken as set back already.
+        unreadable: takes id → why, of stages that cannot be read, for those who only show; None to refuse them.
+
+    Raises:
+        LedgerError: the results root cannot be read.
+    """
+    present = ledger.names()
+    states = {}
+    for stage_id in (i for i, spec in specs.items() if i in present[spec.kind]):
+        try:
+            states[stage_id] = observed(ledger.folder(specs[stage_id]))
+        except LedgerError as error:
+            _note(stage_id, error, unreadable)
+    for stage_id, why in (set_back or {}).items():
+        if stage_id in states and states[stage_id].attempt:
+            states[stage_id] = states[stage_id].set_back(why)
+    return states, find_losses(specs, states, ledger, unreadable=unreadable)
+
+
+def _note(stage_id: str, error: LedgerError, unreadable: dict[str, LedgerError] | None) -> None:
+    if unreadable is None:
+        raise error
+    unreadable[stage_id] = error
+
+
+def find_losses(
+    specs: Mapping[str, StageSpec],
+    states: Mapping[str, StageState],
+    ledger: Ledger,
+    *,
+    unreadable: dict[str, LedgerError] | None = None,
+) -> dict[str, Loss]:
+    """id → what a succeeded stage has lost. What reads a training that is owed again is owed with it.
+
+    Args:
+        specs: id → stage, inputs before what reads them.
+        states: of those that were ever started.
+        ledger: where they are.
+        unreadable: see `look`.
+
+    Raises:
+        LedgerError: the results root cannot be read.
+    """
+    found: dict[str, Loss] = {}
+    done = {i for i, state in states.items() if state.status == "succeeded"}
+    if not done:
+        return found
+    readers = dependents(specs.values())
+
+    def wants(reader: str) -> bool:
+        if reader in found:
+            return found[reader].owed
+        at_work = reader in states and states[reader].active
+        return reader not in done and not at_work and why_blocked(specs[reader]) is None
+
+    for stage_id in reversed(list(specs)):
+        if stage_id in done:
+            users = readers.get(stage_id, ())
+            wanting = [specs[i] for i in users if wants(i)]
+            folder = ledger.folder(specs[stage_id])
+            try:
+                loss = _loss(folder, specs[stage_id], states[stage_id], wanting, is_result=not users)
+            except LedgerError as error:
+                _note(stage_id, error, unreadable)
+                continue
+            if loss is not None:
+                found[stage_id] = loss
+    again = {i for i, loss in found.items() if loss.owed and specs[i].kind in TRAINING}
+    for stage_id, spec in specs.items() if again else ():
+        changed = again & set(spec.inputs.values())
+        if changed and stage_id in done:
+            again.add(stage_id)
+            first = min(changed)
+            found[stage_id] = Loss(f"what it reads, {first}, is made again", follows=first)
+    return found
+
+
+def _loss(
+    folder: StageFolder,
+    spec: StageSpec,
+    state: StageState,
+    wanting: Collection[StageSpec],
+    *,
+    is_result: bool,
+) -> Loss | None:
+    if spec.kind not in TRAINING:
+        gone = what_is_gone(folder, state)
+        reader = next((user.id for user in wanting), "")
+        return Loss(gone, reader, owed=is_result or bool(reader)) if gone else None
+    exports = {user.id: user.config for user in wanting}
+    for reader, config in (exports or ({"": {}} if is_result else {})).items():
+        with explained(folder.path):
+            lost = lost_checkpoint(folder.path / "checkpoints", spec, config)
+        if lost is not None:
+            return Loss(lost.what, reader, step=lost.step)
+    return None

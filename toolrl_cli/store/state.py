@@ -1,0 +1,246 @@
+"""What has happened to a stage: the content of `state.json`, and the moves from one status to the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.migration import Step, migrated
+
+SCHEMA = 1
+MIGRATIONS: Mapping[int, Step] = {}
+"""Schema n → what makes n + 1 of it; the first schema has none before it."""
+
+Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+ACTIVE: frozenset[Status] = frozenset({"queued", "running"})
+
+Handle = Mapping[str, Any]
+"""A launcher's word for an attempt it started: JSON with at least `kind`; see `launchers.base`."""
+
+Adjust = Mapping[str, Mapping[str, Any]]
+"""Dotted key of a stage's config → `{"asked": value, "used": value}`; see `attempt.adjusting`."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the current attempt is.
+
+    Attributes:
+        step: the last finished training step, counted from the start of the stage.
+        total: steps of the stage, or None.
+        metrics: the values worth showing at that step.
+    """
+
+    step: int
+    total: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """One attempt in the history.
+
+    Attributes:
+        n: its number, from 1.
+        status: `queued`, `running`, or how it ended.
+        failure: why it failed, if it did.
+        started, ended: unix seconds by the clock of its machine.
+    """
+
+    n: int
+    status: Status
+    failure: Failure | None = None
+    started: float | None = None
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
+class StageState:
+    """The state of one stage; every change is a new object.
+
+    Attributes:
+        id, kind: as in its `StageSpec`.
+        status: the word for it.
+        attempt: number of the current or last attempt; 0 before the first.
+        launcher: handle of the current or last attempt.
+        failure: why the last attempt failed; None unless the status is `failed`.
+        progress: of the current or last attempt; None until the first training step.
+        queued, started, ended: of the current or last attempt, unix seconds.
+        attempts: all of them, oldest first.
+        adjust: settings of transport that the current or last attempt had in place of those asked for.
+        note: why a stage that was run before is pending again; empty otherwise.
+        output: path below `output/` → bytes, of what it left when it succeeded; None before that, and in what
+            earlier versions wrote.
+    """
+
+    id: str
+    kind: str
+    status: Status = "pending"
+    attempt: int = 0
+    launcher: Handle | None = None
+    failure: Failure | None = None
+    progress: Progress | None = None
+    queued: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+    adjust: Adjust = field(default_factory=dict)
+    note: str = ""
+    output: Mapping[str, int] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether an attempt is under way, as far as the ledger knows."""
+        return self.status in ACTIVE
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last ended attempt ran; 0 where its machine's clock was set back meanwhile."""
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, self.ended - self.started)
+
+    def begun(self, attempt: int, launcher: Handle | None, adjust: Adjust | None = None) -> StageState:
+        """A launcher has been given a new attempt; `adjust` is None for what the last one had."""
+        return replace(
+            self,
+            status="queued",
+            attempt=attempt,
+            launcher=launcher,
+            failure=None,
+            queued=time.time(),
+            started=None,
+            ended=None,
+            attempts=(*self.attempts, AttemptRecord(attempt, "queued")),
+            adjust=self.adjust if adjust is None else adjust,
+            note="",
+            output=None,
+        )
+
+    def set_back(self, note: str, *, adjust: Adjust | None = None) -> StageState:
+        """What was done does not count any more, or not all of it; the history stays."""
+        return replace(
+            self,
+            status="pending",
+            failure=None,
+            progress=None,
+            queued=None,
+            started=None,
+            ended=None,
+            adjust=self.adjust if adjust is None else adjust,
+            note=note,
+            output=None,
+        )
+
+    def running(self, launcher: Handle) -> StageState:
+        """The attempt's process has started."""
+        now = time.time()
+        state = replace(self, status="running", launcher=launcher, started=now)
+        return state._with_last(AttemptRecord(self.attempt, "running", started=now))
+
+    def over(
+        self,
+        status: Literal["succeeded", "failed", "stopped"],
+        failure: Failure | None = None,
+        output: Mapping[str, int] | None = None,
+    ) -> StageState:
+        """The attempt has ended; `output` is what it left, where it succeeded."""
+        now = time.time()
+        state = replace(self, status=status, failure=failure, ended=now, output=output)
+        return state._with_last(AttemptRecord(self.attempt, status, failure, self.started, now))
+
+    def _with_last(self, record: AttemptRecord) -> StageState:
+        earlier = tuple(attempt for attempt in self.attempts if attempt.n != record.n)
+        return replace(self, attempts=(*earlier, record))
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `state.json`."""
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "kind": self.kind,
+            "status": self.status,
+            "attempt": self.attempt,
+            "launcher": dict(self.launcher) if self.launcher else None,
+            "failure": self.failure.to_json() if self.failure else None,
+            "progress": _progress_to_json(self.progress),
+            "times": {"queued": self.queued, "started": self.started, "ended": self.ended},
+            "attempts": [
+                {
+                    "n": attempt.n,
+                    "status": attempt.status,
+                    "failure": attempt.failure.to_json() if attempt.failure else None,
+                    "started": attempt.started,
+                    "ended": attempt.ended,
+                }
+                for attempt in self.attempts
+            ],
+            "adjust": {key: dict(change) for key, change in self.adjust.items()},
+            "note": self.note,
+            "output": None if self.output is None else dict(self.output),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StageState:
+        """Read what `to_json` wrote.
+
+        Raises:
+            LedgerError: a later version of toolrl wrote it, or one that is too old.
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        data = migrated(data, SCHEMA, MIGRATIONS, f"the state of stage {data.get('id', '?')}")
+        if data["status"] not in STATUSES:
+            raise ValueError(f"unknown status {data['status']!r}")
+        times = data["times"]
+        return cls(
+            id=data["id"],
+            kind=data["kind"],
+            status=data["status"],
+            attempt=int(data["attempt"]),
+            launcher=data["launcher"],
+            failure=_failure(data["failure"]),
+            progress=_progress(data["progress"]),
+            queued=times["queued"],
+            started=times["started"],
+            ended=times["ended"],
+            attempts=tuple(
+                AttemptRecord(
+                    int(attempt["n"]),
+                    attempt["status"],
+                    _failure(attempt["failure"]),
+                    attempt["started"],
+                    attempt["ended"],
+                )
+                for attempt in data["attempts"]
+            ),
+            # absent in what earlier versions wrote
+            adjust=_adjust(data.get("adjust", {})),
+            note=str(data.get("note", "")),
+            output=_output(data.get("output")),
+        )
+
+
+def _failure(data: Mapping[str, Any] | None) -> Failure | None:
+    return Failure.from_json(data) if data else None
+
+
+def _adjust(data: Mapping[str, Mapping[str, Any]]) -> Adjust:
+    return {key: {"asked": change["asked"], "used": change["used"]} for key, change in data.items()}
+
+
+def _output(data: Mapping[str, int] | None) -> Mapping[str, int] | None:
+    return None if data is None else {str(name): int(size) for name, size in data.items()}
+
+
+def _progress(data: Mapping[str, Any] | None) -> Progress | None:
+    return Progress(int(data["step"]), data["total"], data["metrics"]) if data else None
+
+
+def _progress_to_json(progress: Progress | None) -> dict[str, Any] | None:
+    if progress is None:
+        return None
+    return {"step": progress.step, "total": progress.total, "metrics": dict(progress.metrics)}

@@ -1,0 +1,211 @@
+"""`RESULTS/sweeps/<name>/`: the sweep as given, its plan, links from each run to its stages, and the report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.stage import SCHEMA, StageSpec
+from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.store.files import explained, make_folder, read_json, write_entries, write_json, write_text
+from toolrl_cli.store.migration import migrated
+
+PLAN = "plan.json"
+HARNESSES = "harnesses"
+
+
+@dataclass(frozen=True)
+class SavedSweep:
+    """A sweep as it lies under the results root."""
+
+    name: str
+    runs: tuple[PlannedRun, ...]
+    tables: tuple[str, ...]
+    description: str = ""
+
+    @cached_property
+    def stages(self) -> dict[str, StageSpec]:
+        """id → stage; equal stages are one."""
+        return {stage.id: stage for run in self.runs for stage in run.stages}
+
+
+class Freezable(Protocol):
+    """What `SweepFolder.save` writes down: a plan, without where its stages stand."""
+
+    @property
+    def sweep(self) -> str: ...
+    @property
+    def runs(self) -> tuple[PlannedRun, ...]: ...
+    @property
+    def tables(self) -> tuple[str, ...]: ...
+    @property
+    def description(self) -> str: ...
+
+
+def frozen(plan: Freezable) -> dict[str, Any]:
+    """The content of `plan.json`; its runs and stages are iterators, for `write_entries` to write one by one."""
+    stages: dict[str, StageSpec] = {}
+    for stage in (stage for run in plan.runs for stage in run.stages):
+        stages.setdefault(stage.id, stage)  # equal stages are one: the first run's
+    return {
+        "schema": SCHEMA,
+        "sweep": plan.sweep,
+        "description": plan.description,
+        "tables": list(plan.tables),
+        "runs": ({**r.to_json(), "settings": dict(r.settings)} for r in plan.runs),
+        "stages": (s.to_json() for s in stages.values()),
+    }
+
+
+class SweepFolder:
+    """The directory of one sweep.
+
+    Args:
+        results: the results root.
+        name: the sweep's name.
+    """
+
+    def __init__(self, results: Path, name: str) -> None:
+        self.results = results
+        self.name = name
+        self.path = results / "sweeps" / name
+
+    def save(self, plan: Freezable, text: str | None) -> None:
+        """Write the sweep file as given (None: keep the one there), the plan and the links.
+
+        Raises:
+            LedgerError: the results root cannot be written.
+        """
+        make_folder(self.path)
+        if text is not None:
+            write_text(self.path / "sweep.yaml", text)
+        write_entries(self.path / PLAN, frozen(plan))
+        with explained(self.path):
+            for run in plan.runs:
+                self._link(run.id, run.stages)
+            self._remove_links_of_others({run.id for run in plan.runs})
+
+    def _link(self, run: str, stages: Sequence[StageSpec]) -> None:
+        folder = self.path / "runs" / run
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {
+            f"{position}-{stage.kind}": Path("../../../../stages") / stage.kind / stage.id
+            for position, stage in enumerate(stages, start=1)
+        }
+        for entry in folder.iterdir():
+            if entry.is_symlink() and wanted.get(entry.name) != entry.readlink():
+                entry.unlink()
+        for name, target in wanted.items():
+            if not (folder / name).is_symlink():
+                (folder / name).symlink_to(target)
+
+    def _remove_links_of_others(self, keep: Set[str]) -> None:
+        """Remove the links of runs that the sweep no longer has; the results they led to stay."""
+        for folder in (self.path / "runs").iterdir():
+            if folder.name not in keep and all(
+                e.is_symlink() or e.suffix == ".json" for e in folder.iterdir()
+            ):
+                shutil.rmtree(folder)
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Say on disk that this harness works on the sweep, for `toolrl stop`; there may be others."""
+        me = ProcessId.current()
+        folder = self.path / HARNESSES
+        make_folder(folder)
+        for path, harness in self._harness_files():
+            if harness is None or harness.alive() is False:
+                path.unlink(missing_ok=True)
+        mine = folder / f"{me.host}-{me.pid}.json"
+        write_json(mine, me.to_json())
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # it would be found dead and removed by the next one
+                mine.unlink(missing_ok=True)
+
+    def harnesses(self) -> list[ProcessId]:
+        """The harnesses that work on the sweep, as far as they are not known dead."""
+        return [h for _, h in self._harness_files() if h is not None and h.alive() is not False]
+
+    def _harness_files(self) -> Iterator[tuple[Path, ProcessId | None]]:
+        for path in sorted((self.path / HARNESSES).glob("*.json")):
+            try:
+                yield path, ProcessId.from_json(read_json(path) or {})
+            except (KeyError, TypeError, ValueError):
+                yield path, None
+
+    def load(self) -> SavedSweep:
+        """The sweep's frozen plan.
+
+        Raises:
+            SpecError: there is no such sweep.
+            LedgerError: its plan cannot be read.
+        """
+        data = read_json(self.path / PLAN)
+        if data is None:
+            if self.path.is_dir():
+                hint = "issue `toolrl sweep FILE` again; it writes the plan anew"
+                raise LedgerError("the plan is missing or torn", str(self.path / PLAN), hint)
+            known = saved_names(self.results)
+            raise SpecError(
+                f"no sweep {self.name!r}", str(self.results), hint_for(self.name, known, "sweeps")
+            )
+        try:
+            data = migrated(data, SCHEMA, {}, f"the plan of sweep {self.name}")
+            stages = {s["id"]: StageSpec.from_json(s) for s in data["stages"]}
+            runs = tuple(
+                PlannedRun(
+                    self.name,
+                    r["id"],
+                    r["arm"],
+                    r["seed"],
+                    r["settings"],
+                    tuple(stages[i] for i in r["stages"]),
+                )
+                for r in data["runs"]
+            )
+            return SavedSweep(self.name, runs, tuple(data["tables"]), str(data.get("description", "")))
+        except (KeyError, TypeError, ValueError) as error:
+            hint = "issue `toolrl sweep FILE` again; it writes the plan anew"
+            raise LedgerError(f"not a plan: {error}", str(self.path / PLAN), hint) from error
+
+
+def saved_names(results: Path) -> list[str]:
+    """Names of the sweeps under a results root, newest plan first."""
+    plans = list((results / "sweeps").glob(f"*/{PLAN}"))
+    return [p.parent.name for p in sorted(plans, key=lambda p: p.stat().st_mtime, reverse=True)]
+
+
+def find_run(results: Path, text: str) -> PlannedRun:
+    """The run that `RUN` or `SWEEP/RUN` names.
+
+    Raises:
+        SpecError: none, or several in different sweeps.
+        LedgerError: it is nowhere else, and the plan of a sweep that may have it cannot be read.
+    """
+    sweep, _, run = text.rpartition("/")
+    saved, faults = [], []
+    for name in [sweep] if sweep else saved_names(results):
+        try:
+            saved.append(SweepFolder(results, name).load())
+        except LedgerError as error:  # another sweep's torn plan is no reason to hide this run
+            faults.append(error)
+    found = [r for s in saved for r in s.runs if r.id == run]
+    if not found:
+        if faults:
+            raise faults[0]
+        known = {r.id for s in saved for r in s.runs}
+        raise SpecError(f"no run {run!r}", sweep or str(results), hint_for(run, known, "runs"))
+    if len({tuple(s.id for s in r.stages) for r in found}) > 1:
+        places = ", ".join(f"{r.sweep}/{r.id}" for r in found)
+        raise SpecError(f"{run!r} is a run of several sweeps", str(results), f"name one of {places}")
+    return found[0]
