@@ -11,7 +11,7 @@ from tests.support.stages import Stages
 from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.priorities import chain_lengths, expected_seconds, priorities
 from toolrl_cli.harness.queueing import OVERTAKEN, ReadyQueue, Slots
-from toolrl_cli.spec.graph import dependents, in_order
+from toolrl_cli.spec.graph import StageGraph
 
 STAGES = Stages()
 
@@ -40,20 +40,21 @@ def test_inputs_come_before_what_reads_them_in_any_graph(
         inputs = tuple(specs[parent % number] for parent in chosen) if number else ()
         specs.append(STAGES(f"s{number}", after=inputs))
     shuffled = dice.sample(specs, len(specs))
-    ordered = [spec.id for spec in in_order(shuffled)]
+    graph = StageGraph(shuffled)
+    ordered = list(graph)
     assert sorted(ordered) == sorted(spec.id for spec in specs)
     for spec in specs:
         assert all(ordered.index(i) < ordered.index(spec.id) for i in spec.inputs.values())
     lengths = chain_lengths(shuffled)
     for spec in specs:
-        after = max((lengths[user] for user in dependents(specs).get(spec.id, ())), default=0.0)
+        after = max((lengths[reader] for reader in graph.readers(spec.id)), default=0.0)
         assert math.isclose(lengths[spec.id], expected_seconds(spec) + after)
 
 
 def test_a_stage_that_reads_itself_is_a_circle() -> None:
     a = STAGES("a")
     with pytest.raises(SpecError, match=f"circle: {a.id}"):
-        in_order([type(a)(id=a.id, kind="rl", identity={}, inputs={"x": a.id})])
+        StageGraph([type(a)(id=a.id, kind="rl", identity={}, inputs={"x": a.id})])
 
 
 def test_the_best_rank_is_popped_first_and_what_is_not_due_waits() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from toolrl_cli.spec.graph import dependents, in_order
+from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageKind, StageSpec
 
 START_UP: Mapping[StageKind, float] = {"sft": 12.0, "rl": 45.0, "export": 5.0, "evaluate": 15.0}
@@ -30,11 +30,11 @@ def chain_lengths(
     Raises:
         SpecError: the stages depend on each other in a circle.
     """
-    users = dependents(stages)
+    graph = StageGraph(stages)
     lengths: dict[str, float] = {}
-    for spec in reversed(in_order(stages)):
-        after = max((lengths[user] for user in users.get(spec.id, ())), default=0.0)
-        lengths[spec.id] = seconds(spec) + after
+    for stage_id in reversed(graph):
+        after = max((lengths[reader] for reader in graph.readers(stage_id)), default=0.0)
+        lengths[stage_id] = seconds(graph[stage_id]) + after
     return lengths
 
 
@@ -47,12 +47,12 @@ def priorities(stages: Sequence[StageSpec]) -> dict[str, int]:
     Raises:
         SpecError: the stages depend on each other in a circle.
     """
-    users = dependents(stages)
+    graph = StageGraph(stages)
     urgency: dict[str, int] = {}
-    own = {spec.id: spec.config.get("resources", {}).get("priority") for spec in stages}
-    for spec in reversed(in_order(stages)):
-        after = [urgency[user] for user in users.get(spec.id, ())]
-        if not after and own[spec.id] is None:  # the end of a run that has no evaluation
-            after = [p for i in spec.inputs.values() if (p := own.get(i)) is not None]
-        urgency[spec.id] = max(after, default=own[spec.id] or 0)
+    own = {stage_id: spec.config.get("resources", {}).get("priority") for stage_id, spec in graph.items()}
+    for stage_id in reversed(graph):
+        after = [urgency[reader] for reader in graph.readers(stage_id)]
+        if not after and own[stage_id] is None:  # the end of a run that has no evaluation
+            after = [p for i in graph.inputs(stage_id) if (p := own[i]) is not None]
+        urgency[stage_id] = max(after, default=own[stage_id] or 0)
     return urgency

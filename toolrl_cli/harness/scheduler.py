@@ -25,7 +25,7 @@ from toolrl_cli.harness.retries import Policy
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
 from toolrl_cli.processes.identity import ProcessId
-from toolrl_cli.spec.graph import dependents
+from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import Ledger
@@ -87,7 +87,7 @@ class Scheduler:
             )
             for n, spec in enumerate(stages)
         }
-        self._users = dependents(stages)
+        self._graph = StageGraph(stages)
         self._ready = ReadyQueue()
         self._slots = Slots(launcher.slots, self._options.max_parallel)
         self._running: dict[str, Node] = {}
@@ -310,7 +310,7 @@ class Scheduler:
     def _succeed(self, node: Node, state: StageState) -> None:
         node.end = "succeeded"
         self._tell("succeeded", node, state)
-        for user in (self._nodes[stage_id] for stage_id in self._users.get(node.spec.id, ())):
+        for user in (self._nodes[stage_id] for stage_id in self._graph.readers(node.spec.id)):
             user.owed_inputs.discard(node.spec.id)
             if not user.owed_inputs and user.end is None:
                 self._ready.push(user.spec.id, user.rank)
@@ -342,7 +342,7 @@ class Scheduler:
             self._observe(Event("paused", message=self._paused))
 
     def _block_users(self, node: Node, how: str) -> None:
-        for stage_id in self._users.get(node.spec.id, ()):
+        for stage_id in self._graph.readers(node.spec.id):
             self._block(self._nodes[stage_id], f"its input {node.spec.id} {how}")
 
     def _block(self, node: Node, why: str) -> None:

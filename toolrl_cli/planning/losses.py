@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.spec.benchmarks import why_blocked
-from toolrl_cli.spec.graph import dependents
+from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import TRAINING, StageSpec
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger, StageFolder
@@ -106,7 +106,7 @@ def find_losses(
     done = {i for i, state in states.items() if state.status == "succeeded"}
     if not done:
         return found
-    readers = dependents(specs.values())
+    graph = StageGraph(specs.values())
 
     def wants(reader: str) -> bool:
         if reader in found:
@@ -114,9 +114,9 @@ def find_losses(
         at_work = reader in states and states[reader].active
         return reader not in done and not at_work and why_blocked(specs[reader]) is None
 
-    for stage_id in reversed(list(specs)):
+    for stage_id in reversed(graph):
         if stage_id in done:
-            users = readers.get(stage_id, ())
+            users = graph.readers(stage_id)
             wanting = [specs[i] for i in users if wants(i)]
             folder = ledger.folder(specs[stage_id])
             try:
@@ -127,8 +127,8 @@ def find_losses(
             if loss is not None:
                 found[stage_id] = loss
     again = {i for i, loss in found.items() if loss.owed and specs[i].kind in TRAINING}
-    for stage_id, spec in specs.items() if again else ():
-        changed = again & set(spec.inputs.values())
+    for stage_id in graph if again else ():
+        changed = again & set(graph.inputs(stage_id))
         if changed and stage_id in done:
             again.add(stage_id)
             first = min(changed)

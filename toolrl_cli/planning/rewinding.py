@@ -15,7 +15,8 @@ from toolrl_cli.attempt.ending import record_end
 from toolrl_cli.attempt.setting_back import START, set_stage_back, steps_of
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.planning.losses import Loss
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.graph import StageGraph
+from toolrl_cli.spec.stage import TRAINING
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.lease import Lease, LeaseHeld
 from toolrl_cli.store.ledger import Ledger, StageFolder
@@ -47,13 +48,13 @@ def set_back(
         LedgerError: a stage is at work, or the file system refuses. Then nothing was changed, or the same
             command sets back the rest.
     """
-    stages = _with_readers(ledger, targets, readers)
+    stages, order = _with_readers(ledger, targets, readers)
     check_steps(ledger, targets)
     with contextlib.ExitStack() as stack:
-        held = {i: stack.enter_context(_hold(folder, alive)) for i, (folder, _) in stages.items()}
+        held = {i: stack.enter_context(_hold(folder, alive)) for i, folder in stages.items()}
         changed = []
-        for stage_id in _readers_first({i: spec for i, (_, spec) in stages.items()}):
-            folder = stages[stage_id][0]
+        for stage_id in order:
+            folder = stages[stage_id]
             step = targets.get(stage_id, START)
             why = asked if stage_id in targets else f"{asked}: what it reads was set back"
             how = set_stage_back(folder, held[stage_id], step, why)
@@ -117,7 +118,7 @@ def with_readers(ledger: Ledger, targets: Iterable[str]) -> set[str]:
     Raises:
         LedgerError: the file system does not give them.
     """
-    return set(_with_readers(ledger, targets))
+    return set(_with_readers(ledger, targets)[0])
 
 
 def _check_step(folder: StageFolder, step: int) -> None:
@@ -136,32 +137,22 @@ def _check_step(folder: StageFolder, step: int) -> None:
 
 def _with_readers(
     ledger: Ledger, targets: Iterable[str], readers: bool = True
-) -> dict[str, tuple[StageFolder, StageSpec]]:
-    """The stages that are on disk, and all that read them, directly or not."""
-    known = {}
+) -> tuple[dict[str, StageFolder], list[str]]:
+    """The folders of stages that are on disk and of all that read them, and their ids, what reads first.
+
+    Raises:
+        SpecError: stages depend on each other in a circle.
+    """
+    folders, specs = {}, []
     for folder in ledger.folders():
         with contextlib.suppress(LedgerError):  # without a readable spec.json it has not run to any result
-            known[folder.id] = (folder, folder.spec())
-    found = {i for i in targets if i in known}
-    grown = readers
-    while grown:
-        reading = {i for i, (_, spec) in known.items() if found & set(spec.inputs.values())}
-        grown = not reading <= found
-        found |= reading
-    return {i: known[i] for i in known if i in found}
-
-
-def _readers_first(specs: Mapping[str, StageSpec]) -> list[str]:
-    """The ids in an order in which a stage comes after all that read it."""
-    order: list[str] = []
-    left = dict(specs)
-    while left:
-        read = {i for spec in left.values() for i in spec.inputs.values()}
-        free = [i for i in left if i not in read] or list(left)
-        order += free
-        for stage_id in free:
-            del left[stage_id]
-    return order
+            specs.append(folder.spec())
+            folders[folder.id] = folder
+    graph = StageGraph(specs)
+    found = {i for i in targets if i in graph}
+    found = graph.with_readers(found) if readers else found
+    order = [i for i in reversed(graph) if i in found]
+    return {i: folders[i] for i in order}, order
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.plan import Plan
+from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import STAGE_KINDS
 from toolrl_cli.spec.suggest import hint_for, nearest
 
@@ -45,11 +46,11 @@ def select(plan: Plan, *, stage: str | None = None, failed: bool = False) -> Sel
             raise SpecError(f"no stage matches {stage!r}", "--stage", hint)
     if failed:
         targets = [i for i in targets if plan.stages[i].status == "failed"]
-    wanted = set(targets)
+    wanted, graph = set(targets), StageGraph(stage.spec for stage in plan.stages.values())
     if stage is not None or failed:
-        wanted |= _needs(plan, targets)
+        wanted = graph.with_inputs(targets)
     if failed and stage is None:
-        wanted |= _users(plan, targets)
+        wanted |= graph.with_readers(targets)
     return Selection(tuple(targets), part(plan, wanted))
 
 
@@ -67,21 +68,3 @@ def shared_with_others(plan: Plan, chosen: Plan) -> set[str]:
     return {stage.id for run in plan.runs if run.id not in inside for stage in run.stages} & set(
         chosen.stages
     )
-
-
-def _needs(plan: Plan, targets: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    left = list(targets)
-    while left:
-        inputs = [i for i in plan.stages[left.pop()].spec.inputs.values() if i in plan.stages]
-        left += [i for i in inputs if i not in found]
-        found.update(inputs)
-    return found
-
-
-def _users(plan: Plan, targets: Iterable[str]) -> set[str]:
-    found = set(targets)
-    for stage_id, stage in plan.stages.items():  # inputs come first
-        if found & set(stage.spec.inputs.values()):
-            found.add(stage_id)
-    return found

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from toolrl_cli.harness.queueing import OVERTAKEN
-from toolrl_cli.spec.graph import in_order
+from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageSpec
 
 
@@ -24,15 +24,12 @@ class Rehearsal:
     """
 
     def __init__(self, stages: Sequence[StageSpec], slots: int, most: int) -> None:
-        ordered = in_order(stages)
-        number = {spec.id: n for n, spec in enumerate(ordered)}
-        self._ids = [spec.id for spec in ordered]
-        self._widths = [min(spec.slots, slots) for spec in ordered]
-        self._inputs = [[number[i] for i in set(spec.inputs.values()) if i in number] for spec in ordered]
-        self._users: list[list[int]] = [[] for _ in ordered]
-        for user, inputs in enumerate(self._inputs):
-            for given in inputs:
-                self._users[given].append(user)
+        graph = StageGraph(stages)
+        self._ids = list(graph)
+        number = {stage_id: n for n, stage_id in enumerate(self._ids)}
+        self._widths = [min(spec.slots, slots) for spec in graph.values()]
+        self._inputs = [[number[i] for i in graph.inputs(stage_id)] for stage_id in graph]
+        self._users = [[number[i] for i in graph.readers(stage_id)] for stage_id in graph]
         self._slots, self._most = slots, most
 
     def makespan(self, seconds: Mapping[str, float]) -> float:
