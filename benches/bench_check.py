@@ -22,6 +22,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
+from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.resolve import resolve_runs
 from toolrl_cli.spec.sweep import read_sweep
 from toolrl_cli.training.checking.composed import config_folder
@@ -35,15 +36,13 @@ def option_sets(cells: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
         sweep = Path(folder) / "bench.yaml"
         sweep.write_text("name: bench\nbase: {preset: tiny_grpo}\n")
-        run = resolve_runs(read_sweep(sweep))[0].spec.model_dump(mode="json")
-    config = {**run, "verl_options": {}}
+        run = resolve_runs(read_sweep(sweep))[0].spec
+    given = {name: getattr(run, name) for name in RlConfig.model_fields if name != "verl_options"}
+    config = RlConfig.model_validate(given)
+    changes = ({"lr": 1e-6 * (cell + 1), "max_response_length": 64 + cell} for cell in range(cells))
     return [
-        planned_options(
-            "rl",
-            {**config, "rl": {**run["rl"], "lr": 1e-6 * (cell + 1), "max_response_length": 64 + cell}},
-            "cuda",
-        )
-        for cell in range(cells)
+        planned_options(config.model_copy(update={"rl": run.rl.model_copy(update=change)}), "cuda")
+        for change in changes
     ]
 
 

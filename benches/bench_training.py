@@ -22,6 +22,7 @@ from typing import Any
 
 from toolrl_cli.datasets.prepare import write_dataset
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.resolve import resolve_runs
 from toolrl_cli.spec.sweep import read_sweep
 from toolrl_cli.training.cpu.overrides import cpu_command, cpu_environment, hydra_arguments
@@ -35,16 +36,16 @@ def options_of(work: Path, side: str, steps: int) -> dict[str, Any]:
     """verl's options for one side, with folders of its own."""
     sweep = work / "bench.yaml"
     sweep.write_text(f"name: bench\nbase: {{preset: tiny_grpo, rl.steps: {steps}, rl.save_every: 1000}}\n")
-    run = resolve_runs(read_sweep(sweep))[0].spec.model_dump(mode="json")
+    run = resolve_runs(read_sweep(sweep))[0].spec
     attempt = work / side
     attempt.mkdir()
     (attempt / REWARD_FILE).write_text(json.dumps(get_reward("original").to_dict()))
-    config = {**run, "verl_options": {}}
+    given = {name: getattr(run, name) for name in RlConfig.model_fields if name != "verl_options"}
     data = work / "data"
     paths = Paths(
         work / "model", data / "train.parquet", data / "val.parquet", attempt / "checkpoints", attempt
     )
-    return rl_options(config, paths, "cpu")
+    return rl_options(RlConfig.model_validate(given), paths, "cpu")
 
 
 def measure(work: Path, side: str, steps: int) -> tuple[float, float]:

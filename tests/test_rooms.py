@@ -12,9 +12,20 @@ import pytest
 import toolrl_cli
 
 ROOT = Path(toolrl_cli.__file__).parent
-# From the ground up: a room imports only rooms that stand before it. `rewards` imports nothing of toolrl at all.
+# From the ground up: a room imports only rooms that stand before it.
 ORDER = (
-    *("errors", "rewards", "processes", "spec", "store", "datasets", "training", "tracking", "attempt"),
+    *(
+        "registry",
+        "rewards",
+        "errors",
+        "processes",
+        "spec",
+        "store",
+        "datasets",
+        "training",
+        "tracking",
+        "attempt",
+    ),
     *("benchmarks", "report", "harness", "planning", "housekeeping", "commands"),
 )
 # Rooms that stand at the same height and know nothing of each other.
@@ -43,10 +54,10 @@ def imported_rooms(path: Path) -> set[str]:
 
 def test_every_room_is_in_the_rule() -> None:
     rooms = {p.parent.name for p in ROOT.glob("*/__init__.py")}
-    assert rooms == set(ORDER) - {"errors"}
+    assert rooms == set(ORDER) - {"registry", "errors"}
 
 
-@pytest.mark.parametrize("room", ORDER[1:])
+@pytest.mark.parametrize("room", sorted(set(ORDER) - {"registry", "errors"}))
 def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
     allowed = (
         {*ORDER[: ORDER.index(room)], room, "__version__"} if room != "rewards" else {room, "__version__"}

@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 
 from tests.spec.conftest import FixedFacts
+from tests.support.configs import typed, whole_config
 from tests.support.stages import FUNCTIONS, Stages
 from toolrl_cli.attempt.adjusting import adjusted, next_adjust
 from toolrl_cli.harness.events import Event, Outcome
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.harness.scheduler import Scheduler
 from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
 from toolrl_cli.spec.resolve import resolve_runs
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_config import Change
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweep import read_sweep
 from toolrl_cli.store.failures import Failure
@@ -26,7 +29,6 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.state import StageState
 from toolrl_cli.training.gpu_memory import chosen_offload
-from toolrl_cli.training.memory import Change, with_less_memory
 from toolrl_cli.training.overrides import Paths, rl_options, sft_options
 
 OOM = Failure.of("oom", "OutOfMemoryError: CUDA out of memory")
@@ -120,7 +122,7 @@ def test_whoever_changes_the_setting_has_the_last_word(stages: Stages) -> None:
     spec, state = failed(stages, rl(micro_batch=8))
     adjust = next_adjust(spec, state)
     assert adjusted(spec, adjust).config["rl"]["micro_batch"] == 4
-    changed = dataclasses.replace(spec, config=rl(micro_batch=2))
+    changed = dataclasses.replace(spec, config=whole_config("rl", rl(micro_batch=2)))
     assert adjusted(changed, adjust).config["rl"]["micro_batch"] == 2
     other = dataclasses.replace(state, failure=Failure.of("infra", "lost"), adjust=adjust)
     assert next_adjust(changed, other) == {}
@@ -149,9 +151,14 @@ def test_what_is_adjusted_reaches_verls_options(tmp_path: Path, kind: str) -> No
     (run,) = resolve_runs(read_sweep(path, ()))
     spec = [stage for stage in run_stages(run.spec, FixedFacts()) if stage.kind == kind][-1]
     smaller = adjusted(spec, next_adjust(spec, StageState(spec.id, kind, "failed", attempt=1, failure=OOM)))
-    make = {"rl": rl_options, "sft": sft_options}[kind]
+
+    def made(stage: StageSpec) -> dict[str, Any]:
+        if kind == "rl":
+            return rl_options(stage.settings(RlConfig), paths, "cpu")
+        return sft_options(stage.settings(SftConfig), paths, "cpu")
+
     paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path, tmp_path)
-    before, after = make(spec.config, paths, "cpu"), make(smaller.config, paths, "cpu")
+    before, after = made(spec), made(smaller)
     changed = {key: (before[key], after[key]) for key in before if before[key] != after[key]}
     assert set(changed.values()) == {(8, 4)}
     assert all("micro_batch_size_per_gpu" in key for key in changed)
@@ -192,7 +199,7 @@ def test_what_is_adjusted_reaches_verls_options(tmp_path: Path, kind: str) -> No
     ],
 )
 def test_what_is_made_smaller(kind: str, config: dict[str, Any], message: str, key: str, new: float) -> None:
-    change = with_less_memory(kind, config, message)
+    change = typed(kind, config).with_less_memory(message)
     assert isinstance(change, Change)
     assert (change.key, change.new) == (key, new)
 
@@ -215,7 +222,7 @@ def test_what_is_made_smaller(kind: str, config: dict[str, Any], message: str, k
 def test_where_nothing_can_be_made_smaller_it_is_told_what_helps(
     kind: str, config: dict[str, Any], words: str
 ) -> None:
-    why = with_less_memory(kind, config)
+    why = typed(kind, config).with_less_memory()
     assert isinstance(why, str)
     assert words in why
 
@@ -224,7 +231,7 @@ def test_smaller_batches_bring_nothing_back_to_the_gpu(stages: Stages) -> None:
     spec, _ = failed(stages, rl(micro_batch_tokens=16384))
     room = {"gpus": 2, "gpu_memory": 80, "offload": "auto", "rollout": "vllm"}
     model = {"kind": "huggingface", "name": "large", "path": "Qwen/Qwen2.5-7B-Instruct"}
-    large = replace(spec, config={**spec.config, "model": model, "resources": room})
+    large = replace(spec, config={**spec.config, "model": model, "resources": {**room, "device": "cuda"}})
     change = {"rl.micro_batch_tokens": {"asked": 16384, "used": 3072}}
-    assert chosen_offload("rl", adjusted(large, change).config) == "always"
+    assert chosen_offload(adjusted(large, change).settings(RlConfig)) == "always"
     assert adjusted(large, {}).config is large.config

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.attempt.code_version import ROOMS, WORKS_IN, checkout_commit, code_identity, room_digest
+from toolrl_cli.attempt.code_version import ROOMS, checkout_commit, code_identity, room_digest
 from toolrl_cli.attempt.environment import describe_environment, gpu_models
-from toolrl_cli.spec.stage import STAGE_KINDS
+from toolrl_cli.spec.stage_kind import STAGE_KINDS
 
 
 def test_a_rooms_digest_changes_with_a_files_content_its_name_and_nothing_else(tmp_path: Path) -> None:
@@ -61,8 +61,7 @@ def test_an_installed_package_has_no_commit(tmp_path: Path) -> None:
 def test_every_attempt_writes_down_the_code_that_every_kind_of_stage_depends_on() -> None:
     written = describe_environment({})["code"]
     assert written == code_identity()
-    assert set(WORKS_IN) == set(STAGE_KINDS)
-    assert {room for rooms in WORKS_IN.values() for room in rooms} == set(ROOMS) <= set(written)
+    assert {room for kind in STAGE_KINDS.all().values() for room in kind.rooms} == set(ROOMS) <= set(written)
 
 
 def test_the_drivers_own_files_tell_the_gpus(tmp_path: Path) -> None:

@@ -48,4 +48,4 @@ def test_ray_is_gone_when_a_stage_has_succeeded(
 ) -> None:
     folder = start(ledger, launcher, stages, 0.1)
     eventually(lambda: folder.state().status == "succeeded", 60)
-    assert [argv for _, argv in stages.processes_with_argv() if "engine.attempt" not in argv] == []
+    assert [argv for _, argv in stages.processes_with_argv() if "attempt.execution" not in argv] == []

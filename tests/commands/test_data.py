@@ -17,6 +17,7 @@ from toolrl_cli.datasets import rlla_source
 from toolrl_cli.datasets.rows import rl_row, write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.planning.loading import load_plan
+from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.training import stages
@@ -58,7 +59,7 @@ def test_generated_data_is_made_where_stages_look_for_it(
     }  # fmt: skip
     sizes = [f"data.{pair.removeprefix('--rows=')}" for pair in SMALL]
     ctx = context(tmp_path, sweep_file, "data.seed=3", *sizes)
-    assert str(data_folder(ctx)) == made.json["folder"]
+    assert str(data_folder(ctx.spec.settings(RlConfig), ctx.results)) == made.json["folder"]
     assert len(list((tmp_path / "results/data").iterdir())) == 1
 
 
@@ -111,7 +112,8 @@ def test_released_rows_can_be_limited_and_a_sweep_takes_them_as_told(
     told = answer.err.partition("--set ")[2].strip().replace("'", "")
     assert told == f"data={{kind: rlla, path: {source}}}"
     limited = told.replace("}", ", limit: {train: 2}}")
-    assert str(data_folder(context(tmp_path, sweep_file, limited))) == answer.json["folder"]
+    limited_ctx = context(tmp_path, sweep_file, limited)
+    assert str(data_folder(limited_ctx.spec.settings(RlConfig), limited_ctx.results)) == answer.json["folder"]
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ Begin = Callable[..., list[list[str]]]
 def begin(tmp_path: Path, sweep_file: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
     """Start an RL stage on real checks and data with a trainer that only notes how it was called."""
     called: list[list[str]] = []
-    monkeypatch.setattr(stages, "model_path", lambda ctx: "model")
+    monkeypatch.setattr(stages, "model_path", lambda ctx, model: "model")
     monkeypatch.setattr(stages, "run_child", lambda argv, **_: called.append(argv))
 
     def run(*sets: str) -> list[list[str]]:

@@ -58,7 +58,7 @@ class Sweep:
 
     def attempts(self) -> list[ProcessId]:
         """The attempts' own processes, without what runs below them."""
-        return [process for process, argv in self.stages.processes_with_argv() if "engine.attempt" in argv]
+        return [process for process, argv in self.stages.processes_with_argv() if "attempt.execution" in argv]
 
     def check(self) -> None:
         """What has to hold in the end, whatever happened before."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.configs import whole_config
 from tests.support.trainer_double import save
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.housekeeping import removal
@@ -19,13 +20,15 @@ from toolrl_cli.housekeeping.garbage import find_garbage, to_json
 from toolrl_cli.housekeeping.removal import Garbage, Item, remove
 from toolrl_cli.planning.plan import lay_out
 from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.spec.models import ToolWorldData
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.stage import StageKind, StageSpec
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder
 
+HUB = {"kind": "huggingface", "path": "someone/model"}
 DATA = {"kind": "toolworld", "seed": 0, "base": 8, "sft": 8, "train": 8, "val": 8, "benchmark": 8}
 
 
@@ -37,7 +40,7 @@ class Results:
         self.root = ledger.results
 
     def stage(
-        self, name: str, kind: StageKind = "rl", *, status: Any = "succeeded", after: tuple[str, ...] = ()
+        self, name: str, kind: str = "rl", *, status: Any = "succeeded", after: tuple[str, ...] = ()
     ) -> Path:
         """A stage with its state, and of a training stage the checkpoints of steps 1 to 3."""
         spec = self.spec(name, kind, after)
@@ -53,13 +56,13 @@ class Results:
         return folder.path
 
     @staticmethod
-    def spec(name: str, kind: StageKind = "rl", after: tuple[str, ...] = ()) -> StageSpec:
+    def spec(name: str, kind: str = "rl", after: tuple[str, ...] = ()) -> StageSpec:
         return StageSpec(
             name,
             kind,
             {"name": name},
             {f"input{n}": i for n, i in enumerate(after)},
-            {"data": DATA, "model": {"kind": "hub"}},
+            whole_config(kind, {} if kind in ("export", "evaluate") else {"data": DATA, "model": HUB}),
         )
 
     def sweep(self, name: str, *specs: StageSpec) -> None:
@@ -364,7 +367,12 @@ def test_data_that_no_stage_uses_may_go_when_asked_for(results: Results) -> None
 
     results.stage("a")
     results.sweep("s", results.spec("a"))
-    for name in (data_name(DATA), "toolworld-0123456789", ".toolworld-0123456789.abc", "rlla-released"):
+    for name in (
+        data_name(ToolWorldData.model_validate(DATA)),
+        "toolworld-0123456789",
+        ".toolworld-0123456789.abc",
+        "rlla-released",
+    ):
         (results.root / "data" / name).mkdir(parents=True)
     assert results.found() == ["data/.toolworld-0123456789.abc"]
     assert sorted(results.found(unreferenced=True)) == [

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.spec.identity import stage_id
-from toolrl_cli.spec.stage import StageKind, StageSpec
+from toolrl_cli.spec.stage import StageSpec
 
 TOOLWORLD = ("seen_tools", "unseen_tools", "parallel", "irrelevance")
 BFCL = ("overall", "non_live_ast", "non_live_exec", "live", "multi_turn", "relevance", "irrelevance")
@@ -58,7 +58,7 @@ class SweepTree:
         stages: list[StageSpec] = []
         start: dict[str, str] = {}
 
-        def add(kind: StageKind, identity: dict[str, Any], inputs: dict[str, str], **more: Any) -> StageSpec:
+        def add(kind: str, identity: dict[str, Any], inputs: dict[str, str], **more: Any) -> StageSpec:
             label = f"{arm}-{kind}"
             made = StageSpec(
                 id=stage_id(kind, label, identity, inputs),

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.configs import whole_config
 from toolrl_cli.planning.plan import Plan, lay_out
 from toolrl_cli.spec.identity import stage_id
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.stage import StageKind, StageSpec
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
@@ -25,7 +26,7 @@ TINY = {"kind": "tiny", "name": "tiny", "seed": 0}
 
 
 def stage(
-    kind: StageKind,
+    kind: str,
     name: str = "a",
     *,
     seed: int = 1,
@@ -67,12 +68,15 @@ def stage(
         kind=kind,
         identity=whole,
         inputs=inputs,
-        config={
-            "model": dict(model),
-            "resources": {"device": device, "gpus": gpus, "gpu_memory_utilization": 0.6},
-            **fields,
-            **config,
-        },
+        config=whole_config(
+            kind,
+            {
+                **({} if kind == "export" else {"model": dict(model)}),
+                "resources": {"device": device, "gpus": gpus, "gpu_memory_utilization": 0.6},
+                **({} if kind in ("export", "evaluate") else fields),
+                **config,
+            },
+        ),
         slots=gpus,
         total_steps=steps if kind in ("rl", "sft") else None,
     )

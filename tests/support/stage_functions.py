@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.support.configs import for_double
 from toolrl_cli.errors import StageError
 from toolrl_cli.processes.child import run_child
 from toolrl_cli.spec.stage import StageContext
@@ -19,7 +20,7 @@ DOUBLE = Path(__file__).with_name("trainer_double.py")
 
 def train(ctx: StageContext) -> None:
     """Run the trainer's double; `config` may name a fault and the attempts that meet it."""
-    config = ctx.spec.config
+    config = for_double(ctx.spec.config)
     checkpoints = ctx.stage_dir / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     print(prepare_resume(checkpoints), flush=True)
@@ -35,7 +36,7 @@ def train(ctx: StageContext) -> None:
     argv += ["--step-seconds", str(config.get("step_seconds", 0.0))]
     if int(ctx.attempt_dir.name) in config.get("fault_in", ()):
         argv += ["--fault", config["fault"], "--at", str(config["at"])]
-    if "rl" in config:
+    if "fits" in config:
         argv += ["--micro-batch", str(config["rl"]["micro_batch"]), "--fits", str(config["fits"])]
     env = {**os.environ, "VERL_FILE_LOGGER_PATH": str(ctx.attempt_dir / "metrics.jsonl")}
     run_child(argv, env=env, stop_requested=ctx.stop_requested, grace=config.get("grace", 5.0))
@@ -44,7 +45,7 @@ def train(ctx: StageContext) -> None:
 def run_ray(ctx: StageContext) -> None:
     """Run a Ray driver for `config["seconds"]`."""
     argv = [sys.executable, "-m", "tests.support.ray_program", str(ctx.attempt_dir / "up")]
-    run_child([*argv, str(ctx.spec.config["seconds"])], stop_requested=ctx.stop_requested)
+    run_child([*argv, str(for_double(ctx.spec.config)["seconds"])], stop_requested=ctx.stop_requested)
 
 
 def finish(ctx: StageContext) -> None:
@@ -80,7 +81,7 @@ def fill_disk(ctx: StageContext) -> None:
 
 def fail_writes(ctx: StageContext) -> None:
     """The attempt's own files can no longer be written, for the reason in `config["errno"]`."""
-    code = ctx.spec.config["errno"]
+    code = for_double(ctx.spec.config)["errno"]
 
     def refuse(*args: object) -> None:
         raise OSError(code, os.strerror(code))

@@ -6,11 +6,13 @@ import dataclasses
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from tests.support.configs import whole_config
 from toolrl_cli.processes.identity import ProcessId
-from toolrl_cli.spec.stage import StageKind, StageSpec
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.lease import LeaseInfo
 
 FUNCTIONS = "tests.support.stage_functions"
@@ -24,13 +26,20 @@ class Stages:
         self.tag = secrets.token_hex(5)
 
     def __call__(
-        self, name: str, kind: StageKind = "export", *, after: tuple[StageSpec, ...] = (), **rest
+        self,
+        name: str,
+        kind: str = "export",
+        *,
+        after: tuple[StageSpec, ...] = (),
+        config: Mapping[str, Any] | None = None,
+        **rest: Any,
     ) -> StageSpec:
         return StageSpec(
             id=f"{name}-{self.tag}",
             kind=kind,
             identity={"name": name},
             inputs={f"input{n}": spec.id for n, spec in enumerate(after)},
+            config=whole_config(kind, config),
             **rest,
         )
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.configs import whole_config
 from tests.training.test_checkpoints import write_rl
 from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.spec.kind_configs import ExportConfig
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.best_checkpoint import (
     BestKeeper,
@@ -248,7 +250,7 @@ def test_a_row_without_validation_has_no_value() -> None:
 
 def trained(steps: int, validate_every: int = 1) -> StageSpec:
     rl = {"steps": steps, "validate_every": validate_every}
-    return StageSpec("rl-1", "rl", {}, config={"rl": rl}, total_steps=steps)
+    return StageSpec("rl-1", "rl", {}, config=whole_config("rl", {"rl": rl}), total_steps=steps)
 
 
 def test_an_export_without_a_checkpoint_says_which_command_trains_again(tmp_path: Path) -> None:
@@ -295,7 +297,7 @@ def test_what_an_export_will_miss_is_told_from_names(
     for name in removed:
         path = training.checkpoints / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    found = lost_checkpoint(training.checkpoints, trained(3), config)
+    found = lost_checkpoint(training.checkpoints, trained(3), ExportConfig.model_validate(config))
     assert (found and found.what) == lost
 
 
@@ -303,8 +305,10 @@ def test_the_export_of_the_best_takes_it_from_the_steps_that_its_identity_names(
     for step, value in [(1, 0.95), (2, 0.9), (3, 0.2), (4, 0.3), (5, 0.4)]:
         training.step(step, value)
     with pytest.raises(StageError, match="of step 2, is gone"):
-        best_to_export(training.checkpoints, trained(5, 1), {"save_every": 2})
-    chosen = best_to_export(training.checkpoints, trained(5, 1), {"save_every": 1})
+        best_to_export(training.checkpoints, trained(5, 1), ExportConfig(checkpoint="best", save_every=2))
+    chosen = best_to_export(
+        training.checkpoints, trained(5, 1), ExportConfig(checkpoint="best", save_every=1)
+    )
     assert (chosen.step, chosen.model) == (1, best_folder(training.checkpoints, 1) / "actor")
     assert str(chosen) == "step 1, the best by validation of 1, 2, 3, 4, 5"
     assert chosen.to_json()["value"] == 0.95
@@ -317,7 +321,7 @@ def test_the_export_of_the_best_refuses_a_training_that_did_not_save_and_validat
     for step, value in [(2, 0.9), (4, 0.2)]:
         training.step(step, value)
     with pytest.raises(StageError, match="no checkpoint of step 1 was validated") as caught:
-        best_to_export(training.checkpoints, trained(4, 1), {"save_every": 1})
+        best_to_export(training.checkpoints, trained(4, 1), ExportConfig(checkpoint="best", save_every=1))
     assert caught.value.failure_class == "config"
     assert "toolrl resume SWEEP --stage rl-1 --fresh" in caught.value.hint
 
@@ -334,4 +338,4 @@ def test_the_export_of_the_best_refuses_a_training_that_did_not_save_and_validat
 def test_the_steps_to_choose_from_are_both_saved_and_validated(
     steps: int, save_every: int, validate_every: int, expected: list[int]
 ) -> None:
-    assert candidates({"steps": steps, "validate_every": validate_every}, save_every) == expected
+    assert candidates(trained(steps, validate_every), ExportConfig(save_every=save_every)) == expected

@@ -22,6 +22,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.spec import presets
 from toolrl_cli.spec.resolve import resolve_runs
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import training_settings
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweep import read_sweep
 from toolrl_cli.training.checking import config_check, verdicts, verl_verdict
@@ -91,7 +92,7 @@ def test_what_is_checked_is_what_hydra_composes_from_the_same_arguments(
 ) -> None:
     seen = set()
     for kind, stage in trained(stages(sweep, "data.path=/data") if "rlla" in sweep.stem else stages(sweep)):
-        options = planned_options(kind, stage.config, device)
+        options = planned_options(training_settings(stage), device)
         if str(options) not in seen:
             seen.add(str(options))
             assert merge(kind, options) == as_hydra_composes(kind, options)
@@ -426,7 +427,7 @@ def test_what_rests_in_the_hosts_memory_is_told_to_every_network_of_verl(
     assert told(check_stages(ppo)) is None
     rl = next(stage for stage in ppo if stage.kind == "rl")
     sections = (f"{ACTOR}.fsdp_config", "actor_rollout_ref.ref.fsdp_config", "critic.fsdp")
-    given = {key for key in planned_options("rl", rl.config) if "offload" in key}
+    given = {key for key in planned_options(training_settings(rl)) if "offload" in key}
     assert given == {f"{section}.{name}" for section in sections for name in names}
     assert rl.id == next(s.id for s in stages(PPO, "resources.device=cuda") if s.kind == "rl")
 
@@ -463,7 +464,7 @@ def test_a_section_is_built_as_verl_builds_it(sweep: str, stages: Stages) -> Non
     from verl.utils.config import omega_conf_to_dataclass
 
     for kind, stage in trained(stages(sweep)):
-        tree = merge(kind, planned_options(kind, stage.config))
+        tree = merge(kind, planned_options(training_settings(stage)))
         names = ("engine", "optim") if kind == "sft" else (ACTOR, ROLLOUT)
         for name in names:
             section = at(tree, name)
@@ -494,7 +495,7 @@ def test_verls_check_says_the_same_of_the_configuration_that_hydra_composes(
 
     sets = [f"{k}={v}" for k, v in options.items() if k.startswith("rl.")]
     kind, stage = trained(stages(GRPO, *sets))[-1]
-    given = planned_options(kind, stage.config, "cuda")
+    given = planned_options(training_settings(stage), "cuda")
     given |= {k: v for k, v in options.items() if not k.startswith("rl.")}
     with initialize_config_dir(str(config_folder()), version_base=None):
         config = compose(CONFIG_NAMES[kind], overrides=hydra_arguments(given))
@@ -512,8 +513,8 @@ def test_verl_is_asked_in_a_process_of_its_own(
     (tmp_path / "verl").mkdir()  # a checkout of another verl in the working folder
     (tmp_path / "verl/__init__.py").write_text("raise RuntimeError('the wrong verl')")
     monkeypatch.chdir(tmp_path)
-    kind, stage = trained(stages(GRPO))[-1]
-    good = planned_options(kind, stage.config)
+    _, stage = trained(stages(GRPO))[-1]
+    good = planned_options(training_settings(stage))
     bad = {**good, f"{ACTOR}.loss_agg_mode": "mean"}
     answers = config_check.ask_verl([("rl", good), ("rl", bad)])
     assert answers[0] is None
@@ -530,7 +531,7 @@ def test_a_verl_that_cannot_be_imported_is_one_line(
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
     kind, stage = trained(stages(GRPO))[-1]
     with pytest.raises(SpecError) as caught:
-        config_check.ask_verl([(kind, planned_options(kind, stage.config))])
+        config_check.ask_verl([(kind, planned_options(training_settings(stage)))])
     assert "\n" not in str(caught.value)
     assert "verl cannot be imported: libcudart.so.12 is missing" in str(caught.value)
 

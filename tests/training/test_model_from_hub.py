@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from toolrl_cli.errors import StageError
+from toolrl_cli.spec.models import HuggingFaceModel
 from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.training.inputs import model_path
 
@@ -22,10 +23,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
-def context(tmp_path: Path, revision: str | None) -> StageContext:
-    model = {"kind": "huggingface", "name": "m", "path": "some/model", "revision": revision}
-    spec = StageSpec("rl-x-0000000000", "rl", {}, config={"model": model})
-    return StageContext(spec, tmp_path, tmp_path / "stage", tmp_path / "attempt", {})
+def found(tmp_path: Path, revision: str | None) -> str:
+    model = HuggingFaceModel(kind="huggingface", name="m", path="some/model", revision=revision)
+    spec = StageSpec("rl-x-0000000000", "rl", {})
+    return model_path(StageContext(spec, tmp_path, tmp_path / "stage", tmp_path / "attempt", {}), model)
 
 
 def test_the_snapshot_of_that_revision_is_used(cache: Path, tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_the_snapshot_of_that_revision_is_used(cache: Path, tmp_path: Path) -> N
     files["tokenizer_config.json"] = '{"chat_template": "x"}'
     for name, text in files.items():
         (snapshot / name).write_text(text)
-    assert model_path(context(tmp_path, REVISION)) == str(snapshot)
+    assert found(tmp_path, REVISION) == str(snapshot)
 
 
 def test_a_snapshot_that_is_not_whole_is_not_used(cache: Path, tmp_path: Path) -> None:
@@ -43,18 +44,18 @@ def test_a_snapshot_that_is_not_whole_is_not_used(cache: Path, tmp_path: Path) -
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text("{}")
     with pytest.raises(StageError, match="cannot be had"):
-        model_path(context(tmp_path, REVISION))
+        found(tmp_path, REVISION)
 
 
 def test_a_revision_that_is_not_to_be_had_is_one_line_with_the_command_that_fetches_it(
     cache: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(StageError) as caught:
-        model_path(context(tmp_path, REVISION))
+        found(tmp_path, REVISION)
     assert caught.value.failure_class == "infra"
     assert f"hf download some/model --revision {REVISION}" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_without_a_revision_is_left_to_the_loader(cache: Path, tmp_path: Path) -> None:
-    assert model_path(context(tmp_path, None)) == "some/model"
+    assert found(tmp_path, None) == "some/model"

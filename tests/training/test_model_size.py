@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from toolrl_cli.spec.models import HuggingFaceModel, TinyModel
 from toolrl_cli.training.model_size import PUBLISHED, dense_parameters, folder_size, model_size
 from toolrl_cli.training.tiny_model import make_tiny_model
 
 
 def test_the_tiny_models_size_is_reckoned_as_it_comes_out(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "model")
-    measured, reckoned = folder_size(folder), model_size({"kind": "tiny"})
+    measured, reckoned = folder_size(folder), model_size(TinyModel(kind="tiny"))
     assert measured is not None and reckoned is not None
     assert measured.parameters == reckoned.parameters
     assert (measured.hidden, measured.layers, measured.vocabulary) == (
@@ -50,7 +51,7 @@ def test_the_llama_model_has_no_biases() -> None:
 def test_a_folder_whose_weights_cannot_be_read_has_no_known_size(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"no header")
     assert folder_size(tmp_path) is None
-    assert model_size({"kind": "huggingface", "path": "someone/elses-model"}) is None
+    assert model_size(HuggingFaceModel(kind="huggingface", name="m", path="someone/elses-model")) is None
 
 
 def test_shards_are_added_up(tmp_path: Path) -> None:

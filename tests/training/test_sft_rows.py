@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.configs import rl_config
 from toolrl_cli.datasets.rows import rl_row, sft_row, write_parquet
 from toolrl_cli.errors import StageError
-from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.training.inputs import data_folder
 from toolrl_cli.training.sft_rows import sft_files
 
@@ -72,8 +72,6 @@ def test_a_split_with_fewer_rows_than_there_must_be_is_refused(tmp_path: Path) -
     held_out = rl_row("s", "u", "gold", data_source="rlla", index=0, extra={})
     write_parquet([held_out], folder / "test.parquet")
     data = {"kind": "rlla", "path": str(folder), "limit": {}, "at_least": {"sft": 10_000}}
-    spec = StageSpec("rl-x-0000000000", "rl", {}, config={"data": data})
-    context = StageContext(spec, tmp_path, tmp_path / "stage", tmp_path / "attempt", {})
     with pytest.raises(StageError, match="sft has 3 rows and is to have 10000") as caught:
-        data_folder(context)
+        data_folder(rl_config(data=data), tmp_path)
     assert caught.value.failure_class == "config"

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import settings_of, training_settings, trains
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.state import Adjust, StageState
-from toolrl_cli.training.gpu_memory import chosen_offload
-from toolrl_cli.training.memory import Change, with_less_memory
+
+if TYPE_CHECKING:
+    from toolrl_cli.spec.stage_config import Change
 
 
 def adjusted(spec: StageSpec, adjust: Adjust) -> StageSpec:
     """The stage with what holds of `adjust` in its config; its id and identity stay."""
     config = spec.config
     changes = list(_holding(spec, adjust))
-    if changes and (config.get("resources") or {}).get("offload") == "auto":
+    if changes and spec.resources.get("offload") == "auto" and trains(spec.kind):
+        # every attempt imports this module, and hardly any has a use for what follows
+        from toolrl_cli.training.gpu_memory import chosen_offload
+
         # settled by what was asked for: with smaller batches it might let more stay on the GPU
-        config = _with(config, ["resources", "offload"], chosen_offload(spec.kind, config))
+        config = _with(config, ["resources", "offload"], chosen_offload(training_settings(spec)))
     for key, change in changes:
         config = _with(config, key.split("."), change["used"])
     return replace(spec, config=config)
@@ -44,18 +49,18 @@ def next_change(spec: StageSpec, state: StageState) -> Change | None:
     failure = state.failure
     if state.status != "failed" or failure is None or failure.kind != "oom":
         return None
-    change = with_less_memory(spec.kind, adjusted(spec, state.adjust).config, failure.message)
-    return change if isinstance(change, Change) else None
+    change = settings_of(adjusted(spec, state.adjust)).with_less_memory(failure.message)
+    return None if isinstance(change, str) else change
 
 
-def with_memory_hint(failure: Failure, kind: str, config: Mapping[str, Any]) -> Failure:
+def with_memory_hint(failure: Failure, spec: StageSpec) -> Failure:
     """The failure; if it is of memory, with what the next attempt does about it, or what else helps."""
     if failure.kind != "oom":
         return failure
-    change = with_less_memory(kind, config, failure.message)
-    if isinstance(change, Change):
-        return replace(failure, hint=f"the next attempt has {change}, which does not change the result")
-    return replace(failure, hint=change)
+    change = settings_of(spec).with_less_memory(failure.message)
+    if isinstance(change, str):
+        return replace(failure, hint=change)
+    return replace(failure, hint=f"the next attempt has {change}, which does not change the result")
 
 
 def told(spec: StageSpec, adjust: Adjust) -> list[str]:

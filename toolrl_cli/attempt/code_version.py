@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,14 +16,6 @@ import toolrl_cli
 
 PACKAGE = Path(toolrl_cli.__file__).parent
 ROOMS = ("rewards", "datasets", "training", "benchmarks")
-WORKS_IN: Mapping[str, tuple[str, ...]] = {
-    "sft": ("datasets", "training"),
-    "rl": ("rewards", "datasets", "training"),
-    "export": ("training",),
-    "evaluate": ("datasets", "training", "benchmarks"),
-}
-"""Stage kind → the rooms whose code decides what comes out of it."""
-
 SHORT = 12
 _COMMIT = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?$")
 

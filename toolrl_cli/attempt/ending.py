@@ -85,7 +85,7 @@ def _hinted(folder: StageFolder, state: StageState, failure: Failure) -> Failure
         spec = adjusted(folder.spec(), state.adjust)
     except LedgerError:  # torn; whoever starts the next attempt writes it anew
         return failure
-    return with_memory_hint(failure, spec.kind, spec.config)
+    return with_memory_hint(failure, spec)
 
 
 def clear_lease(folder: StageFolder, *, alive: HandleAlive = local_alive) -> None:

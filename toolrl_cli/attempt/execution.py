@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn, cast
 
@@ -35,6 +35,7 @@ from toolrl_cli.processes.kernel import adopt_orphans
 from toolrl_cli.processes.slot_locks import HeldSlots
 from toolrl_cli.processes.tree import MARK_VARIABLE
 from toolrl_cli.spec.stage import StageContext, StageSpec
+from toolrl_cli.spec.stage_kind import kind_of
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure
 from toolrl_cli.store.files import explained, write_json
@@ -42,14 +43,6 @@ from toolrl_cli.store.lease import Lease, LeaseHeld
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.outputs import recorded, what_is_gone
 from toolrl_cli.store.state import Handle, StageState
-
-STAGE_FUNCTIONS: Mapping[str, str] = {
-    "sft": "toolrl_cli.training.stages:run_sft",
-    "rl": "toolrl_cli.training.stages:run_rl",
-    "export": "toolrl_cli.training.stages:run_export",
-    "evaluate": "toolrl_cli.benchmarks.evaluate:run",
-}
-"""What does the work of each kind; imported only in the attempt, because it may import torch."""
 
 SUCCEEDED, FAILED, STOPPED, LEDGER_FAILED, NOT_MINE = 0, 1, 3, LEDGER_UNWRITABLE, LEASE_LOST
 
@@ -84,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             state = _claim(folder, lease, spec, options.attempt)
             if state.status == "succeeded":
                 return SUCCEEDED
-            function = options.function or STAGE_FUNCTIONS[spec.kind]
+            function = options.function or kind_of(spec).function
             return Attempt(folder, spec, lease, state, function, stop, slots).run(
                 heartbeat=options.heartbeat, hang_after=options.hang_after
             )
@@ -246,7 +239,7 @@ class Attempt:
             from toolrl_cli.attempt.classify import classify
 
             failure = classify(self._dir, error=error)
-            return self._over("failed", with_memory_hint(failure, self._spec.kind, self._spec.config))
+            return self._over("failed", with_memory_hint(failure, self._spec))
         return self._over("succeeded")
 
     def _over(self, status: Literal["succeeded", "failed", "stopped"], failure: Failure | None = None) -> int:

@@ -140,7 +140,7 @@ def _write(
             source = path.expanduser().resolve() if path else rlla_source.download(released, tell=note)
         data = RllaData.model_validate({"kind": "rlla", "path": str(source), "limit": limit})
         note(f"a sweep takes these rows with --set data='{{kind: rlla, path: {source}}}'")
-    params = dataset_params(data.model_dump(mode="json"))
+    params = dataset_params(data)
     folder = results / "data" / f"{kind}-{dataset_fingerprint(kind, params)[:10]}"
     with explained(folder):
         return folder, write_dataset(kind, params, folder)

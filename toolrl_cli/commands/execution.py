@@ -151,7 +151,7 @@ def _launcher(plan: Plan, options: Execution) -> Launcher:
     """GPU slots where there are GPUs and the plan may use them, CPU slots otherwise."""
     wanted = max(options.max_parallel or 1, *(s.spec.slots for s in plan.stages.values()))
     locks = SlotLocks(f"sweep {plan.sweep} in {options.results}")
-    devices = {s.spec.config.get("resources", {}).get("device", "auto") for s in plan.stages.values()}
+    devices = {s.spec.resources.get("device", "auto") for s in plan.stages.values()}
     if devices <= {"cpu"}:
         return LocalLauncher([f"cpu{n}" for n in range(wanted)], locks=locks)
     return LocalLauncher.detect(cpu_slots=wanted, locks=locks)

@@ -20,7 +20,7 @@ from toolrl_cli.planning.differences import EXPLANATIONS, grouped
 from toolrl_cli.planning.forecasts.sizes import disk_text, number_text
 from toolrl_cli.planning.plan import PlannedStage
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.stage import STAGE_KINDS
+from toolrl_cli.spec.stage_kind import kinds_in_order
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -96,7 +96,7 @@ def _kinds(found: Outlook, width: int) -> Iterator[RenderableType]:
         costs.add_column("owed")
     for header in quantities if estimates else ():
         costs.add_column(header, overflow="fold")
-    for kind in STAGE_KINDS:
+    for kind in kinds_in_order():
         stages = [s for s in found.plan.stages.values() if s.spec.kind == kind]
         if not stages:
             continue

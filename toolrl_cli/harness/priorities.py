@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from toolrl_cli.spec.graph import StageGraph
-from toolrl_cli.spec.stage import StageKind, StageSpec
-
-START_UP: Mapping[StageKind, float] = {"sft": 12.0, "rl": 45.0, "export": 5.0, "evaluate": 15.0}
-"""Seconds that a stage takes before its first step; measured on two cores with verl 0.9.1."""
-
-PER_STEP: Mapping[StageKind, float] = {"sft": 0.5, "rl": 2.0, "export": 0.0, "evaluate": 0.0}
-"""Seconds a training step takes, likewise. Only ratios matter: they decide an order, nothing is timed by them."""
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import kind_of
 
 
 def expected_seconds(spec: StageSpec) -> float:
     """How long a stage may take, for want of anything measured."""
-    return START_UP[spec.kind] + PER_STEP[spec.kind] * (spec.total_steps or 0)
+    return kind_of(spec).expected_seconds(spec.total_steps)
 
 
 def chain_lengths(
@@ -49,7 +44,7 @@ def priorities(stages: Sequence[StageSpec]) -> dict[str, int]:
     """
     graph = StageGraph(stages)
     urgency: dict[str, int] = {}
-    own = {stage_id: spec.config.get("resources", {}).get("priority") for stage_id, spec in graph.items()}
+    own = {stage_id: spec.resources.get("priority") for stage_id, spec in graph.items()}
     for stage_id in reversed(graph):
         after = [urgency[reader] for reader in graph.readers(stage_id)]
         if not after and own[stage_id] is None:  # the end of a run that has no evaluation

@@ -10,7 +10,8 @@ from pathlib import Path
 from toolrl_cli.errors import LedgerError, TrackingError
 from toolrl_cli.harness.events import Event
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.tracking.wandb_runs import Mode, TrackedRun, publish
@@ -99,7 +100,7 @@ def tracked(run: PlannedRun, ledger: Ledger) -> TrackedRun:
 
 def _settled(stage: StageSpec, ledger: Ledger) -> int | None:
     """The newest checkpoint's step of a training that will go on from there; None where all that was logged stays."""
-    if stage.kind not in TRAINING:
+    if not trains(stage.kind):
         return None
     folder = ledger.folder(stage)
     if folder.state().status in ("succeeded", "failed"):

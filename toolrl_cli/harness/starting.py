@@ -12,7 +12,8 @@ from toolrl_cli.attempt.beginning import cleared, new_attempt
 from toolrl_cli.attempt.ending import record_end
 from toolrl_cli.harness.launchers.launcher import Launcher, LaunchRequest
 from toolrl_cli.processes.identity import ProcessId
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.files import make_folder, write_json
 from toolrl_cli.store.lease import LeaseHeld, LeaseInfo
@@ -116,9 +117,9 @@ def start_attempt(
 
 def _hang_after(spec: StageSpec, options: AttemptOptions) -> float | None:
     """Seconds without a step after which the attempt gives up; None for stages without steps, or never."""
-    if spec.kind not in TRAINING:
+    if not trains(spec.kind):
         return None
-    minutes = spec.config.get("resources", {}).get("hang_minutes")
+    minutes = spec.resources.get("hang_minutes")
     return options.hang_after if minutes is None else 60.0 * float(minutes)
 
 

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.models import TinyModel
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_config import ModelConfig, TrainingConfig
+from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.inputs import data_name, tiny_name
 
 
@@ -16,13 +19,12 @@ def used_caches(results: Path, stages: Iterable[StageSpec]) -> set[Path]:
     Where the source of a data set is gone, its folder cannot be named; all of its kind then count as used.
     """
     used: set[Path] = set()
-    for spec in stages:
-        data, model = spec.config.get("data"), spec.config.get("model")
-        if data and spec.kind in TRAINING:
+    for config in map(settings_of, stages):
+        if isinstance(config, TrainingConfig):
             try:
-                used.add(results / "data" / data_name(data))
+                used.add(results / "data" / data_name(config.data))
             except (SpecError, OSError):
-                used.update((results / "data").glob(f"{data['kind']}-*"))
-        if model and model.get("kind") == "tiny":
-            used.add(results / "models" / tiny_name(model["seed"]))
+                used.update((results / "data").glob(f"{config.data.kind}-*"))
+        if isinstance(config, ModelConfig) and isinstance(config.model, TinyModel):
+            used.add(results / "models" / tiny_name(config.model.seed))
     return used

@@ -17,7 +17,8 @@ from toolrl_cli.attempt.setting_back import SUPERSEDED
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.housekeeping.caches import used_caches
 from toolrl_cli.housekeeping.removal import TRASH, Garbage, Item, leads_out, mount_points, why_spared
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import HandleAlive, lease_alive, local_alive, observed
@@ -137,7 +138,7 @@ class _Finder:
 
     def _trained(self, folder: StageFolder, keep: Keep) -> None:
         """Checkpoints of a finished training that nothing waits for."""
-        if folder.kind not in TRAINING or self._states[folder.id].status != "succeeded":
+        if not trains(folder.kind) or self._states[folder.id].status != "succeeded":
             return
         place = folder.path / "checkpoints"
         if not place.is_dir():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from toolrl_cli.spec.fields import defaults
+from toolrl_cli.spec.models import SftSpec
 from toolrl_cli.spec.stage import StageSpec
-from toolrl_cli.spec.stages import UNSET
 
 Group = Literal["configuration", "data", "model", "verl", "reward", "reward code", "input", "code"]
 EXPLANATIONS: Mapping[Group, str] = {
@@ -123,7 +123,10 @@ def _group(field: str) -> Group:
 
 def _at_default(field: str, value: Any) -> bool:
     name = field.rpartition(".")[2]
-    return any(key in known and known[key] == value for key, known in ((field, defaults()), (name, UNSET)))
+    return any(
+        key in known and known[key] == value
+        for key, known in ((field, defaults()), (name, SftSpec.ADDED_LATER))
+    )
 
 
 def _place(field: str) -> bool:

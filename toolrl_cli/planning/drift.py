@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolrl_cli.attempt.code_version import WORKS_IN
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.planning.differences import (
     EXPLANATIONS,
@@ -28,17 +27,11 @@ from toolrl_cli.planning.forecasts.calibration import newest_folders
 from toolrl_cli.planning.plan import Plan, PlannedStage
 from toolrl_cli.planning.previous_plan import Earlier, read_earlier
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import kind_of
 from toolrl_cli.store.files import read_json
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import PLAN
 
-LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "sft": ("torch", "transformers", "ray"),
-    "rl": ("torch", "transformers", "ray", "vllm"),
-    "export": ("verl", "torch", "transformers"),
-    "evaluate": ("torch", "transformers", "vllm"),
-}
-"""Stage kind → packages that its result may depend on and its identity leaves out."""
 LOOKED_AT = 200
 """Most stages, finished and replaced ones each, whose files are read where nobody asked for an explanation."""
 NEARBY = 64
@@ -182,8 +175,9 @@ def _since(
     folder = ledger.folder(stage.spec)
     attempt = stage.state.attempt if stage.state else 0
     environment = read_json(folder.attempt(attempt) / "environment.json") or {}
-    found = _changed("code", environment.get("code"), code, WORKS_IN[stage.spec.kind])
-    found += _changed("version", environment.get("versions"), versions, LIBRARIES[stage.spec.kind])
+    kind = kind_of(stage.spec)
+    found = _changed("code", environment.get("code"), code, kind.rooms)
+    found += _changed("version", environment.get("versions"), versions, kind.libraries)
     if found:
         toolrl = _changed("version", environment.get("versions"), versions, ("toolrl-cli",))
         found = [*toolrl, *_changed("code", environment.get("code"), code, ("commit",)), *found]

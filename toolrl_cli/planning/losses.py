@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.spec.benchmarks import why_blocked
 from toolrl_cli.spec.graph import StageGraph
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.kind_configs import ExportConfig
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_config import StageConfig
+from toolrl_cli.spec.stage_kind import settings_of, trains
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import observed
@@ -67,7 +70,7 @@ def look(
     """
     present = ledger.names()
     states = {}
-    for stage_id in (i for i, spec in specs.items() if i in present[spec.kind]):
+    for stage_id in (i for i, spec in specs.items() if i in present.get(spec.kind, ())):
         try:
             states[stage_id] = observed(ledger.folder(specs[stage_id]))
         except LedgerError as error:
@@ -126,7 +129,7 @@ def find_losses(
                 continue
             if loss is not None:
                 found[stage_id] = loss
-    again = {i for i, loss in found.items() if loss.owed and specs[i].kind in TRAINING}
+    again = {i for i, loss in found.items() if loss.owed and trains(specs[i].kind)}
     for stage_id in graph if again else ():
         changed = again & set(graph.inputs(stage_id))
         if changed and stage_id in done:
@@ -144,14 +147,19 @@ def _loss(
     *,
     is_result: bool,
 ) -> Loss | None:
-    if spec.kind not in TRAINING:
+    if not trains(spec.kind):
         gone = what_is_gone(folder, state)
         reader = next((user.id for user in wanting), "")
         return Loss(gone, reader, owed=is_result or bool(reader)) if gone else None
-    exports = {user.id: user.config for user in wanting}
-    for reader, config in (exports or ({"": {}} if is_result else {})).items():
+    exports = {user.id: _as_export(settings_of(user)) for user in wanting}
+    for reader, export in (exports or ({"": ExportConfig()} if is_result else {})).items():
         with explained(folder.path):
-            lost = lost_checkpoint(folder.path / "checkpoints", spec, config)
+            lost = lost_checkpoint(folder.path / "checkpoints", spec, export)
         if lost is not None:
             return Loss(lost.what, reader, step=lost.step)
     return None
+
+
+def _as_export(config: StageConfig) -> ExportConfig:
+    """Which checkpoint a reader of a training needs: what an export says, else the last."""
+    return config if isinstance(config, ExportConfig) else ExportConfig()

@@ -16,7 +16,7 @@ from toolrl_cli.attempt.setting_back import START, set_stage_back, steps_of
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.planning.losses import Loss
 from toolrl_cli.spec.graph import StageGraph
-from toolrl_cli.spec.stage import TRAINING
+from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.lease import Lease, LeaseHeld
 from toolrl_cli.store.ledger import Ledger, StageFolder
@@ -91,7 +91,7 @@ def renew(
         if loss.step is not None:
             step = max((n for n in steps_of(folder) if n < loss.step), default=START)
         try:
-            trained = folder.kind in TRAINING
+            trained = trains(folder.kind)
             changed += set_back(ledger, {stage_id: step}, str(loss), readers=trained, alive=alive)
         except LedgerError:
             if folder.state().status == "succeeded":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.spec.graph import StageGraph
-from toolrl_cli.spec.stage import STAGE_KINDS
+from toolrl_cli.spec.stage_kind import kinds_in_order
 from toolrl_cli.spec.suggest import hint_for, nearest
 
 
@@ -41,8 +41,9 @@ def select(plan: Plan, *, stage: str | None = None, failed: bool = False) -> Sel
     if stage is not None:
         targets = [i for i, s in plan.stages.items() if s.spec.kind == stage or fnmatch.fnmatch(i, stage)]
         if not targets:
-            close = nearest(stage, [*STAGE_KINDS, *plan.stages])
-            hint = f"did you mean {close!r}?" if close else hint_for(stage, STAGE_KINDS, "kinds")
+            kinds = kinds_in_order()
+            close = nearest(stage, [*kinds, *plan.stages])
+            hint = f"did you mean {close!r}?" if close else hint_for(stage, kinds, "kinds")
             raise SpecError(f"no stage matches {stage!r}", "--stage", hint)
     if failed:
         targets = [i for i in targets if plan.stages[i].status == "failed"]

@@ -15,7 +15,7 @@ from toolrl_cli.report.scores import Score
 from toolrl_cli.report.statistics import seed_mean, wilson
 from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
 from toolrl_cli.spec.benchmarks import why_not_run
-from toolrl_cli.spec.stage import TRAINING
+from toolrl_cli.spec.stage_kind import trains
 
 ABSENT = "–"
 NOISE = 10
@@ -210,7 +210,7 @@ def _waiting(stage: Stage, evaluation: Evaluation) -> tuple[str, str]:
     if stage.status == "pending":
         return ABSENT, _blocked(evaluation) or NOT_RUN
     steps = f" {stage.step}/{stage.total}" if stage.step is not None and stage.total else ""
-    if stage.kind not in TRAINING or not steps:
+    if not trains(stage.kind) or not steps:
         steps = f" {stage.kind}" if stage.status == "running" else ""
     return f"{stage.status}{steps}", f"{stage.status}{steps}"
 

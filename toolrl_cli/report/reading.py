@@ -10,7 +10,8 @@ from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.disk import read_json
 from toolrl_cli.report.results import STATUSES, Evaluation, Origin, Run, Stage, Status, Sweep
 from toolrl_cli.report.scores import read_scores, schema_fault
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.spec.suggest import hint_for
 
 
@@ -128,7 +129,7 @@ def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:
         upstream = next((stages[i] for i in stage.spec.inputs.values() if i in stages), None)
         if upstream is None:
             return Origin(None, step, rule)
-        if upstream.kind in TRAINING:
+        if trains(upstream.kind):
             rule = rule or ("last" if step is None else "")
             last = (upstream.total or upstream.step) if rule == "last" else None
             return Origin(upstream, step if step is not None else last, rule)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from toolrl_cli.report.scores import Score
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
 
 Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped", "unreadable"]
 """The ledger's words, and `unreadable` where a file does not say which of them."""
@@ -117,7 +118,7 @@ class Run:
     @cached_property
     def training(self) -> tuple[Stage, ...]:
         """The run's own training stages in order; empty for a raw model."""
-        return tuple(s for s in self.stages if s.kind in TRAINING and s is not self.pretraining)
+        return tuple(s for s in self.stages if trains(s.kind) and s is not self.pretraining)
 
     @cached_property
     def _view(self) -> dict[str, Any]:

@@ -61,4 +61,4 @@ def why_not_run(name: str) -> str | None:
 
 def why_blocked(stage: StageSpec) -> str | None:
     """Why this version can never start a stage; None for one that it can."""
-    return why_not_run(str(stage.config.get("benchmark"))) if stage.kind == "evaluate" else None
+    return why_not_run(str(stage.config["benchmark"])) if "benchmark" in stage.config else None

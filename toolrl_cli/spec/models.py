@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
@@ -15,14 +15,46 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 Rate = Annotated[Number, Field(gt=0, lt=1)]
 
 
+Algorithm = Literal["grpo", "ppo"]
+Precision = Literal["fp32", "bf16"]
+
+
 class Frozen(BaseModel):
     """Immutable, no unknown keys, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class SftSpec(Frozen):
+class StageSettings(Frozen):
+    """The settings of one kind of work, most of which are part of a stage's identity.
+
+    Attributes:
+        TRANSPORT: fields that change how a stage runs and what it takes, and not what comes out.
+        PERMISSIONS: fields that decide whether a stage starts, and not what comes out of one that did.
+        ADDED_LATER: fields that came later, each with the value at which a stage is what it was without the
+            field: no part of its identity then, so that the ids of earlier results stay.
+    """
+
+    TRANSPORT: ClassVar[frozenset[str]] = frozenset()
+    PERMISSIONS: ClassVar[frozenset[str]] = frozenset()
+    ADDED_LATER: ClassVar[Mapping[str, Any]] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that are part of a stage's identity, as JSON."""
+        left_out = {*self.TRANSPORT, *self.PERMISSIONS}
+        left_out.update(name for name, value in self.ADDED_LATER.items() if getattr(self, name) == value)
+        return self.model_dump(mode="json", exclude=left_out)
+
+    def transport(self) -> dict[str, Any]:
+        """The fields of transport, by name."""
+        return {name: getattr(self, name) for name in sorted(self.TRANSPORT)}
+
+
+class SftSpec(StageSettings):
     """Supervised fine-tuning with verl's SFT trainer (paper §4.1; settings of appendix B in the presets)."""
+
+    TRANSPORT: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_every"})
+    ADDED_LATER: ClassVar[Mapping[str, Any]] = {"val_share": 0.0}
 
     split: Literal["base", "sft", "train"] = Field("sft", description="which split of the data to train on")
     steps: Positive | None = Field(None, description="optimiser steps; None: as `epochs` says")
@@ -43,8 +75,13 @@ class SftSpec(Frozen):
     )
 
 
-class RlSpec(Frozen):
+class RlSpec(StageSettings):
     """Reinforcement learning with verl (paper Tables 8 and 9)."""
+
+    TRANSPORT: ClassVar[frozenset[str]] = frozenset(
+        {"micro_batch", "micro_batch_tokens", "save_every", "keep_checkpoints"}
+    )
+    PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_imperfect_gold"})
 
     steps: Positive = 105
     prompts: Positive = Field(512, description="prompts a step")
@@ -141,8 +178,10 @@ DataSpec = Annotated[ToolWorldData | RllaData, Field(discriminator="kind")]
 ModelSpec = Annotated[TinyModel | HuggingFaceModel, Field(discriminator="kind")]
 
 
-class EvaluateSpec(Frozen):
+class EvaluateSpec(StageSettings):
     """How a model is asked in a benchmark."""
+
+    TRANSPORT: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
     temperature: Annotated[Number, Field(ge=0)] = 0.0
     max_prompt_length: Positive = 4096
@@ -185,7 +224,7 @@ class RunSpec(Frozen):
     model: ModelSpec
     data: DataSpec
     train: tuple[Literal["sft", "rl"], ...] = Field(("rl",), description="[]: raw model; [rl]: cold start")
-    algorithm: Literal["grpo", "ppo"] = "grpo"
+    algorithm: Algorithm = "grpo"
     reward: dict[str, Any] = Field(description="a name or a composition; canonical after validation")
     sft: SftSpec = SftSpec()
     rl: RlSpec = RlSpec()
@@ -194,7 +233,7 @@ class RunSpec(Frozen):
     )
     evaluate: tuple[str, ...] = ()
     evaluation: EvaluateSpec = EvaluateSpec()
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Precision = "bf16"
     seed: Whole = Field(1, ge=0, lt=2**31)
     verl: VerlOptions = VerlOptions()
     resources: Resources = Resources()

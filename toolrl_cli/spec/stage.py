@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, TypeVar
 
-StageKind = Literal["sft", "rl", "export", "evaluate"]
-STAGE_KINDS: tuple[StageKind, ...] = ("sft", "rl", "export", "evaluate")
-TRAINING: frozenset[str] = frozenset({"sft", "rl"})
-"""Kinds that make training steps and leave checkpoints."""
+from toolrl_cli.errors import SpecError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 SCHEMA = 1
+M = TypeVar("M", bound="BaseModel")
 
 
 @dataclass(frozen=True)
@@ -22,23 +23,52 @@ class StageSpec:
 
     Attributes:
         id: `<slug>-<10 hex>`, see `toolrl_cli.spec.identity`.
-        kind: what the stage does.
+        kind: what the stage does, see `spec.stage_kind`.
         identity: the canonical fields that the hash covers (without the inputs, which are hashed by id).
         inputs: role → id of the stage whose `output/` or `checkpoints/` this one reads.
-        config: everything the stage's function needs; a superset of `identity`, with transport added.
+        config: everything the stage's function needs, as `spec.json` has it; `settings` gives it typed.
         slots: execution slots (GPUs where there are GPUs, CPU slots otherwise) an attempt occupies.
         total_steps: training steps, or None for stages without steps.
         progress_metric: the metric of `metrics.jsonl` worth showing live, or None.
     """
 
     id: str
-    kind: StageKind
+    kind: str
     identity: Mapping[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     slots: int = 1
     total_steps: int | None = None
     progress_metric: str | None = None
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """What the stage was asked to run on and how (`spec.models.Resources`); empty for one that asks nothing."""
+        return self.config.get("resources") or {}
+
+    def settings(self, model: type[M]) -> M:
+        """The config as a model of its kind (`StageKind.config`), validated once.
+
+        Raises:
+            SpecError: it is none, with its first fault.
+        """
+        known = self.__dict__.get("_settings")
+        if not isinstance(known, model):
+            try:
+                known = model.model_validate(dict(self.config))
+            except ValueError as error:
+                raise self._refusal(error) from error
+            self.__dict__["_settings"] = known
+        return known
+
+    def _refusal(self, error: ValueError) -> SpecError:
+        first: Mapping[str, Any] = error.errors()[0] if hasattr(error, "errors") else {"msg": str(error)}
+        key = ".".join(map(str, first.get("loc", ())))
+        return SpecError(
+            f"config{f'.{key}' if key else ''}: {first['msg']}",
+            f"stage {self.id}",
+            "another version of toolrl wrote it, or it was edited; `toolrl sweep FILE` plans it anew",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The content of `spec.json`."""
@@ -60,12 +90,10 @@ class StageSpec:
 
         Raises:
             KeyError: a field that every schema has is missing.
-            ValueError: the schema or the kind is unknown.
+            ValueError: the schema is unknown.
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"stage schema {data.get('schema')!r} is not {SCHEMA}")
-        if data["kind"] not in STAGE_KINDS:
-            raise ValueError(f"unknown stage kind {data['kind']!r}")
         return cls(
             id=data["id"],
             kind=data["kind"],

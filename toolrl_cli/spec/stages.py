@@ -20,24 +20,10 @@ from toolrl_cli.spec.models import (
     ToolWorldData,
     VerlOptions,
 )
-from toolrl_cli.spec.stage import StageKind, StageSpec
+from toolrl_cli.spec.stage import StageSpec
 
 TOOLWORLD = "toolworld"
 DEFAULT_WORLD = ToolWorldData(kind="toolworld")
-
-TRANSPORT = frozenset(
-    {
-        *("micro_batch_size", "micro_batch", "micro_batch_tokens", "save_every", "keep_checkpoints"),
-        "allow_imperfect_gold",  # whether a stage starts, not what comes out of one that did
-    }
-)
-"""Fields of `sft` and `rl` that change how a stage runs and not what comes out."""
-
-
-UNSET: Mapping[str, Any] = {"val_share": 0.0}
-"""Fields that came later, each with the value at which a stage is what it was without the field: no part of its
-identity then, so that the ids of earlier results stay."""
-
 
 BLOCKS = frozenset({"sft", "rl", "reward", "evaluation", "verl_options"})
 """Fields of an identity that many stages share as one object."""
@@ -142,7 +128,7 @@ class StageMaker:
         identity = {
             **start,
             "data": self._data(data, (sft.split,)),
-            "sft": self._once("identity", sft, lambda: _without_transport(settings)),
+            "sft": self._once("identity", sft, sft.identity),
             "seed": seed,
             "precision": run.precision,
             "verl_options": options,
@@ -169,7 +155,7 @@ class StageMaker:
             "data": self._data(run.data, ("train", "val")),
             "algorithm": run.algorithm,
             "reward": self._once("reward", run.reward, lambda: get_reward(run.reward).identity()),
-            "rl": self._once("identity", run.rl, lambda: _without_transport(settings)),
+            "rl": self._once("identity", run.rl, run.rl.identity),
             "seed": run.seed,
             "precision": run.precision,
             "verl_options": options,
@@ -217,9 +203,7 @@ class StageMaker:
     def _evaluate(self, run: RunSpec, benchmark: str, model: StageSpec | None) -> StageSpec:
         inputs, start = self._start(run, model)
         settings = self._json(run.evaluation)
-        asked = self._once(
-            "asked", run.evaluation, lambda: {k: v for k, v in settings.items() if k != "batch_size"}
-        )
+        asked = self._once("identity", run.evaluation, run.evaluation.identity)
         identity = {**start, "benchmark": benchmark, "evaluation": asked, "precision": run.precision}
         config = {"benchmark": benchmark, "evaluation": settings}
         if benchmark == TOOLWORLD:
@@ -234,7 +218,7 @@ class StageMaker:
 
     def _stage(
         self,
-        kind: StageKind,
+        kind: str,
         slug: str,
         identity: dict[str, Any],
         inputs: dict[str, str],
@@ -303,10 +287,6 @@ def _benchmark_data(run: RunSpec) -> ToolWorldData:
     if isinstance(run.data, ToolWorldData):
         return run.data
     return run.model.pretrain_data if isinstance(run.model, TinyModel) else DEFAULT_WORLD
-
-
-def _without_transport(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in settings.items() if k not in TRANSPORT and not (k in UNSET and v == UNSET[k])}
 
 
 def reward_label(reward: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolrl_cli.errors import LedgerError
-from toolrl_cli.spec.stage import STAGE_KINDS, StageKind, StageSpec
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import explained, read_json, write_json
@@ -156,7 +157,7 @@ class Ledger:
         """The directory of a stage; need not exist."""
         return self.at(spec.kind, spec.id)
 
-    def at(self, kind: StageKind | str, stage_id: str) -> StageFolder:
+    def at(self, kind: str, stage_id: str) -> StageFolder:
         """The same from kind and id."""
         folder = self._known.get((kind, stage_id))
         if folder is None:
@@ -173,7 +174,7 @@ class Ledger:
 
     def find(self, stage_id: str) -> StageFolder | None:
         """The directory of the stage with this id, whatever its kind; None when there is none."""
-        folders = (self.at(kind, stage_id) for kind in STAGE_KINDS)
+        folders = (self.at(kind, stage_id) for kind in self._kinds())
         return next((folder for folder in folders if folder.path.is_dir()), None)
 
     def names(self) -> dict[str, set[str]]:
@@ -183,14 +184,20 @@ class Ledger:
             LedgerError: the file system does not give them.
         """
         found: dict[str, set[str]] = {}
-        for kind in STAGE_KINDS:
+        for kind in self._kinds():
             place = self._stages / kind
             with explained(place):
-                try:
-                    found[kind] = {entry.name for entry in os.scandir(place) if entry.is_dir()}
-                except FileNotFoundError:
-                    found[kind] = set()
+                found[kind] = {entry.name for entry in os.scandir(place) if entry.is_dir()}
         return found
+
+    def _kinds(self) -> list[str]:
+        """The kinds that there are stages of; a folder of another name is not toolrl's."""
+        with explained(self._stages):
+            try:
+                folders = [entry.name for entry in os.scandir(self._stages) if entry.is_dir()]
+            except FileNotFoundError:
+                return []
+        return sorted(name for name in folders if name in STAGE_KINDS)
 
     def folders(self) -> Iterator[StageFolder]:
         """The directories of all stages, by kind and id.

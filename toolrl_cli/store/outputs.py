@@ -7,20 +7,14 @@ with their sizes; whoever asks where the stage stands looks for them again, by n
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
+from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.state import StageState
 
 OUTPUT = "output"
-
-_LEAST: Mapping[str, tuple[str, ...]] = {
-    "export": ("model/config.json",),
-    "evaluate": ("scores.json", "items.jsonl"),
-}
-"""What a stage that succeeded before sizes were written down has left at least."""
 
 
 def recorded(stage_dir: Path) -> dict[str, int]:
@@ -46,8 +40,8 @@ def what_is_gone(folder: StageFolder, state: StageState) -> str:
         LedgerError: the file system does not give it.
     """
     sizes = state.output
-    if sizes is None:
-        sizes = dict.fromkeys(_LEAST.get(folder.kind, ()), 1)
+    if sizes is None:  # it succeeded before sizes were written down
+        sizes = dict.fromkeys(STAGE_KINDS.get(folder.kind).least_outputs, 1)
     output = f"{folder.path}/{OUTPUT}"
     with explained(folder.path):
         for name, size in sizes.items():

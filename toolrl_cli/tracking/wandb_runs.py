@@ -24,7 +24,8 @@ from typing import Any, Literal
 
 from toolrl_cli.errors import SpecError, TrackingError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.stage import TRAINING, StageSpec
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.metrics import merge_metrics
 
 Mode = Literal["online", "offline", "disabled"]
@@ -207,7 +208,7 @@ def _history(run: TrackedRun, mode: Mode) -> list[dict[str, Any]]:
     """One row a step: SFT's under `sft/`, RL's under verl's own names; online only those that stay."""
     rows: list[dict[str, Any]] = []
     for stage, folder in run.stages:
-        if stage.kind not in TRAINING:
+        if not trains(stage.kind):
             continue
         settled = run.settled.get(stage.id, math.inf) if mode == "online" else math.inf
         steps = [row for row in merge_metrics(folder) if row["step"] <= settled]

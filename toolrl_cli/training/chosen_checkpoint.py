@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolrl_cli.errors import StageError
+from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.best_checkpoint import METRIC, best_folder, read_best
 from toolrl_cli.training.checkpoints import newest_whole, saved_steps, torn_model
@@ -60,13 +61,13 @@ class Lost:
     step: int | None
 
 
-def lost_checkpoint(checkpoints: Path, trained: StageSpec, config: Mapping[str, Any]) -> Lost | None:
+def lost_checkpoint(checkpoints: Path, trained: StageSpec, export: ExportConfig) -> Lost | None:
     """What the export of a finished training would miss, told from the names of folders alone.
 
     Args:
         checkpoints: of the training stage.
         trained: the training stage.
-        config: of the export; empty for one that exports the last.
+        export: the config of the export.
 
     Raises:
         OSError: the file system does not give it.
@@ -76,9 +77,9 @@ def lost_checkpoint(checkpoints: Path, trained: StageSpec, config: Mapping[str, 
         saved = [step for step, _ in saved_steps(checkpoints)]
     except NotADirectoryError:  # a file in its place
         return Lost("its checkpoints are gone", last)
-    if config.get("checkpoint") == "best":
+    if export.checkpoint == "best":
         judged = read_best(checkpoints).judged
-        steps = candidates(trained.config["rl"], config["save_every"])
+        steps = candidates(trained, export)
         if judged.keys() >= set(steps):
             best = _best_of(judged, steps)
             if best in saved or best_folder(checkpoints, best).is_dir():
@@ -114,18 +115,18 @@ def last_to_export(checkpoints: Path, trained: StageSpec) -> Chosen:
     return Chosen("last", step, actor if actor.is_dir() else newest)
 
 
-def best_to_export(checkpoints: Path, trained: StageSpec, config: Mapping[str, Any]) -> Chosen:
+def best_to_export(checkpoints: Path, trained: StageSpec, export: ExportConfig) -> Chosen:
     """The best by validation of the steps that the export's identity names.
 
     Args:
         checkpoints: of the training stage.
         trained: the training stage.
-        config: of the export; `save_every` is the distance of the checkpoints to choose from.
+        export: the config of the export; `save_every` is the distance of the checkpoints to choose from.
 
     Raises:
         StageError: one of those steps was not judged, or the best one is gone.
     """
-    steps = candidates(trained.config["rl"], config["save_every"])
+    steps = candidates(trained, export)
     best = read_best(checkpoints)
     again = f"train it again: `toolrl resume SWEEP --stage {trained.id} --fresh`"
     missing = [step for step in steps if step not in best.judged]
@@ -146,13 +147,14 @@ def _best_of(judged: Mapping[int, float], steps: Sequence[int]) -> int:
     return min(steps, key=lambda step: (-judged[step], step))
 
 
-def candidates(rl: Mapping[str, Any], save_every: int) -> list[int]:
+def candidates(trained: StageSpec, export: ExportConfig) -> list[int]:
     """The steps that are both saved and validated; the last always is.
 
     Args:
-        rl: the `rl` of the training stage's config.
-        save_every: steps between checkpoints.
+        trained: an `rl` stage.
+        export: the config of its export; `save_every` is the steps between checkpoints.
     """
-    last = rl["steps"]
-    both = (n for n in range(save_every, last, save_every) if n % rl["validate_every"] == 0)
-    return [*both, last]
+    rl = trained.settings(RlConfig).rl
+    every = export.save_every or rl.save_every
+    both = (n for n in range(every, rl.steps, every) if n % rl.validate_every == 0)
+    return [*both, rl.steps]

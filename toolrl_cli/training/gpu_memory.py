@@ -10,13 +10,12 @@ micro-batch (`use_fused_kernels: False`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
 
+from toolrl_cli.spec.kind_configs import RlConfig
+from toolrl_cli.spec.stage_config import Offload, TrainingConfig
 from toolrl_cli.training.model_size import ModelSize, model_size
 
-Offload = Literal["never", "idle", "always"]
 Bounds = tuple[float, float, float]
 """Low, expected, high; bytes."""
 
@@ -32,7 +31,9 @@ ASLEEP: Bounds = (1.0 * GIB, 3.0 * GIB, 5.0 * GIB)
 INSIDES = 64
 """Bytes a token and hidden unit of one layer under recomputation: about 20 for norms, attention and residuals, 8 for
 each hidden unit of a gated MLP, of which Qwen2.5's have 5.3 to 5.8 times as many."""
-LOGITS: Mapping[str, Bounds] = {"sft": (2, 4, 10), "rl": (4, 4, 10), "rl with entropy": (4, 6, 10)}
+LOGITS: Bounds = (2, 4, 10)
+LOGITS_OF_ROLLOUTS: Bounds = (4, 4, 10)
+LOGITS_WITH_ENTROPY: Bounds = (4, 6, 10)
 """Bytes a token and word of the vocabulary, in bf16: logits and their gradient (in place where the loss has no entropy
 and flash-attn is there), the entropy's gradient; at most fp32 copies beside them."""
 HEAD: Bounds = (2, 4, 8)
@@ -58,26 +59,22 @@ class Need:
     how: str
 
 
-def training_need(
-    kind: str, config: Mapping[str, Any], size: ModelSize, offload: Offload | None = None
-) -> Need:
-    """What an `sft` or `rl` stage takes.
+def training_need(config: TrainingConfig, size: ModelSize, offload: Offload | None = None) -> Need:
+    """What a stage that trains takes.
 
     Args:
-        kind, config: of the stage.
+        config: of the stage.
         size: of its model; with hidden size, layers and vocabulary.
         offload: where weights and moments rest; None: as `chosen_offload` says.
     """
-    gpus = int(config["resources"].get("gpus", 1))
-    networks = 2 if config.get("algorithm") == "ppo" and kind == "rl" else 1
-    offload = offload or chosen_offload(kind, config, size)
-    states, resting = _states(kind, size, gpus, networks, offload)
-    tokens = tokens_at_once(kind, config)
+    gpus, networks, tokens = config.resources.gpus, config.networks, config.tokens_at_once
+    offload = offload or chosen_offload(config, size)
+    states, resting = _states(config, size, offload)
     hidden = tokens * size.hidden * (2 * size.layers + INSIDES)
+    rolls_out = isinstance(config, RlConfig)
     layer = 2 * 2 * size.parameters / max(1, size.layers)  # one gathered, the next one fetched
-    settings = config.get(kind) or {}
-    logits = LOGITS["rl with entropy" if kind == "rl" and settings.get("entropy_coeff") else kind]
-    asleep = ASLEEP if kind == "rl" and config["resources"].get("rollout") != "transformers" else (0, 0, 0)
+    logits = LOGITS_WITH_ENTROPY if config.entropy else LOGITS_OF_ROLLOUTS if rolls_out else LOGITS
+    asleep = ASLEEP if rolls_out and config.resources.rollout != "transformers" else (0, 0, 0)
     low, expected, high = (
         FRAMEWORK
         + vllm
@@ -91,45 +88,32 @@ def training_need(
     return Need((low, expected, high), resting, how)
 
 
-def chosen_offload(kind: str, config: Mapping[str, Any], size: ModelSize | None = None) -> Offload:
+def chosen_offload(config: TrainingConfig, size: ModelSize | None = None) -> Offload:
     """Where weights and moments rest: `resources.offload`, and for `auto` the quickest that fits.
 
-    That is between uses, or for SFT, whose one network is never idle, never; and always where the expectation is more
+    That is between uses, or where the one network is never idle (SFT), never; and always where the expectation is more
     than 90 % of `resources.gpu_memory`. Where that is not given, or the model's size not known, nothing says it does
     not fit. It depends on nothing of this machine, so that a plan made elsewhere holds.
 
     Args:
-        kind, config: of the stage.
+        config: of the stage.
         size: of its model, where it is known already.
     """
-    resources = config["resources"]
-    wanted: str = resources.get("offload", "never")  # absent in stages planned before there was a choice
-    ends = [name.rpartition(".")[2] for name, value in (config.get("verl_options") or {}).items() if value]
+    wanted = config.resources.offload
+    ends = [name.rpartition(".")[2] for name, value in config.verl_options.items() if value]
     if "offload_policy" in ends:
         return "always"
     if "param_offload" in ends:
         wanted = "idle"
-    modest: Offload = "never" if kind == "sft" else "idle"
+    modest: Offload = "idle" if config.offload_while_idle else "never"
     if wanted != "auto":
-        return modest if wanted == "idle" else "always" if wanted == "always" else "never"
-    room = resources.get("gpu_memory")
-    size = size or model_size(config.get("model") or {})
+        return modest if wanted == "idle" else wanted
+    room = config.resources.gpu_memory
+    size = size or model_size(config.model)
     if room is None or size is None or not size.hidden:
         return modest
-    _, expected, _ = training_need(kind, config, size, modest).training
+    _, expected, _ = training_need(config, size, modest).training
     return modest if expected <= FILLED * room * GIB else "always"
-
-
-def tokens_at_once(kind: str, config: Mapping[str, Any]) -> int:
-    """Most tokens that a device handles at once; verl's packing may go a little beyond where it balances."""
-    settings = config.get(kind) or {}
-    if kind == "sft":
-        share = max(1, int(settings.get("batch_size", 1)) // int(config["resources"].get("gpus", 1)))
-        return min(int(settings.get("micro_batch_size", 1)), share) * int(settings.get("max_length", 1))
-    longest = int(settings.get("max_prompt_length", 1)) + int(settings.get("max_response_length", 0))
-    if settings.get("micro_batch"):
-        return int(settings["micro_batch"]) * longest
-    return int(settings.get("micro_batch_tokens", longest))
 
 
 def parameters_text(size: ModelSize) -> str:
@@ -138,11 +122,11 @@ def parameters_text(size: ModelSize) -> str:
     return f"{millions / 1000:.3g} G" if millions >= 1000 else f"{millions:.2g} M"
 
 
-def _states(kind: str, size: ModelSize, gpus: int, networks: int, offload: Offload) -> tuple[float, float]:
+def _states(config: TrainingConfig, size: ModelSize, offload: Offload) -> tuple[float, float]:
     """Bytes of weights, gradients and moments on each GPU while training, and of weights while generating."""
     if offload == "always":
         return 0.0, 0.0
-    share = size.parameters / gpus
-    if offload == "idle" and kind == "rl":  # actor and critic take turns
+    share = size.parameters / config.resources.gpus
+    if offload == "idle" and config.offload_while_idle:  # actor and critic take turns
         return STATES * share, 0.0
-    return STATES * share * networks, WEIGHTS * share * networks
+    return STATES * share * config.networks, WEIGHTS * share * config.networks

@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.datasets.prepare import dataset_fingerprint, write_dataset
 from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.models import DataSpec, ModelSpec, RllaData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.training.model_folder import check_model_folder, folder_of
 from toolrl_cli.training.tiny_model import make_tiny_model, tiny_model_identity
 
 SPLITS = ("base", "sft", "train", "val")
 
 
-def data_folder(ctx: StageContext) -> Path:
+def data_folder(config: TrainingConfig, results: Path) -> Path:
     """The stage's data as a folder of `<split>.parquet`, shared by all stages that use the same data.
 
     Raises:
         SpecError: source files are missing or not what they should be.
         StageError: a split has fewer rows than it must have.
     """
-    data = ctx.spec.config["data"]
-    folder = ctx.results / "data" / data_name(data)
-    manifest = write_dataset(data["kind"], dataset_params(data), folder)
-    for split, wanted in (data.get("at_least") or {}).items():
+    data = config.data
+    folder = results / "data" / data_name(data)
+    manifest = write_dataset(data.kind, dataset_params(data), folder)
+    wanted_rows = data.at_least if isinstance(data, RllaData) else {}
+    for split, wanted in wanted_rows.items():
         if manifest.files[split].rows < wanted:
             raise StageError(
                 f"{split} has {manifest.files[split].rows} rows and is to have {wanted}",
-                f"data {data['path']}",
+                f"data {data.path if isinstance(data, RllaData) else data.kind}",
                 f"give a folder with more rows (data.path), or lower data.at_least.{split}",
                 failure_class="config",
             )
     return folder
 
 
-def data_name(data: Mapping[str, Any]) -> str:
-    """The name of the folder under `RESULTS/data`, from the `data` of a stage's config.
+def data_name(data: DataSpec) -> str:
+    """The name of the folder under `RESULTS/data`.
 
     Raises:
         SpecError: source files are missing.
     """
-    return f"{data['kind']}-{dataset_fingerprint(data['kind'], dataset_params(data))[:10]}"
+    return f"{data.kind}-{dataset_fingerprint(data.kind, dataset_params(data))[:10]}"
 
 
 def tiny_name(seed: int) -> str:
@@ -51,15 +53,19 @@ def tiny_name(seed: int) -> str:
     return f"tiny-{digest(tiny_model_identity(seed))}"
 
 
-def dataset_params(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that `datasets.prepare` takes, from the `data` of a stage's config."""
-    if data["kind"] == "toolworld":
-        return {"seed": data["seed"], "sizes": {split: data[split] for split in SPLITS}}
-    return {"path": data["path"], "limit": data["limit"]}
+def dataset_params(data: DataSpec) -> dict[str, Any]:
+    """The parameters that `datasets.prepare` takes."""
+    if isinstance(data, ToolWorldData):
+        return {"seed": data.seed, "sizes": {split: getattr(data, split) for split in SPLITS}}
+    return {"path": data.path, "limit": dict(data.limit)}
 
 
-def model_path(ctx: StageContext) -> str:
+def model_path(ctx: StageContext, model: ModelSpec) -> str:
     """The model a stage starts from: an earlier stage's export, the tiny model, a folder, or a hub name.
+
+    Args:
+        ctx: of the attempt.
+        model: what the stage's config names, where it reads no earlier stage's.
 
     Raises:
         StageError: an input has no exported model.
@@ -72,12 +78,11 @@ def model_path(ctx: StageContext) -> str:
             hint = f"`toolrl resume SWEEP --stage {stage.name} --fresh` makes it again"
             raise StageError("the input stage has no output/model", str(stage), hint)
         return str(folder)
-    model = ctx.spec.config["model"]
-    if model["kind"] == "tiny":
-        return str(make_tiny_model(ctx.results / "models" / tiny_name(model["seed"]), model["seed"]))
-    local = folder_of(model["path"])
+    if isinstance(model, TinyModel):
+        return str(make_tiny_model(ctx.results / "models" / tiny_name(model.seed), model.seed))
+    local = folder_of(model.path)
     if local is None:
-        return _from_hub(str(model["path"]), model.get("revision"))
+        return _from_hub(model.path, model.revision)
     check_model_folder(local)
     return str(local)
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.spec.models import ModelSpec, TinyModel
 from toolrl_cli.training.model_folder import folder_of, weight_files
 
 HEADER_LIMIT = 100 << 20  # safetensors' own limit on its header
@@ -44,18 +45,17 @@ PUBLISHED: Mapping[str, ModelSize] = {
 """The paper's models, so that a plan on a machine without their files can still say how much they need."""
 
 
-def model_size(model: Mapping[str, Any]) -> ModelSize | None:
-    """The size of the model that a stage's `config["model"]` names; None where nothing here tells it.
+def model_size(model: ModelSpec) -> ModelSize | None:
+    """The size of the model that a stage starts from; None where nothing here tells it.
 
-    A folder is measured (the headers of its safetensors files; the tensors are not read), the tiny model is
-    reckoned from its recipe, and the paper's models are known by their hub names.
+    A folder is measured (the headers of its safetensors files; the tensors are not read), the tiny model's follows
+    from its recipe, and the paper's models are known by their hub names.
     """
-    if model.get("kind") == "tiny":
+    if isinstance(model, TinyModel):
         return _tiny_size()
-    path = str(model.get("path", ""))
-    if path in PUBLISHED:
-        return PUBLISHED[path]
-    folder = folder_of(path) if path else None
+    if model.path in PUBLISHED:
+        return PUBLISHED[model.path]
+    folder = folder_of(model.path)
     return folder_size(folder) if folder else None
 
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
+from toolrl_cli.spec.stage_config import Offload
 from toolrl_cli.training.cpu.overrides import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
 from toolrl_cli.training.device import Device
-from toolrl_cli.training.gpu_memory import Offload, chosen_offload
+from toolrl_cli.training.gpu_memory import chosen_offload
 
 PROJECT = "toolrl"
 REWARD_FILE = "reward.json"
@@ -35,7 +37,7 @@ class Paths:
     attempt: Path
 
 
-def rl_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Options:
+def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
     """GRPO or PPO as `verl.trainer.main_ppo` takes it.
 
     Args:
@@ -43,141 +45,141 @@ def rl_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Optio
         paths: where the attempt reads and writes.
         device: where it runs.
     """
-    rl, resources, seed = config["rl"], config["resources"], config["seed"]
-    ppo = config["algorithm"] == "ppo"
-    gpus = resources["gpus"]
-    dtype = DTYPES[config["precision"]]
+    rl, resources, seed = config.rl, config.resources, config.seed
+    ppo = config.algorithm == "ppo"
+    gpus = resources.gpus
+    dtype = DTYPES[config.precision]
     options: Options = {
         "data.train_files": str(paths.train),
         "data.val_files": str(paths.val),
-        "data.train_batch_size": rl["prompts"],
-        "data.max_prompt_length": rl["max_prompt_length"],
-        "data.max_response_length": rl["max_response_length"],
-        "data.truncation": rl["truncation"],
+        "data.train_batch_size": rl.prompts,
+        "data.max_prompt_length": rl.max_prompt_length,
+        "data.max_response_length": rl.max_response_length,
+        "data.truncation": rl.truncation,
         "data.seed": seed,
         "data.dataloader_num_workers": 0,
         "algorithm.adv_estimator": "gae" if ppo else "grpo",
-        "algorithm.gamma": rl["gamma"],
-        "algorithm.lam": rl["gae_lambda"],
-        "algorithm.use_kl_in_reward": rl["kl"] == "in_reward",
-        "algorithm.kl_ctrl.kl_coef": rl["kl_coef"],
+        "algorithm.gamma": rl.gamma,
+        "algorithm.lam": rl.gae_lambda,
+        "algorithm.use_kl_in_reward": rl.kl == "in_reward",
+        "algorithm.kl_ctrl.kl_coef": rl.kl_coef,
         "actor_rollout_ref.model.path": str(paths.model),
         "actor_rollout_ref.actor.strategy": "fsdp2",
         "actor_rollout_ref.ref.strategy": "fsdp2",
         "actor_rollout_ref.actor.fsdp_config.dtype": dtype,
         "actor_rollout_ref.actor.fsdp_config.seed": seed,
         "actor_rollout_ref.ref.fsdp_config.dtype": dtype,
-        "actor_rollout_ref.actor.optim.lr": rl["lr"],
-        "actor_rollout_ref.actor.optim.lr_warmup_steps": rl["warmup_steps"],
-        "actor_rollout_ref.actor.optim.weight_decay": rl["weight_decay"],
-        "actor_rollout_ref.actor.grad_clip": rl["grad_clip"],
-        "actor_rollout_ref.actor.optim.clip_grad": rl["grad_clip"],
-        "actor_rollout_ref.actor.ppo_mini_batch_size": rl["mini_batch"],
-        "actor_rollout_ref.actor.ppo_epochs": rl["updates"],
-        "actor_rollout_ref.actor.clip_ratio": rl["clip_ratio"],
-        "actor_rollout_ref.actor.clip_ratio_low": rl["clip_ratio"],
-        "actor_rollout_ref.actor.clip_ratio_high": rl["clip_ratio"],
-        "actor_rollout_ref.actor.entropy_coeff": rl["entropy_coeff"],
-        "actor_rollout_ref.actor.use_kl_loss": rl["kl"] == "in_loss",
-        "actor_rollout_ref.actor.kl_loss_coef": rl["kl_coef"],
+        "actor_rollout_ref.actor.optim.lr": rl.lr,
+        "actor_rollout_ref.actor.optim.lr_warmup_steps": rl.warmup_steps,
+        "actor_rollout_ref.actor.optim.weight_decay": rl.weight_decay,
+        "actor_rollout_ref.actor.grad_clip": rl.grad_clip,
+        "actor_rollout_ref.actor.optim.clip_grad": rl.grad_clip,
+        "actor_rollout_ref.actor.ppo_mini_batch_size": rl.mini_batch,
+        "actor_rollout_ref.actor.ppo_epochs": rl.updates,
+        "actor_rollout_ref.actor.clip_ratio": rl.clip_ratio,
+        "actor_rollout_ref.actor.clip_ratio_low": rl.clip_ratio,
+        "actor_rollout_ref.actor.clip_ratio_high": rl.clip_ratio,
+        "actor_rollout_ref.actor.entropy_coeff": rl.entropy_coeff,
+        "actor_rollout_ref.actor.use_kl_loss": rl.kl == "in_loss",
+        "actor_rollout_ref.actor.kl_loss_coef": rl.kl_coef,
         "actor_rollout_ref.actor.data_loader_seed": seed,
-        "actor_rollout_ref.rollout.n": rl["rollouts"],
-        "actor_rollout_ref.rollout.temperature": rl["temperature"],
-        "actor_rollout_ref.rollout.top_p": rl["top_p"],
-        "actor_rollout_ref.rollout.top_k": rl["top_k"],
+        "actor_rollout_ref.rollout.n": rl.rollouts,
+        "actor_rollout_ref.rollout.temperature": rl.temperature,
+        "actor_rollout_ref.rollout.top_p": rl.top_p,
+        "actor_rollout_ref.rollout.top_k": rl.top_k,
         "actor_rollout_ref.rollout.seed": seed,
         "actor_rollout_ref.rollout.tensor_model_parallel_size": 1,
         "actor_rollout_ref.rollout.dtype": dtype,
         "actor_rollout_ref.rollout.calculate_log_probs": True,
-        "actor_rollout_ref.rollout.gpu_memory_utilization": resources["gpu_memory_utilization"],
-        "actor_rollout_ref.rollout.name": rollout_name(resources["rollout"], device),
-        "actor_rollout_ref.rollout.max_model_len": rl["max_prompt_length"] + rl["max_response_length"],
-        **reward_options(paths.attempt, rl["steps"]),
+        "actor_rollout_ref.rollout.gpu_memory_utilization": resources.gpu_memory_utilization,
+        "actor_rollout_ref.rollout.name": rollout_name(resources.rollout, device),
+        "actor_rollout_ref.rollout.max_model_len": rl.max_prompt_length + rl.max_response_length,
+        **reward_options(paths.attempt, rl.steps),
         "trainer.v1.sampler.custom_sampler.path": "pkg://toolrl_cli.training.replay_buffer",
         "trainer.v1.sampler.custom_sampler.name": "TrainingReplayBuffer",
         "+trainer.v1.sampler.sampler_kwargs.failure_file": str(paths.attempt / REWARD_FAILURE_FILE),
-        "trainer.total_training_steps": rl["steps"],
+        "trainer.total_training_steps": rl.steps,
         "trainer.total_epochs": 1_000_000,  # steps end the run, never the data
-        "trainer.critic_warmup": rl["critic_warmup"],
-        "trainer.save_freq": rl["save_every"],
-        "trainer.test_freq": rl["validate_every"],
-        "trainer.max_actor_ckpt_to_keep": rl["keep_checkpoints"],
-        "trainer.max_critic_ckpt_to_keep": rl["keep_checkpoints"],
+        "trainer.critic_warmup": rl.critic_warmup,
+        "trainer.save_freq": rl.save_every,
+        "trainer.test_freq": rl.validate_every,
+        "trainer.max_actor_ckpt_to_keep": rl.keep_checkpoints,
+        "trainer.max_critic_ckpt_to_keep": rl.keep_checkpoints,
         "trainer.val_before_train": True,
         "trainer.rollout_data_dir": str(paths.attempt / "rollouts"),
         "trainer.validation_data_dir": str(paths.attempt / "validation"),
         "trainer.n_gpus_per_node": gpus,
         **_common(paths),
     }
-    share = max(1, rl["mini_batch"] * rl["rollouts"] // gpus)
-    micro = None if rl["micro_batch"] is None else min(rl["micro_batch"], share)  # as in `sft_options`
-    options |= _micro_batches("actor_rollout_ref.actor", "ppo", micro, rl["micro_batch_tokens"])
-    options |= _micro_batches("actor_rollout_ref.rollout", "log_prob", micro, rl["micro_batch_tokens"])
-    options |= _micro_batches("actor_rollout_ref.ref", "log_prob", micro, rl["micro_batch_tokens"])
+    share = max(1, rl.mini_batch * rl.rollouts // gpus)
+    micro = None if rl.micro_batch is None else min(rl.micro_batch, share)  # as in `sft_options`
+    options |= _micro_batches("actor_rollout_ref.actor", "ppo", micro, rl.micro_batch_tokens)
+    options |= _micro_batches("actor_rollout_ref.rollout", "log_prob", micro, rl.micro_batch_tokens)
+    options |= _micro_batches("actor_rollout_ref.ref", "log_prob", micro, rl.micro_batch_tokens)
     if ppo:
         options |= {
             "critic.strategy": "fsdp2",
             "critic.model.path": str(paths.model),
             "critic.fsdp.dtype": dtype,
             "critic.fsdp.seed": seed,
-            "critic.optim.lr": rl["critic_lr"],
-            "critic.optim.lr_warmup_steps": rl["warmup_steps"],
-            "critic.optim.weight_decay": rl["weight_decay"],
-            "critic.grad_clip": rl["grad_clip"],
-            "critic.optim.clip_grad": rl["grad_clip"],
+            "critic.optim.lr": rl.critic_lr,
+            "critic.optim.lr_warmup_steps": rl.warmup_steps,
+            "critic.optim.weight_decay": rl.weight_decay,
+            "critic.grad_clip": rl.grad_clip,
+            "critic.optim.clip_grad": rl.grad_clip,
             "critic.data_loader_seed": seed,
         }
-        options |= _micro_batches("critic", "ppo", micro, rl["micro_batch_tokens"])
+        options |= _micro_batches("critic", "ppo", micro, rl.micro_batch_tokens)
     if options["actor_rollout_ref.rollout.name"] == "transformers":
         options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
     if device == "cuda":
         sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
-        options |= _offloading(chosen_offload("rl", config), [*sections, "critic.fsdp"] if ppo else sections)
+        options |= _offloading(chosen_offload(config), [*sections, "critic.fsdp"] if ppo else sections)
     if device == "cpu":
         options |= cpu_rl_overrides(critic=ppo, ranks=gpus)
-    return options | config["verl_options"]
+    return options | config.verl_options
 
 
-def sft_options(config: Mapping[str, Any], paths: Paths, device: Device) -> Options:
+def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
     """Supervised fine-tuning as `verl.trainer.sft_trainer` takes it."""
-    sft, resources = config["sft"], config["resources"]
-    share = max(1, sft["batch_size"] // resources["gpus"])
+    sft, resources = config.sft, config.resources
+    share = max(1, sft.batch_size // resources.gpus)
     options: Options = {
         "data.train_files": str(paths.train),
-        "data.train_batch_size": sft["batch_size"],
+        "data.train_batch_size": sft.batch_size,
         # a device never handles more than its share; verl refuses a larger number
-        "data.micro_batch_size_per_gpu": min(sft["micro_batch_size"], share),
+        "data.micro_batch_size_per_gpu": min(sft.micro_batch_size, share),
         "data.use_dynamic_bsz": False,
-        "data.max_length": sft["max_length"],
+        "data.max_length": sft.max_length,
         "data.truncation": "right",
         "data.num_workers": 0,
         "data.ignore_input_ids_mismatch": True,  # templates that add a system prompt of their own
         "model.path": str(paths.model),
         "engine.strategy": "fsdp2",
-        "engine.dtype": DTYPES[config["precision"]],
-        "engine.seed": config["seed"],
-        "optim.lr": sft["lr"],
-        "optim.lr_scheduler_type": sft["lr_schedule"],
-        "optim.lr_warmup_steps_ratio": sft["warmup"],
-        "optim.weight_decay": sft["weight_decay"],
-        "optim.clip_grad": sft["grad_clip"],
-        "trainer.seed": config["seed"],
-        "trainer.save_freq": sft["save_every"] or -1,
+        "engine.dtype": DTYPES[config.precision],
+        "engine.seed": config.seed,
+        "optim.lr": sft.lr,
+        "optim.lr_scheduler_type": sft.lr_schedule,
+        "optim.lr_warmup_steps_ratio": sft.warmup,
+        "optim.weight_decay": sft.weight_decay,
+        "optim.clip_grad": sft.grad_clip,
+        "trainer.seed": config.seed,
+        "trainer.save_freq": sft.save_every or -1,
         "trainer.max_ckpt_to_keep": 2,
-        "trainer.n_gpus_per_node": resources["gpus"],
+        "trainer.n_gpus_per_node": resources.gpus,
         **_common(paths),
     }
     if paths.val is not None:
         options |= {"data.val_files": str(paths.val), "trainer.test_freq": "after_each_epoch"}
-    if sft["steps"] is None:
-        options["trainer.total_epochs"] = sft["epochs"]
+    if sft.steps is None:
+        options["trainer.total_epochs"] = sft.epochs
     else:
-        options |= {"trainer.total_training_steps": sft["steps"], "trainer.total_epochs": sft["steps"]}
+        options |= {"trainer.total_training_steps": sft.steps, "trainer.total_epochs": sft.steps}
     if device == "cuda":
-        options |= _offloading(chosen_offload("sft", config), ["engine"])
+        options |= _offloading(chosen_offload(config), ["engine"])
     if device == "cpu":
-        options |= cpu_sft_overrides(ranks=resources["gpus"])
-    return options | config["verl_options"]
+        options |= cpu_sft_overrides(ranks=resources.gpus)
+    return options | config.verl_options
 
 
 def rollout_name(wanted: str, device: Device) -> str:

@@ -13,7 +13,9 @@ from toolrl_cli.errors import StageError
 from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
+from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.stage import StageContext, StageSpec
+from toolrl_cli.spec.stage_config import StageConfig, TrainingConfig
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.training.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
 from toolrl_cli.training.checkpoints import Resume, prepare_resume
@@ -36,19 +38,26 @@ def run_sft(ctx: StageContext) -> None:
         StageError: the trainer failed, or ended without its last checkpoint.
         SpecError: data or model cannot be used.
     """
-    config, device = ctx.spec.config, choose_device(ctx.spec.config["resources"]["device"])
-    paths, sft = _paths(ctx, train=config["sft"]["split"], val=None), config["sft"]
-    train, val = sft_files(
-        paths.train, sft.get("val_share", 0.0), config["seed"], sft["batch_size"], ctx.stage_dir / FOLDER
-    )
+    config = ctx.spec.settings(SftConfig)
+    device, sft = choose_device(config.resources.device), config.sft
+    paths = _paths(ctx, config, train=sft.split, val=None)
+    train, val = sft_files(paths.train, sft.val_share, config.seed, sft.batch_size, ctx.stage_dir / FOLDER)
     paths = replace(paths, train=train, val=val)
     options = sft_options(config, paths, device)
     keep = options["trainer.max_ckpt_to_keep"]
     resume = prepare_resume(paths.checkpoints, keep=keep, read=True)
     if _finished(resume, ctx.spec.total_steps):
         return
-    argv = _command("verl.trainer.sft_trainer", options, device, config["resources"]["gpus"])
-    _train(ctx, argv, device, paths, resume, CheckpointWatch(paths.checkpoints, ctx.attempt_dir, None, keep))
+    argv = _command("verl.trainer.sft_trainer", options, device, config.resources.gpus)
+    _train(
+        ctx,
+        config,
+        argv,
+        device,
+        paths,
+        resume,
+        CheckpointWatch(paths.checkpoints, ctx.attempt_dir, None, keep),
+    )
 
 
 def run_rl(ctx: StageContext) -> None:
@@ -59,21 +68,22 @@ def run_rl(ctx: StageContext) -> None:
             checkpoint.
         SpecError: data or model cannot be used.
     """
-    config, device = ctx.spec.config, choose_device(ctx.spec.config["resources"]["device"])
-    paths = _paths(ctx, train="train", val="val")
+    config = ctx.spec.settings(RlConfig)
+    device = choose_device(config.resources.device)
+    paths = _paths(ctx, config, train="train", val="val")
     options = rl_options(config, paths, device)
     keep = options["trainer.max_actor_ckpt_to_keep"]
     resume = prepare_resume(paths.checkpoints, keep=keep, read=True)
-    keeper = _best_keeper(ctx, paths.checkpoints)
+    keeper = _best_keeper(config, paths.checkpoints)
     keeper.go_on_from(resume.step)
     keeper.catch_up(merge_metrics(ctx.stage_dir))
     if _finished(resume, ctx.spec.total_steps):
         return
-    _check_gold(ctx, paths.train)
-    (ctx.attempt_dir / REWARD_FILE).write_text(json.dumps(config["reward"], indent=1), encoding="utf-8")
+    _check_gold(config, paths.train)
+    (ctx.attempt_dir / REWARD_FILE).write_text(json.dumps(config.reward, indent=1), encoding="utf-8")
     argv = _command("verl.trainer.main_ppo", options, device, None)
     watch = CheckpointWatch(paths.checkpoints, ctx.attempt_dir, keeper, keep)
-    _train(ctx, argv, device, paths, resume, watch)
+    _train(ctx, config, argv, device, paths, resume, watch)
 
 
 def run_export(ctx: StageContext) -> None:
@@ -86,8 +96,9 @@ def run_export(ctx: StageContext) -> None:
     """
     source = ctx.inputs["checkpoint"] / "checkpoints"
     trained = StageSpec.load(source.parent / "spec.json")
-    if ctx.spec.config["checkpoint"] == "best":
-        chosen = best_to_export(source, trained, ctx.spec.config)
+    config = ctx.spec.settings(ExportConfig)
+    if config.checkpoint == "best":
+        chosen = best_to_export(source, trained, config)
     else:
         chosen = last_to_export(source, trained)
     output = ctx.stage_dir / "output"
@@ -99,46 +110,51 @@ def run_export(ctx: StageContext) -> None:
         *(sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"),
         *("--local_dir", str(chosen.model), "--target_dir", str(temporary)),
     ]
-    device = choose_device(ctx.spec.config.get("resources", {}).get("device", "auto"))
-    run_child(argv, env=_environment(ctx, device), stop_requested=ctx.stop_requested)
+    device = choose_device(config.resources.device)
+    run_child(argv, env=_environment(ctx, config, device), stop_requested=ctx.stop_requested)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
     (output / "checkpoint.json").write_text(json.dumps(chosen.to_json(), indent=1), encoding="utf-8")
     print(f"toolrl: exported {chosen}", flush=True)
 
 
-def _best_keeper(ctx: StageContext, checkpoints: Path) -> BestKeeper:
+def _best_keeper(config: RlConfig, checkpoints: Path) -> BestKeeper:
     try:
-        reward = get_reward(ctx.spec.config["reward"])
+        reward = get_reward(config.reward)
     except RewardError as error:  # of a component that the user wrote
         raise StageError(error.what, error.where, error.hint, failure_class="reward") from error
-    return BestKeeper(checkpoints, validation_judge(reward, ctx.spec.config["rl"]["steps"]))
+    return BestKeeper(checkpoints, validation_judge(reward, config.rl.steps))
 
 
-def _check_gold(ctx: StageContext, rows: Path) -> None:
+def _check_gold(config: RlConfig, rows: Path) -> None:
     """Refuse rows whose own answer is not the best one, or say how many there are where they are allowed."""
-    rl = ctx.spec.config["rl"]
     try:
-        report = check_gold(get_reward(ctx.spec.config["reward"]), gold_answers(rows), 1, rl["steps"])
+        report = check_gold(get_reward(config.reward), gold_answers(rows), 1, config.rl.steps)
     except RewardError as error:  # of a component that the user wrote
         raise StageError(error.what, error.where, error.hint, failure_class="reward") from error
     try:
         report.raise_if_imperfect(str(rows))
     except RewardError as error:
-        if not rl.get("allow_imperfect_gold"):  # absent in stages planned before there was a check
+        if not config.rl.allow_imperfect_gold:
             raise StageError(error.what, error.where, error.hint, failure_class="config") from error
         print(f"toolrl: allowed: {error.where}: {error.what}", flush=True)
 
 
 def _train(
-    ctx: StageContext, argv: list[str], device: Device, paths: Paths, resume: Resume, watch: CheckpointWatch
+    ctx: StageContext,
+    config: TrainingConfig,
+    argv: list[str],
+    device: Device,
+    paths: Paths,
+    resume: Resume,
+    watch: CheckpointWatch,
 ) -> None:
     print(f"toolrl: {resume}", flush=True)
     watch.start()
     try:
         run_child(
             argv,
-            env=_environment(ctx, device),
+            env=_environment(ctx, config, device),
             cwd=ctx.attempt_dir,
             stop_requested=ctx.stop_requested,
             name=f"verl's {ctx.spec.kind} trainer",  # on the CPU the program is the fork host
@@ -160,12 +176,12 @@ def _finished(resume: Resume, total_steps: int | None) -> bool:
     return total_steps is not None and resume.path is not None and resume.step >= total_steps
 
 
-def _paths(ctx: StageContext, train: str, val: str | None) -> Paths:
-    data = data_folder(ctx)
+def _paths(ctx: StageContext, config: TrainingConfig, train: str, val: str | None) -> Paths:
+    data = data_folder(config, ctx.results)
     checkpoints = ctx.stage_dir / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     return Paths(
-        model=model_path(ctx),
+        model=model_path(ctx, config.model),
         train=data / f"{train}.parquet",
         val=None if val is None else data / f"{val}.parquet",
         checkpoints=checkpoints,
@@ -184,14 +200,14 @@ def _command(module: str, options: Options, device: Device, ranks: int | None) -
     return [*torchrun, "-m", module, *arguments]
 
 
-def _environment(ctx: StageContext, device: Device) -> dict[str, str]:
+def _environment(ctx: StageContext, config: StageConfig, device: Device) -> dict[str, str]:
     env = dict(os.environ)
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
     env["HYDRA_FULL_ERROR"] = "1"
     env.pop("RAY_ADDRESS", None)  # every attempt has a Ray of its own
     env["WANDB_MODE"] = "disabled"  # the tracking room feeds W&B from the files
-    if "seed" in ctx.spec.config:  # an export has none
-        env |= seed_environment(ctx.spec.config["seed"])
+    if isinstance(config, TrainingConfig):
+        env |= seed_environment(config.seed)
     if device == "cpu":
-        env |= cpu_environment(ranks=ctx.spec.config.get("resources", {}).get("gpus", 1))
+        env |= cpu_environment(ranks=config.resources.gpus)
     return env

@@ -26,6 +26,7 @@ from toolrl_cli.planning.forecasts.calibration import Calibration, Point
 from toolrl_cli.planning.forecasts.ranges import NONE, Range, between, exactly
 from toolrl_cli.planning.forecasts.work import Work, Works
 from toolrl_cli.planning.plan import PlannedStage
+from toolrl_cli.spec.stage_kind import training_settings, trains
 from toolrl_cli.training.gpu_memory import chosen_offload, parameters_text
 
 WIDENED = {"recipe": 1.1, "model": 1.5, "kind": 3.0}
@@ -189,7 +190,7 @@ def share_left(stage: PlannedStage) -> float:
         return 1.0
     done = state.progress.step
     if not state.active:
-        every = (spec.config.get(spec.kind) or {}).get("save_every")
+        every = training_settings(spec).save_every if trains(spec.kind) else None
         done = done // every * every if every else 0
     return min(1.0, max(0.0, 1.0 - done / spec.total_steps))
 
@@ -236,7 +237,7 @@ def published_seconds(work: Work, published: published_times.PublishedTime) -> R
 
 
 def _rests_always(work: Work) -> bool:
-    return chosen_offload(work.kind, work.config, work.size) == "always"
+    return work.training is not None and chosen_offload(work.training, work.size) == "always"
 
 
 def _scale(work: Work, point: Point, *, units: bool = True) -> Range:

@@ -10,8 +10,9 @@ from toolrl_cli.planning.forecasts.ranges import Range
 from toolrl_cli.planning.forecasts.sizes import GIB, number_text
 from toolrl_cli.planning.forecasts.work import Works
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_config import Change, TrainingConfig
+from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.gpu_memory import chosen_offload
-from toolrl_cli.training.memory import Change, with_less_memory
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ def misfits(
 def _remedies(spec: StageSpec) -> tuple[str, ...]:
     """Settings that change no result."""
     ways = []
-    if chosen_offload(spec.kind, spec.config) != "always":
+    config = settings_of(spec)
+    if isinstance(config, TrainingConfig) and chosen_offload(config) != "always":
         ways.append("--set resources.offload=always")
-    change = with_less_memory(spec.kind, spec.config)
+    change = config.with_less_memory()
     if isinstance(change, Change):
         ways.append(f"{change.key} under {change.old}")
     return (*ways, f"more than {spec.slots} {'GPU' if spec.slots == 1 else 'GPUs'} (resources.gpus)")

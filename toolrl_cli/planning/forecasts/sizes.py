@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from toolrl_cli.planning.forecasts.ranges import NONE, Range, exactly
 from toolrl_cli.planning.forecasts.work import Work
-from toolrl_cli.spec.stage import TRAINING
+from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig
+from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.training.gpu_memory import training_need
 
 CHECKPOINT = 4 + 8
@@ -47,21 +48,21 @@ def disk(work: Work) -> Range | None:
     A training stage keeps its newest checkpoints, and for a moment one more; verl's PPO saves a critic of the
     same size. RL also dumps every rollout as text.
     """
-    if work.kind == "evaluate":
+    if isinstance(work.config, EvaluateConfig):
         return _text(work) * work.units
     if work.size is None:
         return None
-    if work.kind == "export":
+    if work.training is None:
         return exactly(work.size.parameters * EXPORT + RECORDS)
-    one = work.size.parameters * CHECKPOINT * _networks(work)
-    kept = _kept(work)
-    text = _text(work) * ((work.steps or 0) * work.units) if work.kind == "rl" else NONE
+    one = work.size.parameters * CHECKPOINT * work.training.networks
+    kept = _kept(work.training, work.steps)
+    text = _text(work) * ((work.steps or 0) * work.units) if isinstance(work.config, RlConfig) else NONE
     return Range(kept * one, kept * one + RECORDS, (kept + 1) * one + RECORDS) + text
 
 
 def export_seconds(work: Work) -> tuple[Range, str] | None:
     """How long an export takes, which is reading and writing, and how that was reckoned; None where it cannot be."""
-    if work.kind != "export" or work.size is None:
+    if not isinstance(work.config, ExportConfig) or work.size is None:
         return None
     amount = work.size.parameters * MERGED
     seconds = Range(*(amount / speed for speed in DISK_SPEED)) + START_UP
@@ -77,13 +78,13 @@ def gpu_memory(work: Work, gpu_total: int | None) -> tuple[Range, str] | None:
         work: what is trained.
         gpu_total: bytes of one GPU, or None.
     """
-    if work.kind not in TRAINING or work.size is None or not work.size.hidden:
+    if work.training is None or work.size is None or not work.size.hidden:
         return None
-    need = training_need(work.kind, work.config, work.size)
+    need = training_need(work.training, work.size)
     found, how = Range(*need.training), f"arithmetic: {need.how}"
-    resources = work.config.get("resources") or {}
-    if work.kind == "rl" and resources.get("rollout", "auto") != "transformers":
-        share = float(resources.get("gpu_memory_utilization", 0.0))
+    resources = work.config.resources
+    if isinstance(work.config, RlConfig) and resources.rollout != "transformers":
+        share = resources.gpu_memory_utilization
         if gpu_total is None:
             how += f"; vLLM takes {share:.0%} of the GPU beside {need.resting / GIB:.1f} GiB"
         else:
@@ -99,13 +100,9 @@ def _text(work: Work) -> Range:
     return Range(FIELDS / 4, FIELDS + most / 4, 2 * FIELDS + most)
 
 
-def _networks(work: Work) -> int:
-    return 2 if work.kind == "rl" and work.what == "ppo" else 1
-
-
-def _kept(work: Work) -> int:
-    settings = work.config.get(work.kind) or {}
-    if work.kind == "sft":
-        return 2 if settings.get("save_every") else 1
-    every, steps = settings.get("save_every") or 1, work.steps or 1
-    return max(1, min(int(settings.get("keep_checkpoints", 1)), -(-steps // every)))
+def _kept(config: TrainingConfig, steps: int | None) -> int:
+    """How many checkpoints are on disk in the end."""
+    every, made = config.save_every or 1, steps or 1
+    return (
+        config.kept_checkpoints if steps is None else max(1, min(config.kept_checkpoints, -(-made // every)))
+    )

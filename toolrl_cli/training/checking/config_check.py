@@ -20,14 +20,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import toolrl_cli
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
+from toolrl_cli.spec.models import TinyModel
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_config import TrainingConfig
+from toolrl_cli.spec.stage_kind import settings_of, training_settings
 from toolrl_cli.training.checking import verdicts
 from toolrl_cli.training.checking.batches import at, check_batches, has_critic
 from toolrl_cli.training.checking.composed import Composed, Kind, composed, merge, split_prefix
@@ -123,7 +127,7 @@ def check_stages(
             continue
         seen.add(key)
         kind = cast(Kind, stage.kind)
-        options = planned_options(kind, stage.config)
+        options = planned_options(training_settings(stage))
         known = (verdicts.accepted() | _seen) if known is None else known
         digest = verdicts.digest(kind, options)
         if digest in known or digest in first:
@@ -151,17 +155,19 @@ def _finding(stage: StageSpec, fault: OptionFault, stages: Iterable[StageSpec]) 
     return Finding(alike, setting_of(stage, fault.option), fault)
 
 
-def planned_options(kind: Kind, config: Mapping[str, Any], device: Device | None = None) -> Options:
+def planned_options(config: TrainingConfig, device: Device | None = None) -> Options:
     """The options that a stage would be started with, with placeholders for folders and for the seed.
 
     Args:
-        kind: `rl` or `sft`.
-        config: the stage's `config`.
+        config: of a stage that verl trains.
         device: where it would run; None: where it would run on this machine.
     """
-    device = device or planned_device(config["resources"]["device"])
-    make = rl_options if kind == "rl" else sft_options
-    return make({**config, "seed": 0}, PLACEHOLDER, device)
+    device = device or planned_device(config.resources.device)
+    config = config.model_copy(update={"seed": 0})
+    if isinstance(config, RlConfig):
+        return rl_options(config, PLACEHOLDER, device)
+    assert isinstance(config, SftConfig), type(config)
+    return sft_options(config, PLACEHOLDER, device)
 
 
 def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
@@ -221,7 +227,8 @@ def ask_verl(questions: list[tuple[Kind, Options]]) -> list[OptionFault | None]:
 def setting_of(stage: StageSpec, option: str) -> str:
     """The setting of the sweep that an option comes from."""
     kind = cast(Kind, stage.kind)
-    given = stage.config["verl_options"]
+    config = training_settings(stage)
+    given = config.verl_options
     name = split_prefix(option)[1]
     for key in given:
         if option and (key == option or split_prefix(key)[1] == name):
@@ -232,15 +239,15 @@ def setting_of(stage: StageSpec, option: str) -> str:
     setting = SETTINGS[kind].get(name)
     if setting is None:
         return f"verl.{kind}.{name}" if name else f"verl.{kind}"
-    pretrained = kind == "sft" and not stage.inputs and stage.config["model"]["kind"] == "tiny"
+    pretrained = kind == "sft" and not stage.inputs and isinstance(config.model, TinyModel)
     return setting.replace("sft.", "model.pretrain.", 1) if pretrained else setting
 
 
 def _distinguishing(stage: StageSpec) -> str | None:
     """Equal for stages whose options differ in seed and folders only; None for stages that verl does not train."""
-    config = stage.config
-    if stage.kind not in ("rl", "sft"):
+    config = settings_of(stage)
+    if not isinstance(config, (RlConfig, SftConfig)):
         return None
-    model = (config.get("model") or {}).get("path")  # its size decides what `resources.offload: auto` is
-    parts = (config[stage.kind], config.get("algorithm"), config["precision"], model)
-    return repr((stage.kind, *parts, config["resources"], config["verl_options"]))
+    # of the model only its size counts: it decides what `resources.offload: auto` is
+    parts = (config.rl, config.algorithm) if isinstance(config, RlConfig) else (config.sft,)
+    return repr((*parts, config.precision, config.model_path, config.resources, config.verl_options))

@@ -1,0 +1,17 @@
+"""`rl`: reinforcement learning."""
+
+from __future__ import annotations
+
+from toolrl_cli.spec.stage_kind import StageKind
+
+RL = StageKind(
+    name="rl",
+    position=2,
+    function="toolrl_cli.training.stages:run_rl",
+    config="toolrl_cli.spec.kind_configs:RlConfig",
+    trains=True,
+    rooms=("rewards", "datasets", "training"),
+    libraries=("torch", "transformers", "ray", "vllm"),
+    start_up=45.0,
+    per_step=2.0,
+)
