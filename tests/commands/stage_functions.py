@@ -6,11 +6,11 @@ import json
 import os
 
 from tests.support.trainer_double import save
-from toolrl_cli.benchmarks.evaluate import write_results
 from toolrl_cli.benchmarks.toolworld import score_items
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.checkpoints import prepare_resume
 
 
@@ -44,4 +44,4 @@ def evaluate(ctx: StageContext) -> None:
     examples = toolworld.generate("benchmark", 0, 8)
     scores, items = score_items(examples, [e.answer for e in examples])
     scores |= {"data_fingerprint": ctx.spec.identity["data"], "sampling": {}}
-    write_results(ctx.stage_dir / "output", scores, items)
+    write_scores(ctx.stage_dir / "output", scores, items)

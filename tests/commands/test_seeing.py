@@ -298,7 +298,7 @@ def test_a_later_versions_plan_is_told_from_a_torn_one(
     path.write_text(json.dumps({"schema": 9}))
     answer = toolrl("status")
     assert answer.code == 2
-    assert "the plan of sweep small is of schema 9" in answer.err
+    assert "plan.json is of schema 9" in answer.err
     assert "a later version wrote it" in answer.err
 
 

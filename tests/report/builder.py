@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.configs import whole_config
+from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.spec.identity import stage_id
 from toolrl_cli.spec.stage import StageSpec
 
@@ -65,7 +67,7 @@ class SweepTree:
                 kind=kind,
                 identity=identity,
                 inputs=inputs,
-                config={**config, **identity},
+                config={} if kind == "export" else whole_config(kind, {**config, **identity}),
                 **more,
             )
             stages.append(made)
@@ -241,13 +243,14 @@ class RunTree:
         return self.metrics(rows)
 
     def _write_state(self, stage: StageSpec, status: str, **more: Any) -> None:
+        at_work = {"kind": "local", "slots": [], **ProcessId.current().to_json()}
         state = {
             "schema": 1,
             "id": stage.id,
             "kind": stage.kind,
             "status": status,
             "attempt": 1,
-            "launcher": None,
+            "launcher": at_work if status in ("queued", "running") else None,
             "failure": None,
             "progress": None,
             "times": {"queued": 0.0, "started": 0.0, "ended": 0.0},

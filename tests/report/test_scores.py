@@ -12,7 +12,7 @@ from tests.report.builder import Tree, toolworld_scores
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.model import Cell
-from toolrl_cli.report.scores import read_scores
+from toolrl_cli.store.scores import read_scores
 
 
 def cell_with(tree: Tree, **changed: Any) -> Cell:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 from toolrl_cli.benchmarks.generate import Sampling, generate
 from toolrl_cli.benchmarks.toolworld import score_items
 from toolrl_cli.datasets import toolworld
@@ -14,10 +10,10 @@ from toolrl_cli.spec.benchmarks import why_not_run
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.models import ToolWorldData
 from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.device import choose_device
 from toolrl_cli.training.inputs import model_path
 
-SCHEMA = 1
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
@@ -49,14 +45,4 @@ def run(ctx: StageContext) -> None:
     scores, items = score_items(examples, outputs)
     scores["data_fingerprint"] = ctx.spec.identity["data"]
     scores["sampling"] = settings.identity()
-    write_results(ctx.stage_dir / "output", scores, items)
-
-
-def write_results(output: Path, scores: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    """Write both files, `scores.json` last: where it is, the items are whole."""
-    output.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
-    for name, text in (("items.jsonl", lines), ("scores.json", json.dumps(scores, indent=1) + "\n")):
-        temporary = output / f".{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(output / name)
+    write_scores(ctx.stage_dir / "output", scores, items)

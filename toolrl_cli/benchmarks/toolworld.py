@@ -9,7 +9,6 @@ from typing import Any
 from toolrl_cli.benchmarks.parsing import Turn, canonical, parse_turn
 from toolrl_cli.datasets.toolworld import CATEGORIES, GENERATOR_VERSION, Example
 
-SCHEMA = 1
 PROTOCOL = "exact-match"
 PROMPT_FORMAT = "rlla"
 OVERALL = "overall"
@@ -29,7 +28,7 @@ def score_items(
             that it counts for have no value.
 
     Returns:
-        The content of `scores.json` (without `data_fingerprint` and `sampling`, which the caller knows) and
+        The content of `scores.json` (without `schema`, `data_fingerprint` and `sampling`, which the caller knows) and
         the lines of `items.jsonl`.
     """
     items = [_judge(example, output) for example, output in zip(examples, outputs, strict=True)]
@@ -38,7 +37,6 @@ def score_items(
         for name in (*CATEGORIES, OVERALL)
     }
     scores = {
-        "schema": SCHEMA,
         "benchmark": "toolworld",
         "protocol": PROTOCOL,
         "version": str(GENERATOR_VERSION),

@@ -13,7 +13,7 @@ import typer
 
 from toolrl_cli.commands.live import duration
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
-from toolrl_cli.commands.status import fault_of, unreadable
+from toolrl_cli.commands.status import unreadable
 
 MEGABYTE = 1_000_000
 
@@ -50,13 +50,15 @@ def show(
 
 def _stage(ledger: Any, spec: Any) -> dict[str, Any]:
     from toolrl_cli.errors import LedgerError
+    from toolrl_cli.store.documents import fault_of
     from toolrl_cli.store.files import read_json
     from toolrl_cli.store.liveness import observed
     from toolrl_cli.store.state import StageState
 
     folder = ledger.folder(spec)
     try:
-        state = observed(folder).to_json()
+        seen = observed(folder)
+        state = seen.to_json() | (unreadable(seen.fault) if seen.fault else {})
     except LedgerError as error:
         state = StageState(spec.id, spec.kind).to_json() | unreadable(fault_of(error))
     last = folder.attempt(state["attempt"]) if state["attempt"] else None

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +15,7 @@ from toolrl_cli.commands.options import AsJson, Results, SweepName, print_json, 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from toolrl_cli.errors import LedgerError
+    from toolrl_cli.errors import LedgerError, SpecError
     from toolrl_cli.store.ledger import Ledger
     from toolrl_cli.store.state import StageState
     from toolrl_cli.store.sweep_folder import SavedSweep
@@ -138,11 +137,6 @@ def unreadable(why: str) -> dict[str, Any]:
     return {"status": "unreadable", "failure": Failure.of("infra", why).to_json()}
 
 
-def fault_of(error: LedgerError) -> str:
-    """What cannot be read and why, in a clause."""
-    return f"{Path(error.where).name} cannot be read ({error.what})"
-
-
 def standing(saved: SavedSweep, ledger: Ledger) -> Standing:
     """Where each run stands: its first stage that is not done."""
     from toolrl_cli.store.sweep_folder import SweepFolder
@@ -179,13 +173,15 @@ def _states(saved: SavedSweep, ledger: Ledger) -> tuple[dict[str, StageState], d
     A succeeded stage that is owed again for what it has lost stands as it will be set back.
     """
     from toolrl_cli.planning.losses import look
+    from toolrl_cli.store.documents import fault_of
     from toolrl_cli.store.state import StageState
 
-    hidden: dict[str, LedgerError] = {}
+    hidden: dict[str, LedgerError | SpecError] = {}
     states, losses = look(saved.stages, ledger, unreadable=hidden)
     owed = {i: states[i].set_back(str(loss)) for i, loss in losses.items() if loss.owed}
     known = {i: state for i, state in (states | owed).items() if i not in hidden}
-    faults = {i: fault_of(error) for i, error in hidden.items()}
+    faults = {i: state.fault for i, state in known.items() if state.fault}
+    faults |= {i: fault_of(error) for i, error in hidden.items()}
     return {i: known.get(i) or StageState(i, spec.kind) for i, spec in saved.stages.items()}, faults
 
 

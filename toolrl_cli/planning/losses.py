@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from toolrl_cli.errors import LedgerError
+from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.spec.benchmarks import why_blocked
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.kind_configs import ExportConfig
@@ -55,7 +55,7 @@ def look(
     ledger: Ledger,
     set_back: Mapping[str, str] | None = None,
     *,
-    unreadable: dict[str, LedgerError] | None = None,
+    unreadable: dict[str, LedgerError | SpecError] | None = None,
 ) -> tuple[dict[str, StageState], dict[str, Loss]]:
     """id → how a stage that was ever started stands now, and what succeeded ones have lost; nothing is written.
 
@@ -81,7 +81,9 @@ def look(
     return states, find_losses(specs, states, ledger, unreadable=unreadable)
 
 
-def _note(stage_id: str, error: LedgerError, unreadable: dict[str, LedgerError] | None) -> None:
+def _note(
+    stage_id: str, error: LedgerError | SpecError, unreadable: dict[str, LedgerError | SpecError] | None
+) -> None:
     if unreadable is None:
         raise error
     unreadable[stage_id] = error
@@ -92,7 +94,7 @@ def find_losses(
     states: Mapping[str, StageState],
     ledger: Ledger,
     *,
-    unreadable: dict[str, LedgerError] | None = None,
+    unreadable: dict[str, LedgerError | SpecError] | None = None,
 ) -> dict[str, Loss]:
     """id → what a succeeded stage has lost. What reads a training that is owed again is owed with it.
 
@@ -124,7 +126,7 @@ def find_losses(
             folder = ledger.folder(specs[stage_id])
             try:
                 loss = _loss(folder, specs[stage_id], states[stage_id], wanting, is_result=not users)
-            except LedgerError as error:
+            except (LedgerError, SpecError) as error:
                 _note(stage_id, error, unreadable)
                 continue
             if loss is not None:

@@ -13,8 +13,10 @@ from toolrl_cli.planning.forecasts.forecast import Forecast, forecast
 from toolrl_cli.planning.forecasts.limits import Limits, limits
 from toolrl_cli.planning.forecasts.this_machine import this_machine
 from toolrl_cli.planning.plan import Plan, PlannedStage
-from toolrl_cli.spec.stage import SCHEMA
 from toolrl_cli.store.ledger import Ledger
+
+SCHEMA = 1
+"""Of `plan --json`."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.checkpoints import Validation, checkpoint_of, choose, rule_in_words
 from toolrl_cli.report.model import Cell, Head, Source, rounded
 from toolrl_cli.report.results import Evaluation, Run, Stage
-from toolrl_cli.report.scores import Score
 from toolrl_cli.report.statistics import seed_mean, wilson
 from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
 from toolrl_cli.spec.benchmarks import why_not_run
 from toolrl_cli.spec.stage_kind import trains
+from toolrl_cli.store.scores import Score
 
 ABSENT = "–"
 NOISE = 10
@@ -68,8 +68,15 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
     imported = sorted({run.imported for shared in chosen.values() for run, _ in shared if run.imported})
     if imported:
         cell = replace(cell, notes=(f"imported from {', '.join(imported)}", *cell.notes))
+    doubts = [
+        f"the {stage.kind} stage behind {run.id} is {stage.status}"
+        + (f" ({why})" if (why := stage.problem) else "")
+        for shared in chosen.values()
+        for run, evaluation in shared[:1]
+        if evaluation.stage.status == "succeeded" and (stage := run.unfinished(evaluation)) is not None
+    ]
     agreed = {key: next(iter(values)) for key, values in conditions.items()}
-    return replace(cell, conditions=agreed)
+    return replace(cell, conditions=agreed, notes=(*cell.notes, *doubts))
 
 
 def either(values: Iterable[str]) -> str:

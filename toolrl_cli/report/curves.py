@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.report.arms import Arm
-from toolrl_cli.report.disk import number
 from toolrl_cli.report.results import Run, Stage
 from toolrl_cli.report.statistics import seed_mean
+from toolrl_cli.store.documents import number
 from toolrl_cli.training.reward_metrics import validation_name
 
 Series = Mapping[int, float]

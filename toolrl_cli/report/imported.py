@@ -15,10 +15,10 @@ from typing import Any
 from toolrl_cli.errors import Mistakes, SpecError
 from toolrl_cli.report.records import Record, read_records
 from toolrl_cli.report.results import Evaluation, Origin, Run, Stage, Status, Sweep
-from toolrl_cli.report.scores import Score
 from toolrl_cli.report.table_spec import load_table, shipped_tables
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.scores import Score
 
 _STATES: dict[str, Status] = {
     "finished": "succeeded",

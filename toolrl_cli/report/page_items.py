@@ -8,9 +8,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.report.disk import read_jsonl
 from toolrl_cli.report.model import Row, Table, rounded
 from toolrl_cli.report.paired import Verdicts, compare_items
+from toolrl_cli.store.jsonl import read_jsonl
 
 READ_BYTES = 100_000_000
 """Of items.jsonl files read for one table; more is left to `pairs` and the files themselves."""

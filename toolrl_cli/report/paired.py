@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from toolrl_cli.report.disk import read_jsonl
 from toolrl_cli.report.model import Cell, Head, Row, Source
 from toolrl_cli.report.statistics import Comparison, mcnemar, paired_bootstrap
 from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
+from toolrl_cli.store.jsonl import read_jsonl
 
 Verdicts = Mapping[str, Sequence[bool]]
 """Item id → its verdicts, one per evaluation."""

@@ -1,4 +1,4 @@
-"""Sweeps as they stand on disk: plan.json, and of each stage state.json and scores.json, read with doubt."""
+"""Sweeps as they stand on disk, as objects of the report; all of it is read through the store."""
 
 from __future__ import annotations
 
@@ -6,70 +6,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.errors import LedgerError, SpecError
-from toolrl_cli.report.disk import read_json
-from toolrl_cli.report.results import STATUSES, Evaluation, Origin, Run, Stage, Status, Sweep
-from toolrl_cli.report.scores import read_scores, schema_fault
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.report.results import Evaluation, Origin, Run, Stage, Sweep
+from toolrl_cli.spec.benchmarks import is_evaluation
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
-from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.store.documents import fault_of, read_document
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.liveness import observed
+from toolrl_cli.store.scores import read_scores
+from toolrl_cli.store.sweep_folder import PLAN, SweepFolder, saved_names
 
 
 def list_sweeps(results: Path) -> list[str]:
     """Names of the sweeps under a results root, sorted; empty where there are none."""
-    root = results / "sweeps"
-    return sorted(p.parent.name for p in root.glob("*/plan.json")) if root.is_dir() else []
+    return sorted(saved_names(results))
 
 
 def read_sweep(results: Path, name: str) -> Sweep:
-    """Read one sweep and the state of its stages.
+    """Read one sweep and how its stages stand.
 
     Raises:
         SpecError: there is no such sweep.
         LedgerError: its plan cannot be used.
     """
-    path = results / "sweeps" / name / "plan.json"
-    data, fault = read_json(path)
-    if fault is not None:
-        raise LedgerError(fault, str(path), "issue the sweep again to write the plan anew")
-    if data is None:
-        known = list_sweeps(results)
-        hint = hint_for(name, known, "sweeps") if known else "run `toolrl sweep FILE` first"
-        raise SpecError(f"no sweep {name!r}", str(results), hint)
-    anew = "issue the sweep again to write the plan anew"
-    fault = schema_fault(data, path.name)
-    if fault:
-        raise LedgerError(fault, str(path), anew)
-    try:
-        specs = [StageSpec.from_json(s) for s in data["stages"]]
-        stages = {s.id: _read_stage(results, s) for s in specs}
-        evaluations = {s.id: _read_evaluation(s, stages) for s in stages.values() if s.kind == "evaluate"}
-        runs = tuple(
-            Run(
-                id=str(r["id"]),
-                sweep=name,
-                arm=str(r["arm"]),
-                seed=int(r["seed"]),
-                settings=dict(r["settings"]),
-                stages=tuple(stages[i] for i in r["stages"]),
-                evaluations=tuple(evaluations[i] for i in r["stages"] if i in evaluations),
-            )
-            for r in data["runs"]
+    folder, ledger = SweepFolder(results, name), Ledger(results)
+    saved = folder.load()
+    stages = {stage_id: _read_stage(ledger, spec) for stage_id, spec in saved.stages.items()}
+    evaluations = {s.id: _read_evaluation(s, stages) for s in stages.values() if is_evaluation(s.spec)}
+    runs = tuple(
+        Run(
+            id=run.id,
+            sweep=name,
+            arm=run.arm,
+            seed=run.seed,
+            settings=run.settings,
+            stages=tuple(stages[stage.id] for stage in run.stages),
+            evaluations=tuple(evaluations[s.id] for s in run.stages if s.id in evaluations),
         )
-        tables = tuple(str(t) for t in _list(data.get("tables") or []))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"plan.json does not hold a plan ({type(error).__name__}: {error})"
-        raise LedgerError(what, str(path), anew) from None
+        for run in saved.runs
+    )
     twin = _twin(runs)
     if twin:
-        raise LedgerError(f"plan.json has {twin} twice", str(path), anew)
-    return Sweep(name, runs, tables)
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return value
+        anew = "issue the sweep again to write the plan anew"
+        raise LedgerError(f"plan.json has {twin} twice", str(folder.path / PLAN), anew)
+    return Sweep(name, runs, saved.tables)
 
 
 def _twin(runs: tuple[Run, ...]) -> str:
@@ -82,32 +63,29 @@ def _twin(runs: tuple[Run, ...]) -> str:
     return ""
 
 
-def _read_stage(results: Path, spec: StageSpec) -> Stage:
-    directory = results / "stages" / spec.kind / spec.id
-    data, fault = read_json(directory / "state.json")
-    if data is None:
-        status: Status = "unreadable" if fault else "pending"
-        return Stage(spec, directory, status, total=spec.total_steps, problem=fault or "")
-    status = data.get("status") if isinstance(data, dict) else None  # type: ignore[assignment]
-    problem = "state.json has no known status" if status not in STATUSES else schema_fault(data, "state.json")
-    if problem:
-        return Stage(spec, directory, "unreadable", total=spec.total_steps, problem=problem)
-    failure, progress = data.get("failure"), data.get("progress")
-    failure = failure if isinstance(failure, dict) else {}
-    progress = progress if isinstance(progress, dict) else {}
-    known = (str(failure.get("class") or "unknown"), str(failure.get("message") or ""))
+def _read_stage(ledger: Ledger, spec: StageSpec) -> Stage:
+    """How a stage stands, as `toolrl status` has it: one that is known dead has failed, whatever it last wrote."""
+    folder = ledger.folder(spec)
+    try:
+        state = observed(folder)
+    except LedgerError as error:
+        return Stage(spec, folder.path, "unreadable", total=spec.total_steps, problem=fault_of(error))
+    if state.fault:
+        return Stage(spec, folder.path, "unreadable", total=spec.total_steps, problem=state.fault)
+    failure = (state.failure.kind, state.failure.message) if state.failure else ("unknown", "")
+    progress = state.progress
     return Stage(
         spec,
-        directory,
-        status,
-        failure=known if status == "failed" else ("", ""),
-        step=_whole(progress.get("step")),
-        total=_whole(progress.get("total")) or spec.total_steps,
+        folder.path,
+        state.status,
+        failure=failure if state.status == "failed" else ("", ""),
+        step=progress.step if progress else None,
+        total=(progress.total if progress else None) or spec.total_steps,
     )
 
 
 def _read_evaluation(stage: Stage, stages: Mapping[str, Stage]) -> Evaluation:
-    benchmark = str(stage.spec.config.get("benchmark") or stage.spec.identity.get("benchmark") or "")
+    benchmark = str(stage.spec.config["benchmark"])
     origin = origin_of(stage, stages)
     if stage.status != "succeeded":
         return Evaluation(stage, benchmark, origin)
@@ -142,7 +120,7 @@ def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:
 
 
 def _exported_step(export: Stage) -> Any:
-    content, _ = read_json(export.directory / "output" / "checkpoint.json")
+    content, _ = read_document(export.directory / "output" / "checkpoint.json")
     return content.get("step") if isinstance(content, dict) else None
 
 

@@ -10,16 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from toolrl_cli.report.scores import Score
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
+from toolrl_cli.store.scores import Score
+from toolrl_cli.store.state import Status as LedgerStatus
 
-Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped", "unreadable"]
+Status = Literal[LedgerStatus, "unreadable"]
 """The ledger's words, and `unreadable` where a file does not say which of them."""
-
-STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,10 @@ class Run:
         """The stage that keeps an evaluation from having scores: the first unfinished on the way to it."""
         if evaluation.stage.status == "succeeded":
             return evaluation.stage
+        return self.unfinished(evaluation) or evaluation.stage
+
+    def unfinished(self, evaluation: Evaluation) -> Stage | None:
+        """The first stage on the way to an evaluation that has not succeeded; None where all have."""
         by_id = {s.id: s for s in self.stages}
         needed: set[str] = set()
         frontier = [evaluation.stage.id]
@@ -164,8 +167,7 @@ class Run:
             if found is not None and found.id not in needed:
                 needed.add(found.id)
                 frontier.extend(found.spec.inputs.values())
-        on_the_way = [s for s in self.stages if s.id in needed and s.status != "succeeded"]
-        return on_the_way[0] if on_the_way else evaluation.stage
+        return next((s for s in self.stages if s.id in needed and s.status != "succeeded"), None)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ def why_not_run(name: str) -> str | None:
     return None if known is None or known.has_runner else f"{name} has no runner in this version of toolrl"
 
 
+def is_evaluation(stage: StageSpec) -> bool:
+    """Whether a stage asks a model a benchmark's questions."""
+    return "benchmark" in stage.config
+
+
 def why_blocked(stage: StageSpec) -> str | None:
     """Why this version can never start a stage; None for one that it can."""
-    return why_not_run(str(stage.config["benchmark"])) if "benchmark" in stage.config else None
+    return why_not_run(str(stage.config["benchmark"])) if is_evaluation(stage) else None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 SCHEMA = 1
+"""Of `spec.json`, and of each stage in `plan.json`."""
 M = TypeVar("M", bound="BaseModel")
 
 

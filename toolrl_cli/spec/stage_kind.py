@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from toolrl_cli.errors import SpecError
@@ -44,7 +45,7 @@ class StageKind:
     start_up: float = 10.0
     per_step: float = 0.0
 
-    @property
+    @cached_property
     def settings_type(self) -> type[StageConfig]:
         """The type of its settings."""
         module, _, name = self.config.partition(":")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from toolrl_cli.store.documents import encodable
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -19,10 +22,16 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         OSError: the file is there and cannot be read.
     """
     try:
-        text = path.read_bytes()
-    except FileNotFoundError:
+        with path.open("rb") as lines:
+            yield from _objects(lines)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    yield from _objects(text.splitlines())
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """The same for those who show what there is: a folder in the file's place holds no lines either."""
+    with contextlib.suppress(IsADirectoryError):
+        yield from read(path)
 
 
 def end(path: Path, *, size: int = 1 << 18) -> list[dict[str, Any]]:
@@ -63,11 +72,11 @@ class Follower:
         return list(_objects(complete.splitlines()))
 
 
-def _objects(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+def _objects(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # includes bytes that are no text
             continue
         if isinstance(value, dict):
-            yield value
+            yield encodable(value, line)

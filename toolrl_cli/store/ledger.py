@@ -17,6 +17,7 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.store import lease as leases
+from toolrl_cli.store.documents import read_document
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import explained, read_json, write_json
 from toolrl_cli.store.lease import Lease, LeaseInfo
@@ -110,7 +111,7 @@ class StageFolder:
         try:
             return StageState.from_json(data or {})
         except (KeyError, TypeError, ValueError, AttributeError):
-            return self._unreadable()
+            return self._unreadable(read_document(Path(path))[1] or "state.json has no known status")
 
     def write_state(self, state: StageState, lease: Lease) -> None:
         """Replace `state.json`.
@@ -126,7 +127,7 @@ class StageFolder:
         """Who holds the stage, if anybody does."""
         return leases.read(self.path)
 
-    def _unreadable(self) -> StageState:
+    def _unreadable(self, fault: str) -> StageState:
         failure = Failure.of("infra", "state.json cannot be read; it was torn or edited")
         numbers = [int(folder.name) for folder in self.attempts()]
         return StageState(
@@ -136,6 +137,7 @@ class StageFolder:
             attempt=max(numbers, default=0),
             failure=failure,
             attempts=tuple(AttemptRecord(n, "failed", failure) for n in numbers),
+            fault=fault,
         )
 
 

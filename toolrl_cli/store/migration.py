@@ -26,7 +26,7 @@ def migrated(data: Mapping[str, Any], current: int, steps: Mapping[int, Step], w
     schema = int(data["schema"])
     if schema > current:
         raise LedgerError(
-            f"{what} is of schema {schema}, and this toolrl knows {current}",
+            f"{what} is of schema {schema}, and this toolrl reads schema {current}",
             hint="a later version wrote it; use that one, or another --results",
         )
     document = dict(data)

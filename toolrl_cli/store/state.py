@@ -73,6 +73,8 @@ class StageState:
         attempts: all of them, oldest first.
         adjust: settings of transport that the current or last attempt had in place of those asked for.
         note: why a stage that was run before is pending again; empty otherwise.
+        fault: why `state.json` cannot be used, where it is torn or edited; the status is `failed` then, so that
+            the stage is owed.
         output: path below `output/` → bytes, of what it left when it succeeded; None before that, and in what
             earlier versions wrote.
     """
@@ -91,6 +93,7 @@ class StageState:
     adjust: Adjust = field(default_factory=dict)
     note: str = ""
     output: Mapping[str, int] | None = None
+    fault: str = ""
 
     @property
     def active(self) -> bool:
@@ -192,7 +195,7 @@ class StageState:
             LedgerError: a later version of toolrl wrote it, or one that is too old.
             KeyError, TypeError, ValueError: it is something else.
         """
-        data = migrated(data, SCHEMA, MIGRATIONS, f"the state of stage {data.get('id', '?')}")
+        data = migrated(data, SCHEMA, MIGRATIONS, f"state.json of stage {data.get('id', '?')}")
         if data["status"] not in STATUSES:
             raise ValueError(f"unknown status {data['status']!r}")
         times = data["times"]

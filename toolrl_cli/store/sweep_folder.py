@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +13,17 @@ from typing import Any, Protocol
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.stage import SCHEMA, StageSpec
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.store.documents import read_document
 from toolrl_cli.store.files import explained, make_folder, read_json, write_entries, write_json, write_text
-from toolrl_cli.store.migration import migrated
+from toolrl_cli.store.migration import Step, migrated
 
 PLAN = "plan.json"
+SCHEMA = 1
+"""Of `plan.json`."""
+MIGRATIONS: Mapping[int, Step] = {}
+"""Schema n → what makes n + 1 of it; the first schema has none before it."""
 HARNESSES = "harnesses"
 
 
@@ -150,33 +155,38 @@ class SweepFolder:
             SpecError: there is no such sweep.
             LedgerError: its plan cannot be read.
         """
-        data = read_json(self.path / PLAN)
+        data, fault = read_document(self.path / PLAN)
+        anew = "issue `toolrl sweep FILE` again; it writes the plan anew"
         if data is None:
             if self.path.is_dir():
-                hint = "issue `toolrl sweep FILE` again; it writes the plan anew"
-                raise LedgerError("the plan is missing or torn", str(self.path / PLAN), hint)
+                what = f"the plan is missing or torn{f': {fault}' if fault else ''}"
+                raise LedgerError(what, str(self.path / PLAN), anew)
             known = saved_names(self.results)
-            raise SpecError(
-                f"no sweep {self.name!r}", str(self.results), hint_for(self.name, known, "sweeps")
-            )
+            hint = hint_for(self.name, known, "sweeps") if known else "run `toolrl sweep FILE` first"
+            raise SpecError(f"no sweep {self.name!r}", str(self.results), hint)
         try:
-            data = migrated(data, SCHEMA, {}, f"the plan of sweep {self.name}")
+            data = migrated(data, SCHEMA, MIGRATIONS, PLAN)
             stages = {s["id"]: StageSpec.from_json(s) for s in data["stages"]}
             runs = tuple(
                 PlannedRun(
                     self.name,
-                    r["id"],
-                    r["arm"],
-                    r["seed"],
-                    r["settings"],
+                    str(r["id"]),
+                    str(r["arm"]),
+                    int(r["seed"]),
+                    dict(r["settings"]),
                     tuple(stages[i] for i in r["stages"]),
                 )
                 for r in data["runs"]
             )
-            return SavedSweep(self.name, runs, tuple(data["tables"]), str(data.get("description", "")))
-        except (KeyError, TypeError, ValueError) as error:
-            hint = "issue `toolrl sweep FILE` again; it writes the plan anew"
-            raise LedgerError(f"not a plan: {error}", str(self.path / PLAN), hint) from error
+            tables = data.get("tables") or []
+            if not isinstance(tables, list):
+                raise TypeError(f"{tables!r} is no list")
+            return SavedSweep(self.name, runs, tuple(map(str, tables)), str(data.get("description", "")))
+        except LedgerError as error:
+            raise LedgerError(error.what, str(self.path / PLAN), error.hint) from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"{PLAN} does not hold a plan ({type(error).__name__}: {error})"
+            raise LedgerError(what, str(self.path / PLAN), anew) from error
 
 
 def saved_names(results: Path) -> list[str]:

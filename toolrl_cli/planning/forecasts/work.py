@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import ModelSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import Amount, ModelConfig, StageConfig, TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of
@@ -83,7 +82,7 @@ class Works:
         self._find = find
         self._gpus_here = gpus_here
         self._works: dict[str, Work] = {}
-        self._sizes: dict[ModelSpec, ModelSize | None] = {}
+        self._sizes: dict[str, ModelSize | None] = {}
         self._chains: dict[str, str] = {}
 
     def of(self, spec: StageSpec) -> Work:
@@ -113,7 +112,7 @@ class Works:
             model=model.name if model else "",
             device=device,
             gpus=spec.slots,
-            size=self._size(model) if model else None,
+            size=self._size(origin) if origin else None,
             gpu_memory=int(resources.gpu_memory * GIB) if resources.gpu_memory else None,
             config=config,
             shape=shape,
@@ -149,7 +148,7 @@ class Works:
             known = self._chains[spec.id] = digest([spec.kind, model, identity, before])
         return known
 
-    def _size(self, model: ModelSpec) -> ModelSize | None:
-        if model not in self._sizes:
-            self._sizes[model] = model_size(model)
-        return self._sizes[model]
+    def _size(self, config: ModelConfig) -> ModelSize | None:
+        if config.model_path not in self._sizes:
+            self._sizes[config.model_path] = model_size(config.model)
+        return self._sizes[config.model_path]

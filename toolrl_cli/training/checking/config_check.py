@@ -243,11 +243,13 @@ def setting_of(stage: StageSpec, option: str) -> str:
     return setting.replace("sft.", "model.pretrain.", 1) if pretrained else setting
 
 
+_OF_ONE_STAGE = ("seed", "data", "reward", "model")
+
+
 def _distinguishing(stage: StageSpec) -> str | None:
     """Equal for stages whose options differ in seed and folders only; None for stages that verl does not train."""
     config = settings_of(stage)
     if not isinstance(config, (RlConfig, SftConfig)):
         return None
-    # of the model only its size counts: it decides what `resources.offload: auto` is
-    parts = (config.rl, config.algorithm) if isinstance(config, RlConfig) else (config.sft,)
-    return repr((*parts, config.precision, config.model_path, config.resources, config.verl_options))
+    parts = {key: value for key, value in stage.config.items() if key not in _OF_ONE_STAGE}
+    return repr((stage.kind, parts, config.model_path))  # its size decides what `resources.offload: auto` is

@@ -1,16 +1,18 @@
-"""`scores.json`: what an `evaluate` stage says of its model, read with doubt."""
+"""`scores.json` and `items.jsonl`: what an `evaluate` stage says of its model; written whole, read with doubt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.report.disk import number, read_json
+from toolrl_cli.store.documents import number, read_document, schema_fault
+from toolrl_cli.store.files import make_folder, write_json, write_text
 
 SCHEMA = 1
-"""Of plan.json, state.json and scores.json, as this version reads them."""
+SCORES, ITEMS = "scores.json", "items.jsonl"
 
 CONDITIONS = ("protocol", "version", "data_fingerprint", "prompt_format", "sampling")
 """Fields of `scores.json` that must agree before two scores may be averaged or compared."""
@@ -41,9 +43,25 @@ class Scores:
     problem: str = ""
 
 
+def write_scores(output: Path, scores: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> None:
+    """Write both files, `scores.json` last: where it is, the items are whole.
+
+    Args:
+        output: the stage's `output/`; made where missing.
+        scores: the content of `scores.json` but for its schema.
+        items: the lines of `items.jsonl`.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    make_folder(output)
+    write_text(output / ITEMS, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items))
+    write_json(output / SCORES, {"schema": SCHEMA, **scores})
+
+
 def read_scores(path: Path, benchmark: str) -> Scores:
     """Read the scores of a finished evaluation of `benchmark`."""
-    data, fault = read_json(path)
+    data, fault = read_document(path)
     problem = fault or ("scores.json is missing" if data is None else _fault(data, benchmark))
     if problem:
         return Scores(problem=problem)
@@ -53,23 +71,13 @@ def read_scores(path: Path, benchmark: str) -> Scores:
     )
 
 
-def schema_fault(data: Any, name: str) -> str:
-    """What is wrong with the `schema` of a file, or nothing."""
-    found = data.get("schema") if isinstance(data, dict) else None
-    if found == SCHEMA and not isinstance(found, bool):
-        return ""
-    if found is None:
-        return f"{name} names no schema"
-    return f"{name} is of schema {found!r}, and this toolrl reads schema {SCHEMA}"
-
-
 def _fault(data: Any, benchmark: str) -> str:
     if not isinstance(data, dict) or not isinstance(data.get("metrics"), dict):
         return "scores.json has no metrics"
     named = data.get("benchmark", benchmark)
     if benchmark and named != benchmark:
         return f"scores.json is of benchmark {named!r}, and {benchmark!r} was planned"
-    return schema_fault(data, "scores.json")
+    return schema_fault(data, SCHEMA, SCORES)
 
 
 def _score(entry: Any) -> Score:

@@ -1,15 +1,16 @@
-"""Reading files that another process may have left half written."""
+"""JSON documents that another process may have left half written: what they hold, or why they cannot be used."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.errors import ToolrlError
 
-def read_json(path: Path) -> tuple[Any, str | None]:
+
+def read_document(path: Path) -> tuple[Any, str | None]:
     """The content of a JSON file, or why there is none.
 
     Returns:
@@ -30,22 +31,23 @@ def read_json(path: Path) -> tuple[Any, str | None]:
         return None, f"{path.name} is not valid JSON ({_first_line(error)})"
     if content is None:
         return None, f"{path.name} holds nothing but null"
-    return _encodable(content, text), None
+    return encodable(content, text), None
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Objects of a JSON-lines file; torn and foreign lines are passed over, no file gives none."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                try:
-                    row = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(row, dict):
-                    yield _encodable(row, line)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return
+def fault_of(error: ToolrlError) -> str:
+    """What cannot be read and why, in a clause."""
+    name = Path(error.where).name
+    return error.what if not name or name in error.what else f"{name} cannot be read ({error.what})"
+
+
+def schema_fault(data: Any, schema: int, name: str) -> str:
+    """What is wrong with the `schema` of a document that this version reads in one schema alone, or nothing."""
+    found = data.get("schema") if isinstance(data, dict) else None
+    if found == schema and not isinstance(found, bool):
+        return ""
+    if found is None:
+        return f"{name} names no schema"
+    return f"{name} is of schema {found!r}, and this toolrl reads schema {schema}"
 
 
 def number(value: Any) -> float | None:
@@ -59,16 +61,24 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 
-def _encodable(value: Any, text: str) -> Any:
-    """Parsed JSON with half surrogates, which no file can hold, replaced by `?`; `text` is what was parsed."""
-    if "\\ud" not in text and "\\uD" not in text:
-        return value
+def encodable(value: Any, text: str | bytes) -> Any:
+    """Parsed JSON with half surrogates, which no file can hold, replaced by `?`.
+
+    Args:
+        value: what was parsed.
+        text: what it was parsed from.
+    """
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+    return _replaced(value) if b"\\ud" in raw or b"\\uD" in raw else value
+
+
+def _replaced(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
-        return [_encodable(v, text) for v in value]
+        return [_replaced(v) for v in value]
     if isinstance(value, dict):
-        return {_encodable(k, text): _encodable(v, text) for k, v in value.items()}
+        return {_replaced(k): _replaced(v) for k, v in value.items()}
     return value
 
 
