@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,14 @@ def test_importing_the_report_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_reports_written_to_one_folder_at_once_all_succeed_and_leave_whole_files(tree: Tree) -> None:
+    tree.sweep().run("a").done(toolworld_scores(0.5)).learned(0.1, 0.8)
+    report = build_report(tree.write(), ["demo"])
+    target = tree.root / "out"
+    with ThreadPoolExecutor(8) as pool:
+        written = [f.result() for f in [pool.submit(report.write_report, target, ()) for _ in range(24)]]
+    assert all(paths == written[0] for paths in written)
+    assert sorted(target.iterdir()) == sorted(written[0])  # nothing half-made is left
+    assert (target / "report.html").read_text().rstrip().endswith("</html>")

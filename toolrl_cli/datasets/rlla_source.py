@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.store.files import replacing
 
 COMMIT = "8cee13ec0ca72f0461da372a93a6fd8140dbb840"
 SOURCE = f"https://raw.githubusercontent.com/qiancheng0/ToolRL/{COMMIT}"
@@ -71,9 +72,8 @@ def download(
         content = _fetch(url)
         if blob_id(content) != file.blob:
             raise SpecError("is not the file of the pinned commit", url, BY_HAND)
-        temporary = target.with_name(f".{file.name}.part")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            temporary.write_bytes(content)
     return folder
 
 

@@ -28,6 +28,7 @@ from toolrl_cli.report.table_spec import TableSpec, is_file, load_table, shipped
 from toolrl_cli.report.tables import build_table
 from toolrl_cli.spec.identity import slugify
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.store.files import replacing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -271,7 +272,6 @@ def _unwritable(error: OSError, directory: Path) -> LedgerError:
 
 
 def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path

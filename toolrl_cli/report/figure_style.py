@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolrl_cli.store.files import replacing
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -70,7 +72,6 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
     }
     for path in paths:
         kind = path.suffix.lstrip(".")
-        temporary = path.with_name(f".{path.name}.part")
-        figure.savefig(temporary, format=kind, dpi=200, metadata=metadata[kind])
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=kind, dpi=200, metadata=metadata[kind])
         figure.set_layout_engine("none")

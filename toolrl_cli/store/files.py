@@ -68,6 +68,43 @@ def _write_pieces(path: Path, pieces: Iterable[str], *, durable: bool, write: Wr
             raise
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, for a library that writes files itself; what is there in the end takes its place.
+
+    Every writer has a name of its own, so that of several at once each leaves a whole file.
+
+    Args:
+        path: the file; its folder exists.
+
+    Raises:
+        OSError: the file system refuses; the old content stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def create_text(path: Path, text: str) -> bool:
+    """Put `text` into a new file, whole; whether this call made it.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
 def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
     """`write_text` of `data` as indented JSON, for reading with `cat`.
 

@@ -26,6 +26,7 @@ from toolrl_cli.errors import SpecError, TrackingError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
+from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import merge_metrics
 
 Mode = Literal["online", "offline", "disabled"]
@@ -150,9 +151,7 @@ def _publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
         "sent": marks if mode == "online" else [],
         "folder": folder,
     }
-    temporary = record_file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(body, indent=2), encoding="utf-8")
-    temporary.replace(record_file)
+    write_json(record_file, body)
     return Published(True, wandb_id, replaces)
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MetricsFollower
 from toolrl_cli.training.checkpoints import prune, torn_model, what_is_torn
 from toolrl_cli.training.reward_metrics import TOTAL, validation_name
@@ -192,10 +193,7 @@ class BestKeeper:
 
     def _write(self, kept: int | None) -> None:
         data = {"schema": 1, "metric": METRIC, "step": kept, "judged": self._judged}
-        path = self._checkpoints / RECORD
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        temporary.replace(path)
+        write_json(self._checkpoints / RECORD, data)
 
 
 class CheckpointWatch(threading.Thread):

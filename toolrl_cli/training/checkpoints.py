@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolrl_cli.store.files import write_text
 from toolrl_cli.training.archives import archive_is_torn, tensors_are_torn
 
 TRACKER = "latest_checkpointed_iteration.txt"
@@ -208,9 +209,7 @@ def _write_tracker(path: Path, step: int) -> None:
     if step == 0:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(str(step), encoding="ascii")
-    temporary.replace(path)
+    write_text(path, str(step))
 
 
 def _step_of(path: Path) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import RewardError, Score, get_reward
+from toolrl_cli.store.files import create_text
 from toolrl_cli.training.plugin import require_plugin
 from toolrl_cli.training.reward_metrics import sample_numbers
 from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
@@ -46,14 +46,7 @@ class ScoringFailure:
 
     def save(self, path: Path) -> None:
         """Write the file if none is there: the first failure is the cause, later ones follow from it."""
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"schema": 1, **asdict(self)}, indent=1), encoding="utf-8")
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return  # another completion of this batch failed first
-        finally:
-            temporary.unlink()
+        create_text(path, json.dumps({"schema": 1, **asdict(self)}, indent=1))
 
     @classmethod
     def load(cls, path: Path) -> ScoringFailure | None:

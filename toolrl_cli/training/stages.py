@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.spec.stage_config import StageConfig, TrainingConfig
+from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.training.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
 from toolrl_cli.training.checkpoints import Resume, prepare_resume
@@ -80,7 +80,7 @@ def run_rl(ctx: StageContext) -> None:
     if _finished(resume, ctx.spec.total_steps):
         return
     _check_gold(config, paths.train)
-    (ctx.attempt_dir / REWARD_FILE).write_text(json.dumps(config.reward, indent=1), encoding="utf-8")
+    write_json(ctx.attempt_dir / REWARD_FILE, config.reward)
     argv = _command("verl.trainer.main_ppo", options, device, None)
     watch = CheckpointWatch(paths.checkpoints, ctx.attempt_dir, keeper, keep)
     _train(ctx, config, argv, device, paths, resume, watch)
@@ -114,7 +114,7 @@ def run_export(ctx: StageContext) -> None:
     run_child(argv, env=_environment(ctx, config, device), stop_requested=ctx.stop_requested)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
-    (output / "checkpoint.json").write_text(json.dumps(chosen.to_json(), indent=1), encoding="utf-8")
+    write_json(output / "checkpoint.json", chosen.to_json())
     print(f"toolrl: exported {chosen}", flush=True)
 
 
