@@ -13,9 +13,9 @@ import difflib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -35,7 +35,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(
-        self, group: str, folder: str, sort: type[T], noun: str, error: Callable[[str, str, str], Exception]
+        self, group: str, folder: str, sort: type[Any], noun: str, error: Callable[[str, str, str], Exception]
     ) -> None:
         self.group = group
         self._folder = folder
@@ -86,13 +86,14 @@ class Registry(Generic[T]):
         package = importlib.import_module(self._folder)
         return _modules(tuple(package.__path__))
 
-    def _one_of(self, values: object, where: str) -> T:
-        found = [value for value in values if isinstance(value, self._sort)]  # type: ignore[attr-defined]
+    def _one_of(self, values: Iterable[object], where: str) -> T:
+        found = [value for value in values if isinstance(value, self._sort)]
         if len(found) != 1:
             raise self._error(
                 f"holds {len(found)} objects of {self._sort.__name__}", where, "one is expected"
             )
-        return found[0]
+        only: T = found[0]
+        return only
 
     def _added(self, name: str, where: str) -> T:
         names = self.names()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from toolrl_cli.benchmarks.toolworld import score_items
+from toolrl_cli.benchmarks.catalogue.toolworld import BENCHMARK, item_of
+from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets import toolworld
 
 EXAMPLES = toolworld.generate("benchmark", 0, 40)
+
+
+def score_items(
+    examples: Sequence[toolworld.Example], outputs: Sequence[str | None]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    return score(BENCHMARK, [item_of(example) for example in examples], outputs)
 
 
 def reason(example: toolworld.Example, output: str | None) -> str:

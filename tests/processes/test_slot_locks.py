@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.stages import ROOT, Stages, eventually
 from toolrl_cli.errors import LaunchError
-from toolrl_cli.harness.launchers.launcher import LaunchRequest
+from toolrl_cli.harness.launcher import LaunchRequest
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.processes import slot_locks
 from toolrl_cli.processes.gpus import lock_names

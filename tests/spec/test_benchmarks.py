@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.spec.conftest import FixedFacts
-from toolrl_cli.benchmarks.toolworld import PROTOCOL
+from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.spec.benchmarks import BENCHMARKS, why_blocked
 from toolrl_cli.spec.resolve import Run
 from toolrl_cli.spec.stages import run_stages
@@ -16,7 +16,8 @@ TEXT = "name: s\nbase: {preset: tiny_grpo, train: []}\nevaluate: [toolworld, bfc
 
 
 def test_the_protocol_named_is_the_one_that_scores_carry() -> None:
-    assert BENCHMARKS["toolworld"].protocol == PROTOCOL
+    scores, _ = score(BENCHMARKS.get("toolworld"), (), ())
+    assert scores["protocol"] == "exact-match" == BENCHMARKS.get("toolworld").protocol
 
 
 def test_the_paper_s_benchmarks_are_planned_and_those_without_a_runner_blocked(
@@ -36,5 +37,5 @@ def test_a_stage_without_a_runner_names_its_protocol_and_claims_no_data(
 ) -> None:
     (run,) = resolve(TEXT)
     (stage,) = [s for s in run_stages(run.spec, facts) if s.identity.get("benchmark") == name]
-    assert stage.identity["protocol"] == BENCHMARKS[name].protocol
+    assert stage.identity["protocol"] == BENCHMARKS.get(name).protocol
     assert "data" not in stage.identity and "data" not in stage.config

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolrl_cli.harness.launchers.launcher import Ended, LaunchRequest
+from toolrl_cli.harness.launcher import Ended, LaunchRequest
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import StageFolder

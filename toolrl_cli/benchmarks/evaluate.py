@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from toolrl_cli.benchmarks.generate import Sampling, generate
-from toolrl_cli.benchmarks.toolworld import score_items
-from toolrl_cli.datasets import toolworld
+from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.spec.benchmarks import why_not_run
+from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.kind_configs import EvaluateConfig
-from toolrl_cli.spec.models import ToolWorldData
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.device import choose_device
@@ -22,16 +20,17 @@ def run(ctx: StageContext) -> None:
 
     Raises:
         BenchmarkError: the model cannot be loaded or asked, or the benchmark has no runner.
+        SpecError: there is no such benchmark.
     """
     config = ctx.spec.settings(EvaluateConfig)
-    data, settings = config.data, config.evaluation
-    if config.benchmark != "toolworld" or not isinstance(data, ToolWorldData):
-        told = why_not_run(config.benchmark) or f"no runner for benchmark {config.benchmark!r}"
-        raise BenchmarkError(told, ctx.spec.id)
-    examples = toolworld.generate("benchmark", data.seed, data.benchmark)
+    settings = config.evaluation
+    benchmark = BENCHMARKS.get(config.benchmark, ctx.spec.id)
+    if benchmark.why_not_run:
+        raise BenchmarkError(benchmark.why_not_run, ctx.spec.id)
+    items = benchmark.items(config.data)
     outputs = generate(
         model_path(ctx, config.model),
-        [[{"role": "system", "content": e.system}, {"role": "user", "content": e.user}] for e in examples],
+        [[dict(message) for message in item.messages] for item in items],
         Sampling(
             settings.temperature,
             settings.max_prompt_length,
@@ -42,7 +41,7 @@ def run(ctx: StageContext) -> None:
         DTYPES[config.precision],
         ctx.stop_requested,
     )
-    scores, items = score_items(examples, outputs)
-    scores["data_fingerprint"] = ctx.spec.identity["data"]
+    scores, rows = score(benchmark, items, outputs)
+    scores["data_fingerprint"] = ctx.spec.identity.get("data")
     scores["sampling"] = settings.identity()
-    write_scores(ctx.stage_dir / "output", scores, items)
+    write_scores(ctx.stage_dir / "output", scores, rows)

@@ -13,10 +13,9 @@ from toolrl_cli.commands.exit_status import FAILED, OK
 from toolrl_cli.commands.live import LiveView
 from toolrl_cli.commands.options import note
 from toolrl_cli.commands.report import print_report
-from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.errors import LedgerError
 from toolrl_cli.harness.events import Event, Outcome
-from toolrl_cli.harness.launchers.launcher import Launcher
-from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.harness.launcher import LAUNCHERS, LaunchPlan
 from toolrl_cli.harness.priorities import expected_seconds
 from toolrl_cli.harness.publishing import Publisher
 from toolrl_cli.harness.scheduler import Scheduler, check_slots
@@ -24,14 +23,10 @@ from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.planning.outlook import look_ahead
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.planning.rewinding import renew
-from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.report.api import build_report
-from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.wandb_runs import choose_mode
-
-LAUNCHERS = ("local",)
 
 
 @dataclass(frozen=True)
@@ -70,9 +65,7 @@ def execute(
         LaunchError: a stage needs more slots than there are, or slots cannot be locked.
         LedgerError: the results root cannot be written, or a stage that is to be set back is at work.
     """
-    if options.launcher not in LAUNCHERS:
-        hint = hint_for(options.launcher, LAUNCHERS, "launchers")
-        raise SpecError(f"unknown launcher {options.launcher!r}", "--launcher", hint)
+    kind = LAUNCHERS.get(options.launcher, "--launcher")
     mode = choose_mode(options.wandb)
     folder = SweepFolder(options.results, plan.sweep)
     owed = chosen.owed
@@ -80,7 +73,9 @@ def execute(
     ledger = Ledger(options.results)
     if owed:
         limits.check()
-        launcher = _launcher(chosen, options)
+        specs = [stage.spec for stage in chosen.stages.values()]
+        by = f"sweep {plan.sweep} in {options.results}"
+        launcher = kind.open(LaunchPlan(by, specs, options.max_parallel))
         check_slots(owed, launcher)
     folder.save(plan, text)
     for stage_id, how in (*set_back(), *renew(ledger, chosen.losses)):
@@ -145,16 +140,6 @@ def _summary(sweep: str, outcome: Outcome) -> str:
     told = ", ".join(f"{number} {end}" for end, number in counts.items())
     lead = "interrupted; " if outcome.interrupted else ""
     return f"{sweep}: {lead}{told}; `toolrl resume {sweep}` goes on from here"
-
-
-def _launcher(plan: Plan, options: Execution) -> Launcher:
-    """GPU slots where there are GPUs and the plan may use them, CPU slots otherwise."""
-    wanted = max(options.max_parallel or 1, *(s.spec.slots for s in plan.stages.values()))
-    locks = SlotLocks(f"sweep {plan.sweep} in {options.results}")
-    devices = {s.spec.resources.get("device", "auto") for s in plan.stages.values()}
-    if devices <= {"cpu"}:
-        return LocalLauncher([f"cpu{n}" for n in range(wanted)], locks=locks)
-    return LocalLauncher.detect(cpu_slots=wanted, locks=locks)
 
 
 def _finish(plan: Plan, options: Execution, status: int, *, fresh: bool = True) -> int:

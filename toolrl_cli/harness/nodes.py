@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from toolrl_cli.harness.events import End
-from toolrl_cli.harness.launchers.launcher import Ended
+from toolrl_cli.harness.launcher import Ended
 from toolrl_cli.harness.queueing import Rank
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import FailureClass

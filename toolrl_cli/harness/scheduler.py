@@ -17,7 +17,7 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.alike import AlikeFailures
 from toolrl_cli.harness.events import End, Event, Observer, Outcome, What
 from toolrl_cli.harness.interrupts import Interrupts
-from toolrl_cli.harness.launchers.launcher import Ended, Launcher, slot_name
+from toolrl_cli.harness.launcher import Ended, Launcher, slot_name
 from toolrl_cli.harness.nodes import Node, Watched
 from toolrl_cli.harness.priorities import chain_lengths, expected_seconds, priorities
 from toolrl_cli.harness.queueing import ReadyQueue, Slots

@@ -10,7 +10,7 @@ from pathlib import Path
 from toolrl_cli.attempt.adjusting import next_adjust
 from toolrl_cli.attempt.beginning import cleared, new_attempt
 from toolrl_cli.attempt.ending import record_end
-from toolrl_cli.harness.launchers.launcher import Launcher, LaunchRequest
+from toolrl_cli.harness.launcher import Launcher, LaunchRequest
 from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains

@@ -53,7 +53,7 @@ def sweep_schema() -> Schema:
     properties["exclude"]["items"] = _ref("Condition")
     properties["include"]["items"] = _ref("Cell")
     properties["models"]["items"] = _model({"type": "object"})
-    properties["evaluate"] |= {"items": {"enum": list(BENCHMARKS)}, "uniqueItems": True}
+    properties["evaluate"] |= {"items": {"enum": BENCHMARKS.names()}, "uniqueItems": True}
     properties["tables"]["uniqueItems"] = True
     properties["seeds"]["anyOf"][0] |= {"minItems": 1, "uniqueItems": True}
     ablate = schema["$defs"]["Ablate"]["properties"]

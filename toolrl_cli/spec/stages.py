@@ -17,13 +17,9 @@ from toolrl_cli.spec.models import (
     RunSpec,
     SftSpec,
     TinyModel,
-    ToolWorldData,
     VerlOptions,
 )
 from toolrl_cli.spec.stage import StageSpec
-
-TOOLWORLD = "toolworld"
-DEFAULT_WORLD = ToolWorldData(kind="toolworld")
 
 BLOCKS = frozenset({"sft", "rl", "reward", "evaluation", "verl_options"})
 """Fields of an identity that many stages share as one object."""
@@ -206,13 +202,15 @@ class StageMaker:
         asked = self._once("identity", run.evaluation, run.evaluation.identity)
         identity = {**start, "benchmark": benchmark, "evaluation": asked, "precision": run.precision}
         config = {"benchmark": benchmark, "evaluation": settings}
-        if benchmark == TOOLWORLD:
-            data = _benchmark_data(run)
+        known = BENCHMARKS.get(benchmark, "evaluate")
+        data = known.data(run)
+        if data is not None:
             identity["data"] = self._data(data, ("benchmark",))
             config["data"] = self._json(data)
         else:
-            # no runner yet, so no data to take a fingerprint of: the runner will bring it in, and a new id with it
-            identity["protocol"] = config["protocol"] = BENCHMARKS[benchmark].protocol
+            identity["protocol"] = config["protocol"] = known.protocol
+            # without a runner there are no items yet, and its version will bring a new id with it
+            identity |= {} if known.why_not_run else {"version": known.version}
         name = model.id.rsplit("-", 1)[0] if model else run.model.name
         return self._stage("evaluate", f"{benchmark}-{name}", identity, inputs, run, config)
 
@@ -280,13 +278,6 @@ class StageMaker:
 
 EXPORT: Mapping[str, Any] = {"checkpoint": "last", "format": "huggingface"}
 _EXPORT_OF: Mapping[str, Mapping[str, Any]] = {kind: {**EXPORT, "source": kind} for kind in ("sft", "rl")}
-
-
-def _benchmark_data(run: RunSpec) -> ToolWorldData:
-    """The world that ToolWorld's benchmark asks about: the run's own, else the tiny model's, else the default."""
-    if isinstance(run.data, ToolWorldData):
-        return run.data
-    return run.model.pretrain_data if isinstance(run.model, TinyModel) else DEFAULT_WORLD
 
 
 def reward_label(reward: Mapping[str, Any]) -> str:

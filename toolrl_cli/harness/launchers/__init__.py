@@ -1,1 +1,1 @@
-"""Where attempts execute: one module for each launcher."""
+"""Where attempts execute: one module for each launcher; `harness.launcher` says what one is."""

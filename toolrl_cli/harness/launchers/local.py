@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from toolrl_cli.errors import LaunchError
-from toolrl_cli.harness.launchers.launcher import Ended, LaunchRequest
+from toolrl_cli.harness.launcher import Ended, LauncherKind, LaunchPlan, LaunchRequest
 from toolrl_cli.processes.child import importable
 from toolrl_cli.processes.gpus import DEVICES, lock_names, visible_gpus
 from toolrl_cli.processes.identity import ProcessId
@@ -175,3 +175,19 @@ class LocalLauncher:
         descriptor = self._descriptors.pop((handle["pid"], float(handle["start_time"])), None)
         if descriptor is not None:
             os.close(descriptor)
+
+
+def open_here(plan: LaunchPlan) -> LocalLauncher:
+    """GPU slots where there are GPUs and the plan may use them, CPU slots otherwise.
+
+    Raises:
+        LaunchError: slots cannot be locked.
+    """
+    wanted = max(plan.max_parallel or 1, *(stage.slots for stage in plan.stages))
+    locks = SlotLocks(plan.by)
+    if {stage.resources.get("device", "auto") for stage in plan.stages} <= {"cpu"}:
+        return LocalLauncher([f"cpu{n}" for n in range(wanted)], locks=locks)
+    return LocalLauncher.detect(cpu_slots=wanted, locks=locks)
+
+
+LOCAL = LauncherKind("local", open_here)

@@ -8,13 +8,16 @@ that a later harness can go on with it. It holds `kind` (the launcher's), `slots
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from toolrl_cli.errors import SpecError
 from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.registry import Registry
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.state import Handle
 
 
@@ -65,6 +68,34 @@ class Ended:
     """
 
     returncode: int | None = None
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """What a launcher is opened for.
+
+    Attributes:
+        by: who launches, in a few words, for those who wait for the same slots: `sweep NAME in RESULTS`.
+        stages: all stages that may be started, done ones included.
+        max_parallel: most attempts at a time, or None.
+    """
+
+    by: str
+    stages: Sequence[StageSpec]
+    max_parallel: int | None = None
+
+
+@dataclass(frozen=True)
+class LauncherKind:
+    """One kind of launcher, by name.
+
+    Attributes:
+        name: as in `--launcher NAME`, and the `kind` of its handles.
+        open: makes one for a plan.
+    """
+
+    name: str
+    open: Callable[[LaunchPlan], Launcher]
 
 
 class Launcher(Protocol):
@@ -123,3 +154,8 @@ def slot_name(slot: str) -> str:
     if slot.startswith("cpu"):
         return f"CPU slot {slot.removeprefix('cpu')}"
     return f"GPU {slot}"
+
+
+LAUNCHERS: Registry[LauncherKind] = Registry(
+    "toolrl.launchers", "toolrl_cli.harness.launchers", LauncherKind, "launcher", SpecError
+)

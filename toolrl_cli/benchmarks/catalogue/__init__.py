@@ -1,0 +1,1 @@
+"""The benchmarks that toolrl knows: one module each, with its one object."""

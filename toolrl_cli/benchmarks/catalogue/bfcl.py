@@ -1,0 +1,7 @@
+"""`bfcl`: planned, and not yet run."""
+
+from __future__ import annotations
+
+from toolrl_cli.spec.benchmarks import NotYet
+
+BENCHMARK = NotYet("bfcl", "bfcl_v3_exec")

@@ -1,0 +1,69 @@
+"""`toolworld`: exact match of calls, and responses where no tool fits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import ClassVar
+
+from toolrl_cli.benchmarks.parsing import Turn, canonical, parse_turn
+from toolrl_cli.datasets import toolworld
+from toolrl_cli.spec.benchmarks import Benchmark, Item, Verdict
+from toolrl_cli.spec.models import DataSpec, RunSpec, TinyModel, ToolWorldData
+
+DEFAULT_WORLD = ToolWorldData(kind="toolworld")
+
+
+class ToolWorld(Benchmark):
+    """A turn that should call is right when its calls, as a multiset of (name, parameters), are those of the gold
+    answer; one that should not is right when it calls nothing and its `<response>` is not empty."""
+
+    name: ClassVar[str] = "toolworld"
+    protocol: ClassVar[str] = "exact-match"
+    version: ClassVar[str] = str(toolworld.GENERATOR_VERSION)
+    prompt_format: ClassVar[str] = "rlla"
+    categories: ClassVar[tuple[str, ...]] = toolworld.CATEGORIES
+
+    def data(self, run: RunSpec) -> DataSpec:
+        """The run's own world, else the tiny model's, else the default."""
+        if isinstance(run.data, ToolWorldData):
+            return run.data
+        return run.model.pretrain_data if isinstance(run.model, TinyModel) else DEFAULT_WORLD
+
+    def items(self, data: DataSpec | None) -> Sequence[Item]:
+        world = data if isinstance(data, ToolWorldData) else DEFAULT_WORLD
+        return [item_of(e) for e in toolworld.generate("benchmark", world.seed, world.benchmark)]
+
+    def judge(self, item: Item, output: str) -> Verdict:
+        turn = parse_turn(output)
+        return Verdict(_fault(parse_turn(item.gold), turn), turn.calls)
+
+
+def item_of(example: toolworld.Example) -> Item:
+    """A row of the split `benchmark` as an item."""
+    messages = ({"role": "system", "content": example.system}, {"role": "user", "content": example.user})
+    return Item(example.id, example.category, messages, example.answer)
+
+
+def _fault(gold: Turn, turn: Turn) -> str:
+    """What is wrong with a turn, in a few words; empty where nothing is."""
+    if not gold.called:
+        if turn.called:
+            return "called a tool where none fits"
+        return "" if turn.response else "no response"
+    if not turn.called:
+        return "called nothing"
+    if turn.problem:
+        return turn.problem
+    wanted, given = Counter(map(canonical, gold.calls)), Counter(map(canonical, turn.calls))
+    if wanted == given:
+        return ""
+    if len(turn.calls) != len(gold.calls):
+        return f"{len(turn.calls)} calls instead of {len(gold.calls)}"
+    if Counter(c["name"] for c in gold.calls) != Counter(c["name"] for c in turn.calls):
+        return "wrong tool"
+    missed = next((wanted - given).elements())
+    return f"wrong parameters; wanted {missed}"
+
+
+BENCHMARK = ToolWorld()
