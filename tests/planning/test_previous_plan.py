@@ -32,13 +32,6 @@ def test_what_is_gone_is_told_however_the_plan_is_written(ledger: Ledger, writte
     assert not earlier.finished(BEFORE.id, "rl")
 
 
-def test_the_settings_of_stages_are_not_read(ledger: Ledger) -> None:
-    path = frozen(ledger)
-    path.write_text(path.read_text().replace('"identity": {', '"identity": {{'))
-    now = plan_of(ledger, [KEPT], [KEPT, AFTER])
-    assert read_earlier(path, ledger, now, now).gone == {BEFORE.id: "rl"}
-
-
 def test_nothing_is_kept_of_a_sweep_that_is_as_it_was(ledger: Ledger) -> None:
     path = frozen(ledger)
     now = plan_of(ledger, [KEPT], [KEPT, BEFORE])

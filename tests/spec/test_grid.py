@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -432,3 +433,12 @@ def test_a_faulty_set_is_named(resolve: Resolve, setting: str, says: str) -> Non
     with pytest.raises(SpecError) as caught:
         resolve(HEAD, setting)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("values", ["[1, true]", "[1, 1.0]", "[0, false]"])
+def test_values_that_python_takes_for_equal_share_no_block(resolve: Resolve, values: str) -> None:
+    key = "verl.rl.+trainer.any"
+    arms = ", ".join(f"a{n}: {{{key}: {value}}}" for n, value in enumerate(values.strip("[]").split(",")))
+    first, second = resolve(f"name: s\nbase: {{preset: tiny_grpo}}\narms: {{{arms}}}\n")
+    options = [run.spec.verl.rl["+trainer.any"] for run in (first, second)]
+    assert [type(value) for value in options] == [type(value) for value in yaml.safe_load(values)]

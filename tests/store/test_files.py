@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,38 +18,14 @@ def test_json_is_read_as_it_was_written_and_reads_with_cat(tmp_path: Path) -> No
     assert (tmp_path / "a.json").read_text() == '{\n "status": "läuft",\n "step": 3\n}\n'
 
 
-def test_long_lists_are_written_and_read_entry_by_entry(tmp_path: Path) -> None:
+def test_a_document_has_a_line_for_each_entry_of_its_lists(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     entries = [{"id": "ä\n,", "settings": [1, {"x": None}]}, {"id": "b"}]
-    document = {
-        "schema": 1,
-        "tables": ["T1"],
-        "runs": iter(entries),
-        "none": iter(()),
-        "stages": iter(entries),
-    }
-    files.write_entries(path, document)
-    whole = {"schema": 1, "tables": ["T1"], "runs": entries, "none": [], "stages": entries}
-    assert files.read_json(path) == whole
-    read = [(key, json.loads(text)) for key, text in files.entry_lines(path) if key != "tables"]
-    assert read == [("runs", entry) for entry in entries] + [("stages", entry) for entry in entries]
-
-
-@pytest.mark.parametrize(
-    "change", [lambda text: text[:-3], lambda text: text[:40], lambda text: text.replace("  ", "")]
-)
-def test_a_list_that_is_torn_or_written_otherwise_is_not_taken_for_a_short_one(
-    tmp_path: Path, change: Callable[[str], str]
-) -> None:
-    path = tmp_path / "a.json"
-    files.write_entries(path, {"runs": iter([{"id": "a"}, {"id": "b"}]), "stages": iter([{"id": "c"}])})
-    path.write_text(change(path.read_text()))
-    with pytest.raises(ValueError, match=r"torn|no entry"):
-        list(files.entry_lines(path))
-
-
-def test_a_missing_file_has_no_entries(tmp_path: Path) -> None:
-    assert list(files.entry_lines(tmp_path / "a.json")) == []
+    document = {"schema": 1, "tables": ["T1"], "runs": entries, "none": [], "of": {"a": {"b": []}}}
+    files.write_document(path, document)
+    assert files.read_json(path) == document
+    lines = [line.strip().removesuffix(",") for line in path.read_text().splitlines()]
+    assert all(json.dumps(entry, ensure_ascii=False) in lines for entry in entries)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": 1', b"[1]", b"\xff\xfe", b"null", b"[" * 100_000])

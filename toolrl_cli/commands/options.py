@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolrl_cli.store.files import entry_by_entry
+from toolrl_cli.store.files import document_text
 
 Results = Annotated[
     Path | None,
@@ -94,15 +94,11 @@ def results_root(given: Path | None) -> Path:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout.
-
-    A value at its top that is an iterator is a list too long to be held as a whole, see `entry_by_entry`.
-    """
-    if not isinstance(document, Mapping):
+    """One JSON document on stdout."""
+    if isinstance(document, Mapping):
+        sys.stdout.write(document_text(document))
+    else:
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-        return
-    for piece in entry_by_entry(document):
-        sys.stdout.write(piece)
 
 
 def note(line: str) -> None:

@@ -43,25 +43,23 @@ def plan(
 
     Stages done, owed, running or blocked; time, GPU-hours, memory and disk; what has changed since.
     """
-    from toolrl_cli.commands.collecting import no_cycle_search
     from toolrl_cli.commands.grid_views import cells_json, show_cells
     from toolrl_cli.commands.plan_views import show_outlook
     from toolrl_cli.planning.loading import load
     from toolrl_cli.planning.outlook import outlook
 
     root = results_root(results)
-    with no_cycle_search():
-        loaded = load(file, root, sets or (), profile, announce_check)
-        for line in loaded.notes:
-            note(line)
-        whole = loaded.plan
-        found = outlook(
-            whole, whole.selected(only), root, max_parallel=max_parallel, budget=budget, explain=explain
-        )
-        if as_json:
-            print_json(found.to_json() | ({"cells": cells_json(loaded.grid)} if explain else {}))
-        else:
-            if explain:
-                show_cells(loaded.grid, loaded.document.source.name, {run.arm for run in found.plan.runs})
-            show_outlook(found, explain)
+    loaded = load(file, root, sets or (), profile, announce_check)
+    for line in loaded.notes:
+        note(line)
+    whole = loaded.plan
+    found = outlook(
+        whole, whole.selected(only), root, max_parallel=max_parallel, budget=budget, explain=explain
+    )
+    if as_json:
+        print_json(found.to_json() | ({"cells": cells_json(loaded.grid)} if explain else {}))
+    else:
+        if explain:
+            show_cells(loaded.grid, loaded.document.source.name, {run.arm for run in found.plan.runs})
+        show_outlook(found, explain)
     found.limits.check()

@@ -29,12 +29,12 @@ class Outlook:
     drift: Drift
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `plan --json`; its runs and stages are iterators, for `print_json` to write one by one."""
+        """The document of `plan --json`."""
         return {
             "schema": SCHEMA,
             "sweep": self.plan.sweep,
-            "runs": (run.to_json() for run in self.plan.runs),
-            "stages": (self._stage(stage) for stage in self.plan.stages.values()),
+            "runs": [run.to_json() for run in self.plan.runs],
+            "stages": [self._stage(stage) for stage in self.plan.stages.values()],
             "totals": self.forecast.totals.to_json(),
             "limits": self.limits.to_json(),
             "drift": {

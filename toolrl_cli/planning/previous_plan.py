@@ -1,22 +1,16 @@
-"""A sweep as it was when it was last started, as far as it was another than it is now."""
+"""What a sweep had when it was last started and has no more, read from its frozen plan."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.store.files import entry_lines, read_json
+from toolrl_cli.store.files import read_json
 from toolrl_cli.store.ledger import Ledger
-
-_HEAD = re.compile(r'\{"schema": \d+, "id": "([^"\\]+)", "kind": "(\w+)", ')
-"""How a stage begins in a plan; its settings, which are nearly all of the file, are not looked at."""
 
 
 @dataclass
@@ -64,41 +58,15 @@ def read_earlier(path: Path, ledger: Ledger, plan: Plan, whole: Plan) -> Earlier
         LedgerError: the file is there and the file system does not give it.
     """
     run_ids = {run.id for run in plan.runs}
-    for entries in (_line_by_line, _as_a_whole):
-        earlier = Earlier(ledger)
-        try:
-            for key, entry_id, value in entries(path):
-                if key == "stages" and entry_id not in whole.stages:
-                    earlier.gone[entry_id] = value
-                elif key == "runs" and entry_id in run_ids and not all(i in plan.stages for i in value):
-                    earlier.runs[entry_id] = value
-        except (KeyError, TypeError, ValueError):
-            continue
-        return earlier
-    return Earlier(ledger)
-
-
-Entry = tuple[str, str, Any]
-"""`runs`, a run's id and its stages; or `stages`, a stage's id and its kind."""
-
-
-def _line_by_line(path: Path) -> Iterator[Entry]:
-    """What the entries are, as the file is written: 100,000 runs are half a gigabyte."""
-    for key, text in entry_lines(path):
-        head = _HEAD.match(text) if key == "stages" else None
-        if head is not None:
-            yield key, head[1], head[2]
-        elif key in ("runs", "stages"):
-            yield _entry(key, json.loads(text))
-
-
-def _as_a_whole(path: Path) -> Iterator[Entry]:
-    """The same of a file that was edited, or written by an earlier version."""
+    earlier = Earlier(ledger)
     data = read_json(path) or {}
-    for key in ("runs", "stages"):
-        for entry in data.get(key, ()):
-            yield _entry(key, entry)
-
-
-def _entry(key: str, entry: Mapping[str, Any]) -> Entry:
-    return key, str(entry["id"]), [str(i) for i in entry["stages"]] if key == "runs" else str(entry["kind"])
+    try:
+        kinds = {str(entry["id"]): str(entry["kind"]) for entry in data.get("stages", ())}
+        chains = {str(entry["id"]): list(map(str, entry["stages"])) for entry in data.get("runs", ())}
+    except (KeyError, TypeError, AttributeError):
+        return earlier
+    earlier.gone.update((stage_id, kind) for stage_id, kind in kinds.items() if stage_id not in whole.stages)
+    for run_id, chain in chains.items():
+        if run_id in run_ids and not all(stage_id in plan.stages for stage_id in chain):
+            earlier.runs[run_id] = chain
+    return earlier

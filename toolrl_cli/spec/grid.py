@@ -16,7 +16,7 @@ from toolrl_cli.spec.settings import flatten
 from toolrl_cli.spec.sweep import Document
 from toolrl_cli.spec.sweep_file import NAME
 
-MAX_CELLS = 1_000_000
+MAX_CELLS = 10_000
 MODELS = "models"
 
 

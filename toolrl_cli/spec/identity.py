@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from json.encoder import encode_basestring
 from typing import Any
 
 VERSION = 1
@@ -43,7 +42,6 @@ def stage_id(
     slug: str,
     identity: Mapping[str, Any],
     inputs: Mapping[str, str],
-    written: Mapping[str, str] | None = None,
 ) -> str:
     """The id of a stage.
 
@@ -52,22 +50,9 @@ def stage_id(
         slug: for people; not hashed.
         identity: field → value.
         inputs: role → id of a stage.
-        written: canonical JSON of fields of the identity, where it is known already.
     """
-    # the canonical JSON of {version, kind, identity, inputs}, put together from its parts
-    known = written or {}
-    fields = ",".join([f"{_json(key)}:{known.get(key) or _json(identity[key])}" for key in sorted(identity)])
-    links = ",".join([f"{_json(role)}:{_json(inputs[role])}" for role in sorted(inputs)])
-    body = f'{{"identity":{{{fields}}},"inputs":{{{links}}},"kind":{_json(kind)},"version":{VERSION}}}'
-    return f"{slugify(slug)}-{hashlib.sha256(body.encode()).hexdigest()[:HEX]}"
-
-
-def _json(value: Any) -> str:
-    """`canonical_json`, quicker for text and whole numbers."""
-    kind = type(value)
-    if kind is str:
-        return encode_basestring(value)
-    return str(value) if kind is int else canonical_json(value)
+    whole = {"version": VERSION, "kind": kind, "identity": dict(identity), "inputs": dict(inputs)}
+    return f"{slugify(slug)}-{digest(whole)}"
 
 
 @lru_cache(maxsize=4096)

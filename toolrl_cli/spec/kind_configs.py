@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from toolrl_cli.spec.models import Algorithm, DataSpec, EvaluateSpec, RllaData, RlSpec, SftSpec, ToolWorldData
+from pydantic import Field
+
+from toolrl_cli.spec.models import (
+    Algorithm,
+    DataSpec,
+    EvaluateSpec,
+    Resources,
+    RllaData,
+    RlSpec,
+    SftSpec,
+    ToolWorldData,
+)
 from toolrl_cli.spec.stage_config import (
     Amount,
     Change,
@@ -150,6 +161,8 @@ class ExportConfig(StageConfig):
         save_every: steps between the checkpoints that the best is chosen from.
     """
 
+    # it runs on whatever there is, and is as urgent as what reads it: nothing that a run asks for
+    resources: Resources = Field(Resources(), exclude=True)
     checkpoint: Literal["last", "best"] = "last"
     format: Literal["huggingface"] = "huggingface"
     source: str = "rl"

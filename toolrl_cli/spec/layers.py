@@ -44,10 +44,9 @@ KINDS: Mapping[Any, type[BaseModel]] = {
 
 FIELDS = tuple(RunSpec.model_fields)
 COMPONENTS = "reward.components."
-_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 Blocks = tuple[Any, ...]
-"""The run spec's fields in the order of `FIELDS`; equal values are the same object."""
+"""The run spec's fields in the order of `FIELDS`."""
 
 
 class Resolver:
@@ -76,7 +75,6 @@ class Resolver:
         for key in self._overrides:
             check_setting(key, f"--set {key}")
         self._known: dict[Any, Any] = {}
-        self._kept: dict[tuple[str, str], Any] = {}
         # a rule between blocks would be missed where blocks are validated apart; a profile works across them
         self._apart = not RunSpec.__pydantic_decorators__.model_validators and profile is None
 
@@ -92,9 +90,8 @@ class Resolver:
         touched: dict[str, list[Any]] = {}
         for path, value in cell.settings.items():
             head = path.partition(".")[0]
-            kind = type(value)
-            token = (path, kind, value) if kind in _SCALARS else (path, id(value))
-            touched.setdefault(TOGETHER.get(head, head), []).append(token)
+            # by its JSON, in which 1, 1.0 and true are three values
+            touched.setdefault(TOGETHER.get(head, head), []).append((path, _token(value)))
         keys = [(preset, name, tuple(touched.get(TOGETHER.get(name, name), ()))) for name in FIELDS]
         try:
             return tuple(self._known[key] for key in keys), cell.settings
@@ -112,15 +109,7 @@ class Resolver:
             settings = self._profile.adjust(tree, reference, cell.settings, self.reward)
         self._lay(self._overrides, tree, cell)
         spec = self._spec(tree, cell)
-        return tuple(self._one(name, getattr(spec, name)) for name in FIELDS), settings
-
-    def _one(self, name: str, value: Any) -> Any:
-        """The one object that stands for all equal values of a field."""
-        if isinstance(value, BaseModel):
-            key = f"{type(value).__name__} {value.model_dump_json()}"
-        else:
-            key = canonical_json(value)
-        return self._kept.setdefault((name, key), value)
+        return tuple(getattr(spec, name) for name in FIELDS), settings
 
     def _preset(self, cell: Cell) -> dict[str, Any]:
         chosen = cell.settings.get("preset", self._base.get("preset"))
@@ -229,17 +218,16 @@ class Resolver:
         return SpecError(fault_text(fault), where, f"arm {cell.arm!r}; {_hint(fault, loc)}")
 
 
-def run_spec(blocks: Blocks, seed: int, names: set[str] | None = None) -> RunSpec:
-    """A run spec of blocks that are valid, with a seed that is.
+def run_spec(blocks: Blocks, seed: int) -> RunSpec:
+    """A run spec of blocks that are valid (as `Resolver.blocks` gives them), with a seed that is."""
+    return RunSpec.model_construct(**{**dict(zip(FIELDS, blocks, strict=True)), "seed": seed})
 
-    Args:
-        blocks: as `Resolver.blocks` gives them.
-        seed: the run's.
-        names: the set of all field names, where many specs are to share one.
-    """
-    fields = dict(zip(FIELDS, blocks, strict=True))
-    fields["seed"] = seed
-    return RunSpec.model_construct(names if names is not None else set(FIELDS), **fields)
+
+def _token(value: Any) -> str:
+    try:
+        return canonical_json(value)
+    except (TypeError, ValueError):  # a number that is not finite, say; it is refused where it is validated
+        return repr(value)
 
 
 @lru_cache(maxsize=4096)

@@ -223,7 +223,10 @@ class RunSpec(Frozen):
 
     model: ModelSpec
     data: DataSpec
-    train: tuple[Literal["sft", "rl"], ...] = Field(("rl",), description="[]: raw model; [rl]: cold start")
+    train: tuple[str, ...] = Field(("rl",), description="[]: raw model; [rl]: cold start")
+    stages: dict[str, dict[str, Any]] = Field(
+        {}, description="settings of kinds of training that other distributions add: kind → settings"
+    )
     algorithm: Algorithm = "grpo"
     reward: dict[str, Any] = Field(description="a name or a composition; canonical after validation")
     sft: SftSpec = SftSpec()
@@ -241,6 +244,18 @@ class RunSpec(Frozen):
     @field_validator("train")
     @classmethod
     def _train_order(cls, train: tuple[str, ...]) -> tuple[str, ...]:
+        for name in train:
+            _check_training(name)
         if len(set(train)) != len(train) or train == ("rl", "sft"):
             raise ValueError(f"{list(train)} is no order of training; one of [], [sft], [rl], [sft, rl]")
         return train
+
+
+def _check_training(name: str) -> None:
+    from toolrl_cli.spec.stage_kind import (
+        STAGE_KINDS,  # which kinds there are is found out where one is named
+    )
+
+    known = [kind for kind, found in STAGE_KINDS.all().items() if found.make]
+    if name not in known:
+        raise ValueError(f"{name!r} is no kind of training: {hint_for(name, known, 'kinds')}")

@@ -9,7 +9,7 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.benchmarks import check_benchmarks
 from toolrl_cli.spec.grid import Cell, Dropped, Grid, expand, two_named
-from toolrl_cli.spec.layers import FIELDS, Blocks, Resolver, run_spec
+from toolrl_cli.spec.layers import Resolver, run_spec
 from toolrl_cli.spec.models import RunSpec
 from toolrl_cli.spec.profile import Profile
 from toolrl_cli.spec.settings import flatten, touches
@@ -72,14 +72,13 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
     cells: list[Cell] = []
     dropped: list[Dropped] = []
     warnings = list(grid.warnings)
-    twins: dict[tuple[int, ...], Cell] = {}
+    twins: dict[str, Cell] = {}
     names: dict[str, Cell] = {}
     runs: list[Run] = []
-    shared = set(FIELDS)
     for cell in grid.cells:
         blocks, settings = resolver.blocks(cell)
         arm = cell.arm if profile is None else profile.arm(cell)
-        twin = twins.setdefault(tuple(map(id, blocks)), cell)
+        twin = twins.setdefault(run_spec(blocks, 0).model_dump_json(), cell)
         if twin is not cell and profile is not None:
             same = profile.arm(twin)
             dropped.append(Dropped(cell.arm, settings, cell.origin, "profile", profile.place, same))
@@ -91,14 +90,8 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
         if names.setdefault(arm, cell) is not cell:
             raise two_named(arm, names[arm].origin, cell.origin, source.name)
         cells.append(cell if arm == cell.arm else Cell(arm, settings, cell.choices))
-        runs += _runs(arm, seeds, settings, blocks, shared)
+        runs += [Run(f"{arm}-seed{seed}", arm, seed, settings, run_spec(blocks, seed)) for seed in seeds]
     return Resolved(runs, Grid(cells, [*grid.dropped, *dropped], warnings))
-
-
-def _runs(
-    arm: str, seeds: list[int], settings: Mapping[str, Any], blocks: Blocks, names: set[str]
-) -> list[Run]:
-    return [Run(f"{arm}-seed{seed}", arm, seed, settings, run_spec(blocks, seed, names)) for seed in seeds]
 
 
 def _equal(first: Cell, second: Cell, document: Document) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +46,13 @@ class StageSpec:
     def resources(self) -> Mapping[str, Any]:
         """What the stage was asked to run on and how (`spec.models.Resources`); empty for one that asks nothing."""
         return self.config.get("resources") or {}
+
+    def with_settings(self, settings: BaseModel) -> StageSpec:
+        """The stage with these settings as its config; what says no more than that it is not there is left out."""
+        dumped = settings.model_dump(mode="json")
+        made = replace(self, config={key: value for key, value in dumped.items() if value is not None})
+        made.__dict__["_settings"] = settings
+        return made
 
     def settings(self, model: type[M]) -> M:
         """The config as a model of its kind (`StageKind.config`), validated once.

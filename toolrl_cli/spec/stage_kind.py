@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.registry import Registry
 from toolrl_cli.spec.stage import StageSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from toolrl_cli.spec.models import RunSpec
     from toolrl_cli.spec.stage_config import StageConfig, TrainingConfig
 
 
@@ -24,6 +27,9 @@ class StageKind:
         position: where it stands among the kinds when they are listed.
         function: `module:name` of what does the work, called with a `StageContext` in the attempt; imported only
             there, because it may import torch.
+        make: `module:name` of what makes the stages of this kind for a run, where it may stand in a run's `train`:
+            called with a `StageMaker`, the run and the stage whose model it starts from (None: the run's own model);
+            the last of the stages that it gives leaves a model in `output/model`.
         config: the type of its settings, a `StageConfig`, as `module:name`: an attempt starts without pydantic.
         trains: whether it makes training steps and leaves checkpoints; its config is a `TrainingConfig` then.
         rooms: toolrl's rooms whose code decides what comes out of it.
@@ -38,6 +44,7 @@ class StageKind:
     position: int
     function: str
     config: str
+    make: str = ""
     trains: bool = False
     rooms: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
@@ -48,12 +55,26 @@ class StageKind:
     @cached_property
     def settings_type(self) -> type[StageConfig]:
         """The type of its settings."""
-        module, _, name = self.config.partition(":")
-        return cast("type[StageConfig]", getattr(importlib.import_module(module), name))
+        return cast("type[StageConfig]", _load(self.config))
+
+    def maker(self) -> Callable[[Any, RunSpec, StageSpec | None], list[StageSpec]]:
+        """What makes the stages of this kind for a run.
+
+        Raises:
+            SpecError: stages of this kind are not asked for in `train`.
+        """
+        if not self.make:
+            raise SpecError(f"{self.name!r} is no kind of training", "train")
+        return cast("Callable[[Any, RunSpec, StageSpec | None], list[StageSpec]]", _load(self.make))
 
     def expected_seconds(self, total_steps: int | None) -> float:
         """How long a stage may take, for want of anything measured."""
         return self.start_up + self.per_step * (total_steps or 0)
+
+
+def _load(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 STAGE_KINDS: Registry[StageKind] = Registry(

@@ -6,8 +6,7 @@ import contextlib
 import errno
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,6 @@ _HINTS = {
 STALE_LOOKS = 3
 READ, READ_ON = 1 << 16, 1 << 22  # bytes at first, and at a time of what is larger
 
-_LIST_OPENED = re.compile(r'  "(\w+)": \[\n')
-
 Writer = Callable[[int, "bytes | memoryview"], int]
 
 
@@ -46,17 +43,12 @@ def write_text(path: Path, text: str, *, durable: bool = True, write: Writer = o
     Raises:
         LedgerError: the file system refuses; the old content stays and no temporary file is left.
     """
-    _write_pieces(path, (text,), durable=durable, write=write)
-
-
-def _write_pieces(path: Path, pieces: Iterable[str], *, durable: bool, write: Writer = os.write) -> None:
     with explained(path):
         temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         try:
             try:
-                for piece in pieces:
-                    _write_all(handle, piece.encode("utf-8"), write)
+                _write_all(handle, text.encode("utf-8"), write)
                 if durable:
                     os.fsync(handle)
             finally:
@@ -114,64 +106,26 @@ def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
     write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n", durable=durable)
 
 
-def write_entries(path: Path, document: Mapping[str, Any], *, durable: bool = True) -> None:
-    """`write_text` of a document as `entry_by_entry` has it; never held as a whole.
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """`write_text` of a document as `document_text` has it.
 
     Raises:
         LedgerError: the file system refuses.
     """
-    _write_pieces(path, entry_by_entry(document), durable=durable)
+    write_text(path, document_text(document))
 
 
-def entry_by_entry(document: Mapping[str, Any]) -> Iterator[str]:
-    """A JSON document in pieces of text, for lists of more entries than should be held as text.
-
-    A value at its top that is an iterator is such a list: each of its entries is a line (which is also what
-    Python's encoder is quick at).
-    """
-    encode = json.JSONEncoder(ensure_ascii=False).encode
-    between = "{\n  "
+def document_text(document: Mapping[str, Any]) -> str:
+    """A JSON document with a line for each entry of the lists at its top, which people can search line by line."""
+    lines = []
     for key, value in document.items():
-        yield f"{between}{encode(key)}: "
-        between = ",\n  "
-        if not isinstance(value, Iterator):
-            yield json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
-            continue
-        before = "[\n    "
-        for entry in value:
-            yield before + encode(entry)
-            before = ",\n    "
-        yield "[]" if before.startswith("[") else "\n  ]"
-    yield "\n}\n" if document else "{}\n"
-
-
-def entry_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The lists of a file that `write_entries` wrote: the list's key and the text of an entry, one at a time.
-
-    There are none where there is no such file.
-
-    Raises:
-        ValueError: it is torn, or written otherwise.
-        LedgerError: the file is there and the file system does not give it.
-    """
-    line, inside = "", ""
-    with explained(path), contextlib.ExitStack() as opened:
-        try:
-            file = opened.enter_context(path.open(encoding="utf-8"))
-        except FileNotFoundError:
-            return
-        for line in file:
-            if inside and line.startswith("    "):
-                yield inside, line.strip().removesuffix(",")
-            elif inside and line.startswith("  ]"):
-                inside = ""
-            elif not inside and (line in ("{\n", "}\n") or line.startswith('  "')):
-                start = _LIST_OPENED.fullmatch(line)
-                inside = start[1] if start else ""
-            else:
-                raise ValueError(f"{line!r} is no entry")
-    if line != "}\n":
-        raise ValueError("torn")
+        if isinstance(value, list) and value:
+            entries = ",\n    ".join(json.dumps(entry, ensure_ascii=False) for entry in value)
+            text = f"[\n    {entries}\n  ]"
+        else:
+            text = json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+        lines.append(f"  {json.dumps(key, ensure_ascii=False)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n" if lines else "{}\n"
 
 
 def read_json(path: Path | str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.documents import read_document
-from toolrl_cli.store.files import explained, make_folder, read_json, write_entries, write_json, write_text
+from toolrl_cli.store.files import explained, make_folder, read_json, write_document, write_json, write_text
 from toolrl_cli.store.migration import Step, migrated
 
 PLAN = "plan.json"
@@ -56,7 +56,7 @@ class Freezable(Protocol):
 
 
 def frozen(plan: Freezable) -> dict[str, Any]:
-    """The content of `plan.json`; its runs and stages are iterators, for `write_entries` to write one by one."""
+    """The content of `plan.json`."""
     stages: dict[str, StageSpec] = {}
     for stage in (stage for run in plan.runs for stage in run.stages):
         stages.setdefault(stage.id, stage)  # equal stages are one: the first run's
@@ -65,8 +65,8 @@ def frozen(plan: Freezable) -> dict[str, Any]:
         "sweep": plan.sweep,
         "description": plan.description,
         "tables": list(plan.tables),
-        "runs": ({**r.to_json(), "settings": dict(r.settings)} for r in plan.runs),
-        "stages": (s.to_json() for s in stages.values()),
+        "runs": [{**r.to_json(), "settings": dict(r.settings)} for r in plan.runs],
+        "stages": [s.to_json() for s in stages.values()],
     }
 
 
@@ -92,7 +92,7 @@ class SweepFolder:
         make_folder(self.path)
         if text is not None:
             write_text(self.path / "sweep.yaml", text)
-        write_entries(self.path / PLAN, frozen(plan))
+        write_document(self.path / PLAN, frozen(plan))
         with explained(self.path):
             for run in plan.runs:
                 self._link(run.id, run.stages)

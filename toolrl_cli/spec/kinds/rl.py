@@ -9,6 +9,7 @@ RL = StageKind(
     position=2,
     function="toolrl_cli.training.stages:run_rl",
     config="toolrl_cli.spec.kind_configs:RlConfig",
+    make="toolrl_cli.spec.stages:make_rl",
     trains=True,
     rooms=("rewards", "datasets", "training"),
     libraries=("torch", "transformers", "ray", "vllm"),

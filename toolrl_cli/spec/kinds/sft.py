@@ -9,6 +9,7 @@ SFT = StageKind(
     position=1,
     function="toolrl_cli.training.stages:run_sft",
     config="toolrl_cli.spec.kind_configs:SftConfig",
+    make="toolrl_cli.spec.stages:make_sft",
     trains=True,
     rooms=("datasets", "training"),
     libraries=("torch", "transformers", "ray"),
