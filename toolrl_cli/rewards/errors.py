@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class RewardError(Exception):
@@ -55,3 +56,14 @@ def shown(value: object, limit: int = 60) -> str:
     """`value` as it is quoted in a message: its repr, cut at `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def one_of(value: Any, valid: tuple[str, ...], where: str) -> str:
+    """`value`, if it is one of these words.
+
+    Raises:
+        RewardError: it is none, with the nearest.
+    """
+    if isinstance(value, str) and value in valid:
+        return value
+    raise RewardError(f"{shown(value)} is not valid", where, nearest(str(value), valid))

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.rewards.components import FIDELITIES, Component, Correctness, Format, Length
+from toolrl_cli.rewards.component_kind import COMPONENT_KINDS
+from toolrl_cli.rewards.components import FIDELITIES, Component
 from toolrl_cli.rewards.designs import (
     AXES,
     DEFAULTS,
@@ -18,19 +19,11 @@ from toolrl_cli.rewards.designs import (
     read_name,
     write_name,
 )
-from toolrl_cli.rewards.errors import RewardError, nearest, shown
-from toolrl_cli.rewards.matching import GRANULARITIES
+from toolrl_cli.rewards.errors import RewardError, nearest, one_of, shown
 from toolrl_cli.rewards.reward import Reward
-from toolrl_cli.rewards.schedule import Schedule, as_number, as_values, parse_schedule
+from toolrl_cli.rewards.schedule import Schedule, as_values, number_or_schedule, parse_schedule
 
-KINDS = ("format", "correctness", "length", "python")
 _COMMON = ("kind", "range", "schedule", "weight")
-_KEYS = {
-    "format": _COMMON,
-    "correctness": (*_COMMON, "granularity"),
-    "length": (*_COMMON, "target"),
-    "python": (*_COMMON, "path", "module", "function", "sha256"),
-}
 
 
 def get_reward(
@@ -101,7 +94,7 @@ def _from_mapping(spec: Mapping[str, Any], base: Path) -> Reward:
         raise RewardError("is empty", "reward", "give a name, axes or components")
     fidelity = spec.get("fidelity")
     if fidelity is not None:
-        _one_of(fidelity, FIDELITIES, "reward.fidelity")
+        one_of(fidelity, FIDELITIES, "reward.fidelity")
     if "components" in spec:
         return _composition(spec["components"], fidelity or "released", spec.get("name"), base)
     if "name" in spec:
@@ -118,7 +111,7 @@ def _from_mapping(spec: Mapping[str, Any], base: Path) -> Reward:
 def _axis(axis: str, value: Any) -> str:
     if axis == "length" and isinstance(value, str):
         value = LENGTH_NAMES.get(value, value)
-    return _one_of(value, AXES[axis], f"reward.{axis}")
+    return one_of(value, AXES[axis], f"reward.{axis}")
 
 
 def _composition(components: Any, fidelity: str, name: Any, base: Path) -> Reward:
@@ -127,7 +120,7 @@ def _composition(components: Any, fidelity: str, name: Any, base: Path) -> Rewar
     if name is not None and not isinstance(name, str):
         raise RewardError(f"{shown(name)} is no text", "reward.name")
     parts = [_component(part, raw, base) for part, raw in components.items()]
-    parts.sort(key=lambda part: (KINDS.index(part.kind), part.name))
+    parts.sort(key=lambda part: (COMPONENT_KINDS.get(part.kind).position, part.kind, part.name))
     resolved = tuple(parts)
     designs = names_by_composition()
     label = name or designs.get((resolved, fidelity))
@@ -150,18 +143,12 @@ def _component(name: Any, raw: Any, base: Path) -> Component:
         raise RewardError(f"{shown(name)} is no name of a part", "reward.components", hint)
     if not isinstance(raw, Mapping):
         raise RewardError(f"a component is a mapping, not {shown(raw)}", where, f"kind: {name}")
-    kind = _one_of(raw.get("kind", name), KINDS, f"{where}.kind")
-    _no_others(raw, _KEYS[kind], where)
-    if kind == "format":
-        part: Component = Format(name)
-    elif kind == "correctness":
-        granularity = _one_of(raw.get("granularity", "original"), GRANULARITIES, f"{where}.granularity")
-        part = Correctness(name, granularity=granularity)
-    elif kind == "length":
-        part = Length(name, target=_target(raw.get("target", 512.0), f"{where}.target"))
-    else:
-        part = _python(name, raw, where, base)
-    return _with_scale(part, raw, where)
+    kind = raw.get("kind", name)
+    if not isinstance(kind, str) or kind not in COMPONENT_KINDS:
+        kind = one_of(kind, tuple(COMPONENT_KINDS.names()), f"{where}.kind")
+    known = COMPONENT_KINDS.get(kind)
+    _no_others(raw, (*_COMMON, *known.keys), where)
+    return _with_scale(known.read(name, raw, where, base), raw, where)
 
 
 def _with_scale(part: Component, raw: Mapping[str, Any], where: str) -> Component:
@@ -169,7 +156,7 @@ def _with_scale(part: Component, raw: Mapping[str, Any], where: str) -> Componen
     if raw.get("range") is not None:
         low, high = as_values(raw["range"], f"{where}.range", 2)
         span = (low, high)
-    weight = _number_or_schedule(raw.get("weight", 1.0), f"{where}.weight")
+    weight = number_or_schedule(raw.get("weight", 1.0), f"{where}.weight")
     changing = None
     if raw.get("schedule") is not None:
         if span is None:
@@ -192,58 +179,8 @@ def _as_factors(changing: Schedule, span: tuple[float, float]) -> Schedule | Non
     return Schedule(changing.kind, changing.unit, tuple(points), changing.extrapolate)
 
 
-def _number_or_schedule(raw: Any, where: str) -> float | Schedule:
-    if isinstance(raw, Mapping):
-        return parse_schedule(raw, where, 1)
-    return as_number(raw, where)
-
-
-def _target(raw: Any, where: str) -> float | Schedule:
-    target = _number_or_schedule(raw, where)
-    values = [target] if isinstance(target, float) else [value for _, (value,) in target.points]
-    if min(values) <= 0:
-        raise RewardError(f"{min(values):g} is no number of words to aim at", where, "above 0")
-    return target
-
-
-def _python(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component:
-    from toolrl_cli.rewards.python_component import (
-        PythonComponent,
-        check_defined,
-        source_of_module,
-        source_sha256,
-    )
-
-    if ("path" in raw) == ("module" in raw):
-        raise RewardError("a python component has a path or a module", where, "give one of the two")
-    for key in ("path", "module", "function"):
-        if key in raw and not (isinstance(raw[key], str) and raw[key]):
-            raise RewardError(f"{shown(raw[key])} is no text", f"{where}.{key}")
-    if "function" not in raw:
-        raise RewardError("a python component names its function", f"{where}.function")
-    path = str(Path(base, raw["path"]).expanduser().resolve()) if "path" in raw else ""
-    source = Path(path) if path else source_of_module(raw["module"], f"{where}.module")
-    digest = source_sha256(source, where)
-    if raw.get("sha256", digest) != digest:
-        raise RewardError(
-            f"{source} has changed since the reward was resolved",
-            f"{where}.sha256",
-            "issue the command again to run with the file as it is now",
-        )
-    check_defined(source, raw["function"], f"{where}.function")
-    return PythonComponent(
-        name, function=raw["function"], sha256=digest, path=path, module=raw.get("module", "")
-    )
-
-
 def _no_others(raw: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:
     known = set(allowed)
     for key in raw:
         if key not in known:
             raise RewardError(f"{shown(key)} is not known here", f"{where}.{key}", nearest(str(key), known))
-
-
-def _one_of(value: Any, valid: tuple[str, ...], where: str) -> str:
-    if isinstance(value, str) and value in valid:
-        return value
-    raise RewardError(f"{shown(value)} is not valid", where, nearest(str(value), valid))

@@ -192,3 +192,14 @@ def as_values(raw: Any, where: str, width: int) -> Values:
     if low > high:
         raise RewardError(f"the range [{low:g}, {high:g}] is upside down", where)
     return (low, high)
+
+
+def number_or_schedule(raw: Any, where: str) -> float | Schedule:
+    """A number, or a schedule of one where a mapping is given.
+
+    Raises:
+        RewardError: it is neither.
+    """
+    if isinstance(raw, Mapping):
+        return parse_schedule(raw, where, 1)
+    return as_number(raw, where)

@@ -252,9 +252,9 @@ class RunSpec(Frozen):
 
 
 def _check_training(name: str) -> None:
-    from toolrl_cli.spec.stage_kind import (
-        STAGE_KINDS,  # which kinds there are is found out where one is named
-    )
+    # which kinds there are is found out where one is named: a kind of another distribution imports this module
+    from toolrl_cli.spec.stage_kind import STAGE_KINDS
+    from toolrl_cli.spec.suggest import hint_for
 
     known = [kind for kind, found in STAGE_KINDS.all().items() if found.make]
     if name not in known:

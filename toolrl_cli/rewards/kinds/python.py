@@ -1,0 +1,45 @@
+"""`python`: a function of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.rewards.component_kind import ComponentKind
+from toolrl_cli.rewards.components import Component
+from toolrl_cli.rewards.errors import RewardError, shown
+
+
+def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component:
+    """See `ComponentKind.read`."""
+    from toolrl_cli.rewards.python_component import (
+        PythonComponent,
+        check_defined,
+        source_of_module,
+        source_sha256,
+    )
+
+    if ("path" in raw) == ("module" in raw):
+        raise RewardError("a python component has a path or a module", where, "give one of the two")
+    for key in ("path", "module", "function"):
+        if key in raw and not (isinstance(raw[key], str) and raw[key]):
+            raise RewardError(f"{shown(raw[key])} is no text", f"{where}.{key}")
+    if "function" not in raw:
+        raise RewardError("a python component names its function", f"{where}.function")
+    path = str(Path(base, raw["path"]).expanduser().resolve()) if "path" in raw else ""
+    source = Path(path) if path else source_of_module(raw["module"], f"{where}.module")
+    digest = source_sha256(source, where)
+    if raw.get("sha256", digest) != digest:
+        raise RewardError(
+            f"{source} has changed since the reward was resolved",
+            f"{where}.sha256",
+            "issue the command again to run with the file as it is now",
+        )
+    check_defined(source, raw["function"], f"{where}.function")
+    return PythonComponent(
+        name, function=raw["function"], sha256=digest, path=path, module=raw.get("module", "")
+    )
+
+
+PYTHON = ComponentKind("python", read, keys=("path", "module", "function", "sha256"), position=3)
