@@ -123,11 +123,11 @@ def distribution(tmp_path: Path) -> Path:
 
 def toolrl(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = (
-        "import functools, sys; from toolrl_cli.commands import execution; "
+        "import functools, sys; from toolrl_cli.api import running; "
         "from toolrl_cli.commands.exit_status import run_guarded; from toolrl_cli.app import app; "
         "doubles = {'sft': 'doubles:train', 'rl': 'doubles:train', 'export': 'doubles:export', "
         "'evaluate': 'doubles:evaluate'}; "
-        "execution.Options = functools.partial(execution.Options, functions=doubles); "
+        "running.Options = functools.partial(running.Options, functions=doubles); "
         "sys.exit(run_guarded(app, sys.argv[1:]))"
     )
     path = os.pathsep.join([str(site), str(ROOT), os.environ.get("PYTHONPATH", "")])

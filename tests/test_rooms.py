@@ -26,7 +26,7 @@ ORDER = (
         "tracking",
         "attempt",
     ),
-    *("benchmarks", "report", "harness", "planning", "housekeeping", "commands"),
+    *("benchmarks", "report", "harness", "planning", "housekeeping", "api", "commands"),
 )
 # Rooms that stand at the same height and know nothing of each other.
 STRANGERS = ({"processes", "spec"}, {"benchmarks", "report"}, {"tracking", "attempt"})

@@ -1,3 +1,21 @@
-"""toolrl: reward-design ablations of tool-use reinforcement learning, run with verl."""
+"""toolrl: reward-design ablations of tool-use reinforcement learning, run with verl.
+
+`toolrl_cli.api` has all that the command line does as functions; its names can be imported from here as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
 
 __version__ = "0.1.0"
+
+_API = frozenset({"curves", "plan", "report", "results", "resume", "reward", "run"})
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `toolrl_cli.api`; imported when asked for, because `toolrl --help` needs none of them."""
+    if name in _API:
+        from toolrl_cli import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from toolrl_cli.api import running
 from toolrl_cli.app import app
-from toolrl_cli.commands import execution
 from toolrl_cli.commands.exit_status import run_guarded
 from toolrl_cli.harness.scheduler_options import Options
 
@@ -54,7 +54,7 @@ def toolrl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     monkeypatch.setenv("TOOLRL_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr(execution, "Options", partial(Options, functions=FUNCTIONS))
+    monkeypatch.setattr(running, "Options", partial(Options, functions=FUNCTIONS))
 
     def run(*arguments: str) -> Answer:
         capfd.readouterr()

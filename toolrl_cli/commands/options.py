@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from toolrl_cli.store.files import document_text
+from toolrl_cli.store.roots import results_root as results_root
 
 Results = Annotated[
     Path | None,
@@ -86,11 +86,6 @@ AllowImperfectGold = Annotated[
 SweepName = Annotated[
     str | None, typer.Argument(metavar="SWEEP", help="Its name; default: the newest.", show_default=False)
 ]
-
-
-def results_root(given: Path | None) -> Path:
-    """The results root: the option, else `$TOOLRL_RESULTS`, else `results/`."""
-    return (given or Path(os.environ.get("TOOLRL_RESULTS") or "results")).expanduser().absolute()
 
 
 def print_json(document: Any) -> None:

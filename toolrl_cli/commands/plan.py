@@ -18,7 +18,6 @@ from toolrl_cli.commands.options import (
     announce_check,
     note,
     print_json,
-    results_root,
 )
 
 
@@ -43,19 +42,24 @@ def plan(
 
     Stages done, owed, running or blocked; time, GPU-hours, memory and disk; what has changed since.
     """
+    from toolrl_cli import api
     from toolrl_cli.commands.grid_views import cells_json, show_cells
     from toolrl_cli.commands.plan_views import show_outlook
-    from toolrl_cli.planning.loading import load
-    from toolrl_cli.planning.outlook import outlook
 
-    root = results_root(results)
-    loaded = load(file, root, sets or (), profile, announce_check)
-    for line in loaded.notes:
-        note(line)
-    whole = loaded.plan
-    found = outlook(
-        whole, whole.selected(only), root, max_parallel=max_parallel, budget=budget, explain=explain
+    planned = api.plan(
+        file,
+        results=results,
+        sets=sets or (),
+        profile=profile,
+        only=only,
+        max_parallel=max_parallel,
+        budget=budget,
+        explain=explain,
+        announce=announce_check,
     )
+    loaded, found = planned.loaded, planned.outlook
+    for line in planned.notes:
+        note(line)
     if as_json:
         print_json(found.to_json() | ({"cells": cells_json(loaded.grid)} if explain else {}))
     else:

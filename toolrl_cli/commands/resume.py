@@ -76,7 +76,8 @@ def resume(
     Runs what is still owed, from the plan that was frozen when it was started. --from-step and --fresh set
     stages back first, with all that reads them; nothing is deleted.
     """
-    from toolrl_cli.commands.execution import Execution, execute
+    from toolrl_cli.api.running import Execution
+    from toolrl_cli.commands.execution import run_and_show
     from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.planning.plan import lay_out
     from toolrl_cli.planning.rewinding import set_back, with_readers
@@ -100,7 +101,7 @@ def resume(
     plan = planned()
     chosen = plan.selected(only)
     selection = select(chosen, stage=stage, failed=failed)
-    options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json, budget)
+    options = Execution(root, launcher, max_parallel, wandb, fail_fast, budget)
     if fresh or from_step is not None:
         explicit = only is not None or stage is not None or failed
         targets = _targets(ledger, plan, chosen, selection, from_step, fresh, stage, explicit or yes)
@@ -111,7 +112,14 @@ def resume(
         _refuse_more(before, plan)
         _tell_of_others(plan, selection.plan)
         raise typer.Exit(
-            execute(plan, selection.plan, None, options, lambda: reversed(set_back(ledger, targets, asked)))
+            run_and_show(
+                plan,
+                selection.plan,
+                None,
+                options,
+                lambda: reversed(set_back(ledger, targets, asked)),
+                as_json=as_json,
+            )
         )
     if failed and not selection.targets:
         owed = len(chosen.owed)
@@ -119,7 +127,7 @@ def resume(
             f"{saved.name}: no stage has failed"
             + (f"; without --failed {owed} owed would run" if owed else "")
         )
-    raise typer.Exit(execute(plan, selection.plan, None, options))
+    raise typer.Exit(run_and_show(plan, selection.plan, None, options, as_json=as_json))
 
 
 def _option(from_step: int | None) -> str:

@@ -21,7 +21,6 @@ from toolrl_cli.commands.options import (
     SweepPath,
     WandbMode,
     announce_check,
-    results_root,
 )
 
 
@@ -43,22 +42,30 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Run what a sweep still owes: same file again, only the rest runs. Ends with the sweep's table."""
-    from toolrl_cli.commands.execution import Execution, execute
+    from toolrl_cli.api.plans import plan
+    from toolrl_cli.api.running import Execution
+    from toolrl_cli.commands.execution import run_and_show
     from toolrl_cli.commands.grid_views import cells_json, show_cells
     from toolrl_cli.commands.options import note, print_json
     from toolrl_cli.commands.plan_views import show_outlook
-    from toolrl_cli.planning.loading import load
-    from toolrl_cli.planning.outlook import outlook
 
-    root = results_root(results)
     allowed = ["rl.allow_imperfect_gold=true"] if allow_imperfect_gold else []
-    loaded = load(file, root, [*(sets or ()), *allowed], profile, announce_check)
-    for line in loaded.notes:
+    planned = plan(
+        file,
+        results=results,
+        sets=[*(sets or ()), *allowed],
+        profile=profile,
+        only=only,
+        max_parallel=max_parallel,
+        budget=budget,
+        explain=True,
+        announce=announce_check,
+    )
+    loaded = planned.loaded
+    for line in planned.notes:
         note(line)
-    plan = loaded.plan
-    chosen = plan.selected(only)
     if dry_run:
-        found = outlook(plan, chosen, root, max_parallel=max_parallel, budget=budget, explain=True)
+        found = planned.outlook
         if as_json:
             print_json(found.to_json() | {"cells": cells_json(loaded.grid)})
         else:
@@ -67,5 +74,5 @@ def sweep(
         found.limits.check()
         return
     text = Path(loaded.document.path).read_text(encoding="utf-8")
-    options = Execution(root, launcher, max_parallel, wandb, fail_fast, as_json, budget)
-    raise typer.Exit(execute(plan, chosen, text, options))
+    options = Execution(planned.results, launcher, max_parallel, wandb, fail_fast, budget)
+    raise typer.Exit(run_and_show(loaded.plan, planned.chosen, text, options, as_json=as_json))

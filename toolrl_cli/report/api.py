@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.files import replacing
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json", "html")
@@ -84,6 +86,39 @@ class Report:
         judged = self.claims() if self.sweeps else []
         arms = collect_arms(self.sweeps)
         return html.render(self.tables, arms, self.reader, judged, self.results, title)
+
+    def to_frame(self, table: str) -> pd.DataFrame:
+        """One table, a row for each cell: group, arm, column, mean, ci, n, planned, state, note.
+
+        Args:
+            table: its name.
+
+        Returns:
+            `mean` and `ci` (half-width of the 95 % t interval over seeds, from three on) in the table's unit, n seeds
+            with a value of so many planned; state and note say why where there is none.
+
+        Raises:
+            SpecError: there is no such table.
+        """
+        import pandas as pd
+
+        found = next((t for t in self.tables if t.name == table), None)
+        if found is None:
+            raise SpecError(
+                f"no table {table!r}", "report", hint_for(table, [t.name for t in self.tables], "tables")
+            )
+        rows = [
+            (row.group, row.arm, head.name, cell.mean, cell.ci, cell.n, cell.planned, cell.state, cell.note)
+            for row in found.rows
+            for head in found.columns
+            if (cell := row.cells.get(head.name)) is not None
+        ]
+        columns = ["group", "arm", "column", "mean", "ci", "n", "planned", "state", "note"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each table as the terminal has it, notes included."""
+        return "".join(f"<pre>{escape(terminal.render([table], 120))}</pre>" for table in self.tables)
 
     def show(self, console: Console) -> None:
         """Print the tables on a rich console."""

@@ -1,0 +1,131 @@
+"""Results and curves as pandas frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.report.reading import list_sweeps, read_sweep
+from toolrl_cli.report.results import Evaluation, Run, Sweep
+from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.roots import results_root
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULTS = (
+    *("sweep", "run", "arm", "seed", "model", "train", "benchmark", "protocol", "column"),
+    *("value", "correct", "total", "status", "why", "stage"),
+)
+CURVES = ("sweep", "run", "arm", "seed", "kind", "stage", "step", "metric", "value")
+
+
+def results(root: Path | str | None = None, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
+    """All scores: a row for each run, benchmark and column; nothing that was planned is left out.
+
+    Args:
+        root: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
+        sweeps: names; None for all there are.
+
+    Returns:
+        Columns: sweep, run, arm, seed; model (short name) and train (`none`, `sft`, `rl`, `sft+rl`); a column for each
+        dotted setting that tells arms apart; benchmark, protocol, column; value (a share in [0, 1] unless the
+        benchmark counts something; NaN where there is none), correct and total (counts behind a share); status of the
+        stage that the scores wait for, and why there is no value; stage (id of the evaluation). An evaluation without
+        scores is one row with an empty column.
+
+    Raises:
+        SpecError: there is no such sweep.
+        LedgerError: the plan of a sweep that was asked for cannot be read.
+    """
+    import pandas as pd
+
+    rows = [row for sweep in _read(root, sweeps) for run in sweep.runs for row in _scores(run)]
+    settings = sorted({key for row in rows for key in row} - set(RESULTS))
+    columns = [*RESULTS[:6], *settings, *RESULTS[6:]]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"value": "float64", "correct": "Int64", "total": "Int64"})
+
+
+def curves(
+    root: Path | str | None = None, sweeps: Sequence[str] | None = None, metrics: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """What was logged while training: a row for each run, training stage, step and metric.
+
+    Args:
+        root: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
+        sweeps: names; None for all there are.
+        metrics: names such as `reward/total/mean`; None for all.
+
+    Returns:
+        Columns: sweep, run, arm, seed, kind (`sft` or `rl`), stage, step, metric, value. A stage that runs share is in
+        the curves of each.
+
+    Raises:
+        SpecError: there is no such sweep.
+        LedgerError: the plan of a sweep that was asked for cannot be read.
+        OSError: a metrics file is there and cannot be read.
+    """
+    import pandas as pd
+
+    wanted = None if metrics is None else set(metrics)
+    rows = [
+        (sweep.name, run.id, run.arm, run.seed, stage.kind, stage.id, logged["step"], name, value)
+        for sweep in _read(root, sweeps)
+        for run in sweep.runs
+        for stage in run.training
+        for logged in merge_metrics(stage.directory)
+        for name, value in logged["data"].items()
+        if wanted is None or name in wanted
+    ]
+    return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def _read(root: Path | str | None, sweeps: Sequence[str] | None) -> Iterator[Sweep]:
+    place = results_root(root)
+    for name in list_sweeps(place) if sweeps is None else dict.fromkeys(sweeps):
+        try:
+            yield read_sweep(place, name)
+        except LedgerError:
+            if sweeps is not None:  # one that nobody asked for by name hides no other
+                raise
+
+
+def _scores(run: Run) -> Iterator[dict[str, Any]]:
+    about = {
+        "sweep": run.sweep,
+        "run": run.id,
+        "arm": run.arm,
+        "seed": run.seed,
+        "model": run.model,
+        "train": run.lookup("train"),
+        **{key: value for key, value in run.settings.items() if key not in RESULTS},
+    }
+    for evaluation in run.evaluations:
+        waits = run.waits_for(evaluation)
+        row = {
+            **about,
+            "benchmark": evaluation.benchmark,
+            "protocol": evaluation.conditions.get("protocol", ""),
+            "status": "unreadable" if evaluation.problem else waits.status,
+            "stage": evaluation.stage.id,
+        }
+        if not evaluation.metrics:
+            yield row | {
+                "column": "",
+                "why": _why(evaluation, waits.problem or waits.failure[1] or waits.status),
+            }
+        for name, score in evaluation.metrics.items():
+            yield row | {
+                "column": name,
+                "value": score.value,
+                "correct": score.correct,
+                "total": score.total,
+                "why": score.why,
+            }
+
+
+def _why(evaluation: Evaluation, otherwise: str) -> str:
+    return evaluation.problem or otherwise
