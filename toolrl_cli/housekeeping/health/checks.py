@@ -10,25 +10,23 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from toolrl_cli.housekeeping.health import host as machine
 from toolrl_cli.housekeeping.health import services
 from toolrl_cli.housekeeping.health.check import Check, Standing
-
-VERL = "0.9.1"
+from toolrl_cli.housekeeping.health.requirements import declared, pip_install, requirement
 
 
 def run_checks(results: Path) -> list[Check]:
     """All checks; imports torch, because only torch knows whether it can use a GPU."""
     checks: list[Callable[[], Check]] = [
         _python,
-        lambda: _package("verl", f"=={VERL}", f"pip install verl=={VERL}"),
+        lambda: _package("verl"),
         _torch,
-        lambda: _package("transformers", ">=5.5.3,<5.11,!=5.6.0", "pip install 'transformers>=5.5.3,<5.11'"),
-        lambda: _package("TransferQueue", ">=0.1.10", "pip install 'TransferQueue>=0.1.10'"),
+        lambda: _package("transformers"),
+        lambda: _package("TransferQueue"),
         _ray,
         _plugin,
         machine.cuda,
@@ -59,25 +57,27 @@ def _python() -> Check:
     )
 
 
-def _package(name: str, wanted: str, fix: str) -> Check:
+def _package(name: str) -> Check:
+    """Whether a package has a version that `pyproject.toml` declares."""
+    wanted = declared(name)
+    fix = pip_install(wanted)
     try:
         found = metadata.version(name)
     except metadata.PackageNotFoundError:
         return Check(name, "error", "not installed", fix)
-    good = SpecifierSet(wanted, prereleases=True).contains(Version(found))
-    return Check(
-        name, "ok" if good else "error", found if good else f"{found}; wanted {wanted}", "" if good else fix
-    )
+    if wanted.specifier.contains(Version(found), prereleases=True):
+        return Check(name, "ok", found)
+    return Check(name, "error", f"{found}; wanted {wanted.specifier}", fix)
 
 
 def _torch() -> Check:
-    fix = "pip install 'torch>=2.11,<2.14'"
-    check = _package("torch", ">=2.11,<2.14", fix)
+    check = _package("torch")
     if check.standing != "ok":
         return check
     try:
         import torch
     except (ImportError, OSError) as error:  # a broken CUDA library shows only here
+        fix = pip_install(declared("torch"), "--force-reinstall")
         return Check("torch", "error", f"does not import: {str(error).splitlines()[0]}", fix)
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
     return Check("torch", "ok", f"{torch.__version__} ({build})")
@@ -99,7 +99,7 @@ def _plugin() -> Check:
 
 
 def _ray() -> Check:
-    check = _package("ray", ">=2.50,<3", "pip install 'ray[default]>=2.50,<3'")
+    check = _package("ray")
     address = os.environ.get("RAY_ADDRESS")
     if check.standing != "ok" or not address:
         return replace(check, name="Ray")
@@ -110,7 +110,7 @@ def _ray() -> Check:
 
 def _vllm() -> Check:
     """vLLM generates on GPUs; verl names the one release that it works with."""
-    fix = f"pip install 'verl[vllm]=={VERL}'"
+    fix = pip_install(Requirement(f"verl[vllm]{declared('verl').specifier}"))
     try:
         found = metadata.version("vllm")
     except metadata.PackageNotFoundError:
@@ -119,26 +119,11 @@ def _vllm() -> Check:
                 "vLLM", "warning", "not installed: GPUs would generate with Transformers, slowly", fix
             )
         return Check("vLLM", "ok", "not installed: rollouts use the Transformers server")
-    wanted = _wanted_by_verl("vllm")
-    if wanted is not None and not wanted.contains(Version(found), prereleases=True):
-        return Check("vLLM", "warning", f"{found}; verl {VERL} was made for {wanted}", fix)
+    wanted = requirement("verl", "vllm")
+    if wanted is not None and not wanted.specifier.contains(Version(found), prereleases=True):
+        verl = metadata.version("verl")
+        return Check("vLLM", "warning", f"{found}; verl {verl} was made for {wanted.specifier}", fix)
     return Check("vLLM", "ok", found)
-
-
-def _wanted_by_verl(name: str) -> SpecifierSet | None:
-    """The versions of an optional package that the installed verl asks for."""
-    try:
-        lines = metadata.requires("verl") or []
-    except metadata.PackageNotFoundError:
-        return None
-    for line in lines:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        if requirement.name == name and str(requirement.specifier):
-            return requirement.specifier
-    return None
 
 
 def worst(checks: list[Check]) -> Standing:

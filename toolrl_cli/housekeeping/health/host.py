@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from toolrl_cli.housekeeping.health.check import Check, ask
+from toolrl_cli.housekeeping.health.requirements import declared, pip_install
 from toolrl_cli.planning.forecasts.this_machine import existing_part
 
 GIB = 1 << 30
@@ -54,8 +55,7 @@ def cuda() -> Check:
     offered = f"{named} for CUDA up to {known[1]}.{known[2]}"
     built = _torch_cuda()
     build = TORCH_BUILDS.get(known[1])
-    index = f"https://download.pytorch.org/whl/{build}"
-    fix = f"pip install --force-reinstall 'torch>=2.11,<2.14' --index-url {index}"
+    fix = f"{pip_install(declared('torch'), '--force-reinstall')} --index-url https://download.pytorch.org/whl/{build}"
     if build is None:
         fix = f"update the driver: torch is built for CUDA {' and '.join(TORCH_BUILDS)}"
     if built is None:
