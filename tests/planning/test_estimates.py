@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from toolrl_cli.planning.forecasts.fitting import Misfit
 from toolrl_cli.planning.forecasts.forecast import Forecast, forecast
 from toolrl_cli.planning.forecasts.ranges import NONE
 from toolrl_cli.planning.forecasts.this_machine import Machine, gpu_memory
+from toolrl_cli.planning.forecasts.work import Works
 from toolrl_cli.planning.plan import Plan, lay_out
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
@@ -302,3 +304,24 @@ def test_a_part_of_a_sweep_is_estimated_by_the_whole_of_it(ledger: Ledger) -> No
     assert found.seconds(owed, 1.0) == pytest.approx(70.0)
     assert found.seconds(done, 1.0) == 1.0
     assert found.totals.seconds.expected == pytest.approx(70.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("rl", "micro_batch", 4),
+        ("rl", "micro_batch_tokens", 4096),
+        ("rl", "save_every", 1),
+        ("rl", "keep_checkpoints", 9),
+        ("sft", "micro_batch_size", 8),
+        ("sft", "save_every", 3),
+    ],
+)
+def test_each_setting_of_transport_makes_another_recipe_and_another_shape(
+    kind: str, key: str, value: int
+) -> None:
+    one, other = stage(kind), stage(kind, settings={key: value})
+    works = Works({}.get, gpus_here=False)
+    assert works.recipe(replace(other, identity=one.identity)) != works.recipe(one)
+    assert works.of(other).shape != works.of(one).shape
+    assert works.recipe(stage(kind, seed=2)) == works.recipe(one)

@@ -12,6 +12,7 @@ from tests.support.trainer_double import save
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.planning.rewinding import renew
+from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
@@ -136,3 +137,16 @@ def test_a_stage_records_what_it_leaves_and_misses_what_is_gone_or_cut_short(led
     shutil.rmtree(model)
     assert what_is_gone(folder, state) == "its output/model/weights is gone"
     assert what_is_gone(folder, StageState(folder.id, "export", "succeeded", output={})) == ""
+
+
+def test_a_model_that_is_lost_while_its_reader_runs_is_not_made_again(chain: Chain) -> None:
+    folder = chain.ledger.folder(chain.later)
+    folder.path.mkdir(parents=True)
+    handle = {"kind": "local", "slots": [], **ProcessId.current().to_json()}
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(StageState(chain.later.id, "evaluate").begun(1, handle).running(handle), lease)
+    shutil.rmtree(chain.path(chain.export) / "output")
+    assert set(chain.owed(later=True)) == {chain.later.id}
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(folder.state().over("stopped"), lease)
+    assert set(chain.owed(later=True)) == {chain.later.id, chain.export.id}

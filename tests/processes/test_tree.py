@@ -117,3 +117,14 @@ def test_a_mark_that_only_begins_alike_is_another_one(start) -> None:
         assert time.monotonic() < deadline
     assert marked(mark) == []
     assert child.poll() is None
+
+
+def test_a_signal_never_reaches_a_process_that_has_another_ones_pid(start) -> None:
+    child = start(SLEEP)
+    process = ProcessId.of(child.pid)
+    assert process is not None
+    earlier = dataclasses.replace(process, start_time=process.start_time - 1)
+    assert not send(earlier, signal.SIGKILL)
+    assert child.poll() is None and process.alive()
+    assert send(process, signal.SIGKILL)
+    assert child.wait(5) == -signal.SIGKILL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -445,3 +446,15 @@ def test_every_value_keeps_where_it_comes_from(tree: Tree) -> None:
     assert source.stage == run.stage("evaluate").id
     assert source.trained == run.stage("rl").id
     assert (root / source.items).is_file()
+
+
+@pytest.mark.parametrize(("value", "whole"), [(0.6, True), (0.6004, True), (0.8, False), (0.62, False)])
+def test_a_share_that_is_not_its_counts_is_unreadable(tree: Tree, value: float, whole: bool) -> None:
+    run = tree.sweep().run("a").done({"overall": (30, 50)})
+    path = run.directory("evaluate") / "output" / "scores.json"
+    scores = json.loads(path.read_text())
+    scores["metrics"]["overall"]["value"] = value
+    path.write_text(json.dumps(scores))
+    cell = cells(table_of(tree.write(), spec_with()))["a"]
+    assert (cell.state == "unreadable") is not whole
+    assert whole or f"{value} is not 30 of 50" in cell.note

@@ -13,7 +13,7 @@ import pytest
 
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.stage import StageSpec
-from toolrl_cli.tracking.wandb_runs import STEP, TrackedRun, publish
+from toolrl_cli.tracking.wandb_runs import STEP, TrackedRun, _remove_unsynced, publish
 
 
 class Server:
@@ -121,3 +121,26 @@ def test_a_record_that_cannot_be_written_is_told(server: Server, tmp_path: Path)
     (tmp_path / "run").write_text("a file in the way")
     with pytest.raises(TrackingError, match=r"arm-seed1: .*run"):
         publish(run_of(tmp_path), tmp_path, "online")
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "results/wandb/below", "results"])
+def test_an_offline_folder_outside_the_results_is_never_removed(tmp_path: Path, place: str) -> None:
+    results = tmp_path / "results"
+    theirs = tmp_path / place / "offline-run-1-x"
+    ours = results / "wandb" / "offline-run-1-x"
+    for folder in (theirs, ours):
+        folder.mkdir(parents=True)
+    _remove_unsynced(str(theirs), results)
+    assert theirs.is_dir()
+    _remove_unsynced(str(ours), results)
+    assert not ours.exists()
+
+
+def test_an_offline_folder_that_was_synced_or_has_another_name_stays(tmp_path: Path) -> None:
+    wandb = tmp_path / "wandb"
+    for name in ("offline-run-1-x", "run-1-x"):
+        (wandb / name).mkdir(parents=True)
+    (wandb / "offline-run-1-x" / "x.wandb.synced").touch()
+    for name in ("offline-run-1-x", "run-1-x"):
+        _remove_unsynced(str(wandb / name), tmp_path)
+        assert (wandb / name).is_dir()
