@@ -41,6 +41,7 @@ def tests(session: nox.Session) -> None:
     install(session, *DEV)
     session.run("python", "tests/system_packages.py")
     session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
     session.run("mypy")
     session.run("pytest", "-n", "2", *session.posargs)  # two: the trainers in one, all else in the other
 
@@ -50,6 +51,24 @@ def lint(session: nox.Session) -> None:
     """Ruff alone, without the project's dependencies."""
     session.install(*[d for d in DEV if d.startswith("ruff")])
     session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Which lines the tests that train nothing run, room by room; what subprocesses run is not counted."""
+    install(session, *DEV)
+    session.run("python", "tests/system_packages.py")
+    session.run(
+        "pytest",
+        "-n",
+        "2",
+        "-m",
+        "not e2e",
+        "--cov=toolrl_cli",
+        "--cov-report=term:skip-covered",
+        *session.posargs,
+    )
 
 
 @nox.session

@@ -38,8 +38,8 @@ NOT_IMPORTED = {
     "cachetools": "verl.workers.rollout.router imports it, and verl declares it in an extra only",
 }
 """Distribution → why it is declared although nothing here imports it."""
-PROGRAMS = ("ruff", "mypy")
-"""What the group `dev` has besides modules that tests import, and stubs for mypy."""
+PROGRAMS = ("ruff", "mypy", "pytest-cov")
+"""What the group `dev` has besides modules that tests import, and stubs for mypy: programs and a plugin of pytest."""
 
 
 def imported(folder: str) -> set[str]:

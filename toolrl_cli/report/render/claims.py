@@ -110,7 +110,7 @@ def _step(step: Step) -> dict[str, Any]:
     c = step.comparison
     numbers = dict.fromkeys(("difference", "low", "high"))
     if c is not None:
-        numbers = {k: rounded(getattr(c, k), 2) for k in numbers}  # type: ignore[misc]
+        numbers = {k: rounded(getattr(c, k), 2) for k in numbers}
     return {
         "better": step.better,
         "worse": step.worse,
