@@ -23,8 +23,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from toolrl_cli.spec.kind_configs import RlConfig
-from toolrl_cli.spec.resolve import resolve_runs
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.resolve import resolve_runs
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.training.checking.composed import config_folder
 from toolrl_cli.training.checking.config_check import planned_options, quick_fault
 from toolrl_cli.training.checking.verl_verdict import verdict

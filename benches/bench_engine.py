@@ -38,10 +38,10 @@ from toolrl_cli.harness.priorities import chain_lengths
 from toolrl_cli.harness.scheduler import Scheduler
 from toolrl_cli.planning.plan import lay_out
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.resolve import resolve_runs
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.resolve import resolve_runs
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SweepFolder

@@ -50,8 +50,8 @@ from pathlib import Path
 from toolrl_cli.planning.fingerprints import LocalFacts
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.planning.layout import make_plan
-from toolrl_cli.spec.resolve import resolve_sweep
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.resolve import resolve_sweep
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 
 resolved = resolve_sweep(read_sweep(Path(sys.argv[1])))
 plan = make_plan("grid", resolved.runs, LocalFacts(), Ledger(Path(sys.argv[2])))

@@ -19,16 +19,16 @@ from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.harness.scheduler import Scheduler
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
-from toolrl_cli.spec.resolve import resolve_runs
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import Change
 from toolrl_cli.spec.stages import run_stages
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.resolve import resolve_runs
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.state import StageState
-from toolrl_cli.training.gpu_memory import chosen_offload
+from toolrl_cli.training.models.gpu_memory import chosen_offload
 from toolrl_cli.training.overrides import Paths, rl_options, sft_options
 
 OOM = Failure.of("oom", "OutOfMemoryError: CUDA out of memory")

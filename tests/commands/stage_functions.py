@@ -12,7 +12,7 @@ from toolrl_cli.datasets import toolworld
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
-from toolrl_cli.training.checkpoints import prepare_resume
+from toolrl_cli.training.checkpointing.checkpoints import prepare_resume
 
 
 def train(ctx: StageContext) -> None:

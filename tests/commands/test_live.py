@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.results_tree import CPU, plan_of, results, stage
-from toolrl_cli.commands import live
-from toolrl_cli.commands.live import LiveView
+from toolrl_cli.commands.views import live
+from toolrl_cli.commands.views.live import LiveView
 from toolrl_cli.harness.events import Event
 from toolrl_cli.store.state import Progress, StageState
 

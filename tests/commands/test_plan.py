@@ -17,7 +17,7 @@ import toolrl_cli
 from tests.commands.conftest import Toolrl
 from toolrl_cli.attempt.code_version import code_identity
 from toolrl_cli.commands.options import print_json
-from toolrl_cli.commands.quantities import most_text, size_text, sum_text, time_text, total_text
+from toolrl_cli.commands.views.quantities import most_text, size_text, sum_text, time_text, total_text
 from toolrl_cli.planning.forecasts import this_machine as machine
 from toolrl_cli.planning.forecasts.ranges import Range
 

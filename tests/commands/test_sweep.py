@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Toolrl
-from toolrl_cli.commands import execution
+from toolrl_cli.commands.views import execution
 
 STAGES = 2 + 1 + 2 * 3  # base model, raw's evaluation, and rl, export, evaluation of two arms
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.api import build_report
-from toolrl_cli.report.claims import ClaimSpec, load_claims
-from toolrl_cli.report.judging import ClaimResult
+from toolrl_cli.report.comparisons.claims import ClaimSpec, load_claims
+from toolrl_cli.report.comparisons.judging import ClaimResult
 from toolrl_cli.report.render import claims as rendered
 from toolrl_cli.report.statistics import Sample, welch
 

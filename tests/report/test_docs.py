@@ -9,7 +9,7 @@ import pytest
 
 from tests.report.builder import Tree, toolworld_scores
 from toolrl_cli.report.api import build_report
-from toolrl_cli.report.claims import load_claims
+from toolrl_cli.report.comparisons.claims import load_claims
 from toolrl_cli.report.table_spec import ColumnSpec, TableSpec, load_table, shipped_tables
 
 TEXT = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ import pytest
 from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.api import build_report
-from toolrl_cli.report.bars import HATCHES
-from toolrl_cli.report.figure_style import PALETTE, legend_columns
-from toolrl_cli.report.figures import FigureSpec, shipped_figures
+from toolrl_cli.report.drawing.bars import HATCHES
+from toolrl_cli.report.drawing.figure_style import PALETTE, legend_columns
+from toolrl_cli.report.drawing.figures import FigureSpec, shipped_figures
 
 
 def figures_of(tree: Tree, folder: Path, names: list[str] | None = None, kind: str = "svg") -> dict[str, str]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from toolrl_cli.report.comparisons.paired import categories_of, compare_items, read_verdicts
 from toolrl_cli.report.model import Source
-from toolrl_cli.report.paired import categories_of, compare_items, read_verdicts
 from toolrl_cli.report.table_spec import ColumnSpec
 
 

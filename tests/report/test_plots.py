@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.report.builder import Tree
-from toolrl_cli.report import plots
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.arms import Arm, collect_arms
-from toolrl_cli.report.curves import CurveReader
-from toolrl_cli.report.figure_style import DASHES, FORMATS, PALETTE
-from toolrl_cli.report.plots import draw_curves, lines_of
-from toolrl_cli.report.reading import read_sweep
+from toolrl_cli.report.drawing import plots
+from toolrl_cli.report.drawing.curves import CurveReader
+from toolrl_cli.report.drawing.figure_style import DASHES, FORMATS, PALETTE
+from toolrl_cli.report.drawing.plots import draw_curves, lines_of
+from toolrl_cli.report.sources.reading import read_sweep
 
 
 def arms_of(tree: Tree) -> list[Arm]:

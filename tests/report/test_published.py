@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.report.published import (
+from toolrl_cli.report.sources.published import (
     EXEC_FREE_ERROR,
     all_published,
     comparable,

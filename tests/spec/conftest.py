@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, TinyModel
-from toolrl_cli.spec.resolve import Run, resolve_runs
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 
 
 class FixedFacts:

@@ -9,8 +9,8 @@ import pytest
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.spec.benchmarks import BENCHMARKS, why_blocked
-from toolrl_cli.spec.resolve import Run
 from toolrl_cli.spec.stages import run_stages
+from toolrl_cli.spec.sweeps.resolve import Run
 
 TEXT = "name: s\nbase: {preset: tiny_grpo, train: []}\nevaluate: [toolworld, bfcl, api_bank, bamboogle]\n"
 

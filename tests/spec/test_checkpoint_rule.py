@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.spec.conftest import FixedFacts
-from toolrl_cli.spec.resolve import Run
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
+from toolrl_cli.spec.sweeps.resolve import Run
 
 Resolve = Callable[..., list[Run]]
 SWEEP = """

@@ -8,10 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from toolrl_cli.spec.resolve import resolve_runs
-from toolrl_cli.spec.schema import sweep_schema
-from toolrl_cli.spec.source import parse_yaml
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.resolve import resolve_runs
+from toolrl_cli.spec.sweeps.schema import sweep_schema
+from toolrl_cli.spec.sweeps.source import parse_yaml
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = [

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.grid import Grid
-from toolrl_cli.spec.resolve import Run, resolve_runs, resolve_sweep
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.grid import Grid
+from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs, resolve_sweep
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 
 Resolve = Callable[..., list[Run]]
 HEAD = "name: s\nbase: {preset: tiny_grpo}\n"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.spec.identity import VERSION, canonical_json, digest, slugify, stage_id, value_slug
-from toolrl_cli.spec.resolve import Run
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
+from toolrl_cli.spec.sweeps.resolve import Run
 
 Resolve = Callable[..., list[Run]]
 JSON = st.recursive(

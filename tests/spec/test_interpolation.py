@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.interpolation import interpolated
-from toolrl_cli.spec.key_path import dotted
-from toolrl_cli.spec.resolve import Run
+from toolrl_cli.spec.sweeps.interpolation import interpolated
+from toolrl_cli.spec.sweeps.key_path import dotted
+from toolrl_cli.spec.sweeps.resolve import Run
 
 Resolve = Callable[..., list[Run]]
 BASE = "name: s\nbase: {preset: tiny_grpo, rl.lr: 1e-3, rl.critic_lr: '${base.rl.lr}'}\n"

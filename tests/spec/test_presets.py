@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.spec.conftest import FixedFacts
-from toolrl_cli.spec import presets
 from toolrl_cli.spec.models import RunSpec
-from toolrl_cli.spec.resolve import Run, resolve_runs
 from toolrl_cli.spec.stages import run_stages
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps import presets
+from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 
 Resolve = Callable[..., list[Run]]
 SWEEPS = Path(__file__).parents[2] / "sweeps"

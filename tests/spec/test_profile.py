@@ -9,9 +9,9 @@ import pytest
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
-from toolrl_cli.spec.profile import load_profile
-from toolrl_cli.spec.resolve import Resolved, resolve_sweep
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.profile import load_profile
+from toolrl_cli.spec.sweeps.resolve import Resolved, resolve_sweep
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 
 InSmall = Callable[..., Resolved]
 HEAD = "name: s\nbase: {preset: paper_grpo}\n"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.resolve import Run
-from toolrl_cli.spec.settings import apply, flatten, matches
+from toolrl_cli.spec.sweeps.resolve import Run
+from toolrl_cli.spec.sweeps.settings import apply, flatten, matches
 
 
 def test_nested_and_dotted_spellings_flatten_to_the_same() -> None:

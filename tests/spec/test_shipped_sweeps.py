@@ -12,14 +12,14 @@ import yaml
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.planning.layout import make_plan
 from toolrl_cli.report.arms import collect_arms, group_value, holds
-from toolrl_cli.report.published import load_published
-from toolrl_cli.report.reading import read_sweep as read_results
+from toolrl_cli.report.sources.published import load_published
+from toolrl_cli.report.sources.reading import read_sweep as read_results
 from toolrl_cli.report.table_spec import TableSpec, load_table
-from toolrl_cli.spec.profile import load_profile
-from toolrl_cli.spec.profile import names as profile_names
-from toolrl_cli.spec.resolve import resolve_sweep
-from toolrl_cli.spec.schema import sweep_schema
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps.profile import load_profile
+from toolrl_cli.spec.sweeps.profile import names as profile_names
+from toolrl_cli.spec.sweeps.resolve import resolve_sweep
+from toolrl_cli.spec.sweeps.schema import sweep_schema
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder
 

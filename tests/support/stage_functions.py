@@ -13,7 +13,7 @@ from toolrl_cli.errors import StageError
 from toolrl_cli.processes.child import run_child
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store import files
-from toolrl_cli.training.checkpoints import prepare_resume
+from toolrl_cli.training.checkpointing.checkpoints import prepare_resume
 
 DOUBLE = Path(__file__).with_name("trainer_double.py")
 

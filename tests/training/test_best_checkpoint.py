@@ -15,15 +15,15 @@ from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.kind_configs import ExportConfig
 from toolrl_cli.spec.stage import StageSpec
-from toolrl_cli.training.best_checkpoint import (
+from toolrl_cli.training.checkpointing.best_checkpoint import (
     BestKeeper,
     CheckpointWatch,
     best_folder,
     read_best,
     validation_judge,
 )
-from toolrl_cli.training.checkpoints import TRACKER, newest_whole, prepare_resume, torn_model
-from toolrl_cli.training.chosen_checkpoint import (
+from toolrl_cli.training.checkpointing.checkpoints import TRACKER, newest_whole, prepare_resume, torn_model
+from toolrl_cli.training.checkpointing.chosen_checkpoint import (
     best_to_export,
     candidates,
     last_to_export,

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.training.checkpoints import TRACKER, newest_whole, prepare_resume, prune, what_is_torn
+from toolrl_cli.training.checkpointing.checkpoints import (
+    TRACKER,
+    newest_whole,
+    prepare_resume,
+    prune,
+    what_is_torn,
+)
 
 SHARDS = ("model", "optim", "extra_state")
 

@@ -19,12 +19,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec import presets
-from toolrl_cli.spec.resolve import resolve_runs
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import training_settings
 from toolrl_cli.spec.stages import run_stages
-from toolrl_cli.spec.sweep import read_sweep
+from toolrl_cli.spec.sweeps import presets
+from toolrl_cli.spec.sweeps.resolve import resolve_runs
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.training.checking import config_check, verdicts, verl_verdict
 from toolrl_cli.training.checking.batches import LEAST, at
 from toolrl_cli.training.checking.composed import CONFIG_NAMES, Kind, composed, config_folder, merge

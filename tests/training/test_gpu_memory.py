@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.configs import rl_config, sft_config
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
-from toolrl_cli.training.gpu_memory import GIB, chosen_offload, training_need
-from toolrl_cli.training.model_size import PUBLISHED
+from toolrl_cli.training.models.gpu_memory import GIB, chosen_offload, training_need
+from toolrl_cli.training.models.model_size import PUBLISHED
 
 SMALL, LARGE = PUBLISHED["Qwen/Qwen2.5-3B-Instruct"], PUBLISHED["Qwen/Qwen2.5-7B-Instruct"]
 GRPO = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from toolrl_cli.spec.models import HuggingFaceModel, TinyModel
-from toolrl_cli.training.model_size import PUBLISHED, dense_parameters, folder_size, model_size
-from toolrl_cli.training.tiny_model import make_tiny_model
+from toolrl_cli.training.models.model_size import PUBLISHED, dense_parameters, folder_size, model_size
+from toolrl_cli.training.models.tiny_model import make_tiny_model
 
 
 def test_the_tiny_models_size_is_reckoned_as_it_comes_out(tmp_path: Path) -> None:

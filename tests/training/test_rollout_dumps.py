@@ -146,7 +146,7 @@ def test_a_tokenizer_that_is_not_at_hand_has_no_known_special_tags(tmp_path: Pat
 def test_the_tiny_model_s_tokenizer_keeps_every_tag_in_a_dump(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    from toolrl_cli.training.tiny_tokenizer import write_tokenizer
+    from toolrl_cli.training.models.tiny_tokenizer import write_tokenizer
 
     write_tokenizer(tmp_path, 512)
     assert special_tags(tmp_path) == ()

@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from toolrl_cli.datasets import toolworld
-from toolrl_cli.training.tiny_model import make_tiny_model, tiny_model_identity
+from toolrl_cli.training.models.tiny_model import make_tiny_model, tiny_model_identity
 
 
 @pytest.fixture(scope="module")

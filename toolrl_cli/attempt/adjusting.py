@@ -25,7 +25,7 @@ def adjusted(spec: StageSpec, adjust: Adjust) -> StageSpec:
     changes = list(_holding(spec, adjust))
     if changes and spec.resources.get("offload") == "auto" and trains(spec.kind):
         # every attempt imports this module, and hardly any has a use for what follows
-        from toolrl_cli.training.gpu_memory import chosen_offload
+        from toolrl_cli.training.models.gpu_memory import chosen_offload
 
         # settled by what was asked for: with smaller batches it might let more stay on the GPU
         config = _with(config, ["resources", "offload"], chosen_offload(training_settings(spec)))

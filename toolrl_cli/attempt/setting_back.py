@@ -14,7 +14,7 @@ from toolrl_cli.store.metrics import FILE as METRICS_FILE
 from toolrl_cli.store.rewinds import FILE as REWINDS
 from toolrl_cli.store.rewinds import read_rewinds
 from toolrl_cli.store.state import StageState
-from toolrl_cli.training.checkpoints import saved_steps, what_is_torn
+from toolrl_cli.training.checkpointing.checkpoints import saved_steps, what_is_torn
 
 SUPERSEDED = "superseded"
 

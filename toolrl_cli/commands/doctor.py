@@ -24,7 +24,7 @@ def doctor(results: Results = None, as_json: AsJson = False) -> None:
         from rich.markup import escape
         from rich.table import Table
 
-        from toolrl_cli.commands.consoles import stdout_console
+        from toolrl_cli.commands.views.consoles import stdout_console
 
         table = Table(box=None, pad_edge=False)
         for header in ("check", "", "found", "what mends it"):

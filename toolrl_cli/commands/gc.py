@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
+from toolrl_cli.commands.views.consoles import stdout_console
 
 if TYPE_CHECKING:
     from toolrl_cli.housekeeping.removal import Garbage

@@ -43,8 +43,8 @@ def plan(
     Stages done, owed, running or blocked; time, GPU-hours, memory and disk; what has changed since.
     """
     from toolrl_cli import api
-    from toolrl_cli.commands.grid_views import cells_json, show_cells
-    from toolrl_cli.commands.plan_views import show_outlook
+    from toolrl_cli.commands.views.grid_views import cells_json, show_cells
+    from toolrl_cli.commands.views.plan_views import show_outlook
 
     planned = api.plan(
         file,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
+from toolrl_cli.commands.views.consoles import stdout_console
 
 if TYPE_CHECKING:
-    from toolrl_cli.commands.rescore_views import Comparison
+    from toolrl_cli.commands.views.rescore_views import Comparison
     from toolrl_cli.rewards import Reward
     from toolrl_cli.training.rollout_dumps import Dump
 
@@ -73,8 +73,8 @@ def rescore(
     correlation, and how often their advantages have the same sign. The reward that a run was trained with must
     reproduce the scores that the run logged to 1e-6; exit status 1 if it does not.
     """
-    from toolrl_cli.commands import rescore_views as views
     from toolrl_cli.commands.exit_status import FAILED
+    from toolrl_cli.commands.views import rescore_views as views
 
     _check_format(form)
     dumps = [
@@ -172,7 +172,7 @@ def _arms(names: Sequence[str] | None, dumps: Sequence[Dump]) -> list[Reward]:
 
 
 def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | None) -> Comparison:
-    from toolrl_cli.commands.rescore_views import Comparison, Source
+    from toolrl_cli.commands.views.rescore_views import Comparison, Source
     from toolrl_cli.rewards import rescore as room
     from toolrl_cli.training.rollout_dumps import reproduce
 

@@ -77,12 +77,12 @@ def resume(
     stages back first, with all that reads them; nothing is deleted.
     """
     from toolrl_cli.api.running import Execution
-    from toolrl_cli.commands.execution import run_and_show
-    from toolrl_cli.commands.selecting import saved_sweep
+    from toolrl_cli.commands.views.execution import run_and_show
     from toolrl_cli.planning.plan import lay_out
     from toolrl_cli.planning.rewinding import set_back, with_readers
     from toolrl_cli.planning.selecting import part, select
     from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.store.sweep_folder import saved_sweep
 
     root = results_root(results)
     saved, ledger = saved_sweep(root, name), Ledger(root)

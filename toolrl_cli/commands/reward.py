@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolrl_cli.commands.consoles import stdout_console
 from toolrl_cli.commands.options import AsJson, print_json
+from toolrl_cli.commands.views.consoles import stdout_console
 
 if TYPE_CHECKING:
     pass
@@ -66,9 +66,9 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Explain a score: parse, alignment of calls, every term of every part, and where code and paper differ."""
-    from toolrl_cli.commands import reward_views as views
     from toolrl_cli.commands.exit_status import FAILED
-    from toolrl_cli.commands.reward_cases import find_case
+    from toolrl_cli.commands.views import reward_views as views
+    from toolrl_cli.commands.views.reward_cases import find_case
     from toolrl_cli.rewards import RewardError, get_reward
     from toolrl_cli.rewards.explain import explain as explain_score
 
@@ -113,7 +113,7 @@ def list_designs(
     as_json: AsJson = False,
 ) -> None:
     """List the named designs: formula, range at the first and the last step of the paper's runs, source."""
-    from toolrl_cli.commands import reward_views as views
+    from toolrl_cli.commands.views import reward_views as views
     from toolrl_cli.errors import SpecError
     from toolrl_cli.rewards.catalogue import catalogue
     from toolrl_cli.rewards.components import FIDELITIES

@@ -10,6 +10,6 @@ def schema() -> None:
 
     Editors complete and check keys with it.
     """
-    from toolrl_cli.spec.schema import sweep_schema
+    from toolrl_cli.spec.sweeps.schema import sweep_schema
 
     print_json(sweep_schema())

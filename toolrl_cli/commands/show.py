@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from toolrl_cli.commands.live import duration
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
 from toolrl_cli.commands.status import unreadable
+from toolrl_cli.commands.views.live import duration
 
 MEGABYTE = 1_000_000
 

@@ -54,9 +54,9 @@ def status(
 
     Stage, step, attempts and failure of each run.
     """
-    from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.errors import SpecError
     from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.store.sweep_folder import saved_sweep
 
     root = results_root(results)
     if watch and as_json:

@@ -30,10 +30,9 @@ def stop(
     All harnesses of the sweep and their attempts are asked to stop. Training goes on from the last checkpoint.
     """
     from toolrl_cli.commands.exit_status import FAILED
-    from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.errors import LedgerError
     from toolrl_cli.harness.stopping import stop_sweep
-    from toolrl_cli.store.sweep_folder import SweepFolder
+    from toolrl_cli.store.sweep_folder import SweepFolder, saved_sweep
 
     root = results_root(results)
     unreadable: LedgerError | None = None

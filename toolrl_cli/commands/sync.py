@@ -13,10 +13,10 @@ def sync(name: SweepName = None, wandb: WandbMode = None, results: Results = Non
     Sends steps that are not there yet, and scores. Nothing is sent twice.
     """
     from toolrl_cli.commands.exit_status import FAILED
-    from toolrl_cli.commands.selecting import saved_sweep
     from toolrl_cli.errors import TrackingError
     from toolrl_cli.harness.publishing import tracked
     from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.store.sweep_folder import saved_sweep
     from toolrl_cli.tracking.wandb_runs import choose_mode, publish
 
     root = results_root(results)

@@ -15,7 +15,7 @@ from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.tracking.wandb_runs import Mode, TrackedRun, publish
-from toolrl_cli.training.checkpoints import saved_steps
+from toolrl_cli.training.checkpointing.checkpoints import saved_steps
 
 REFRESH = 60.0
 """Seconds between two updates of a run that trains, where W&B is online; offline it is written once, at its end."""

@@ -25,8 +25,8 @@ from toolrl_cli.store.liveness import HandleAlive, lease_alive, local_alive, obs
 from toolrl_cli.store.outputs import what_is_gone
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import PLAN, SweepFolder
-from toolrl_cli.training.best_checkpoint import read_best
-from toolrl_cli.training.checkpoints import newest_whole, saved_steps, what_is_torn
+from toolrl_cli.training.checkpointing.best_checkpoint import read_best
+from toolrl_cli.training.checkpointing.checkpoints import newest_whole, saved_steps, what_is_torn
 
 Keep = Literal["last", "best", "none"]
 KEEPS: tuple[Keep, ...] = ("last", "best", "none")

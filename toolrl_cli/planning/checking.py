@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from toolrl_cli.planning.plan import Plan
-    from toolrl_cli.spec.grid import Grid
     from toolrl_cli.spec.planned_run import PlannedRun
-    from toolrl_cli.spec.sweep import Document
+    from toolrl_cli.spec.sweeps.grid import Grid
+    from toolrl_cli.spec.sweeps.sweep import Document
 
 
 def check_against_verl(
@@ -29,7 +29,7 @@ def check_against_verl(
         SpecError: the first that verl would refuse, with the place in the sweep that sets it.
     """
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.spec.places import full_place_of
+    from toolrl_cli.spec.sweeps.places import full_place_of
     from toolrl_cli.training.checking.config_check import check_stages
 
     finding = check_stages(plan.owed, announce)
@@ -46,7 +46,7 @@ def check_against_verl(
 
 def twin_warnings(plan: Plan) -> list[str]:
     """Arms whose stages are all the same: what tells them apart changes nothing in any of them."""
-    from toolrl_cli.spec.settings import ABSENT
+    from toolrl_cli.spec.sweeps.settings import ABSENT
 
     arms: dict[tuple[str, ...], list[PlannedRun]] = {}
     for run in plan.runs:

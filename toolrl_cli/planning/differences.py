@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from toolrl_cli.spec.fields import defaults
 from toolrl_cli.spec.models import SftSpec
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.sweeps.fields import defaults
 
 Group = Literal["configuration", "data", "model", "verl", "reward", "reward code", "input", "code"]
 EXPLANATIONS: Mapping[Group, str] = {

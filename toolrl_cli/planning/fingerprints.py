@@ -10,8 +10,8 @@ from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, RllaData, TinyModel
-from toolrl_cli.training.model_folder import check_model_folder, fingerprint, folder_of
-from toolrl_cli.training.tiny_model import tiny_model_identity
+from toolrl_cli.training.models.model_folder import check_model_folder, fingerprint, folder_of
+from toolrl_cli.training.models.tiny_model import tiny_model_identity
 
 SHORT = 16
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.plan import Plan, lay_out
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.resolve import Run
 from toolrl_cli.spec.stages import Facts, StageMaker
+from toolrl_cli.spec.sweeps.resolve import Run
 from toolrl_cli.store.ledger import Ledger
 
 

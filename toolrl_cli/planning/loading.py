@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from toolrl_cli.planning.plan import Plan
-    from toolrl_cli.spec.grid import Cell, Grid
-    from toolrl_cli.spec.sweep import Document
+    from toolrl_cli.spec.sweeps.grid import Cell, Grid
+    from toolrl_cli.spec.sweeps.sweep import Document
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def load(
     from toolrl_cli.planning.checking import check_against_verl, data_warnings, twin_warnings
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
-    from toolrl_cli.spec.profile import load_profile
-    from toolrl_cli.spec.resolve import resolve_sweep
-    from toolrl_cli.spec.sweep import read_sweep
+    from toolrl_cli.spec.sweeps.profile import load_profile
+    from toolrl_cli.spec.sweeps.resolve import resolve_sweep
+    from toolrl_cli.spec.sweeps.sweep import read_sweep
     from toolrl_cli.store.ledger import Ledger
 
     chosen = load_profile(profile) if profile is not None else None
@@ -87,7 +87,7 @@ def load(
 def _place(where: str, cell: Cell, document: Document) -> str:
     """Where the sweep sets what is wrong, if that is a setting; files of the data keep their own place."""
     from toolrl_cli.spec.models import RunSpec
-    from toolrl_cli.spec.places import full_place_of
+    from toolrl_cli.spec.sweeps.places import full_place_of
 
     return full_place_of(where, cell, document) if where.split(".")[0] in RunSpec.model_fields else where
 

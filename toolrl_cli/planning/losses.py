@@ -23,7 +23,7 @@ from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.outputs import what_is_gone
 from toolrl_cli.store.state import StageState
-from toolrl_cli.training.chosen_checkpoint import lost_checkpoint
+from toolrl_cli.training.checkpointing.chosen_checkpoint import lost_checkpoint
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.cells import head_of
 from toolrl_cli.report.model import Cell, Head, Printed, Row, Table, rounded
-from toolrl_cli.report.published import (
+from toolrl_cli.report.sources.published import (
     EXEC_FREE_ERROR,
     PAPER,
     Published,

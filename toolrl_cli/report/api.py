@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.against import published_table
 from toolrl_cli.report.arms import collect_arms
-from toolrl_cli.report.claims import load_claims
-from toolrl_cli.report.curves import CurveReader
-from toolrl_cli.report.figures import draw_figure, find_figure, shipped_figures
-from toolrl_cli.report.imported import read_runs
-from toolrl_cli.report.judging import ClaimResult, judge_claims
+from toolrl_cli.report.comparisons.claims import load_claims
+from toolrl_cli.report.comparisons.judging import ClaimResult, judge_claims
+from toolrl_cli.report.comparisons.pairs import Pair, compare_rows
+from toolrl_cli.report.drawing.curves import CurveReader
+from toolrl_cli.report.drawing.figures import draw_figure, find_figure, shipped_figures
+from toolrl_cli.report.drawing.plots import draw_curves, lines_of
 from toolrl_cli.report.model import Table
-from toolrl_cli.report.pairs import Pair, compare_rows
-from toolrl_cli.report.plots import draw_curves, lines_of
 from toolrl_cli.report.provenance import provenance
-from toolrl_cli.report.published import load_published
-from toolrl_cli.report.reading import list_sweeps, read_sweep
 from toolrl_cli.report.render import claims, csv_format, html, json_format, latex, markdown, terminal
-from toolrl_cli.report.results import Sweep
+from toolrl_cli.report.sources.imported import read_runs
+from toolrl_cli.report.sources.published import load_published
+from toolrl_cli.report.sources.reading import list_sweeps, read_sweep
+from toolrl_cli.report.sources.results import Sweep
 from toolrl_cli.report.table_spec import TableSpec, is_file, load_table, shipped_tables
 from toolrl_cli.report.tables import build_table
 from toolrl_cli.spec.identity import slugify

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from toolrl_cli.report.results import Run, Stage, Sweep, short_name
+from toolrl_cli.report.sources.results import Run, Stage, Sweep, short_name
 from toolrl_cli.spec.identity import digest
 
 _STRETCHED = re.compile(r"-\d+-steps$")

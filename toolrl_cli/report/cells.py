@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolrl_cli.report.arms import Arm
-from toolrl_cli.report.checkpoints import Validation, checkpoint_of, choose, rule_in_words
 from toolrl_cli.report.model import Cell, Head, Source, rounded
-from toolrl_cli.report.results import Evaluation, Run, Stage
+from toolrl_cli.report.sources.chosen_evaluation import Validation, checkpoint_of, choose, rule_in_words
+from toolrl_cli.report.sources.results import Evaluation, Run, Stage
 from toolrl_cli.report.statistics import seed_mean, wilson
 from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
 from toolrl_cli.spec.benchmarks import why_not_run

@@ -8,8 +8,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.report.comparisons.paired import Verdicts, compare_items
 from toolrl_cli.report.model import Row, Table, rounded
-from toolrl_cli.report.paired import Verdicts, compare_items
 from toolrl_cli.store.jsonl import read_jsonl
 
 READ_BYTES = 100_000_000

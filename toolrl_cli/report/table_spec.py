@@ -10,10 +10,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.model import Direction
-from toolrl_cli.spec.faults import fault_text
 from toolrl_cli.spec.models import Frozen
-from toolrl_cli.spec.source import Source, read_yaml
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweeps.faults import fault_text
+from toolrl_cli.spec.sweeps.source import Source, read_yaml
 
 SPECS = Path(__file__).parent / "specs"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from toolrl_cli.report.against import beside, published_model, published_note
 from toolrl_cli.report.arms import Arm, collect_arms, group_value, groups_of, holds
 from toolrl_cli.report.cells import either, fill, head_of
-from toolrl_cli.report.checkpoints import Validation, checkpoint_note
+from toolrl_cli.report.comparisons.paired import items_p_value
 from toolrl_cli.report.marks import LEVEL, Tests, mark_best, mark_different
 from toolrl_cli.report.model import Cell, Head, Row, Table, fixed
-from toolrl_cli.report.paired import items_p_value
-from toolrl_cli.report.published import Published
-from toolrl_cli.report.results import Sweep
+from toolrl_cli.report.sources.chosen_evaluation import Validation, checkpoint_note
+from toolrl_cli.report.sources.published import Published
+from toolrl_cli.report.sources.results import Sweep
 from toolrl_cli.report.statistics import (
     MIN_SEEDS,
     minimum_detectable_difference,

@@ -219,3 +219,18 @@ def find_run(results: Path, text: str) -> PlannedRun:
         places = ", ".join(f"{r.sweep}/{r.id}" for r in found)
         raise SpecError(f"{run!r} is a run of several sweeps", str(results), f"name one of {places}")
     return found[0]
+
+
+def saved_sweep(results: Path, name: str | None) -> SavedSweep:
+    """The sweep called so; without a name the one planned last.
+
+    Raises:
+        SpecError: there is none.
+        LedgerError: its plan cannot be read.
+    """
+    if name is None:
+        names = saved_names(results)
+        if not names:
+            raise SpecError("there are no sweeps", str(results), "run `toolrl sweep FILE`, or give --results")
+        name = names[0]
+    return SweepFolder(results, name).load()

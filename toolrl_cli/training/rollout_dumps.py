@@ -21,7 +21,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
 from toolrl_cli.store.rewinds import counts
-from toolrl_cli.training.model_folder import folder_of
+from toolrl_cli.training.models.model_folder import folder_of
 from toolrl_cli.training.overrides import REWARD_FILE
 
 DumpKind = Literal["rollouts", "validation"]

@@ -17,9 +17,9 @@ from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.spec.stage_config import StageConfig, TrainingConfig
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import merge_metrics
-from toolrl_cli.training.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
-from toolrl_cli.training.checkpoints import Resume, prepare_resume
-from toolrl_cli.training.chosen_checkpoint import best_to_export, last_to_export
+from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
+from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
+from toolrl_cli.training.checkpointing.chosen_checkpoint import best_to_export, last_to_export
 from toolrl_cli.training.cpu.overrides import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.device import Device, choose_device
 from toolrl_cli.training.inputs import data_folder, model_path

@@ -27,7 +27,7 @@ from toolrl_cli.planning.forecasts.ranges import NONE, Range, between, exactly
 from toolrl_cli.planning.forecasts.work import Work, Works
 from toolrl_cli.planning.plan import PlannedStage
 from toolrl_cli.spec.stage_kind import training_settings, trains
-from toolrl_cli.training.gpu_memory import chosen_offload, parameters_text
+from toolrl_cli.training.models.gpu_memory import chosen_offload, parameters_text
 
 WIDENED = {"recipe": 1.1, "model": 1.5, "kind": 3.0}
 """Factor by which a rung's observed bounds are moved apart: chosen, not measured."""

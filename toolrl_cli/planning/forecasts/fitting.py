@@ -12,7 +12,7 @@ from toolrl_cli.planning.forecasts.work import Works
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import Change, TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of
-from toolrl_cli.training.gpu_memory import chosen_offload
+from toolrl_cli.training.models.gpu_memory import chosen_offload
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from toolrl_cli.planning.forecasts.ranges import NONE, Range, exactly
 from toolrl_cli.planning.forecasts.work import Work
 from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig
 from toolrl_cli.spec.stage_config import TrainingConfig
-from toolrl_cli.training.gpu_memory import training_need
+from toolrl_cli.training.models.gpu_memory import training_need
 
 CHECKPOINT = 4 + 8
 """Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved."""

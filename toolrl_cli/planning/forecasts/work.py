@@ -9,8 +9,8 @@ from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import Amount, ModelConfig, StageConfig, TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of
-from toolrl_cli.training.gpu_memory import GIB
-from toolrl_cli.training.model_size import ModelSize, model_size
+from toolrl_cli.training.models.gpu_memory import GIB
+from toolrl_cli.training.models.model_size import ModelSize, model_size
 
 FindStage = Callable[[str], "StageSpec | None"]
 """Stage id → stage."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from toolrl_cli.report.judging import ClaimResult, Step
+from toolrl_cli.report.comparisons.judging import ClaimResult, Step
 from toolrl_cli.report.model import fixed, rounded
 from toolrl_cli.report.render.markdown import escape
 

@@ -14,9 +14,9 @@ from string import Template
 from typing import Any
 
 from toolrl_cli.report.arms import Arm, setting_text, varying_settings
-from toolrl_cli.report.curves import Curve, CurveReader, panels_of, rl_stage
-from toolrl_cli.report.figure_style import CSS_DASHES, PALETTE
-from toolrl_cli.report.judging import ClaimResult
+from toolrl_cli.report.comparisons.judging import ClaimResult
+from toolrl_cli.report.drawing.curves import Curve, CurveReader, panels_of, rl_stage
+from toolrl_cli.report.drawing.figure_style import CSS_DASHES, PALETTE
 from toolrl_cli.report.model import Cell, Head, Source, Table
 from toolrl_cli.report.page_items import table_items
 from toolrl_cli.report.render.claims import difference, printed

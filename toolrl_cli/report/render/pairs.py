@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from toolrl_cli.report.comparisons.pairs import Pair, PairColumn
 from toolrl_cli.report.model import Head, fixed, rounded
-from toolrl_cli.report.pairs import Pair, PairColumn
 from toolrl_cli.report.render.markdown import escape
 from toolrl_cli.report.statistics import MIN_SEEDS, Comparison
 

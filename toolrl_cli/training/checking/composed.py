@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.settings import copied
 from toolrl_cli.spec.suggest import nearest
+from toolrl_cli.spec.sweeps.settings import copied
 from toolrl_cli.training.checking.interpolation import Tree, resolve
 from toolrl_cli.training.checking.option_fault import OptionFault
 from toolrl_cli.training.cpu.overrides import hydra_arguments

@@ -1,0 +1,1 @@
+"""What commands show: tables, live views and prose on a terminal."""

@@ -1,0 +1,1 @@
+"""Arms against each other: pairs, paired tests, claims."""

@@ -1,0 +1,107 @@
+"""Statements about rewards and training as declarations in YAML: shipped, or written by the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.report.table_spec import load_table
+from toolrl_cli.spec.models import Frozen
+from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweeps.faults import fault_text
+from toolrl_cli.spec.sweeps.source import read_yaml
+
+SHIPPED = Path(__file__).parent / "claims.yaml"
+
+Verdict = Literal["supported", "contradicted", "undecided"]
+
+
+class ClaimSpec(Frozen):
+    """One claim, as written in YAML."""
+
+    name: str
+    text: str
+    source: str = ""
+    order: list[str] = Field(min_length=2, description="rows, each better than the next")
+    measure: list[str] = Field(min_length=1, description="TABLE/COLUMN; effects are averaged over them")
+    margin: float = Field(0.0, description="points by which each must be better than the next")
+    about: float | None = Field(None, description="points by which it is better; needs `within`")
+    within: float | None = Field(None, gt=0)
+
+    @field_validator("measure")
+    @classmethod
+    def _table_and_column(cls, measure: list[str]) -> list[str]:
+        for place in measure:
+            if "/" not in place:
+                raise ValueError(f"{place!r} is not TABLE/COLUMN")
+        return measure
+
+    @model_validator(mode="after")
+    def _about_is_whole(self) -> ClaimSpec:
+        if (self.about is None) != (self.within is None):
+            raise ValueError("`about` and `within` go together")
+        return self
+
+    def judge(self, low: float, high: float) -> Verdict:
+        """The verdict on an interval of the difference; equal ends judge a single number."""
+        if self.about is None or self.within is None:
+            return (
+                "supported" if low > self.margin else "contradicted" if high <= self.margin else "undecided"
+            )
+        floor, ceiling = self.about - self.within, self.about + self.within
+        if floor <= low and high <= ceiling:
+            return "supported"
+        return "contradicted" if high < floor or low > ceiling else "undecided"
+
+    def distance(self, difference: float) -> float:
+        """How far a difference is from the nearest value at which the verdict changes."""
+        if self.about is None or self.within is None:
+            return abs(difference - self.margin)
+        return abs(abs(difference - self.about) - self.within)
+
+
+class ClaimFile(Frozen):
+    """A file of claims."""
+
+    claims: list[ClaimSpec] = Field(min_length=1)
+
+
+def load_claims(path: Path | None = None) -> list[ClaimSpec]:
+    """The shipped claims, or a user's own.
+
+    Raises:
+        SpecError: the file is no file of claims, or names a table, column or row that does not exist.
+    """
+    source = read_yaml(path or SHIPPED)
+    try:
+        claims = ClaimFile.model_validate(source.data).claims
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        fault = max(faults, key=lambda f: f["type"] == "extra_forbidden")
+        where, key = source.where(fault["loc"]), str(fault["loc"][-1])
+        if fault["type"] == "extra_forbidden":
+            raise SpecError(
+                f"unknown key {key!r}", where, hint_for(key, ClaimSpec.model_fields, "keys")
+            ) from None
+        raise SpecError(fault_text(fault), where, "the shipped claims.yaml is an example") from None
+    for position, claim in enumerate(claims):
+        for place in claim.measure:
+            _check(claim, place, source.where(("claims", position)))
+    return claims
+
+
+def _check(claim: ClaimSpec, place: str, where: str) -> None:
+    table, column = place.rsplit("/", 1)
+    spec = load_table(table)
+    columns = [c.name for c in spec.columns]
+    if column not in columns:
+        raise SpecError(
+            f"table {table} has no column {column!r}", where, hint_for(column, columns, "columns")
+        )
+    rows = [] if isinstance(spec.rows, str) else [r.name for r in spec.rows]
+    for name in claim.order:
+        if name not in rows:
+            raise SpecError(f"table {table} has no row {name!r}", where, hint_for(name, rows, "rows"))

@@ -1,0 +1,119 @@
+"""Two arms of a table against each other: over seeds, and on the items that both were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.report.arms import Arm, setting_text, varying_settings
+from toolrl_cli.report.cells import scored_apart
+from toolrl_cli.report.comparisons.paired import Paired, common_verdicts, compare_items, read_items
+from toolrl_cli.report.model import Head, Row, Table
+from toolrl_cli.report.statistics import Comparison, holm, welch
+from toolrl_cli.report.table_spec import TableSpec
+from toolrl_cli.spec.suggest import hint_for
+
+
+@dataclass(frozen=True)
+class PairColumn:
+    """A minus B under one column, in points (or the column's unit), rounded as the column is.
+
+    Attributes:
+        a, b: the two means; None where there is none.
+        seeds: Welch's comparison over seeds; None with fewer than three on a side.
+        items: paired tests on common items; None where items.jsonl is missing, or the column is no count of items.
+        adjusted: p of the paired bootstrap after Holm's correction over the columns of this table.
+        why: why the two may not be compared; empty where they may.
+    """
+
+    head: Head
+    a: float | None
+    b: float | None
+    seeds: Comparison | None = None
+    items: Paired | None = None
+    adjusted: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows of one table; `settings` are those in which their configurations differ: key, A's, B's."""
+
+    table: str
+    title: str
+    a: str
+    b: str
+    columns: tuple[PairColumn, ...]
+    settings: tuple[tuple[str, ...], ...]
+
+
+def compare_rows(
+    specs: Sequence[TableSpec], tables: Sequence[Table], arms: Iterable[Arm], results: Path, a: str, b: str
+) -> list[Pair]:
+    """The two rows in every table that has both.
+
+    Args:
+        specs, tables: declarations and what was computed from them, in the same order.
+        a, b: names of rows: an arm's, a row's label, or `GROUP / LABEL`; case does not matter.
+
+    Raises:
+        SpecError: no table has both, or a name fits several rows of a table.
+    """
+    by_name = {arm.name: arm for arm in arms}
+    found = []
+    for spec, table in zip(specs, tables, strict=True):
+        rows = [_row(table, name) for name in (a, b)]
+        if rows[0] is not None and rows[1] is not None:
+            found.append(_pair(spec, table, rows[0], rows[1], by_name, results))
+    if not found:
+        names = list(dict.fromkeys(row.arm for table in tables for row in table.rows))
+        missing = next((n for n in (a, b) if not any(_row(t, n) for t in tables)), None)
+        if missing is None:
+            raise SpecError(f"no table has both {a!r} and {b!r}", "--pair", "name a --table that does")
+        raise SpecError(f"no row {missing!r}", "--pair", hint_for(missing, names, "rows"))
+    return found
+
+
+def _row(table: Table, name: str) -> Row | None:
+    for attribute in ("arm", "source_arm", "label"):
+        fits = [row for row in table.rows if str(getattr(row, attribute)).lower() == name.lower()]
+        if len(fits) > 1:
+            told = ", ".join(repr(row.arm) for row in fits[:4])
+            raise SpecError(
+                f"{name!r} fits {len(fits)} rows of table {table.name}", "--pair", f"one of {told}"
+            )
+        if fits:
+            return fits[0]
+    return None
+
+
+def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], results: Path) -> Pair:
+    read = lru_cache(maxsize=64)(read_items)
+    columns = []
+    for column, head in zip(spec.columns, table.columns, strict=True):
+        cells = a.cells[head.name], b.cells[head.name]
+        made = PairColumn(head, cells[0].mean, cells[1].mean)
+        apart = scored_apart(*cells)
+        if apart:
+            made = replace(made, why=apart)
+        elif cells[0].mean is not None and cells[1].mean is not None:
+            both = common_verdicts(results, column, cells, read)
+            items = None if both is None else compare_items(*both)
+            made = replace(made, seeds=welch(cells[0].sample, cells[1].sample), items=items)
+        columns.append(made)
+    pair = [arms[row.source_arm] for row in (a, b) if row.source_arm in arms]
+    keys = varying_settings(pair) if len(pair) > 1 else []
+    told = [(key, *(setting_text(arm.lookup(key)) for arm in pair)) for key in keys]
+    # What only one of the two was trained with, the other may have been evaluated with: the model, for one.
+    settings = tuple(line for line in told if line[1] != line[2])
+    return Pair(table.name, table.title, a.arm, b.arm, _adjusted(columns), settings)
+
+
+def _adjusted(columns: Sequence[PairColumn]) -> tuple[PairColumn, ...]:
+    tested = [c for c in columns if c.items is not None and c.items.bootstrap is not None]
+    p_values = holm([c.items.bootstrap.p for c in tested if c.items and c.items.bootstrap])
+    by_name = {c.head.name: p for c, p in zip(tested, p_values, strict=True)}
+    return tuple(replace(c, adjusted=by_name.get(c.head.name)) for c in columns)

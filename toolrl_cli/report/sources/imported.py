@@ -1,0 +1,192 @@
+"""Results from elsewhere, one run a record: W&B's exports, or a CSV written by hand.
+
+A record's `arm` (or W&B's `Name`) names its arm and `seed` its seed; a field `BENCHMARK/METRIC` holds a score (a share
+from 0 to 1, or a count), any other field a setting by its dotted key, such as `model`, `reward`, `algorithm`, `train`.
+`protocol` says how the scores were made; those without it are compared with each other alone. `records` reads files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import Mistakes, SpecError
+from toolrl_cli.report.sources.records import Record, read_records
+from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage, Status, Sweep
+from toolrl_cli.report.table_spec import load_table, shipped_tables
+from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.scores import Score
+
+_STATES: dict[str, Status] = {
+    "finished": "succeeded",
+    "": "succeeded",
+    "running": "running",
+    "pending": "queued",
+    "failed": "failed",
+    "crashed": "failed",
+    "killed": "stopped",
+    "preempting": "stopped",
+    "preempted": "stopped",
+}
+_OWN_FIELDS = frozenset({"arm", "Name", "seed", "State", "protocol"})
+
+
+def read_runs(path: Path) -> Sweep:
+    """The runs of a file as a sweep named after the file; every run knows that it was imported.
+
+    Raises:
+        SpecError: no such file, or not such a table.
+        Mistakes: records that cannot be runs, and cells that cannot be scores, each with row and column.
+    """
+    records, faults = read_records(path)
+    fields = list(dict.fromkeys(field for record in records for field in record.fields))
+    key = next((k for k in ("arm", "Name") if k in fields), None)
+    metrics = [f for f in fields if "/" in f and not f.endswith("/") and f.split("/")[0]]
+    known = _known_metrics()
+    benchmarks = {name.split("/", 1)[0] for name in known}
+    faults += _misspelt(metrics, known, path)
+    ours = [m for m in metrics if m.split("/", 1)[0] in benchmarks]
+    # W&B exports every curve's last value under names with a slash, too: where known benchmarks are, they are meant.
+    metrics = ours or metrics
+    if records and (key is None or not metrics):
+        missing = "field 'arm' (or 'Name')" if key is None else "fields BENCHMARK/METRIC"
+        raise SpecError(f"has no {missing}", str(path), "for example: arm,seed,model,toolworld/overall")
+    runs: dict[str, Run] = {}
+    for record in records:
+        run = _run(record, key or "arm", metrics, known, path, faults)
+        if run is None:
+            continue
+        if run.id in runs:
+            faults.append(
+                SpecError(f"a second run {run.id!r}", record.where, "give every run of an arm its seed")
+            )
+        runs[run.id] = run
+    if faults:
+        raise Mistakes(faults)
+    return Sweep(path.stem, tuple(runs.values()), ())
+
+
+def _known_metrics() -> dict[str, str]:
+    """BENCHMARK/METRIC → unit, of every column of the shipped tables."""
+    return {
+        f"{column.benchmark or spec.benchmark}/{column.metric or column.name}": column.unit
+        for spec in map(load_table, shipped_tables())
+        for column in spec.columns
+    }
+
+
+def _misspelt(metrics: Sequence[str], known: Mapping[str, str], path: Path) -> list[SpecError]:
+    """Fields that no table reads though one with nearly their name is missing: other case, or a part of a summary."""
+    faults = []
+    for metric in metrics:
+        near = metric.lower().split(".", 1)[0]
+        if metric not in known and near in known and near not in metrics:
+            faults.append(SpecError(f"no table reads {metric!r}", str(path), f"name the field {near!r}"))
+    return faults
+
+
+def _run(
+    record: Record,
+    key: str,
+    metrics: Sequence[str],
+    units: Mapping[str, str],
+    path: Path,
+    faults: list[SpecError],
+) -> Run | None:
+    """A record as a run, or None where it names none; what is wrong with it is added to `faults`."""
+    row = record.fields
+
+    def fault(field: str, what: str, hint: str = "") -> None:
+        faults.append(SpecError(what, f"{record.where}, {field}", hint))
+
+    arm = _text(row.get(key))
+    if not arm:
+        fault(key, "is empty", "name the arm")
+    seed = _seed(_text(row.get("seed")) or "0")
+    if seed is None:
+        fault("seed", f"{_text(row.get('seed'))!r} is not a whole number")
+    word = _text(row.get("State")).lower()
+    if word not in _STATES:
+        fault("State", f"unknown state {word!r}", f"one of {', '.join(s for s in _STATES if s)}")
+    status = _STATES.get(word, "succeeded")
+    scores: dict[str, dict[str, Score]] = {}
+    for metric in metrics:
+        benchmark, name = metric.split("/", 1)
+        score, wrong, hint = _score(_text(row.get(metric)), units.get(metric) == "percent")
+        if wrong:
+            fault(metric, wrong, hint)
+        scores.setdefault(benchmark, {})[name] = score
+    if not arm or seed is None:
+        return None
+    evaluations = []
+    for benchmark, found in scores.items():
+        identity = {"file": path.name, "line": record.number, "benchmark": benchmark}
+        spec = StageSpec(
+            f"imported-{digest(identity)}", "evaluate", identity, config={"benchmark": benchmark}
+        )
+        failure = ("unknown", "as imported") if status == "failed" else ("", "")
+        stage = Stage(spec, path.parent / spec.id, status, failure)
+        conditions = {"protocol": _text(row.get("protocol"))}
+        evaluations.append(Evaluation(stage, benchmark, Origin(), conditions, found))
+    settings = {
+        k: _text(v) for k, v in row.items() if k not in _OWN_FIELDS and "/" not in k and _text(v) != ""
+    }
+    return Run(
+        id=f"{arm}-seed{seed}",
+        sweep=path.stem,
+        arm=arm,
+        seed=seed,
+        settings=_named(settings),
+        stages=tuple(e.stage for e in evaluations),
+        evaluations=tuple(evaluations),
+        imported=path.name,
+    )
+
+
+def _named(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings under the names that tables ask for.
+
+    toolrl's own W&B runs hold a run's settings by stage (`rl.reward.name`, `sft.sft.split`): those of its training are
+    its settings, and which stages there are says how it was trained.
+    """
+    found = dict(settings)
+    for kind in ("evaluate", "sft", "rl"):
+        prefix = f"{kind}."
+        found |= {k[len(prefix) :]: v for k, v in settings.items() if k.startswith(prefix) and "." in k}
+    found |= settings
+    if "train" not in found and any(k.startswith("evaluate.") for k in settings):
+        rl, own_sft = "rl.algorithm" in settings, settings.get("sft.sft.split", "base") != "base"
+        found["train"] = "+".join(k for k, is_there in (("sft", own_sft), ("rl", rl)) if is_there) or "none"
+    return found
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _seed(text: str) -> int | None:
+    """A whole number, also as `1.0`, as spreadsheets write it."""
+    try:
+        value = float(text)
+        return int(value) if value == int(value) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _score(text: str, share: bool) -> tuple[Score, str, str]:
+    """A cell as a score; what is wrong with it, and what to do about it."""
+    absent = Score(None, why="not in the import")
+    if not text:
+        return absent, "", ""
+    try:
+        value = float(text)
+    except ValueError:
+        return absent, f"{text!r} is not a number", "leave it empty where there is none"
+    if not math.isfinite(value):
+        return Score(None, why=f"{text} is not a number"), "", ""
+    if share and not 0 <= value <= 1:
+        return absent, f"{text} is no share from 0 to 1", "divide percentages by 100"
+    return Score(value), "", ""

@@ -1,0 +1,128 @@
+"""Sweeps as they stand on disk, as objects of the report; all of it is read through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage, Sweep
+from toolrl_cli.spec.benchmarks import is_evaluation
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
+from toolrl_cli.store.documents import fault_of, read_document
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.liveness import observed
+from toolrl_cli.store.scores import read_scores
+from toolrl_cli.store.sweep_folder import PLAN, SweepFolder, saved_names
+
+
+def list_sweeps(results: Path) -> list[str]:
+    """Names of the sweeps under a results root, sorted; empty where there are none."""
+    return sorted(saved_names(results))
+
+
+def read_sweep(results: Path, name: str) -> Sweep:
+    """Read one sweep and how its stages stand.
+
+    Raises:
+        SpecError: there is no such sweep.
+        LedgerError: its plan cannot be used.
+    """
+    folder, ledger = SweepFolder(results, name), Ledger(results)
+    saved = folder.load()
+    stages = {stage_id: _read_stage(ledger, spec) for stage_id, spec in saved.stages.items()}
+    evaluations = {s.id: _read_evaluation(s, stages) for s in stages.values() if is_evaluation(s.spec)}
+    runs = tuple(
+        Run(
+            id=run.id,
+            sweep=name,
+            arm=run.arm,
+            seed=run.seed,
+            settings=run.settings,
+            stages=tuple(stages[stage.id] for stage in run.stages),
+            evaluations=tuple(evaluations[s.id] for s in run.stages if s.id in evaluations),
+        )
+        for run in saved.runs
+    )
+    twin = _twin(runs)
+    if twin:
+        anew = "issue the sweep again to write the plan anew"
+        raise LedgerError(f"plan.json has {twin} twice", str(folder.path / PLAN), anew)
+    return Sweep(name, runs, saved.tables)
+
+
+def _twin(runs: tuple[Run, ...]) -> str:
+    """A run that would enter a mean twice, in words; empty where there is none."""
+    seen: set[tuple[str, int]] = set()
+    for run in runs:
+        if (run.arm, run.seed) in seen:
+            return f"arm {run.arm!r} with seed {run.seed}"
+        seen.add((run.arm, run.seed))
+    return ""
+
+
+def _read_stage(ledger: Ledger, spec: StageSpec) -> Stage:
+    """How a stage stands, as `toolrl status` has it: one that is known dead has failed, whatever it last wrote."""
+    folder = ledger.folder(spec)
+    try:
+        state = observed(folder)
+    except LedgerError as error:
+        return Stage(spec, folder.path, "unreadable", total=spec.total_steps, problem=fault_of(error))
+    if state.fault:
+        return Stage(spec, folder.path, "unreadable", total=spec.total_steps, problem=state.fault)
+    failure = (state.failure.kind, state.failure.message) if state.failure else ("unknown", "")
+    progress = state.progress
+    return Stage(
+        spec,
+        folder.path,
+        state.status,
+        failure=failure if state.status == "failed" else ("", ""),
+        step=progress.step if progress else None,
+        total=(progress.total if progress else None) or spec.total_steps,
+    )
+
+
+def _read_evaluation(stage: Stage, stages: Mapping[str, Stage]) -> Evaluation:
+    benchmark = str(stage.spec.config["benchmark"])
+    origin = origin_of(stage, stages)
+    if stage.status != "succeeded":
+        return Evaluation(stage, benchmark, origin)
+    scores = read_scores(stage.directory / "output" / "scores.json", benchmark)
+    return Evaluation(stage, benchmark, origin, scores.conditions, scores.metrics, scores.problem)
+
+
+def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:
+    """The training stage behind an evaluated model, and which of its checkpoints.
+
+    An export on the way says it in its identity: `checkpoint: last`, `best`, or a step. Of the best one, only its
+    `output/checkpoint.json` knows the step.
+    """
+    step: int | None = None
+    rule = ""
+    seen: set[str] = set()
+    while stage.spec.inputs and stage.id not in seen:
+        seen.add(stage.id)
+        upstream = next((stages[i] for i in stage.spec.inputs.values() if i in stages), None)
+        if upstream is None:
+            return Origin(None, step, rule)
+        if trains(upstream.kind):
+            rule = rule or ("last" if step is None else "")
+            last = (upstream.total or upstream.step) if rule == "last" else None
+            return Origin(upstream, step if step is not None else last, rule)
+        named = upstream.spec.identity.get("checkpoint")
+        rule = named if named in ("last", "best") and not rule else rule
+        for value in (upstream.spec.identity.get("step"), named, _exported_step(upstream)):
+            step = step if step is not None else _whole(value)
+        stage = upstream
+    return Origin(None, step, rule)
+
+
+def _exported_step(export: Stage) -> Any:
+    content, _ = read_document(export.directory / "output" / "checkpoint.json")
+    return content.get("step") if isinstance(content, dict) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,1 @@
+"""From a sweep file to validated runs: reading, grid, layers, presets, profiles."""

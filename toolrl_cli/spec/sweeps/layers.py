@@ -1,0 +1,266 @@
+"""From a cell to a validated run spec: preset, base, cell, profile, `--set`, the later one stronger.
+
+A large grid has few distinct values of each block (`rl`, `reward`, `model`, …) and many combinations of them. Each
+distinct block is built, validated and kept once; a cell is then put together from blocks that are known to be valid.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards import RewardError, get_reward
+from toolrl_cli.rewards.errors import shown
+from toolrl_cli.spec.benchmarks import check_benchmarks
+from toolrl_cli.spec.identity import canonical_json
+from toolrl_cli.spec.models import DATA_KINDS, HuggingFaceModel, RunSpec, TinyModel
+from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweeps import presets
+from toolrl_cli.spec.sweeps.faults import Fault, fault_text, telling_fault, what_to_write, words_of
+from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, fields_at
+from toolrl_cli.spec.sweeps.grid import Cell
+from toolrl_cli.spec.sweeps.places import full_place_of, place_of
+from toolrl_cli.spec.sweeps.profile import Profile
+from toolrl_cli.spec.sweeps.settings import apply, copied, flatten
+from toolrl_cli.spec.sweeps.sweep import Document
+
+TOGETHER = {"train": "reward"}
+"""Blocks that are built in one go, because one's value decides what the other must be."""
+
+KINDS: Mapping[Any, type[BaseModel]] = {
+    **DATA_KINDS,
+    "tiny": TinyModel,
+    "huggingface": HuggingFaceModel,
+}
+"""Blocks that come in several kinds; pydantic puts the kind into the path of a fault."""
+
+FIELDS = tuple(RunSpec.model_fields)
+COMPONENTS = "reward.components."
+
+Blocks = tuple[Any, ...]
+"""The run spec's fields in the order of `FIELDS`."""
+
+
+class Resolver:
+    """Resolves the cells of one sweep.
+
+    Args:
+        document: the sweep.
+        profile: changes every cell before `--set`; None for none.
+
+    Raises:
+        SpecError: the base or `--set` names a key that does not exist.
+    """
+
+    def __init__(self, document: Document, profile: Profile | None = None) -> None:
+        self._document, self._source = document, document.source
+        self._profile = profile
+        self._base = flatten(document.sweep.base, self._source.where(("base",)))
+        for key in self._base:
+            check_setting(key, self._source.where(("base",)), self._source, ("base",))
+        if document.sweep.evaluate:
+            if "evaluate" in self._base:
+                places = f"{self._source.where(('base', 'evaluate'))}; {self._source.where(('evaluate',))}"
+                raise SpecError("`evaluate` is set twice", self._source.name, f"keep one: {places}")
+            self._base["evaluate"] = list(document.sweep.evaluate)
+        self._overrides = flatten(dict(document.overrides), "--set")
+        for key in self._overrides:
+            check_setting(key, f"--set {key}")
+        self._known: dict[Any, Any] = {}
+        # a rule between blocks would be missed where blocks are validated apart; a profile works across them
+        self._apart = not RunSpec.__pydantic_decorators__.model_validators and profile is None
+
+    def blocks(self, cell: Cell) -> tuple[Blocks, Mapping[str, Any]]:
+        """The blocks of a cell's run spec, and the cell's own settings as they have become.
+
+        Raises:
+            SpecError: the first fault, with file, line, key path and the nearest valid name.
+        """
+        if not self._apart:
+            return self._validated(cell)
+        preset = repr(cell.settings.get("preset"))
+        touched: dict[str, list[Any]] = {}
+        for path, value in cell.settings.items():
+            head = path.partition(".")[0]
+            # by its JSON, in which 1, 1.0 and true are three values
+            touched.setdefault(TOGETHER.get(head, head), []).append((path, _token(value)))
+        keys = [(preset, name, tuple(touched.get(TOGETHER.get(name, name), ()))) for name in FIELDS]
+        try:
+            return tuple(self._known[key] for key in keys), cell.settings
+        except KeyError:
+            blocks, settings = self._validated(cell)
+            self._known.update(zip(keys, blocks, strict=True))
+            return blocks, settings
+
+    def _validated(self, cell: Cell) -> tuple[Blocks, Mapping[str, Any]]:
+        tree = self._tree(cell)
+        settings: Mapping[str, Any] = cell.settings
+        if self._profile is not None:
+            reference: dict[str, Any] = {}
+            apply(_ordered(self._preset(cell)), reference)
+            settings = self._profile.adjust(tree, reference, cell.settings, self.reward)
+        self._lay(self._overrides, tree, cell)
+        spec = self._spec(tree, cell)
+        return tuple(getattr(spec, name) for name in FIELDS), settings
+
+    def _preset(self, cell: Cell) -> dict[str, Any]:
+        chosen = cell.settings.get("preset", self._base.get("preset"))
+        return self._with_model(presets.layered(chosen, self.where("preset", cell)), cell)
+
+    def _tree(self, cell: Cell) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        apply(_ordered(self._preset(cell)), tree)
+        for layer in (self._base, cell.settings):
+            self._lay(layer, tree, cell)
+        return tree
+
+    def _lay(self, layer: Mapping[str, Any], tree: dict[str, Any], cell: Cell) -> None:
+        """Lay settings over what stands; a part of a reward that is a name changes the composition behind it."""
+        for key, value in _ordered(self._with_model(layer, cell)).items():
+            reward = tree.get("reward")
+            if key.startswith(COMPONENTS) and "components" not in (reward or {}):
+                composition = self.reward(reward, self.where("reward", cell))
+                tree["reward"] = {k: copied(v) for k, v in composition.items() if k != "name"}
+            apply({key: value}, tree)
+
+    def _with_model(self, layer: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+        settings = {k: copied(v) for k, v in layer.items() if k != "preset"}
+        if "model" in settings:
+            settings["model"] = copied(presets.model(settings["model"], self.where("model", cell)))
+        return settings
+
+    def _spec(self, tree: dict[str, Any], cell: Cell) -> RunSpec:
+        if "reward" in tree:
+            place = partial(self.where, cell=cell)
+            tree["reward"] = self.reward(tree["reward"], self.where("reward", cell), place)
+        elif "rl" not in tree.get("train", ("rl",)):
+            tree["reward"] = {}  # no reward is read where nothing is trained with one
+        option, number = _not_finite("verl", tree.get("verl"))
+        if number is not None:
+            raise SpecError(f"{number} is no finite number", full_place_of(option, cell, self._document))
+        evaluate = tree.get("evaluate", [])
+        if isinstance(evaluate, (list, tuple)):
+            check_benchmarks(evaluate, lambda _: self.where("evaluate", cell))
+        try:
+            return RunSpec.model_validate(tree)
+        except ValidationError as error:
+            raise self._fault(error, cell) from None
+
+    def reward(self, value: Any, where: str, place: Callable[[str], str] | None = None) -> dict[str, Any]:
+        """The full composition behind a reward's name, mapping or file.
+
+        Args:
+            value: the reward as it is given.
+            where: place of the whole of it, for a message.
+            place: key path → its place in the file, where a mapping's parts stand there.
+
+        Raises:
+            SpecError: what `get_reward` refuses.
+        """
+        try:
+            return dict(_canonical(canonical_json(value), str(Path(self._source.name).parent)))
+        except RewardError as error:
+            inner = error.where if error.where not in ("reward", "reward.name") else ""
+            if inner.startswith("reward.") and place is not None and isinstance(value, Mapping):
+                where = place(inner)
+            if inner and not where.endswith(inner):
+                where += f" ({inner})"
+            raise SpecError(error.what, where, error.hint) from None
+        except (TypeError, ValueError) as error:
+            key, number = _not_finite("reward", value)
+            if number is not None:
+                where = place(key) if place is not None else f"{where} ({key})"
+                raise SpecError(f"{number} is no finite number", where) from None
+            raise SpecError(f"reward {shown(value)} is not usable: {error}", where) from None
+
+    def where(self, key: str, cell: Cell) -> str:
+        """What sets `key` for this cell, as file, line and key path."""
+        return place_of(key, cell, self._document)
+
+    def _blamed(self, loc: list[str], message: str, cell: Cell) -> str:
+        """Of the fields that a fault of a whole block speaks of, the first that the file or `--set` sets."""
+        block, valid = ".".join(loc), fields_at(tuple(loc))
+        layers = (self._overrides, *(choice.settings for choice in cell.choices), self._base)
+        for key in (f"{block}.{word}" for word in re.findall("[a-z_]+", message) if word in valid):
+            if any(key == path or key.startswith(f"{path}.") for layer in layers for path in layer):
+                return key
+        return block
+
+    def _fault(self, error: ValidationError, cell: Cell) -> SpecError:
+        fault = telling_fault(error)
+        loc = [str(p) for p in fault["loc"] if p not in KINDS and p != "[key]"]
+        key = ".".join(loc)
+        if fault["type"] == "value_error":
+            key = self._blamed(loc, str(fault["msg"]), cell)
+        where = full_place_of(key, cell, self._document)
+        if fault["type"] == "extra_forbidden":
+            kind = next((KINDS[p] for p in fault["loc"] if p in KINDS), None)
+            valid = tuple(kind.model_fields) if kind and len(loc) == 2 else fields_at(tuple(loc[:-1]))
+            return SpecError(f"unknown key {loc[-1]!r}", where, hint_for(loc[-1], valid, "keys"))
+        if fault["type"] == "missing" and loc == ["model"]:
+            return SpecError(
+                "no model is named", where, "set base.model or models:, or a preset that has one"
+            )
+        if fault["type"] == "missing" and loc == ["reward"]:
+            return SpecError("no reward is named", where, "set base.reward, for example `reward: original`")
+        if fault["type"] == "missing" and loc == ["data"]:
+            return SpecError(
+                "no data is named", where, "set base.data, for example `data: {kind: toolworld}`"
+            )
+        return SpecError(fault_text(fault), where, f"arm {cell.arm!r}; {_hint(fault, loc)}")
+
+
+def run_spec(blocks: Blocks, seed: int) -> RunSpec:
+    """A run spec of blocks that are valid (as `Resolver.blocks` gives them), with a seed that is."""
+    return RunSpec.model_construct(**{**dict(zip(FIELDS, blocks, strict=True)), "seed": seed})
+
+
+def _token(value: Any) -> str:
+    try:
+        return canonical_json(value)
+    except (TypeError, ValueError):  # a number that is not finite, say; it is refused where it is validated
+        return repr(value)
+
+
+@lru_cache(maxsize=4096)
+def _canonical(spec: str, base_dir: str) -> dict[str, Any]:
+    reward = get_reward(json.loads(spec), base_dir=base_dir)
+    return {"name": reward.name, **reward.to_dict()}
+
+
+def _not_finite(key: str, value: Any) -> tuple[str, float | None]:
+    """The first number in a value that is none, with its key path; None where there is no such number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return key, value
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    found = (_not_finite(f"{key}.{name}", inner) for name, inner in items)
+    return next((hit for hit in found if hit[1] is not None), (key, None))
+
+
+def _ordered(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Shorter paths first, so that `reward: x` does not wipe a `reward.y` of the same layer."""
+    return dict(sorted(settings.items(), key=lambda item: item[0].count(".")))
+
+
+def _hint(fault: Fault, loc: list[str]) -> str:
+    value = fault.get("input")
+    words = words_of(fault)
+    if words:
+        return hint_for(str(value.get("kind") if isinstance(value, Mapping) else value), words, "values")
+    kinds = choices_at(f"{loc[0]}.kind")
+    if fault["type"] == "union_tag_not_found" or (kinds and loc[1:] == [] and not isinstance(value, Mapping)):
+        kind = value if value in kinds else " or ".join(kinds)
+        return f"write {{kind: {kind}}}"
+    return what_to_write(fault) or "see `toolrl schema`"

@@ -1,0 +1,248 @@
+"""Profiles: a sweep as it is, with other sizes. Named YAML files under `profiles/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards import get_reward
+from toolrl_cli.rewards.stretch import stretched
+from toolrl_cli.spec.models import DATA_KINDS, Frozen, RlSpec
+from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweeps import presets
+from toolrl_cli.spec.sweeps.faults import fault_text
+from toolrl_cli.spec.sweeps.grid import MODELS, Cell, Grid
+from toolrl_cli.spec.sweeps.settings import apply, copied, flatten, split
+from toolrl_cli.spec.sweeps.source import Source, read_yaml
+from toolrl_cli.spec.sweeps.sweep import Document
+
+ROOT = Path(__file__).parent / "profiles"
+RL_STEPS = "rl.steps"
+
+
+class ProfileFile(Frozen):
+    """What a profile changes."""
+
+    description: str
+    model: str = Field(description="takes the place of models of another kind")
+    data: dict[str, Any] = Field(description="takes the place of data of another kind")
+    data_rows: float = Field(gt=0, description="its rows for each row of `data.limit`")
+    evaluate: list[str]
+    tables: list[str]
+    presets: dict[str, str] = Field(description="algorithm → preset whose settings are taken")
+    settings: dict[str, Any] = Field({}, description="further settings, stronger than these presets")
+    keep: list[str] = Field([], description="settings of these presets that are not taken")
+    proportional: list[str] = Field(
+        [], description="settings that keep their ratio to the sweep's own preset"
+    )
+    in_rl_steps: list[str] = Field([], description="settings that shrink with rl.steps")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile, ready to be applied.
+
+    Attributes:
+        name: of its file.
+        file: what it changes.
+        notes: what it did to the sweep, one line each; filled while cells are adjusted.
+    """
+
+    name: str
+    file: ProfileFile
+    notes: dict[str, None] = field(default_factory=dict, compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where to say that a rule of it stands."""
+        return f"--profile {self.name}"
+
+    def document(self, document: Document) -> Document:
+        """The sweep under its own name, with the profile's benchmarks and tables."""
+        sweep = document.sweep
+        changes: dict[str, Any] = {"name": f"{sweep.name}-{self.name}"}
+        if sweep.evaluate:
+            changes["evaluate"] = list(self.file.evaluate)
+        if sweep.tables:
+            changes["tables"] = list(self.file.tables)
+        overrides = document.overrides
+        if overrides.get("data.kind") is None:
+            overrides = {key: value for key, value in overrides.items() if not self._of_other_data(key)}
+        return Document(sweep.model_copy(update=changes), document.source, overrides, document.path)
+
+    def _of_other_data(self, key: str) -> bool:
+        """Whether a `--set`, right without the profile, has no place here: other data take that data's place."""
+        head, *below = split(key)
+        fields = DATA_KINDS[self.file.data["kind"]].model_fields
+        if head != "data" or not below or below[0] in fields:
+            return False
+        if not any(below[0] in kind.model_fields for kind in DATA_KINDS.values()):
+            return False  # a mistake whatever the data
+        self.notes[f"--set {key}: left out, {self.file.data['kind']} takes the place of that data"] = None
+        return True
+
+    def told(self, grid: Grid) -> tuple[str, ...]:
+        """What it did to the sweep, one line each."""
+        lines = [f"profile {self.name}: {self.file.description}", *(f"  {note}" for note in self.notes)]
+        joined: dict[str, int] = {}
+        for cell in grid.dropped:
+            if cell.rule == "profile":
+                joined[cell.same_as] = joined.get(cell.same_as, 0) + 1
+        if joined:
+            count = sum(joined.values())
+            told = "1 cell is" if count == 1 else f"{count} cells are"
+            lines.append(f"  {told} the same as another here (plan --explain names them)")
+        return tuple(lines)
+
+    def arm(self, cell: Cell) -> str:
+        """The cell's name without that of its model."""
+        return "-".join(c.label for c in cell.choices if c.label and c.factor != MODELS) or "run"
+
+    def adjust(
+        self,
+        tree: dict[str, Any],
+        reference: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        canonical_reward: Callable[[Any, str], dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Change one cell's settings, in place.
+
+        Args:
+            tree: the cell's nested settings.
+            reference: those that its presets alone give.
+            settings: what the cell adds to the base, dotted.
+            canonical_reward: gives the composition behind a reward's name.
+
+        Returns:
+            The cell's own settings as they are now, with the profile's name.
+
+        Raises:
+            SpecError: the reward cannot be used, or the algorithm has no preset here.
+        """
+        steps_before = _get(tree, RL_STEPS) or RlSpec().steps
+        forced = self._forced(tree)
+        for key in self.file.proportional:
+            if key in forced:
+                forced[key] = _in_proportion(forced[key], _get(tree, key), _get(reference, key))
+        self._replace_data(tree)
+        self._replace_model(tree)
+        if tree.get("evaluate"):
+            tree["evaluate"] = list(self.file.evaluate)
+        apply(forced, tree)
+        factor = _get(tree, RL_STEPS) / steps_before
+        for key in self.file.in_rl_steps:
+            if value := _get(tree, key):
+                apply({key: max(1, round(value * factor))}, tree)
+        if "reward" in tree and "rl" in (tree.get("train") or ()):
+            self._stretch_reward(tree, steps_before, canonical_reward)
+        return self._told(tree, settings)
+
+    @cached_property
+    def _by_algorithm(self) -> dict[str, dict[str, Any]]:
+        dropped = {*self.file.keep, "model", "data"}
+        taken = {}
+        for algorithm, preset in self.file.presets.items():
+            layers = {**presets.layered(preset, self.place), **flatten(self.file.settings, self.place)}
+            taken[algorithm] = {k: v for k, v in layers.items() if k not in dropped}
+        return taken
+
+    def _forced(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        algorithm = tree.get("algorithm", "grpo")
+        known = self._by_algorithm
+        if not isinstance(algorithm, str) or algorithm not in known:
+            raise SpecError(
+                f"the algorithm {algorithm!r} has no sizes here",
+                self.place,
+                hint_for(str(algorithm), known, "algorithms"),
+            )
+        return dict(known[algorithm])
+
+    def _replace_model(self, tree: dict[str, Any]) -> None:
+        """One that is of the same kind already stays as the sweep has it."""
+        new, old = presets.model(self.file.model, self.place), tree.get("model")
+        if not isinstance(old, Mapping) or old.get("kind") != new["kind"]:
+            tree["model"] = copied(new)
+
+    def _replace_data(self, tree: dict[str, Any]) -> None:
+        data = tree.get("data")
+        if not isinstance(data, Mapping) or data.get("kind") == self.file.data.get("kind"):
+            return
+        new = copied(self.file.data)
+        limits = data.get("limit")
+        for split_name, rows in (limits if isinstance(limits, Mapping) else {}).items():
+            if isinstance(rows, int):
+                new[split_name] = max(1, round(rows * self.file.data_rows))
+                self.notes[f"data.{split_name}: {new[split_name]} rows instead of {rows}"] = None
+        tree["data"] = new
+
+    def _stretch_reward(
+        self, tree: dict[str, Any], before: int, canonical_reward: Callable[[Any, str], dict[str, Any]]
+    ) -> None:
+        reward = get_reward(canonical_reward(tree["reward"], self.place))
+        after = _get(tree, RL_STEPS)
+        shorter = stretched(reward, before, after)
+        if shorter != reward:
+            tree["reward"] = {"name": shorter.name, **shorter.to_dict()}
+            self.notes[f"reward {reward.name}: its schedule over {after} steps instead of {before}"] = None
+
+    def _told(self, tree: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        for key, value in settings.items():
+            if key == "preset":
+                told[key] = value
+            elif key.partition(".")[0] == "data":
+                told["data"] = copied(tree.get("data"))
+            elif key != "model" and (now := _get(tree, key)) is not None:
+                told[key] = now
+        if "reward" in told and isinstance(tree.get("reward"), Mapping):
+            told["reward"] = tree["reward"].get("name", told["reward"])
+        return {**told, "profile": self.name}
+
+
+def names() -> tuple[str, ...]:
+    """All profiles that `--profile` accepts."""
+    return tuple(sorted(p.stem for p in ROOT.glob("*.yaml")))
+
+
+def load_profile(name: str) -> Profile:
+    """A shipped profile.
+
+    Raises:
+        SpecError: there is none of that name.
+    """
+    if name not in names():
+        raise SpecError(f"unknown profile {name!r}", "--profile", hint_for(name, names(), "profiles"))
+    source = read_yaml(ROOT / f"{name}.yaml")
+    try:
+        return Profile(name, ProfileFile.model_validate(source.data))
+    except ValidationError as error:
+        raise _fault(error, source) from None
+
+
+def _fault(error: ValidationError, source: Source) -> SpecError:
+    fault = error.errors(include_url=False)[0]
+    return SpecError(fault_text(fault), source.where(tuple(fault["loc"])))
+
+
+def _get(tree: Mapping[str, Any], key: str) -> Any:
+    node: Any = tree
+    for part in split(key):
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node
+
+
+def _in_proportion(forced: Any, value: Any, reference: Any) -> Any:
+    """The profile's value, changed as the sweep changes its preset's."""
+    numbers = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in (forced, value, reference))
+    if not numbers or value == reference or not reference:
+        return forced
+    changed = forced * value / reference
+    return max(1, round(changed)) if isinstance(forced, int) else changed

@@ -1,0 +1,157 @@
+"""Reading a sweep file, with `--set` applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.models import Frozen, RunSpec
+from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweeps.faults import NOT_A, fault_text, telling_fault, what_to_write
+from toolrl_cli.spec.sweeps.fields import SEED, check_setting, deeper_hint
+from toolrl_cli.spec.sweeps.interpolation import GIVEN, interpolated
+from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
+from toolrl_cli.spec.sweeps.source import Source, parse_value, read_unresolved
+from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile
+
+
+@dataclass(frozen=True)
+class Document:
+    """A sweep file as read: validated, with where each key stands and what `--set` changed.
+
+    Attributes:
+        sweep: the validated file.
+        source: the text's positions, for messages.
+        overrides: dotted run settings given with `--set`; stronger than anything in the file.
+        path: the file.
+    """
+
+    sweep: SweepFile
+    source: Source
+    overrides: Mapping[str, Any]
+    path: Path
+
+
+def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
+    """Read and validate a sweep file.
+
+    Args:
+        path: the YAML file.
+        sets: `key=value` as given to `--set`; a first part that is a key of the sweep file (`seeds`,
+            `evaluate`, …) changes the file's own value, any other is a dotted setting of every run.
+
+    Raises:
+        SpecError: with file, line, key path, and the nearest valid name.
+    """
+    source = read_unresolved(path)
+    data = dict(source.data)
+    overrides: dict[str, Any] = {}
+    given: dict[KeyPath, str] = {}
+    for text in sets:
+        key, equals, raw = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise SpecError(f"{text!r} is not key=value", "--set", "for example --set rl.steps=10")
+        value = parse_value(raw, f"--set {key}")
+        head = key.split(".")[0]
+        if head in SweepFile.model_fields:
+            given[_set_in_file(data, key, value)] = key
+        elif head == "preset":
+            base = data.get("base")
+            data["base"] = {**(base if isinstance(base, dict) else {}), key: value}
+            given["base", key] = key
+        elif head in RunSpec.model_fields:
+            overrides[key] = value
+        else:
+            valid = {*SweepFile.model_fields, *RunSpec.model_fields} - {SEED}
+            hint = deeper_hint(key) or hint_for(head, valid, "keys")
+            raise SpecError(f"unknown key {head!r}", f"--set {key}", hint)
+    source = replace(source, given=given)
+    resolved = interpolated(data, source.where)
+    overrides = interpolated(overrides, lambda path: f"{GIVEN} {dotted(path[1:])}", file=data)
+    if "name" not in resolved:
+        raise SpecError("the key 'name' is missing", source.name, f"add `name: {path.stem}`")
+    try:
+        sweep = SweepFile.model_validate(resolved)
+    except ValidationError as error:
+        raise _first_fault(error, source) from None
+    return Document(sweep, source, overrides, path)
+
+
+def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
+    """Set a dotted key where the file has it, whichever way the file spells it; nested where it has not.
+
+    Returns:
+        Its key path, in that spelling.
+    """
+    node, parts = data, key.split(".")
+    path: list[str] = []
+    while len(parts) > 1:
+        spelt = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in node), 1)
+        if spelt == len(parts) or path in WITH_DOTTED_KEYS:
+            break
+        name, parts = ".".join(parts[:spelt]), parts[spelt:]
+        inner = node.get(name)
+        node[name] = dict(inner) if isinstance(inner, dict) else {}
+        node = node[name]
+        path.append(name)
+    node[".".join(parts)] = value
+    return (*path, ".".join(parts))
+
+
+WITH_DOTTED_KEYS = (["axes"], ["zip"])
+"""Below these a setting's dotted name is one key."""
+
+
+def _first_fault(error: ValidationError, source: Source) -> SpecError:
+    fault = telling_fault(error)
+    path: KeyPath = tuple(p for p in fault["loc"] if isinstance(p, int) or p not in _UNION_MEMBERS)
+    if fault["type"] == "extra_forbidden":
+        key = str(path[-1])
+        blocks: dict[str, type[Frozen]] = {"ablate": Ablate, "seeds": SeedRange}
+        valid = SweepFile if len(path) == 1 else blocks.get(str(path[0]), Ablate)
+        hint = (deeper_hint(key) if len(path) == 1 else "") or hint_for(key, valid.model_fields, "keys")
+        if path == (SEED,):
+            hint = "list it under `seeds:`"
+        elif len(path) == 1 and _is_setting(key.removeprefix("base.")):
+            hint = f"{key.removeprefix('base.')!r} is a run setting: put it under base:, axes: or an arm"
+        return SpecError(f"unknown key {key!r}", source.where(path), hint)
+    return SpecError(fault_text(fault), source.where(path), _hint(fault))
+
+
+def _is_setting(key: str) -> bool:
+    try:
+        check_setting(key, "")
+    except SpecError:
+        return False
+    return True
+
+
+def _hint(fault: Mapping[str, Any]) -> str:
+    block, *deeper = fault["loc"]
+    if block == "seeds" and "range" in deeper:
+        return "a range is [first, end], for example {range: [0, 5]} for 0 to 4"
+    if fault["input"] is not None and NOT_A.get(fault["type"]) == "a mapping":
+        if block in ("arms", "ablate") and deeper:
+            return "a name and its settings, for example `coarse: {reward: coarse}`"
+        if block in EXAMPLES:
+            return f"for example `{block}: {EXAMPLES[block]}`"
+    return what_to_write(fault) or "see `toolrl schema`"
+
+
+EXAMPLES = {
+    "base": "{preset: paper_grpo}",
+    "arms": "{coarse: {reward: coarse}}",
+    "axes": "{reward: [original, coarse]}",
+    "zip": "{rl.lr: [1e-6, 2e-6], rl.steps: [105, 50]}",
+    "ablate": "{baseline: {}, change: {coarse: {reward: coarse}}}",
+    "when": "{rl.critic_lr: {algorithm: ppo}}",
+}
+"""Block of the file → how it may look, for where it is no mapping."""
+
+_UNION_MEMBERS = ("SeedRange", "list[constrained-int]", "list[int]", "str", "dict[str,any]")

@@ -1,0 +1,1 @@
+"""verl's checkpoints: which are whole, which is best, which is exported."""

@@ -1,0 +1,254 @@
+"""The checkpoint that is best by validation, kept while verl keeps only the newest.
+
+    checkpoints/best_step_N/actor/…      what an export needs of `global_step_N`: model shards, configuration,
+                                         tokenizer; not the optimiser's state, nor the critic
+    checkpoints/best.json                what every saved and validated step scored, and which is kept
+
+The files are hard links, so that keeping them takes no time and, while verl keeps the step too, no disk. A step
+is judged once its row is in `metrics.jsonl`: verl saves, validates, and then logs. Of equally good steps the
+earliest is kept.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolrl_cli.store.files import write_json
+from toolrl_cli.store.metrics import MetricsFollower
+from toolrl_cli.training.checkpointing.checkpoints import prune, torn_model, what_is_torn
+from toolrl_cli.training.reward_metrics import TOTAL, validation_name
+
+if TYPE_CHECKING:  # `status` reads what is known of checkpoints and has no use for rewards
+    from toolrl_cli.rewards import Reward
+
+RECORD = "best.json"
+METRIC = f"val-reward/{TOTAL}/mean"
+LOOK = 0.2  # seconds between two looks at the metrics
+
+_BEST = re.compile(r"^best_step_(\d+)$")
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+_OPTIMISER = ("optim_", "extra_state_")
+
+Judge = Callable[[int, Mapping[str, Any]], "float | None"]
+"""(step, metrics of the step) → how good the model of that step is; None where it was not validated."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """What `best.json` says.
+
+    Attributes:
+        judged: step → its value, for every step that was saved and validated.
+        step: the one that is kept, or None.
+    """
+
+    judged: Mapping[int, float]
+    step: int | None = None
+
+
+def validation_judge(reward: Reward, total_steps: int) -> Judge:
+    """Judge by the mean validation reward, as a share of the reward's range at that step.
+
+    The share is what can be compared over steps where a schedule changes scales; without one it orders steps as
+    the reward itself does, which is then what is taken where a component declares no range.
+    """
+
+    def judge(step: int, metrics: Mapping[str, Any]) -> float | None:
+        values = [value for name, value in metrics.items() if validation_name(name) == METRIC]
+        if len(values) != 1 or not isinstance(values[0], (int, float)) or not math.isfinite(values[0]):
+            return None
+        low, high = reward.total_range(step, total_steps)
+        if not (math.isfinite(low) and math.isfinite(high) and high > low):
+            return float(values[0])
+        return float((values[0] - low) / (high - low))
+
+    return judge
+
+
+def read_best(checkpoints: Path) -> Best:
+    """What is known of the best checkpoint; nothing where no step was judged yet.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
+    try:
+        data = json.loads((checkpoints / RECORD).read_bytes())
+        judged = {int(step): float(value) for step, value in data["judged"].items()}
+        return Best(judged, data["step"])
+    except FileNotFoundError:
+        return Best({})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Best({})
+
+
+def best_folder(checkpoints: Path, step: int) -> Path:
+    """`best_step_N`."""
+    return checkpoints / f"best_step_{step}"
+
+
+class BestKeeper:
+    """Keeps the best of the steps that it is told of.
+
+    Args:
+        checkpoints: `trainer.default_local_dir`.
+        judge: see `Judge`.
+    """
+
+    def __init__(self, checkpoints: Path, judge: Judge) -> None:
+        self._checkpoints = checkpoints
+        self._judge = judge
+        self._judged = dict(read_best(checkpoints).judged)
+
+    def go_on_from(self, step: int) -> None:
+        """Forget what was judged beyond the step that training goes on from: that model is gone.
+
+        Raises:
+            OSError: the directory cannot be changed.
+        """
+        if not self._judged and not self._kept():
+            return
+        self._judged = {known: value for known, value in self._judged.items() if known <= step}
+        for known in self._kept():
+            if known > step:
+                shutil.rmtree(best_folder(self._checkpoints, known))
+        self._keep()
+
+    def catch_up(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Judge what earlier attempts logged and did not live to judge.
+
+        Args:
+            rows: as `merge_metrics` gives them.
+
+        Raises:
+            OSError: the directory cannot be changed.
+        """
+        for row in rows:
+            if row["step"] not in self._judged:
+                self.take(row["step"], row["data"])
+
+    def take(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Judge a step whose metrics have been logged, if it was saved and validated.
+
+        Raises:
+            OSError: the directory cannot be changed.
+        """
+        value = self._judge(step, metrics)
+        source = self._checkpoints / f"global_step_{step}"
+        if value is None or not source.is_dir() or what_is_torn(source) is not None:
+            return
+        self._judged[step] = value
+        self._keep()
+
+    def _keep(self) -> None:
+        """Have the best of the judged steps kept, and nothing else; those that are gone cannot be."""
+        kept = None
+        for step in sorted(self._judged, key=lambda known: (-self._judged[known], known)):
+            if self._kept_whole(step) or self._link(step):
+                kept = step
+                break
+            print(f"toolrl: step {step} is best by validation, but its checkpoint is gone", flush=True)
+        self._write(kept)
+        for step in self._kept():
+            if step != kept:
+                shutil.rmtree(best_folder(self._checkpoints, step))
+
+    def _kept(self) -> list[int]:
+        matches = (_BEST.match(entry.name) for entry in os.scandir(self._checkpoints))
+        return [int(match[1]) for match in matches if match]
+
+    def _kept_whole(self, step: int) -> bool:
+        actor = best_folder(self._checkpoints, step) / "actor"
+        return actor.is_dir() and torn_model(actor) is None
+
+    def _link(self, step: int) -> bool:
+        source = self._checkpoints / f"global_step_{step}" / "actor"
+        target = best_folder(self._checkpoints, step)
+        if not source.is_dir() or torn_model(source) is not None:
+            return False
+        temporary = target.with_name(f".{target.name}.partial")
+        for stale in (temporary, target):
+            if stale.exists():
+                shutil.rmtree(stale)
+        try:
+            for path in sorted(source.rglob("*")):
+                if path.is_file() and not path.name.startswith(_OPTIMISER):
+                    _link_or_copy(path, temporary / "actor" / path.relative_to(source))
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if not source.is_dir() or torn_model(source) is not None:  # verl has removed it meanwhile
+                return False
+            raise
+        temporary.rename(target)
+        return True
+
+    def _write(self, kept: int | None) -> None:
+        data = {"schema": 1, "metric": METRIC, "step": kept, "judged": self._judged}
+        write_json(self._checkpoints / RECORD, data)
+
+
+class CheckpointWatch(threading.Thread):
+    """Beside a trainer: keeps the best checkpoint, and no more of the others than asked.
+
+    Args:
+        checkpoints: `trainer.default_local_dir`.
+        attempt_dir: where the trainer logs `metrics.jsonl`.
+        keeper: None where nothing is validated (SFT).
+        keep: most of the newest checkpoints to leave; None for all.
+    """
+
+    def __init__(
+        self, checkpoints: Path, attempt_dir: Path, keeper: BestKeeper | None, keep: int | None
+    ) -> None:
+        super().__init__(name="toolrl-checkpoints", daemon=True)
+        self._checkpoints = checkpoints
+        self._follower = MetricsFollower(attempt_dir)
+        self._keeper = keeper
+        self._keep = keep
+        self._finished = threading.Event()
+        self._complained = False
+
+    def run(self) -> None:
+        """Look until `finish`."""
+        while not self._finished.wait(LOOK):
+            self._look()
+
+    def finish(self) -> None:
+        """End the thread after a last look."""
+        self._finished.set()
+        if self.is_alive():
+            self.join()
+        self._look()
+
+    def _look(self) -> None:
+        """What cannot be written now must not be what ends a training that otherwise goes well."""
+        try:
+            rows = self._follower.new()
+            if self._keeper is not None:
+                for row in rows:
+                    self._keeper.take(row["step"], row["data"])
+            if rows and self._keep is not None:
+                prune(self._checkpoints, self._keep)
+        except OSError as error:
+            if not self._complained:
+                print(f"toolrl: the best checkpoint cannot be kept: {error}", flush=True)
+            self._complained = True
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copy2(source, target)

@@ -1,0 +1,160 @@
+"""Which checkpoint of a training stage is exported: the last one, or the best by validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from toolrl_cli.errors import StageError
+from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.training.checkpointing.best_checkpoint import METRIC, best_folder, read_best
+from toolrl_cli.training.checkpointing.checkpoints import newest_whole, saved_steps, torn_model
+
+CANNOT_HELP = "config"
+"""Class of these refusals: the same files are found by every further attempt, so none is made."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A checkpoint to export.
+
+    Attributes:
+        rule: how it was chosen.
+        step: of which step it is.
+        model: the folder of its model's shards.
+        value: what it scored, where it was chosen by that.
+        among: steps that it was chosen from, where it was.
+    """
+
+    rule: Literal["last", "best"]
+    step: int
+    model: Path
+    value: float | None = None
+    among: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        if self.rule == "last":
+            return f"step {self.step}, the last"
+        return f"step {self.step}, the best by validation of {', '.join(map(str, self.among))}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `output/checkpoint.json`."""
+        said: dict[str, Any] = {"schema": 1, "rule": self.rule, "step": self.step}
+        if self.rule == "best":
+            said |= {"metric": METRIC, "value": self.value, "among": list(self.among)}
+        return said
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A checkpoint that an export needs and that is gone.
+
+    Attributes:
+        what: in one clause.
+        step: of which step it was; None where nobody can say.
+    """
+
+    what: str
+    step: int | None
+
+
+def lost_checkpoint(checkpoints: Path, trained: StageSpec, export: ExportConfig) -> Lost | None:
+    """What the export of a finished training would miss, told from the names of folders alone.
+
+    Args:
+        checkpoints: of the training stage.
+        trained: the training stage.
+        export: the config of the export.
+
+    Raises:
+        OSError: the file system does not give it.
+    """
+    last = trained.total_steps
+    try:
+        saved = [step for step, _ in saved_steps(checkpoints)]
+    except NotADirectoryError:  # a file in its place
+        return Lost("its checkpoints are gone", last)
+    if export.checkpoint == "best":
+        judged = read_best(checkpoints).judged
+        steps = candidates(trained, export)
+        if judged.keys() >= set(steps):
+            best = _best_of(judged, steps)
+            if best in saved or best_folder(checkpoints, best).is_dir():
+                return None
+            return Lost(f"its best checkpoint, of step {best}, is gone", best)
+        if judged or saved or any(checkpoints.glob("best_step_*")):
+            return None  # nothing is gone that was ever there: the export says which step was not judged
+    elif saved and max(saved) >= (last or 0):
+        return None
+    return Lost(
+        f"its last checkpoint, of step {last}, is gone" if saved else "its checkpoints are gone", last
+    )
+
+
+def last_to_export(checkpoints: Path, trained: StageSpec) -> Chosen:
+    """The checkpoint of the last step.
+
+    Raises:
+        StageError: there is none that is whole.
+    """
+    newest = newest_whole(checkpoints)
+    step = int(newest.name.rpartition("_")[2]) if newest else 0
+    if newest is None or (trained.total_steps is not None and step < trained.total_steps):
+        what = f"the last checkpoint, of step {trained.total_steps}, is not whole" if newest else ""
+        again = f"--from-step {step}` trains on from there" if newest else "--fresh` trains it again"
+        raise StageError(
+            what or "no whole checkpoint to export",
+            str(checkpoints),
+            f"`toolrl resume SWEEP --stage {trained.id} {again}",
+            failure_class=CANNOT_HELP,
+        )
+    actor = newest / "actor"
+    return Chosen("last", step, actor if actor.is_dir() else newest)
+
+
+def best_to_export(checkpoints: Path, trained: StageSpec, export: ExportConfig) -> Chosen:
+    """The best by validation of the steps that the export's identity names.
+
+    Args:
+        checkpoints: of the training stage.
+        trained: the training stage.
+        export: the config of the export; `save_every` is the distance of the checkpoints to choose from.
+
+    Raises:
+        StageError: one of those steps was not judged, or the best one is gone.
+    """
+    steps = candidates(trained, export)
+    best = read_best(checkpoints)
+    again = f"train it again: `toolrl resume SWEEP --stage {trained.id} --fresh`"
+    missing = [step for step in steps if step not in best.judged]
+    if missing:
+        what = f"no checkpoint of step {missing[0]} was validated"
+        raise StageError(what, str(checkpoints), again, failure_class=CANNOT_HELP)
+    step = _best_of(best.judged, steps)
+    for folder in (best_folder(checkpoints, step), checkpoints / f"global_step_{step}"):
+        actor = folder / "actor"
+        if actor.is_dir() and torn_model(actor) is None:
+            return Chosen("best", step, actor, best.judged[step], tuple(steps))
+    what = f"the best checkpoint by validation, of step {step}, is gone or not whole"
+    raise StageError(what, str(checkpoints), again, failure_class=CANNOT_HELP)
+
+
+def _best_of(judged: Mapping[int, float], steps: Sequence[int]) -> int:
+    """The step with the highest value, the earliest of equals; there is always a last step to choose."""
+    return min(steps, key=lambda step: (-judged[step], step))
+
+
+def candidates(trained: StageSpec, export: ExportConfig) -> list[int]:
+    """The steps that are both saved and validated; the last always is.
+
+    Args:
+        trained: an `rl` stage.
+        export: the config of its export; `save_every` is the steps between checkpoints.
+    """
+    rl = trained.settings(RlConfig).rl
+    every = export.save_every or rl.save_every
+    both = (n for n in range(every, rl.steps, every) if n % rl.validate_every == 0)
+    return [*both, rl.steps]

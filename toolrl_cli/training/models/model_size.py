@@ -1,0 +1,128 @@
+"""How large a model is: parameters and the sizes that memory follows from. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.spec.models import ModelSpec, TinyModel
+from toolrl_cli.training.models.model_folder import folder_of, weight_files
+
+HEADER_LIMIT = 100 << 20  # safetensors' own limit on its header
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Sizes of a causal language model.
+
+    Attributes:
+        parameters: of all tensors; tied embeddings count once.
+        hidden, layers, vocabulary: from its configuration; 0 where that does not say.
+        source: where the sizes are from.
+    """
+
+    parameters: int
+    hidden: int = 0
+    layers: int = 0
+    vocabulary: int = 0
+    source: str = ""
+
+
+PUBLISHED: Mapping[str, ModelSize] = {
+    "Qwen/Qwen2.5-1.5B-Instruct": ModelSize(1_543_714_304, 1536, 28, 151_936, "its published configuration"),
+    "Qwen/Qwen2.5-3B-Instruct": ModelSize(3_085_938_688, 2048, 36, 151_936, "its published configuration"),
+    "Qwen/Qwen2.5-7B-Instruct": ModelSize(7_615_616_512, 3584, 28, 152_064, "its published configuration"),
+    "meta-llama/Llama-3.2-3B-Instruct": ModelSize(
+        3_212_749_824, 3072, 28, 128_256, "its published configuration"
+    ),
+}
+"""The paper's models, so that a plan on a machine without their files can still say how much they need."""
+
+
+def model_size(model: ModelSpec) -> ModelSize | None:
+    """The size of the model that a stage starts from; None where nothing here tells it.
+
+    A folder is measured (the headers of its safetensors files; the tensors are not read), the tiny model's follows
+    from its recipe, and the paper's models are known by their hub names.
+    """
+    if isinstance(model, TinyModel):
+        return _tiny_size()
+    if model.path in PUBLISHED:
+        return PUBLISHED[model.path]
+    folder = folder_of(model.path)
+    return folder_size(folder) if folder else None
+
+
+@lru_cache(maxsize=64)
+def folder_size(folder: Path) -> ModelSize | None:
+    """The size of a Hugging Face folder; None where its weights are not readable safetensors."""
+    files = [path for path in weight_files(folder) if path.suffix == ".safetensors"]
+    counts = [_tensors(path) for path in files]
+    known = [count for count in counts if count is not None]
+    if not known or len(known) < len(counts):
+        return None
+    config = _config(folder / "config.json")
+    return ModelSize(
+        sum(known),
+        _int(config, "hidden_size"),
+        _int(config, "num_hidden_layers"),
+        _int(config, "vocab_size"),
+        f"the files in {folder}",
+    )
+
+
+def dense_parameters(hidden: int, intermediate: int, layers: int, kv: int, vocabulary: int) -> int:
+    """Parameters of a Qwen2-architecture model with tied embeddings.
+
+    Args:
+        hidden, intermediate, layers, vocabulary: as in its configuration.
+        kv: width of keys and values, heads × head size.
+    """
+    attention = 2 * hidden * hidden + 2 * hidden * kv + hidden + 2 * kv  # q, o; k, v; biases of q, k, v
+    return vocabulary * hidden + layers * (attention + 3 * hidden * intermediate + 2 * hidden) + hidden
+
+
+@lru_cache(maxsize=1)
+def _tiny_size() -> ModelSize:
+    from toolrl_cli.training.models.tiny_model import TinyShape
+    from toolrl_cli.training.models.tiny_tokenizer import vocabulary_size
+
+    shape, vocabulary = TinyShape(), vocabulary_size()
+    parameters = dense_parameters(
+        shape.hidden_size, shape.intermediate_size, shape.num_hidden_layers, shape.hidden_size, vocabulary
+    )
+    return ModelSize(
+        parameters, shape.hidden_size, shape.num_hidden_layers, vocabulary, "the tiny model's recipe"
+    )
+
+
+def _tensors(path: Path) -> int | None:
+    """Elements of all tensors, from the header: 8 bytes of length, then JSON with a shape for each."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > HEADER_LIMIT:
+                return None
+            header = json.loads(file.read(length))
+        return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _int(config: Mapping[str, Any], key: str) -> int:
+    value = config.get(key)
+    return value if isinstance(value, int) else 0
