@@ -28,7 +28,7 @@ from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.training.checking.composed import config_folder
 from toolrl_cli.training.checking.config_check import planned_options, quick_fault
 from toolrl_cli.training.checking.verl_verdict import verdict
-from toolrl_cli.training.cpu.overrides import hydra_arguments
+from toolrl_cli.training.cpu.cpu_options import hydra_arguments
 
 
 def option_sets(cells: int) -> list[dict[str, Any]]:

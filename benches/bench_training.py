@@ -25,9 +25,9 @@ from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.sweeps.resolve import resolve_runs
 from toolrl_cli.spec.sweeps.sweep import read_sweep
-from toolrl_cli.training.cpu.overrides import cpu_command, cpu_environment, hydra_arguments
+from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.models.tiny_model import make_tiny_model
-from toolrl_cli.training.overrides import REWARD_FILE, Paths, rl_options
+from toolrl_cli.training.verl_options import REWARD_FILE, Paths, rl_options
 
 OURS_ONLY = ("trainer.v1.sampler.", "+actor_rollout_ref.rollout.agent.agent_loop_manager_class")
 

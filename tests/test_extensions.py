@@ -96,7 +96,7 @@ columns: [{name: politeness, label: Politeness}, {name: overall, label: Overall}
 """
 # What stands in for the trainer and the model; toolrl calls it by the options that its own tests use.
 DOUBLES = """
-import toolrl_cli.benchmarks.evaluate as real
+import toolrl_cli.benchmarks.evaluation as real
 from tests.commands.stage_functions import export, train
 
 

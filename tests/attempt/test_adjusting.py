@@ -29,7 +29,7 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.state import StageState
 from toolrl_cli.training.models.gpu_memory import chosen_offload
-from toolrl_cli.training.overrides import Paths, rl_options, sft_options
+from toolrl_cli.training.verl_options import Paths, rl_options, sft_options
 
 OOM = Failure.of("oom", "OutOfMemoryError: CUDA out of memory")
 

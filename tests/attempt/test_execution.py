@@ -17,7 +17,7 @@ from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
 from toolrl_cli.attempt.ending import settle
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import observed

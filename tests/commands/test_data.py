@@ -14,13 +14,13 @@ import pytest
 from tests.commands.conftest import Toolrl
 from tests.rewards.turns import GOLD, LAX, SFO, turn
 from toolrl_cli.datasets import rlla_source
-from toolrl_cli.datasets.rows import rl_row, write_parquet
+from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.planning.loading import load_plan
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.sweep_folder import SweepFolder
-from toolrl_cli.training import stages
+from toolrl_cli.training import stage_functions as stages
 from toolrl_cli.training.inputs import data_folder
 
 SMALL = ["--rows=base=4", "--rows=sft=4", "--rows=train=8", "--rows=val=4"]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.commands.conftest import Toolrl
 from tests.rewards.turns import GOLD, LAX, ROLLOUTS, SFO, turn
-from toolrl_cli.datasets.rows import rl_row, write_parquet
+from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.rewards import get_reward
 
 SECOND = ROLLOUTS["figure 3, rollout 2"]

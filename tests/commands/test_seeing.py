@@ -17,7 +17,7 @@ from rich.console import Console
 from tests.commands.conftest import Toolrl
 from toolrl_cli.commands import logs as logs_command
 from toolrl_cli.commands import status as status_command
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.sweep_folder import SweepFolder

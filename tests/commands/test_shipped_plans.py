@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Toolrl
-from toolrl_cli.datasets.rows import rl_row, write_parquet
+from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 NAMES = ("table1_2_3", "camera_ready")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Toolrl
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 
 
 @pytest.mark.parametrize("plan", ["{", '{"schema": 1, "stages": [{}]}', None])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Toolrl
-from toolrl_cli.commands.views import execution
+from toolrl_cli.commands.views import run_and_show as execution
 
 STAGES = 2 + 1 + 2 * 3  # base model, raw's evaluation, and rl, export, evaluation of two arms
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import descendants, marked
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.metrics import merge_metrics

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from toolrl_cli.processes.tree import descendants
-from toolrl_cli.training.cpu.overrides import (
+from toolrl_cli.training.cpu.cpu_options import (
     cpu_command,
     cpu_environment,
     cpu_rl_overrides,

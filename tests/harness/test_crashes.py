@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.stages import ROOT, Stages, eventually
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.processes.tree import kill, send
 from toolrl_cli.spec.stage import StageSpec

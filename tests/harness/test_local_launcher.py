@@ -16,7 +16,7 @@ from toolrl_cli.harness.launchers import local
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.processes import gpus
 from toolrl_cli.processes.gpus import visible_gpus
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.liveness import local_alive
 
 LISTING = """GPU 0: NVIDIA H200 (UUID: GPU-5b1c)

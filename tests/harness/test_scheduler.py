@@ -19,7 +19,7 @@ from toolrl_cli.harness.events import Event, Outcome
 from toolrl_cli.harness.retries import Policy, Retry
 from toolrl_cli.harness.scheduler import Scheduler
 from toolrl_cli.harness.scheduler_options import Options
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store import files
 from toolrl_cli.store.failures import Failure

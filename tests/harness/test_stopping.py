@@ -13,7 +13,7 @@ import pytest
 from tests.support.stages import ROOT, Stages, eventually
 from toolrl_cli.harness.stopping import stop_sweep
 from toolrl_cli.planning.plan import lay_out
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from tests.support.results_tree import finish, plan_of, stage
-from toolrl_cli.planning.differences import identity_differences, transport_differences
 from toolrl_cli.planning.drift import LOOKED_AT, Drift, find_drift
 from toolrl_cli.planning.plan import Plan
+from toolrl_cli.planning.stage_differences import identity_differences, transport_differences
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder

@@ -12,7 +12,7 @@ from tests.support.trainer_double import save
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.planning.rewinding import renew
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger

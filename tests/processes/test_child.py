@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from toolrl_cli.processes.child import ChildFailed, ChildStopped, importable, program_name, run_child
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 
 ROOT = Path(__file__).parents[2]
 PYTHON = [sys.executable, "-S", "-c"]

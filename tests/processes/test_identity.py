@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from toolrl_cli.processes import identity
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes import process_id as identity
+from toolrl_cli.processes.process_id import ProcessId
 
 
 def test_a_process_finds_itself_alive() -> None:

@@ -20,7 +20,7 @@ from toolrl_cli.harness.launcher import LaunchRequest
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.processes import slot_locks
 from toolrl_cli.processes.gpus import lock_names
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import HeldSlots, Holder, SlotLocks, slots_folder
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.metrics import merge_metrics

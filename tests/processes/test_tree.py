@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import MARK_VARIABLE, descendants, kill, marked, send
 
 SLEEP = "import time; time.sleep(60)"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.configs import whole_config
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.identity import stage_id
 from toolrl_cli.spec.stage import StageSpec
 

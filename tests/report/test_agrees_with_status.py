@@ -12,8 +12,8 @@ from tests.report.builder import RunTree, Tree, toolworld_scores
 from tests.report.test_tables import cells, table_of
 from tests.support.stages import dead_process
 from toolrl_cli.commands.status import standing, status_document
-from toolrl_cli.processes.identity import ProcessId
-from toolrl_cli.report.sources.reading import read_sweep
+from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SweepFolder

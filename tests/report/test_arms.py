@@ -4,7 +4,7 @@ import pytest
 
 from tests.report.builder import Tree
 from toolrl_cli.report.arms import collect_arms, groups_of, holds
-from toolrl_cli.report.sources.reading import read_sweep
+from toolrl_cli.report.sources.saved_sweeps import read_sweep
 
 
 def test_runs_of_one_arm_come_together_in_the_order_of_the_sweep(tree: Tree) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.report.builder import Tree, write_json
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.model import Table
-from toolrl_cli.report.sources.reading import read_sweep
+from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.report.tables import build_table
 

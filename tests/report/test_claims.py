@@ -13,7 +13,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.comparisons.claims import ClaimSpec, load_claims
 from toolrl_cli.report.comparisons.judging import ClaimResult
-from toolrl_cli.report.render import claims as rendered
+from toolrl_cli.report.render import claims_text as rendered
 from toolrl_cli.report.statistics import Sample, welch
 
 MINE = """\

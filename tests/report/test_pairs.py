@@ -12,7 +12,7 @@ from scipy import stats
 from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.api import Report, build_report
-from toolrl_cli.report.render import pairs as render
+from toolrl_cli.report.render import pairs_text as render
 from toolrl_cli.report.statistics import holm, mcnemar, paired_bootstrap
 
 

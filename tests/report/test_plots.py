@@ -11,7 +11,7 @@ from toolrl_cli.report.drawing import plots
 from toolrl_cli.report.drawing.curves import CurveReader
 from toolrl_cli.report.drawing.figure_style import DASHES, FORMATS, PALETTE
 from toolrl_cli.report.drawing.plots import draw_curves, lines_of
-from toolrl_cli.report.sources.reading import read_sweep
+from toolrl_cli.report.sources.saved_sweeps import read_sweep
 
 
 def arms_of(tree: Tree) -> list[Arm]:

@@ -6,8 +6,8 @@ import pytest
 
 from tests.report.builder import Tree, toolworld_scores
 from toolrl_cli.errors import LedgerError, SpecError
-from toolrl_cli.report.sources.reading import list_sweeps, read_sweep
 from toolrl_cli.report.sources.results import short_name
+from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 
 
 def test_a_finished_run_is_read_with_its_scores_and_the_checkpoint_behind_them(tree: Tree) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.report.model import Cell, Table
-from toolrl_cli.report.sources.reading import read_sweep
 from toolrl_cli.report.sources.results import Stage
+from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.statistics import seed_mean
 from toolrl_cli.report.table_spec import TableSpec, load_table
 from toolrl_cli.report.tables import build_table

@@ -13,7 +13,7 @@ from tests.spec.conftest import FixedFacts
 from toolrl_cli.planning.layout import make_plan
 from toolrl_cli.report.arms import collect_arms, group_value, holds
 from toolrl_cli.report.sources.published import load_published
-from toolrl_cli.report.sources.reading import read_sweep as read_results
+from toolrl_cli.report.sources.saved_sweeps import read_sweep as read_results
 from toolrl_cli.report.table_spec import TableSpec, load_table
 from toolrl_cli.spec.sweeps.profile import load_profile
 from toolrl_cli.spec.sweeps.profile import names as profile_names

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.stages import dead_process, leave_lease
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.lease import LeaseHeld, LeaseInfo, take
 
@@ -183,7 +183,7 @@ CONTENDER = """
 import os, random, sys, time
 from pathlib import Path
 from toolrl_cli.store.lease import LeaseHeld, take
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 
 folder, marker, dice = Path(sys.argv[1]), Path(sys.argv[2]), random.Random(int(sys.argv[3]))
 end = time.monotonic() + 60

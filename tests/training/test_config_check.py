@@ -29,11 +29,11 @@ from toolrl_cli.training.checking import config_check, verdicts, verl_verdict
 from toolrl_cli.training.checking.batches import LEAST, at
 from toolrl_cli.training.checking.composed import CONFIG_NAMES, Kind, composed, config_folder, merge
 from toolrl_cli.training.checking.config_check import Finding, check_stages, planned_options, quick_fault
-from toolrl_cli.training.checking.interpolation import resolve
 from toolrl_cli.training.checking.option_fault import OptionFault
 from toolrl_cli.training.checking.option_types import FRACTIONS, check_type
-from toolrl_cli.training.cpu.overrides import hydra_arguments
-from toolrl_cli.training.overrides import Options
+from toolrl_cli.training.checking.verl_interpolation import resolve
+from toolrl_cli.training.cpu.cpu_options import hydra_arguments
+from toolrl_cli.training.verl_options import Options
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 GRPO = "name: s\nbase: {preset: tiny_grpo}\n"

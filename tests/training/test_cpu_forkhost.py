@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the fork host is for Linux")

@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolrl_cli.training.cpu import overrides
-from toolrl_cli.training.cpu.overrides import (
+from toolrl_cli.training.cpu import cpu_options as overrides
+from toolrl_cli.training.cpu.cpu_options import (
     cpu_command,
     cpu_environment,
     cpu_rl_overrides,

@@ -66,7 +66,7 @@ def test_in_other_peoples_runs_it_only_registers() -> None:
     assert found["engines"] is False
     assert found["imported"] == [
         "toolrl_cli.training.cpu",
-        "toolrl_cli.training.cpu.device",
+        "toolrl_cli.training.cpu.cpu_device",
         "toolrl_cli.training.cpu.platform",
         "toolrl_cli.training.plugin",
         "toolrl_cli.training.seeding",

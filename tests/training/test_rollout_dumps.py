@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from toolrl_cli.datasets.rows import rl_row, write_parquet
+from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.training.rollout_dumps import (

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.training.rollout_models import VOCABULARY, full_log_probs, tiny_model
+from toolrl_cli.training.rollout.batch_rows import Prompt
 from toolrl_cli.training.rollout.engine import Completion, EngineLimits, GenerationEngine
-from toolrl_cli.training.rollout.rows import Prompt
 from toolrl_cli.training.rollout.sampling import SamplingParams
 
 PROMPTS = [[3, 4, 5], [7, 8, 9, 10, 11, 12, 13, 14], [3, 4, 5], [20] * 5, [21, 22]]

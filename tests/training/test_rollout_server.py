@@ -13,7 +13,7 @@ import torch
 
 from tests.training.rollout_models import VOCABULARY, full_log_probs, tiny_model
 from toolrl_cli.training.rollout.engine import EngineLimits, GenerationEngine
-from toolrl_cli.training.rollout.loading import ServerSettings
+from toolrl_cli.training.rollout.model_loading import ServerSettings
 from toolrl_cli.training.rollout.server import RolloutServer
 from toolrl_cli.training.rollout.weights import pack
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.configs import rl_config
-from toolrl_cli.datasets.rows import rl_row, sft_row, write_parquet
+from toolrl_cli.datasets.verl_rows import rl_row, sft_row, write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.training.inputs import data_folder
 from toolrl_cli.training.sft_rows import sft_files

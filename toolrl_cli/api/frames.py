@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.errors import LedgerError
-from toolrl_cli.report.sources.reading import list_sweeps, read_sweep
 from toolrl_cli.report.sources.results import Evaluation, Run, Sweep
+from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.roots import results_root
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from toolrl_cli.attempt.code_version import code_identity
 from toolrl_cli.processes.gpus import DEVICES
-from toolrl_cli.processes.identity import host_name
+from toolrl_cli.processes.process_id import host_name
 
 PACKAGES = (
     "toolrl-cli",

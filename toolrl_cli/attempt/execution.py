@@ -30,8 +30,8 @@ from toolrl_cli.attempt.log import say
 from toolrl_cli.attempt.monitor import LEASE_LOST, Monitor, StateWriter
 from toolrl_cli.errors import LedgerError, StageError, ToolrlError
 from toolrl_cli.processes.child import ChildStopped
-from toolrl_cli.processes.identity import ProcessId
 from toolrl_cli.processes.kernel import adopt_orphans
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import HeldSlots
 from toolrl_cli.processes.tree import MARK_VARIABLE
 from toolrl_cli.spec.stage import StageContext, StageSpec

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import descendants, kill, marked
 from toolrl_cli.store.files import read_json, sweep_temporaries, write_json
 from toolrl_cli.store.ledger import StageFolder

@@ -123,7 +123,7 @@ def print_report(built: Report, form: str) -> None:
 
 def _print_claims(built: Report, form: str, file: Path | None) -> None:
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.report.render import claims as render
+    from toolrl_cli.report.render import claims_text as render
 
     judged = built.claims(file)
     if form == "json":
@@ -138,7 +138,7 @@ def _print_claims(built: Report, form: str, file: Path | None) -> None:
 
 def _print_pair(built: Report, form: str, a: str, b: str) -> None:
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.report.render import pairs as render
+    from toolrl_cli.report.render import pairs_text as render
 
     if form not in ("json", "markdown", "terminal"):
         raise SpecError(f"a pair has no format {form!r}", "--format", "terminal, markdown or json")

@@ -77,7 +77,7 @@ def resume(
     stages back first, with all that reads them; nothing is deleted.
     """
     from toolrl_cli.api.running import Execution
-    from toolrl_cli.commands.views.execution import run_and_show
+    from toolrl_cli.commands.views.run_and_show import run_and_show
     from toolrl_cli.planning.plan import lay_out
     from toolrl_cli.planning.rewinding import set_back, with_readers
     from toolrl_cli.planning.selecting import part, select

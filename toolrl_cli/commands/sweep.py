@@ -45,9 +45,9 @@ def sweep(
     from toolrl_cli.api.plans import plan
     from toolrl_cli.api.running import Execution
     from toolrl_cli.commands.options import note, print_json
-    from toolrl_cli.commands.views.execution import run_and_show
     from toolrl_cli.commands.views.grid_views import cells_json, show_cells
     from toolrl_cli.commands.views.plan_views import show_outlook
+    from toolrl_cli.commands.views.run_and_show import run_and_show
 
     allowed = ["rl.allow_imperfect_gold=true"] if allow_imperfect_gold else []
     planned = plan(

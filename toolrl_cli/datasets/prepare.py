@@ -15,7 +15,7 @@ from typing import Any
 
 from toolrl_cli.datasets import rlla, toolworld
 from toolrl_cli.datasets.folders import build_folder
-from toolrl_cli.datasets.rows import Row, rl_row, sft_row, write_parquet
+from toolrl_cli.datasets.verl_rows import Row, rl_row, sft_row, write_parquet
 from toolrl_cli.errors import SpecError
 
 MANIFEST = "manifest.json"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets.rows import Row, rl_row, sft_row
+from toolrl_cli.datasets.verl_rows import Row, rl_row, sft_row
 from toolrl_cli.errors import SpecError
 
 SPLITS = ("sft", "train", "val")

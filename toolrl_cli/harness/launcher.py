@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.registry import Registry
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.state import Handle

@@ -24,7 +24,7 @@ from toolrl_cli.harness.queueing import ReadyQueue, Slots
 from toolrl_cli.harness.retries import Policy
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure

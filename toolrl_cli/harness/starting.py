@@ -11,7 +11,7 @@ from toolrl_cli.attempt.adjusting import next_adjust
 from toolrl_cli.attempt.beginning import cleared, new_attempt
 from toolrl_cli.attempt.ending import record_end
 from toolrl_cli.harness.launcher import Launcher, LaunchRequest
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store import lease as leases

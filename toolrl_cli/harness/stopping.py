@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from toolrl_cli.attempt.ending import settle
 from toolrl_cli.errors import LedgerError
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import send
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import attempt_alive, harness_of, local_alive

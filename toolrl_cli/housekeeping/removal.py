@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolrl_cli.errors import LedgerError
-from toolrl_cli.processes.identity import LINUX
+from toolrl_cli.processes.process_id import LINUX
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.files import make_folder
 from toolrl_cli.store.lease import LeaseHeld

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolrl_cli.errors import LedgerError
-from toolrl_cli.planning.differences import (
+from toolrl_cli.planning.forecasts.calibration import newest_folders
+from toolrl_cli.planning.plan import Plan, PlannedStage
+from toolrl_cli.planning.previous_plan import Earlier, read_earlier
+from toolrl_cli.planning.stage_differences import (
     EXPLANATIONS,
     Difference,
     Group,
@@ -23,9 +26,6 @@ from toolrl_cli.planning.differences import (
     leaves,
     transport_differences,
 )
-from toolrl_cli.planning.forecasts.calibration import newest_folders
-from toolrl_cli.planning.plan import Plan, PlannedStage
-from toolrl_cli.planning.previous_plan import Earlier, read_earlier
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import kind_of
 from toolrl_cli.store.files import read_json

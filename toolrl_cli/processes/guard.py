@@ -22,8 +22,8 @@ import time
 from functools import partial
 from types import FrameType
 
-from toolrl_cli.processes.identity import LINUX
 from toolrl_cli.processes.kernel import adopt_orphans, signal_on_parent_death
+from toolrl_cli.processes.process_id import LINUX
 from toolrl_cli.processes.tree import descendants, kill
 
 PARENT_DIED = signal.SIGUSR1

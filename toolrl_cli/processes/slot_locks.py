@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import LaunchError
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import kill, marked
 
 FOLDER_VARIABLE = "TOOLRL_SLOTS"

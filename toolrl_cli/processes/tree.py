@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from toolrl_cli.processes.identity import LINUX, ProcessId, stat_fields
+from toolrl_cli.processes.process_id import LINUX, ProcessId, stat_fields
 
 MARK_VARIABLE = "TOOLRL_ATTEMPT"
 """Environment variable that every process of an attempt inherits; a mark to find it by, read by nobody."""

@@ -20,11 +20,12 @@ from toolrl_cli.report.drawing.figures import draw_figure, find_figure, shipped_
 from toolrl_cli.report.drawing.plots import draw_curves, lines_of
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.provenance import provenance
-from toolrl_cli.report.render import claims, csv_format, html, json_format, latex, markdown, terminal
+from toolrl_cli.report.render import claims_text as claims
+from toolrl_cli.report.render import csv_format, html, json_format, latex, markdown, terminal
 from toolrl_cli.report.sources.imported import read_runs
 from toolrl_cli.report.sources.published import load_published
-from toolrl_cli.report.sources.reading import list_sweeps, read_sweep
 from toolrl_cli.report.sources.results import Sweep
+from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 from toolrl_cli.report.table_spec import TableSpec, is_file, load_table, shipped_tables
 from toolrl_cli.report.tables import build_table
 from toolrl_cli.spec.identity import slugify

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.files import explained, sweep_temporaries
 
 NAME = "lease"

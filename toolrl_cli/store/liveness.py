@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.lease import LeaseInfo, owner_alive
 from toolrl_cli.store.ledger import StageFolder

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from toolrl_cli.errors import LedgerError, SpecError
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for

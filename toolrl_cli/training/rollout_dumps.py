@@ -22,7 +22,7 @@ from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
 from toolrl_cli.store.rewinds import counts
 from toolrl_cli.training.models.model_folder import folder_of
-from toolrl_cli.training.overrides import REWARD_FILE
+from toolrl_cli.training.verl_options import REWARD_FILE
 
 DumpKind = Literal["rollouts", "validation"]
 TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from toolrl_cli.datasets.rows import Row, sft_row, write_parquet
+from toolrl_cli.datasets.verl_rows import Row, sft_row, write_parquet
 from toolrl_cli.errors import StageError
 
 FOLDER = "rows"

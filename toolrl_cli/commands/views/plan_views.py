@@ -16,9 +16,9 @@ from toolrl_cli.commands.views.quantities import (
     time_text,
     total_text,
 )
-from toolrl_cli.planning.differences import EXPLANATIONS, grouped
 from toolrl_cli.planning.forecasts.sizes import disk_text, number_text
 from toolrl_cli.planning.plan import PlannedStage
+from toolrl_cli.planning.stage_differences import EXPLANATIONS, grouped
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage_kind import kinds_in_order
 

@@ -13,7 +13,7 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import Ended, LauncherKind, LaunchPlan, LaunchRequest
 from toolrl_cli.processes.child import importable
 from toolrl_cli.processes.gpus import DEVICES, lock_names, visible_gpus
-from toolrl_cli.processes.identity import ProcessId
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import SlotLocks, handed_over
 from toolrl_cli.processes.tree import send
 from toolrl_cli.store.liveness import local_alive

@@ -19,8 +19,8 @@ from toolrl_cli.report.drawing.curves import Curve, CurveReader, panels_of, rl_s
 from toolrl_cli.report.drawing.figure_style import CSS_DASHES, PALETTE
 from toolrl_cli.report.model import Cell, Head, Source, Table
 from toolrl_cli.report.page_items import table_items
-from toolrl_cli.report.render.claims import difference, printed
-from toolrl_cli.report.render.grid import full_note, notes_under, row_lines
+from toolrl_cli.report.render.claims_text import difference, printed
+from toolrl_cli.report.render.shown import full_note, notes_under, row_lines
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("tables.js", "curves.js", "compare.js", "start.js")

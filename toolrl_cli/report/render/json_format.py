@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolrl_cli.report.model import Cell, Head, Table
-from toolrl_cli.report.render.grid import full_note
+from toolrl_cli.report.render.shown import full_note
 
 SCHEMA = 1
 

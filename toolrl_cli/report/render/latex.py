@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from toolrl_cli.report.model import Table
-from toolrl_cli.report.render.grid import Line, Shown, cell_notes, legend, lines, row_lines
+from toolrl_cli.report.render.shown import Line, Shown, cell_notes, legend, lines, row_lines
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

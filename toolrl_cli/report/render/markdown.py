@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from toolrl_cli.report.model import Table
-from toolrl_cli.report.render.grid import Shown, lines, notes_under
+from toolrl_cli.report.render.shown import Shown, lines, notes_under
 
 
 def render(tables: Sequence[Table]) -> str:

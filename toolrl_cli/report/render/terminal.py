@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from toolrl_cli.report.model import Table
-from toolrl_cli.report.render.grid import Line, Shown, lines, notes_under
+from toolrl_cli.report.render.shown import Line, Shown, lines, notes_under
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -7,7 +7,7 @@ from toolrl_cli.spec.stage_kind import StageKind
 EVALUATE = StageKind(
     name="evaluate",
     position=4,
-    function="toolrl_cli.benchmarks.evaluate:run",
+    function="toolrl_cli.benchmarks.evaluation:run",
     config="toolrl_cli.spec.kind_configs:EvaluateConfig",
     rooms=("datasets", "training", "benchmarks"),
     libraries=("torch", "transformers", "vllm"),

@@ -7,7 +7,7 @@ from toolrl_cli.spec.stage_kind import StageKind
 EXPORT = StageKind(
     name="export",
     position=3,
-    function="toolrl_cli.training.stages:run_export",
+    function="toolrl_cli.training.stage_functions:run_export",
     config="toolrl_cli.spec.kind_configs:ExportConfig",
     rooms=("training",),
     libraries=("verl", "torch", "transformers"),

@@ -7,7 +7,7 @@ from toolrl_cli.spec.stage_kind import StageKind
 RL = StageKind(
     name="rl",
     position=2,
-    function="toolrl_cli.training.stages:run_rl",
+    function="toolrl_cli.training.stage_functions:run_rl",
     config="toolrl_cli.spec.kind_configs:RlConfig",
     make="toolrl_cli.spec.stages:make_rl",
     trains=True,

@@ -7,7 +7,7 @@ from toolrl_cli.spec.stage_kind import StageKind
 SFT = StageKind(
     name="sft",
     position=1,
-    function="toolrl_cli.training.stages:run_sft",
+    function="toolrl_cli.training.stage_functions:run_sft",
     config="toolrl_cli.spec.kind_configs:SftConfig",
     make="toolrl_cli.spec.stages:make_sft",
     trains=True,

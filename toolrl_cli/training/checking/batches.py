@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from toolrl_cli.training.checking.composed import Kind
-from toolrl_cli.training.checking.interpolation import Tree
 from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.verl_interpolation import Tree
 
 ACTOR, ROLLOUT, REF = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", "actor_rollout_ref.ref"
 BATCH, GPUS = "data.train_batch_size", "trainer.n_gpus_per_node"

@@ -19,9 +19,9 @@ from typing import Any, Literal
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import nearest
 from toolrl_cli.spec.sweeps.settings import copied
-from toolrl_cli.training.checking.interpolation import Tree, resolve
 from toolrl_cli.training.checking.option_fault import OptionFault
-from toolrl_cli.training.cpu.overrides import hydra_arguments
+from toolrl_cli.training.checking.verl_interpolation import Tree, resolve
+from toolrl_cli.training.cpu.cpu_options import hydra_arguments
 
 Kind = Literal["rl", "sft"]
 CONFIG_NAMES: dict[Kind, str] = {"rl": "ppo_trainer", "sft": "sft_trainer_engine"}

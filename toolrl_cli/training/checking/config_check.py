@@ -35,13 +35,13 @@ from toolrl_cli.spec.stage_kind import settings_of, training_settings
 from toolrl_cli.training.checking import verdicts
 from toolrl_cli.training.checking.batches import at, check_batches, has_critic
 from toolrl_cli.training.checking.composed import Composed, Kind, composed, merge, split_prefix
-from toolrl_cli.training.checking.interpolation import Tree
 from toolrl_cli.training.checking.option_fault import OptionFault
 from toolrl_cli.training.checking.option_ranges import check_ranges
 from toolrl_cli.training.checking.option_types import check_type
 from toolrl_cli.training.checking.option_words import check_words
+from toolrl_cli.training.checking.verl_interpolation import Tree
 from toolrl_cli.training.device import Device, planned_device
-from toolrl_cli.training.overrides import Options, Paths, rl_options, sft_options
+from toolrl_cli.training.verl_options import Options, Paths, rl_options, sft_options
 
 PLACEHOLDER = Paths(
     model=Path("/placeholder/model"),

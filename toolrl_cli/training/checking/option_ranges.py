@@ -10,8 +10,8 @@ from math import inf
 
 from toolrl_cli.training.checking.batches import at
 from toolrl_cli.training.checking.composed import Kind
-from toolrl_cli.training.checking.interpolation import Tree
 from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.verl_interpolation import Tree
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.training.checking.batches import at
 from toolrl_cli.training.checking.composed import Kind
-from toolrl_cli.training.checking.interpolation import Tree
 from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.verl_interpolation import Tree
 
 KL = tuple(
     f"{word}{plus}" for word in ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3") for plus in ("", "+")

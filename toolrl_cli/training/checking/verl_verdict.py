@@ -25,8 +25,8 @@ from typing import Any
 from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.training.checking.batches import at
 from toolrl_cli.training.checking.composed import Kind, merge, split_prefix
-from toolrl_cli.training.checking.interpolation import Tree
 from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.verl_interpolation import Tree
 
 MODELS: dict[Kind, tuple[str, ...]] = {"rl": ("actor_rollout_ref.model", "critic.model"), "sft": ("model",)}
 SFT_SECTIONS = ("engine", "optim", "checkpoint", "profiler")

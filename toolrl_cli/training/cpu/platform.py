@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from verl.plugin.platform import PlatformBase
 
-from toolrl_cli.training.cpu import device
+from toolrl_cli.training.cpu import cpu_device as device
 
 
 class CpuPlatform(PlatformBase):

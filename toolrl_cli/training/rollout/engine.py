@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, KVSlots, Prefill
-from toolrl_cli.training.rollout.rows import Groups, Prompt, Row, RowState
+from toolrl_cli.training.rollout.batch_rows import Groups, Prompt, Row, RowState
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
 
 StopReason = Literal["completed", "length", "aborted"]

@@ -10,7 +10,7 @@ from verl.utils.fs import copy_to_local
 from verl.workers.rollout.replica import RolloutReplica
 
 from toolrl_cli.training.rollout.engine import EngineLimits
-from toolrl_cli.training.rollout.loading import ServerSettings
+from toolrl_cli.training.rollout.model_loading import ServerSettings
 from toolrl_cli.training.rollout.server import RolloutServer
 
 #: Size of the key-value cache on the CPU unless `rollout.engine_kwargs.transformers.cache_gigabytes` says so.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from toolrl_cli.training.rollout.engine import Completion, GenerationEngine
-from toolrl_cli.training.rollout.loading import ServerSettings, engine_limits, load_model
+from toolrl_cli.training.rollout.model_loading import ServerSettings, engine_limits, load_model
 from toolrl_cli.training.rollout.sampling import SamplingParams
 from toolrl_cli.training.rollout.weights import Bucket, WeightLoader
 

@@ -20,13 +20,13 @@ from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
 from toolrl_cli.training.checkpointing.chosen_checkpoint import best_to_export, last_to_export
-from toolrl_cli.training.cpu.overrides import cpu_command, cpu_environment, hydra_arguments
+from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.device import Device, choose_device
 from toolrl_cli.training.inputs import data_folder, model_path
-from toolrl_cli.training.overrides import REWARD_FILE, Options, Paths, rl_options, sft_options
 from toolrl_cli.training.rollout_dumps import gold_answers
 from toolrl_cli.training.seeding import seed_environment
 from toolrl_cli.training.sft_rows import FOLDER, sft_files
+from toolrl_cli.training.verl_options import REWARD_FILE, Options, Paths, rl_options, sft_options
 
 METRICS_FILE = "metrics.jsonl"
 

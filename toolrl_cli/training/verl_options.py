@@ -13,7 +13,7 @@ from typing import Any
 
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
 from toolrl_cli.spec.stage_config import Offload
-from toolrl_cli.training.cpu.overrides import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
+from toolrl_cli.training.cpu.cpu_options import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
 from toolrl_cli.training.device import Device
 from toolrl_cli.training.models.gpu_memory import chosen_offload
 
