@@ -19,18 +19,6 @@ from typing import Any
 MAX_BYTES = 4_000_000
 """Beyond this the file starts anew: 100,000 option sets."""
 
-CHECKED_BY = (
-    "composed",
-    "interpolation",
-    "option_types",
-    "option_ranges",
-    "option_words",
-    "batches",
-    "verl_verdict",
-    "config_check",
-)
-"""The modules whose change makes an earlier verdict void."""
-
 
 def cache_folder() -> Path:
     """The user's cache folder for toolrl; may not exist."""
@@ -49,10 +37,9 @@ def digest(kind: str, options: Mapping[str, Any]) -> str:
 
 @lru_cache
 def _checker() -> str:
-    here = Path(__file__).parent
     code = hashlib.sha256()
-    for module in CHECKED_BY:
-        code.update((here / f"{module}.py").read_bytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        code.update(path.read_bytes())
     return f"{metadata.version('verl')}-{code.hexdigest()[:16]}"
 
 
