@@ -30,12 +30,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the trace-back of a failure.")] = False,
 ) -> None:
     """Options that every command has."""
+    from toolrl_cli.log import on_stderr  # `toolrl --help` logs nothing
+
+    context.with_resource(on_stderr())
 
 
 register_all(app)

@@ -16,6 +16,7 @@ from tests.rewards.turns import GOLD, LAX, SFO, turn
 from toolrl_cli.datasets import rlla_source
 from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.errors import StageError
+from toolrl_cli.log import on_stderr
 from toolrl_cli.planning.loading import load_plan
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.stage import StageContext
@@ -221,9 +222,10 @@ def test_an_rl_stage_does_not_train_on_gold_that_falls_short(begin: Begin, tmp_p
 def test_an_rl_stage_trains_on_imperfect_gold_where_that_is_allowed_and_logs_it(
     begin: Begin, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (argv,) = begin(imperfect(tmp_path), "rl.allow_imperfect_gold=true")
+    with on_stderr("toolrl: "):
+        (argv,) = begin(imperfect(tmp_path), "rl.allow_imperfect_gold=true")
     assert "verl.trainer.main_ppo" in argv
-    assert "toolrl: allowed: " in capfd.readouterr().out
+    assert "toolrl: allowed: " in capfd.readouterr().err
 
 
 def test_an_rl_stage_trains_on_gold_that_reaches_the_maximum(begin: Begin, tmp_path: Path) -> None:

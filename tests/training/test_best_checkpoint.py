@@ -133,7 +133,7 @@ def test_what_was_best_in_a_future_that_is_gone_is_forgotten(training: Training,
 
 
 def test_a_best_step_that_cannot_be_had_any_more_is_told(
-    training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    training: Training, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     training.step(1, 0.5)
     training.step(2, 0.9)
@@ -142,7 +142,7 @@ def test_a_best_step_that_cannot_be_had_any_more_is_told(
     shutil.rmtree(training.checkpoints / "global_step_2")
     shutil.rmtree(training.checkpoints / "global_step_1")
     Training(tmp_path).keeper.go_on_from(3)
-    assert "step 2 is best by validation, but its checkpoint is gone" in capsys.readouterr().out
+    assert "step 2 is best by validation, but its checkpoint is gone" in caplog.text
     assert read_best(training.checkpoints).step == 3
 
 
@@ -192,7 +192,7 @@ def test_where_there_are_no_hard_links_the_best_is_copied(
 
 
 def test_a_full_disk_is_told_once_and_leaves_nothing_half_made(
-    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -205,7 +205,7 @@ def test_a_full_disk_is_told_once_and_leaves_nothing_half_made(
         with (tmp_path / "metrics.jsonl").open("a") as log:
             log.write(json.dumps({"step": step, "data": metrics(0.5)}) + "\n")
         watch.finish()
-    assert capsys.readouterr().out.count("No space left on device") == 1
+    assert caplog.text.count("No space left on device") == 1
     assert training.folders() == ["global_step_1", "global_step_2"]
 
 

@@ -26,9 +26,9 @@ from toolrl_cli.attempt.adjusting import adjusted, next_adjust, told, with_memor
 from toolrl_cli.attempt.beginning import cleared, new_attempt
 from toolrl_cli.attempt.ending import record_end
 from toolrl_cli.attempt.leftovers import ProcessRecord
-from toolrl_cli.attempt.log import say
 from toolrl_cli.attempt.monitor import LEASE_LOST, Monitor, StateWriter
 from toolrl_cli.errors import LedgerError, StageError, ToolrlError
+from toolrl_cli.log import LOG, on_stderr
 from toolrl_cli.processes.child import ChildStopped
 from toolrl_cli.processes.kernel import adopt_orphans
 from toolrl_cli.processes.process_id import ProcessId
@@ -65,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--heartbeat", type=float, default=2.0, help="seconds between heartbeats")
     parser.add_argument("--locks", default="", help=argparse.SUPPRESS)  # open files that hold its slots
     options = parser.parse_args(argv)
+    with on_stderr("toolrl: ", may_fail=True):  # a full disk must not end an attempt for a line
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     folder = StageFolder(options.stage_dir.absolute())
     slots = HeldSlots(int(descriptor) for descriptor in options.locks.split(",") if descriptor)
     stop = threading.Event()
@@ -82,10 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 heartbeat=options.heartbeat, hang_after=options.hang_after
             )
     except NotMine as reason:
-        say(f"stage {folder.id}: {reason}; nothing to do here")
+        LOG.info("stage %s: %s; nothing to do here", folder.id, reason)
         return NOT_MINE
     except LedgerError as error:
-        say(str(error))
+        LOG.error("%s", error)
         return LEDGER_FAILED
 
 
@@ -161,7 +166,7 @@ class Attempt:
         """Do the stage's work and write down how it ended; the exit status."""
         _log_to(self._dir / "log.txt")
         for line in self._said:
-            say(line)
+            LOG.info("%s", line)
         adopt_orphans()
         self._record.update()
         handle = self._handle()
@@ -199,7 +204,7 @@ class Attempt:
             if not self._stop.is_set():
                 load_function(self._function)(self._context())
         except ToolrlError as error:  # says all there is to say
-            say(str(error))
+            LOG.error("%s", error)
             return error
         except (Exception, SystemExit) as error:  # whatever a stage raises, the ledger has to tell it
             with contextlib.suppress(OSError):
@@ -223,11 +228,7 @@ class Attempt:
         left = self._record.close()
         self._slots.clear()
         if left:
-            print(
-                f"toolrl: ended {len(left)} processes that the stage left running",
-                file=sys.stderr,
-                flush=True,
-            )
+            LOG.info("ended %d processes that the stage left running", len(left))
         if verdict is not None:
             return self._over("failed", verdict)
         # a function that returns although it was asked to stop may have ended early; running it again is
@@ -246,7 +247,7 @@ class Attempt:
         output = recorded(self._folder.path) if status == "succeeded" else None
         self._writer.change(lambda state: state.over(status, failure, output))
         if failure is not None:
-            say(f"failed ({failure.kind}): {failure.message}")
+            LOG.error("failed (%s): %s", failure.kind, failure.message)
         return {"succeeded": SUCCEEDED, "failed": FAILED, "stopped": STOPPED}[status]
 
     def _abandon(self, failure: Failure) -> NoReturn:
@@ -300,7 +301,7 @@ def _log_to(path: Path) -> None:
     with explained(path), path.open("ab") as log:
         if os.path.samestat(os.fstat(1), os.fstat(log.fileno())):
             return
-        print(f"toolrl: writing to {path}", file=sys.stderr, flush=True)
+        LOG.info("writing to %s", path)
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 

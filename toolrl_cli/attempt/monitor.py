@@ -13,8 +13,8 @@ from pathlib import Path
 
 from toolrl_cli.attempt.divergence import MUST_BE_FINITE, diverged, not_finite
 from toolrl_cli.attempt.leftovers import ProcessRecord
-from toolrl_cli.attempt.log import say
 from toolrl_cli.errors import LedgerError
+from toolrl_cli.log import LOG
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
@@ -119,7 +119,7 @@ class Monitor(threading.Thread):
     def _round(self) -> None:
         if not self._lease.beat():
             # somebody had reason to think this process dead and has taken over: two must not write
-            say("another process has taken this stage over; ending")
+            LOG.error("another process has taken this stage over; ending")
             kill(descendants(os.getpid()))
             os._exit(LEASE_LOST)
         self._record.update()
@@ -160,7 +160,7 @@ class Monitor(threading.Thread):
     def _end(self, verdict: Failure) -> None:
         """Kill the attempt's processes; its function then sees them die and returns."""
         self.verdict = verdict
-        say(f"{verdict.message}; ending the attempt")
+        LOG.error("%s; ending the attempt", verdict.message)
         kill(descendants(os.getpid()), grace=1.0)
         if not self._finished.is_set():
             threading.Thread(target=self._give_up, args=(verdict,), daemon=True).start()
@@ -175,5 +175,5 @@ class Monitor(threading.Thread):
             work()
         except LedgerError as error:
             if not self._complained:
-                say(str(error))
+                LOG.error("%s", error)
             self._complained = True

@@ -98,7 +98,9 @@ def print_json(document: Any) -> None:
 
 def note(line: str) -> None:
     """A line for people, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    from toolrl_cli.log import LOG  # `toolrl --help` logs nothing
+
+    LOG.info("%s", line)
 
 
 def announce_check(sets: int) -> None:

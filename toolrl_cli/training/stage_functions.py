@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolrl_cli.errors import StageError
+from toolrl_cli.log import LOG
 from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
@@ -115,7 +116,7 @@ def run_export(ctx: StageContext) -> None:
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
     write_json(output / "checkpoint.json", chosen.to_json())
-    print(f"toolrl: exported {chosen}", flush=True)
+    LOG.info("exported %s", chosen)
 
 
 def _best_keeper(config: RlConfig, checkpoints: Path) -> BestKeeper:
@@ -137,7 +138,7 @@ def _check_gold(config: RlConfig, rows: Path) -> None:
     except RewardError as error:
         if not config.rl.allow_imperfect_gold:
             raise StageError(error.what, error.where, error.hint, failure_class="config") from error
-        print(f"toolrl: allowed: {error.where}: {error.what}", flush=True)
+        LOG.info("allowed: %s: %s", error.where, error.what)
 
 
 def _train(
@@ -149,7 +150,7 @@ def _train(
     resume: Resume,
     watch: CheckpointWatch,
 ) -> None:
-    print(f"toolrl: {resume}", flush=True)
+    LOG.info("%s", resume)
     watch.start()
     try:
         run_child(

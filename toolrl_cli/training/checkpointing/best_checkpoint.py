@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolrl_cli.log import LOG
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MetricsFollower
 from toolrl_cli.training.checkpointing.checkpoints import prune, torn_model, what_is_torn
@@ -156,7 +157,7 @@ class BestKeeper:
             if self._kept_whole(step) or self._link(step):
                 kept = step
                 break
-            print(f"toolrl: step {step} is best by validation, but its checkpoint is gone", flush=True)
+            LOG.warning("step %d is best by validation, but its checkpoint is gone", step)
         self._write(kept)
         for step in self._kept():
             if step != kept:
@@ -240,7 +241,7 @@ class CheckpointWatch(threading.Thread):
                 prune(self._checkpoints, self._keep)
         except OSError as error:
             if not self._complained:
-                print(f"toolrl: the best checkpoint cannot be kept: {error}", flush=True)
+                LOG.warning("the best checkpoint cannot be kept: %s", error)
             self._complained = True
 
 
