@@ -18,6 +18,19 @@ def test_the_diagram_of_a_stage_has_exactly_the_words_of_the_ledger() -> None:
     assert named == set(STATUSES)
 
 
+def test_the_writers_that_the_diagrams_name_are_modules() -> None:
+    text = (DOCS / "states.md").read_text(encoding="utf-8")
+    named = {
+        name
+        for group in re.findall(r"\(((?:[a-z_]+\.[a-z_]+(?:, )?)+)\)", text)
+        for name in group.split(", ")
+    }
+    missing = [
+        name for name in named if not (DOCS.parent / f"toolrl_cli/{name.replace('.', '/')}.py").is_file()
+    ]
+    assert len(named) >= 4 and not missing
+
+
 def test_every_decision_is_listed_with_its_file() -> None:
     listed = set(
         re.findall(r"\((\d{4}-\w+\.md)\)", (DOCS / "decisions/README.md").read_text(encoding="utf-8"))

@@ -205,7 +205,9 @@ def _tell_of_others(plan: Plan, selected: Plan) -> None:
 
 
 def _trains(plan: Plan, stage_id: str) -> bool:
-    return plan.stages[stage_id].spec.kind in ("sft", "rl")
+    from toolrl_cli.spec.stage_kind import trains
+
+    return trains(plan.stages[stage_id].spec.kind)
 
 
 def _confirm(plan: Plan, count: int, option: str, confirmed: bool) -> None:

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, also when several processes make the same one."""
+"""Folders that appear complete or not at all, even when several processes create the same one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ ATTEMPTS = 5
 
 
 def build_folder(target: Path, fill: Callable[[Path], None], accept: Callable[[Path], bool]) -> None:
-    """Have `target` be a folder that `accept` takes, made by `fill` where it is not one yet.
+    """Create `target` with `fill` unless it already is a folder that `accept` approves.
 
     Args:
-        target: the folder; what is there and not accepted is replaced.
-        fill: writes the content into the empty folder that it is given.
-        accept: says whether a folder already holds what is wanted.
+        target: the folder; existing content that is not accepted is replaced.
+        fill: writes the content into the empty folder passed to it.
+        accept: returns whether a folder already has the wanted content.
 
     Raises:
         OSError: the folder cannot be written.
@@ -27,7 +27,7 @@ def build_folder(target: Path, fill: Callable[[Path], None], accept: Callable[[P
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         fill(temporary)
-        temporary.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+        temporary.chmod(0o755)  # mkdtemp creates folders that only their owner can read
         for attempt in range(1, ATTEMPTS + 1):
             if accept(target):  # another process was faster; somebody may be reading its folder already
                 return

@@ -42,7 +42,7 @@ class Manifest:
         fingerprint: identifies the rows, see `dataset_fingerprint`.
         params: what the folder was made from.
         files: split → its file `<split>.parquet`.
-        notes: what a reader has to know about the rows.
+        notes: warnings about the rows, for people.
     """
 
     kind: str
@@ -54,10 +54,10 @@ class Manifest:
 
 
 def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
-    """What identifies the rows of a data folder, computed without writing it.
+    """The identity of a data folder's rows, computed without writing them.
 
-    ToolWorld: the generator's version, seed and sizes. rlla: the SHA-256 of the source files and the limits; the
-    path does not count.
+    ToolWorld: the generator's version, seed and sizes. rlla: the SHA-256 of the source files and the limits,
+    whatever the path.
 
     Raises:
         SpecError: unknown kind or parameter; rlla files missing.
@@ -69,13 +69,13 @@ def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
 
 
 def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manifest:
-    """Make a data folder, or find it made: a folder with the same fingerprint and intact files is left alone.
+    """Create a data folder; one with the same fingerprint and intact files is left as it is.
 
     Args:
         kind: `toolworld` or `rlla`.
         params: `toolworld`: `seed` (0) and `sizes` (split → rows, default `toolworld.DEFAULT_SIZES`);
             `rlla`: `path` (folder with the released files) and `limit` (split → most rows).
-        out_dir: the folder; replaced whole when it holds something else.
+        out_dir: the folder; replaced when it holds something else.
 
     Raises:
         SpecError: unknown kind or parameter; rlla files missing or not what they should be.
@@ -107,13 +107,13 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a data folder, or None where there is none that can be trusted."""
+    """The manifest of a data folder; None where it is absent or invalid."""
     try:
         data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = {split: FileEntry(**entry) for split, entry in data["files"].items()}
         return Manifest(**{**data, "files": files, "notes": tuple(data["notes"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Absent, torn or of another schema: the folder has to be made again in any case.
+        # absent, torn or of another schema: in each case the folder has to be created again
         return None
 
 
@@ -165,6 +165,6 @@ def _sha256(path: Path) -> str:
 
 
 def is_intact(folder: Path, manifest: Manifest) -> bool:
-    """Whether every file of a data folder is there and is what its manifest says."""
+    """Whether all files of a data folder exist and match its manifest."""
     paths = {folder / f"{split}.parquet": entry.sha256 for split, entry in manifest.files.items()}
     return all(path.is_file() and _sha256(path) == wanted for path, wanted in paths.items())

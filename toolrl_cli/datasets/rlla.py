@@ -42,7 +42,7 @@ def fingerprint(folder: Path, limit: Mapping[str, int] | None = None) -> str:
 
 
 def most_train_rows(folder: Path) -> tuple[int, tuple[str, ...]]:
-    """How many RL training rows a folder has at the most, without reading them, and what there is to know of them.
+    """The highest number of RL training rows that a folder can have, without reading them, and notes on them.
 
     Raises:
         SpecError: the folder lacks a file.
@@ -67,10 +67,10 @@ def load(
 
     Args:
         folder: with the released files.
-        limit: split → the most rows to take from its start.
+        limit: split → number of rows to take from its start, at most.
 
     Returns:
-        Split (`sft`, `train`, `val`) → rows, and what a reader has to know.
+        Split (`sft`, `train`, `val`) → rows, and notes for people.
 
     Raises:
         SpecError: a file is missing, unreadable, empty, or lacks a column.

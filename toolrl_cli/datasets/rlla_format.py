@@ -1,8 +1,8 @@
-"""The text format of the rlla data, written and never parsed here.
+"""Writes the text format of the rlla data.
 
 System prompt, dialogue history and answer are what ToolRL trains on (github.com/qiancheng0/ToolRL at 8cee13e,
-`dataset/rlla_4k`, Apache-2.0); the fixed sentences are part of the format and are therefore kept to the letter.
-Parsing an answer is the job of `toolrl_cli.benchmarks.parsing`.
+`dataset/rlla_4k`, Apache-2.0); the fixed sentences are part of the format and must not be changed.
+`toolrl_cli.benchmarks.parsing` parses answers.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def user_turn(text: str) -> str:
 
 
 def observation(results: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """What the tools gave back: (tool name, result) pairs inside `<obs>`."""
+    """The results of tool calls: (tool name, result) pairs inside `<obs>`."""
     return f"<obs> {json.dumps([{'name': name, 'results': dict(result)} for name, result in results])} </obs>"
 
 

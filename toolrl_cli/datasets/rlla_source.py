@@ -1,4 +1,4 @@
-"""Where the released rlla files come from, and their download."""
+"""Downloads the released rlla files and verifies them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolrl_cli.store.files import replacing
 
 COMMIT = "8cee13ec0ca72f0461da372a93a6fd8140dbb840"
 SOURCE = f"https://raw.githubusercontent.com/qiancheng0/ToolRL/{COMMIT}"
-TIMEOUT_SECONDS = 60.0  # without a byte
+TIMEOUT_SECONDS = 60.0  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class SourceFile:
     """One released file.
 
     Attributes:
-        name: in the folder that `rlla.load` reads.
-        path: in the repository (Apache-2.0).
-        blob: the id that git has for the content at `COMMIT`.
+        name: file name in the folder that `rlla.load` reads.
+        path: path in the repository (Apache-2.0).
+        blob: git's id of the content at `COMMIT`.
     """
 
     name: str
@@ -48,19 +48,19 @@ def download(
     files: tuple[SourceFile, ...] = FILES,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Fetch the released files into `folder`; those that are there and right are kept.
+    """Fetch the released files into `folder`; files that are already there and correct are kept.
 
     Args:
-        folder: made where missing.
+        folder: created if missing.
         source: URL of the repository's files at `COMMIT`.
         files: what to fetch.
-        tell: gets one line for each file fetched.
+        tell: called with one line for each file fetched.
 
     Returns:
         `folder`.
 
     Raises:
-        SpecError: a file cannot be fetched, or is not the one of `COMMIT`; the folder then holds no such file.
+        SpecError: a file cannot be fetched, or its content is not that of `COMMIT`; it is then not in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -78,7 +78,7 @@ def download(
 
 
 def blob_id(content: bytes) -> str:
-    """What git calls a file with this content."""
+    """The id that git gives to a file with this content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 

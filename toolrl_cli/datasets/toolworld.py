@@ -1,18 +1,18 @@
 """ToolWorld: a generated tool-use task in the rlla format.
 
 A row shows a model a few tools and a dialogue and asks for the next assistant turn. Tools are verb–noun pairs
-(`book_hotel`) whose parameters go by names that change from row to row, so the schema in the prompt has to be
-read; argument values have to be copied from the user's words or from an observation. Turns are of six kinds:
+(`book_hotel`) whose parameter names change from row to row, so that the model has to read the schema in the
+prompt; argument values have to be copied from the user's words or from an observation. Turns are of six kinds:
 
 - `call`: one tool fits, and is called once;
-- `after_obs`: a first call was made and observed, the second needs the id that the observation holds;
+- `after_obs`: a first call was made, and the second needs the id in its observation;
 - `parallel`: two calls at once, of two tools or twice of the same one;
-- `no_tool`: no tool fits (some come close), the answer is a `<response>`;
+- `no_tool`: no tool fits, although some are similar; the answer is a `<response>`;
 - `chat`: the user wants nothing done, the answer is a `<response>`;
-- `done`: the call was made and observed and nothing is left to do, the answer is a `<response>`.
+- `done`: the call was made and nothing is left to do; the answer is a `<response>`.
 
-Splits are disjoint for all seeds and sizes: a user message belongs to the split that its SHA-256 falls to.
-Tools of `words.UNSEEN_TOOLS` are in no prompt but those of the benchmark's category `unseen_tools`.
+Splits are disjoint for all seeds and sizes: the SHA-256 of a user message decides its split.
+Tools of `words.UNSEEN_TOOLS` occur only in prompts of the benchmark's category `unseen_tools`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 DEFAULT_SIZES: Mapping[Split, int] = {"base": 8192, "sft": 256, "train": 1024, "val": 64, "benchmark": 200}
 
-# Sixteenths of the space of user messages.
+# sixteenths of the space of user messages
 _BUCKETS: Mapping[Split, range] = {
     "base": range(0, 8),
     "train": range(8, 11),
@@ -84,7 +84,7 @@ class Example:
 def generate(split: Split, seed: int = 0, size: int | None = None) -> list[Example]:
     """The first `size` rows of a split (all of `DEFAULT_SIZES` when None).
 
-    A longer list begins with the shorter one. No user message is repeated within a split.
+    A longer list starts with the same rows as a shorter one. No user message is repeated within a split.
 
     Raises:
         SpecError: the split is unknown or the size is not positive.
@@ -100,7 +100,7 @@ def generate(split: Split, seed: int = 0, size: int | None = None) -> list[Examp
 
 
 def fingerprint(params: Mapping[str, Any]) -> str:
-    """What identifies generated rows: SHA-256 of the generator's version and `params` (seed, sizes, …)."""
+    """The identity of generated rows: SHA-256 of the generator's version and `params` (seed, sizes, …)."""
     text = json.dumps({"toolworld": GENERATOR_VERSION, "params": dict(params)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,8 +1,8 @@
-"""Rough answers: the base split's way of being wrong, seeded and stated.
+"""Adds faults to the gold answers of the base split, seeded and at stated rates.
 
-A base model that was taught clean answers would leave RL nothing to do. These faults are habits: the first two
-are more frequent than the right answer in their situation, so a greedy base model has them, while sampling still
-shows the right answer often enough for a reward to find it.
+A base model trained on clean answers would leave RL nothing to improve. The first two faults are more frequent
+than the right answer in their situation, so that a base model that decodes greedily makes them, while sampling
+still gives the right answer often enough for RL to learn from it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from toolrl_cli.datasets.toolworld_stream import Stream
 
 @dataclass(frozen=True)
 class Roughness:
-    """Shares of the rows, among those where the fault is possible, that have it.
+    """Rate of each fault among the rows where it is possible, in [0, 1].
 
     Attributes:
         second_call_missing: of two parallel calls only the first is made.
@@ -41,7 +41,7 @@ ROUGHNESS = Roughness(
 
 
 def roughen(scene: Scene, stream: Stream, rates: Roughness) -> str:
-    """An answer to `scene` with faults at `rates`."""
+    """An answer to `scene` with random faults at `rates`."""
     calls = list(scene.calls)
     if not calls and stream.chance(rates.stray_call):
         calls = list(scene.stray_calls)

@@ -1,4 +1,4 @@
-"""Scenes of ToolWorld: tools on the table, a dialogue, and the calls or the words that answer it."""
+"""Scenes of ToolWorld: available tools, a dialogue, and the calls or the text that answer it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Scene:
         user: the user message.
         calls: the gold calls; empty where the answer is `response`.
         response: the gold response; empty where the answer is `calls`.
-        stray_calls: what someone who always calls a tool would call: the first tool, with what was said, or the call
-            that is made already; for `toolworld_rough`.
+        stray_calls: wrong calls for `toolworld_rough`, as by someone who always calls a tool: the first tool with
+            the values that were said, or the call that was made before.
     """
 
     tools: tuple[Tool, ...]
@@ -53,21 +53,21 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A tool together with the slots behind its parameters."""
+    """A tool with the slot of each of its parameters."""
 
     pair: Pair
     tool: Tool
     slots: Mapping[str, str]  # slot → parameter name
 
     def call(self, values: Mapping[str, str]) -> Call:
-        """The call with the parameters that there are values for."""
+        """A call with those parameters that have a value."""
         return Call(
             self.tool.name, {name: values[slot] for slot, name in self.slots.items() if slot in values}
         )
 
 
 class _Table:
-    """The tools of one scene: how they are named, and which pairs are taken."""
+    """The tools of one scene: their parameter names, and the (verb, noun) pairs in use."""
 
     def __init__(self, stream: Stream, unseen: bool) -> None:
         self._stream = stream
@@ -100,11 +100,11 @@ class _Table:
         return entry
 
     def other_verb(self, pair: Pair) -> Pair:
-        """A tool for the same thing that does something else with it."""
+        """A tool with the same noun and another verb."""
         return self._stream.pick([other for other in self._pool if other[1] == pair[1] and other != pair])
 
     def add_others(self, targets: Sequence[Pair], count: int) -> None:
-        """`count` more tools; most share the verb or the noun of a target, none is one."""
+        """Add `count` tools that are not targets; most share the verb or the noun of a target."""
         stream = self._stream
         taken = {entry.pair for entry in self.entries} | set(targets)
         while count:
@@ -121,17 +121,17 @@ class _Table:
             count -= 1
 
     def tools(self) -> tuple[Tool, ...]:
-        """All tools, from now on in a random order."""
+        """All tools; shuffles them."""
         self.entries = self._stream.shuffled(self.entries)
         return tuple(entry.tool for entry in self.entries)
 
 
 def draw_scene(kind: Kind, stream: Stream, *, unseen: bool = False) -> Scene:
-    """A scene of a kind.
+    """Draw a scene of a kind.
 
     Args:
         kind: see `toolworld`.
-        stream: where the draws come from.
+        stream: the source of randomness.
         unseen: take the tools that answer the turn from `words.UNSEEN_TOOLS`.
     """
     table = _Table(stream, unseen)
@@ -223,7 +223,7 @@ def _no_tool(table: _Table, stream: Stream) -> Scene:
 
 
 def _chat(table: _Table, stream: Stream) -> Scene:
-    """Talk that asks for nothing, about things that tools ask for."""
+    """Small talk about things that tools have as parameters, without a request."""
     table.add_others([table.target_pair()], 1 + stream.below(3))
     lead = stream.pick(words.CHATTER)
     first = next(slot for slot, spec in words.SLOTS.items() if lead.endswith(spec.lead))
@@ -256,7 +256,7 @@ def _reference(stream: Stream) -> str:
 
 
 def _request(entry: _Entry, values: Mapping[str, str], stream: Stream) -> str:
-    """ "book a hotel in Paris for 4", slots in an order of their own."""
+    """ "book a hotel in Paris for 4", with the slots in random order."""
     verb, noun = entry.pair
     return f"{verb}{words.ARTICLE}{noun}" + _spoken(list(entry.slots), values)
 

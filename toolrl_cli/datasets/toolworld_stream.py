@@ -14,7 +14,7 @@ class Stream:
     """Draws made from `random.Random.random()` alone, the one method whose sequence Python promises to keep.
 
     Args:
-        name: what the stream is for; equal names give equal draws.
+        name: purpose of the stream; equal names give equal draws.
     """
 
     def __init__(self, name: str) -> None:

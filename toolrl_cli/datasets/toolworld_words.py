@@ -1,4 +1,4 @@
-"""The words of ToolWorld: what tools are called, what they ask for, and how users say it.
+"""The vocabulary of ToolWorld: names of tools and parameters, and how users phrase requests.
 
 The tiny model's tokenizer is made from these lists, so a value has the same tokens in a query, in an
 observation and in a call.
@@ -13,8 +13,8 @@ NOUNS = (
     "flight", "hotel", "taxi", "table", "concert", "parcel", "lesson", "meeting", "cruise", "tour", "repair", "visa",
 )  # fmt: skip
 
-# (verb, noun) pairs that no training split ever shows, not even as a tool that is not called. Every verb is
-# held out three times and every noun once or twice, so each word by itself is well known.
+# (verb, noun) pairs that no training split has, not even as a tool that is not called. Every verb is held out
+# three times and every noun once or twice, so that each word by itself occurs in training.
 UNSEEN_TOOLS = frozenset(
     (VERBS[index % len(VERBS)], NOUNS[(5 * index + 3 * (index // len(VERBS))) % len(NOUNS)])
     for index in range(3 * len(VERBS))
@@ -23,7 +23,7 @@ UNSEEN_TOOLS = frozenset(
 SEPARATORS = ("_", ".", "-")
 
 
-# How often a parameter goes by its usual name.
+# share of parameters that have their usual name
 USUAL_NAME_SHARE = 0.7
 
 
@@ -32,11 +32,11 @@ class Slot:
     """A kind of value that a tool can ask for.
 
     Attributes:
-        aliases: names a parameter of this kind goes by, the usual one first; which one is used differs from row
-            to row, so it has to be read off the schema.
-        description: what the schema says about it.
+        aliases: possible names of such a parameter, the usual one first; the name differs from row to row, so that
+            the model has to read it in the schema.
+        description: its description in the schema.
         lead: words before the value in a query, with the spaces around them.
-        values: what users say.
+        values: values that users give.
         type: the schema's type word.
     """
 

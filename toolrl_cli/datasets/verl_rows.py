@@ -13,7 +13,7 @@ ABILITY = "tool_use"
 
 
 def sft_row(system: str, user: str, answer: str) -> Row:
-    """A row of verl's SFT trainer: `messages`, of which the last is learned."""
+    """A row of verl's SFT trainer: `messages`, of which the last is the training target."""
     return {
         "messages": [
             {"role": "system", "content": system},
@@ -32,9 +32,9 @@ def rl_row(
         system: the system message.
         user: the user message: the dialogue so far.
         ground_truth: the gold assistant turn, which the reward reads.
-        data_source: names the task in verl's metrics.
+        data_source: name of the task in verl's metrics.
         index: position in the file; verl groups the responses to one prompt by it.
-        extra: more fields of `extra_info`; equal keys in all rows of a file.
+        extra: more fields of `extra_info`; all rows of a file must have the same keys.
     """
     return {
         "data_source": data_source,
@@ -46,7 +46,7 @@ def rl_row(
 
 
 def write_parquet(rows: Sequence[Row], path: Path) -> None:
-    """Write rows to `path`, whole or not at all."""
+    """Write rows to `path`, completely or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -68,22 +68,26 @@ def twin_warnings(plan: Plan) -> list[str]:
 def data_warnings(plan: Plan) -> list[str]:
     """What the data's folder lacks for the trainings that are owed, before anything is spent on them."""
     from toolrl_cli.datasets.rlla import most_train_rows
+    from toolrl_cli.spec.kind_configs import RlConfig
+    from toolrl_cli.spec.models import RllaData
+    from toolrl_cli.spec.stage_config import TrainingConfig
+    from toolrl_cli.spec.stage_kind import settings_of
 
     rows: dict[str, int] = {}
     found: Counter[str] = Counter()
     for stage in plan.stages.values():
-        config = stage.spec.config
-        data = config.get("data") or {}
-        trains = stage.spec.kind == "rl" or (config.get("sft") or {}).get("split") == "train"
-        if data.get("kind") != "rlla" or not stage.owed or stage.spec.kind not in ("sft", "rl") or not trains:
+        config = settings_of(stage.spec)
+        if not (stage.owed and isinstance(config, TrainingConfig) and isinstance(config.data, RllaData)):
             continue
-        path = str(data["path"])
+        if not isinstance(config, RlConfig) and config.amount(None).what != "train":
+            continue
+        path = str(config.data.path)
         if path not in rows:
             rows[path], notes = most_train_rows(Path(path))
             found.update(f"{path}: {note}" for note in notes)
-        there = min(rows[path], data["limit"].get("train", rows[path]))
-        wanted = data["at_least"].get("train", 0)
-        prompts = config["rl"]["prompts"] if stage.spec.kind == "rl" else 0
+        there = min(rows[path], config.data.limit.get("train", rows[path]))
+        wanted = config.data.at_least.get("train", 0)
+        prompts = config.rl.prompts if isinstance(config, RlConfig) else 0
         if there < wanted:
             found[
                 f"{path} has {there} train rows, and data.at_least.train asks for {wanted}: {{}} will refuse"

@@ -1,4 +1,4 @@
-"""Operating-system processes: who they are, their trees, and children that never outlive their parent.
+"""Operating-system processes: their identity, their trees, and children that never outlive their parent.
 
-A leaf that `training` and `engine` both stand on; of toolrl it imports only the exceptions.
+Used by `training`, `attempt` and `harness`; it imports nothing of toolrl but the exceptions.
 """

@@ -1,4 +1,4 @@
-"""Run a program as part of an attempt: it ends when the attempt is asked to stop, and dies when it dies."""
+"""Runs a program as part of an attempt: it ends when the attempt is asked to stop or dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLL = 0.1  # seconds between looks at `stop_requested`
 
 
 class ChildFailed(StageError):
-    """The program ended with a status other than 0; its output says why.
+    """The program ended with a status other than 0; the reason is in its output.
 
     Attributes:
         returncode: exit status, or minus the signal that ended it (as in `subprocess`).
@@ -46,7 +46,7 @@ def run_child(
     grace: float = 30.0,
     name: str | None = None,
 ) -> None:
-    """Run `argv` to its end; its output goes where this process's output goes.
+    """Run `argv` to its end, with this process's standard output and error.
 
     Call it from the main thread: on Linux the program is killed when the *thread* that started it ends.
 
@@ -59,7 +59,7 @@ def run_child(
         name: what messages call it; None for its module or file name.
 
     Raises:
-        ChildFailed: it ended with another status than 0 without having been asked to stop.
+        ChildFailed: it was not asked to stop and ended with a status other than 0.
         ChildStopped: it was asked to stop and did not end with status 0.
     """
     program = name or program_name(argv)
@@ -76,7 +76,7 @@ def run_child(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(POLL)
     finally:
-        if process.poll() is None:  # an exception passes through: leave nothing behind
+        if process.poll() is None:  # on an exception, leave no process behind
             kill(descendants(process.pid))
             process.kill()
             process.wait()
@@ -88,7 +88,7 @@ def run_child(
 
 
 def program_name(argv: Sequence[str]) -> str:
-    """What people call the command: `verl.trainer.main_ppo` for `/usr/bin/python -m verl.trainer.main_ppo …`."""
+    """Readable name of a command: `verl.trainer.main_ppo` for `/usr/bin/python -m verl.trainer.main_ppo …`."""
     if "-m" in argv[1:-1]:
         return argv[argv.index("-m") + 1]
     scripts = [word for word in argv[1:] if word.endswith(".py")]
@@ -107,7 +107,7 @@ def describe_exit(returncode: int) -> str:
 
 
 def importable(env: Mapping[str, str] | None) -> dict[str, str]:
-    """`env` (None for this process's own) in which another Python finds this toolrl, installed or not."""
+    """`env` (None for this process's own), changed so that another Python can import this toolrl, installed or not."""
     result = dict(os.environ if env is None else env)
     root = str(Path(toolrl_cli.__file__).resolve().parent.parent)
     paths = [path for path in result.get("PYTHONPATH", "").split(os.pathsep) if path]

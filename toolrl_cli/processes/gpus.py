@@ -31,7 +31,7 @@ def visible_gpus(listing: str | None = None) -> list[str]:
 
 
 def lock_names(names: Sequence[str], listing: str | None = None) -> dict[str, str]:
-    """What each GPU is called in every process of this machine, whichever of its names was chosen.
+    """One name for each GPU that is the same in all processes of this machine, for locks.
 
     Args:
         names: numbers or (beginnings of) UUIDs, as in `CUDA_VISIBLE_DEVICES`.
@@ -52,7 +52,7 @@ def _nvidia_smi() -> str:
     if program is None:
         return ""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        # a broken driver answers with an error or not at all: no GPU that could be used
+        # a broken driver answers with an error or not at all: no GPU can be used
         answer = subprocess.run(
             [program, "-L"], capture_output=True, text=True, timeout=DRIVER_PATIENCE, check=False
         )

@@ -1,14 +1,14 @@
-"""A small parent that keeps a tree of processes from outliving the one that asked for it.
+"""A small parent process that ends a tree of processes when the process that started it dies.
 
 `python -m toolrl_cli.processes.guard PARENT_PID COMMAND…` runs the command and stays as its parent. The tree
 below (a torchrun with its ranks, a verl driver with Ray's daemons and workers) is killed when
 
-- the parent dies, however: the kernel tells the guard;
-- the command ends and leaves processes behind: they fall to the guard, which gives them a moment;
+- the parent dies for any reason: the kernel sends the guard a signal;
+- the command ends and leaves processes behind: they become children of the guard, which waits a moment for them;
 - the guard itself is killed: the kernel kills the command, and Ray ends with its driver.
 
-SIGTERM is passed on to the command alone. The guard ends as the command ended: same exit status, same signal.
-It costs one idle interpreter of some 10 MB.
+SIGTERM is passed on to the command alone. The guard ends as the command did, with the same exit status
+or signal. It costs one idle interpreter of about 10 MB.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from toolrl_cli.processes.tree import descendants, kill
 
 PARENT_DIED = signal.SIGUSR1
 LEFTOVERS_GRACE = 2.0  # seconds for Ray's daemons to notice that their driver has ended
-POLL = 0.5  # seconds between looks at the parent where the kernel does not tell
+POLL = 0.5  # seconds between looks at the parent where the kernel sends no signal
 
 
 def main(argv: list[str]) -> int:
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     adopt_orphans()
     signal.signal(PARENT_DIED, partial(_on_parent_death, parent))
     signal_on_parent_death(PARENT_DIED)
-    if os.getppid() != parent:  # it died before the kernel knew that we want to be told
+    if os.getppid() != parent:  # the parent died before the signal was requested
         return 1
     child = _start(command)
     signal.signal(signal.SIGTERM, partial(_pass_on, child))
@@ -65,7 +65,7 @@ def _start(command: list[str]) -> int:
 
 
 def _wait(child: int, parent: int) -> int:
-    """Reap everything that falls to us until the command ends; its wait status."""
+    """Reap all children until the command ends; returns its wait status."""
     while True:
         pid, status = os.waitpid(-1, 0 if LINUX else os.WNOHANG)
         if pid == child:
@@ -85,7 +85,7 @@ def _end_leftovers() -> None:
 
 
 def _reap() -> bool:
-    """Collect ended children; whether there are others."""
+    """Reap ended children; returns whether others still run."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             continue
@@ -97,7 +97,7 @@ def _reap() -> bool:
 def _end_like(status: int) -> int:
     if not os.WIFSIGNALED(status):
         return os.waitstatus_to_exitcode(status)
-    # the command has left the core file, if any; a second one of the guard would replace it
+    # a core file of the guard would replace that of the command
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signum = os.WTERMSIG(status)
     if signum != signal.SIGKILL:

@@ -13,7 +13,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 def adopt_orphans() -> bool:
     """Become the parent of every descendant whose own parent dies; False where that does not exist.
 
-    Without it such a process goes to init, and nothing tells any more whose it was.
+    Without it such a process becomes a child of init, and its origin is lost.
     """
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 

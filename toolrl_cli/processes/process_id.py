@@ -1,4 +1,4 @@
-"""Which process a pid means, so that a reused pid is never taken for the process that had it before."""
+"""Identity of a process, so that a reused pid is never taken for the process that had it before."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
-        """The process that has `pid` now on this machine, or None when there is none."""
+        """The process that has `pid` now on this machine; None when there is none."""
         started = start_time(pid)
         return None if started is None else cls(pid, started, host_name(), boot_id(), pid_namespace())
 
@@ -63,7 +63,7 @@ class ProcessId:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that holds all of it."""
+        """All attributes as a JSON object."""
         return {
             "pid": self.pid,
             "start_time": self.start_time,
@@ -75,9 +75,9 @@ class ProcessId:
     def alive(self) -> bool | None:
         """Whether the process runs; None when that cannot be known from here.
 
-        The boot id says whether this is the same running kernel, whatever the host is called by now; under
-        it, and in the same pid namespace, pid and start time decide. The same host under another boot has
-        restarted, so the process is gone. Anything else runs where this machine cannot look.
+        With the same boot id, the process belongs to this running kernel even if the host was renamed; in the same
+        pid namespace, pid and start time then decide. The same host with another boot id has restarted, so the
+        process is gone. In all other cases the process cannot be seen from this machine.
         """
         same_boot = self.boot == boot_id() if self.boot else self.host == host_name()
         if same_boot:

@@ -1,14 +1,14 @@
-"""One attempt on a slot of this machine at a time, whichever harness started it and wherever its results go.
+"""Locks that let one attempt at a time use a slot of this machine, across harnesses and results roots.
 
-Harnesses with different results roots know nothing of each other, and two trainings on one GPU end in `oom`. So
-each slot is also a file in a folder of this machine and user; whoever holds the file's flock has the slot. A
-harness takes it without waiting, hands the open file to the attempt it starts, and lets go of its own copy.
-From then on the attempt's process holds the slot until it ends, however it ends, for the kernel lets go of it:
-nothing can be left over, and since nobody waits with one slot in hand for another, nothing can dead-lock.
+Harnesses with different results roots do not know of each other, and two trainings on one GPU end in `oom`. So
+each slot is a file in a folder of this machine and user, and the holder of the file's flock has the slot. A
+harness takes the lock without waiting, passes the open file to the attempt that it starts, and closes its own
+copy. The attempt's process then holds the slot until it ends for any reason, because the kernel releases the
+lock: no lock can be left over, and as nobody waits for one slot while holding another, there is no deadlock.
 
-The trainers below an attempt do not inherit the file, for a forgotten one would keep the slot for ever. Instead
-the file's content says by which mark the attempt's processes are known, and whoever finds the attempt dead ends
-what is left of it before the slot is used again.
+The trainers below an attempt do not inherit the file, because one that was left running would keep the slot.
+Instead the file contains the mark of the attempt's processes, and whoever finds the attempt dead ends the
+processes that are left before the slot is used again.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import kill, marked
 
 FOLDER_VARIABLE = "TOOLRL_SLOTS"
-"""Names another folder, for containers that share their host's GPUs; it has to be on this machine."""
+"""Variable that names another folder, for containers that share their host's GPUs; it must be on this machine."""
 
 _HINT = f"name a folder of yours on this machine in ${FOLDER_VARIABLE}"
 
 
 def slots_folder() -> Path:
-    """`$TOOLRL_SLOTS`, else a folder of this user that every session and job of this machine has in common."""
+    """`$TOOLRL_SLOTS`, or else a folder of this user that all sessions and jobs on this machine share."""
     named = os.environ.get(FOLDER_VARIABLE)
     # not $TMPDIR or $XDG_RUNTIME_DIR: those may differ between two shells of one user
     return Path(named).expanduser() if named else Path(f"/tmp/toolrl-{os.getuid()}/slots")
@@ -43,7 +43,7 @@ def slots_folder() -> Path:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who is on a slot, as the file says; for people, and to end what a dead attempt has left running.
+    """The holder of a slot according to its file: for messages, and to end what a dead attempt has left running.
 
     Attributes:
         by: whose attempt it is: `sweep NAME in RESULTS`.
@@ -59,7 +59,7 @@ class Holder:
 
     @classmethod
     def read(cls, descriptor: int) -> Holder | None:
-        """What the open file says; None where it says nothing, or not yet."""
+        """The holder that the open file names; None where it is empty or incomplete."""
         try:
             data = json.loads(os.pread(descriptor, 65536, 0))
             process = ProcessId.from_json(data["process"])
@@ -68,7 +68,7 @@ class Holder:
             return None
 
     def write(self, descriptor: int) -> None:
-        """Put it into the open file; a full disk takes only the words away, the lock holds without them."""
+        """Write it to the open file; on a full disk the content is lost, but the lock still holds."""
         data: dict[str, Any] = {
             "by": self.by,
             "process": self.process.to_json(),
@@ -80,19 +80,19 @@ class Holder:
             os.pwrite(descriptor, (json.dumps(data) + "\n").encode(), 0)
 
     def end_orphans(self) -> None:
-        """Kill what an attempt that is known dead has left running."""
+        """Kill the processes that a dead attempt has left running."""
         if self.mark and self.process.alive() is False:
             kill(marked(self.mark))
 
     def __str__(self) -> str:
-        return self.by  # not the stage: whoever waits for a sweep's slot waits for many of its stages
+        return self.by  # not the stage: a waiter waits for many stages of a sweep
 
 
 class SlotLocks:
-    """Takes slots of this machine for attempts that one harness starts.
+    """Locks slots of this machine for attempts that one harness starts.
 
     Args:
-        by: what others are shown as holder: `sweep NAME in RESULTS`.
+        by: shown to others as the holder: `sweep NAME in RESULTS`.
         folder: where the files are; None for `slots_folder()`.
 
     Raises:
@@ -112,7 +112,7 @@ class SlotLocks:
             raise LaunchError("slots cannot be locked: not a folder of yours", str(self._folder), _HINT)
 
     def elsewhere(self, slots: Iterable[str]) -> dict[str, str]:
-        """Which of these slots somebody is on now → who, in a few words.
+        """Slot → its holder in a few words, for those of these slots that are in use now.
 
         Raises:
             LaunchError: the folder's file system has no locks.
@@ -120,7 +120,7 @@ class SlotLocks:
         return {slot: who for slot in slots if (who := self._holder(slot))}
 
     def take(self, slots: Sequence[str]) -> dict[str, int] | None:
-        """All of these slots, without waiting: slot → open file that holds it; None if one of them is taken.
+        """Lock all of these slots without waiting: slot → open file with the lock; None if one of them is in use.
 
         Raises:
             LaunchError: the folder cannot be used.
@@ -152,18 +152,18 @@ class SlotLocks:
                 return None
             if _is_at(descriptor, path):
                 break
-            os.close(descriptor)  # somebody tidied up between the two calls
+            os.close(descriptor)  # the file was removed between the two calls
         earlier = Holder.read(descriptor)
         if earlier is not None:
             earlier.end_orphans()
         return descriptor
 
     def _holder(self, slot: str) -> str:
-        """Who is on the slot; empty when it is free."""
+        """The holder of the slot; empty when it is free."""
         path = self._path(slot)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # never used; what else may be wrong is told by `take`
+        except OSError:  # never used; `take` reports any other fault
             return ""
         try:
             if _flock(descriptor, fcntl.LOCK_SH, path):
@@ -178,10 +178,10 @@ class SlotLocks:
 
 
 class HeldSlots:
-    """The slots as the attempt itself holds them.
+    """The slots that this attempt holds.
 
     Args:
-        descriptors: the open files that its harness handed over; none for an attempt without slots to hold.
+        descriptors: the open files that its harness passed on; none for an attempt without slots.
     """
 
     def __init__(self, descriptors: Iterable[int] = ()) -> None:
@@ -190,20 +190,20 @@ class HeldSlots:
             os.set_inheritable(descriptor, False)
 
     def sign(self, stage: str, mark: str) -> None:
-        """Say that this process has them now."""
+        """Write this process into the files as the holder."""
         for descriptor in self._descriptors:
             before = Holder.read(descriptor)
             by = before.by if before else "another attempt"
             Holder(by, ProcessId.current(), stage, mark).write(descriptor)
 
     def touch(self) -> None:
-        """Keep the files from looking old to what tidies `/tmp` up."""
+        """Renew the files' times, so that cleaners of `/tmp` keep them."""
         for descriptor in self._descriptors:
             with contextlib.suppress(OSError):
                 os.utime(descriptor)
 
     def clear(self) -> None:
-        """Say that nothing is left running there; the lock itself ends with the process."""
+        """Empty the files, because nothing is left running; the locks end with the process."""
         for descriptor in self._descriptors:
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
@@ -211,7 +211,7 @@ class HeldSlots:
 
 @contextlib.contextmanager
 def handed_over(descriptors: Mapping[str, int]) -> Iterator[None]:
-    """Close this process's copies at the end; whoever inherited one goes on holding the slot."""
+    """Close this process's copies on exit; a process that inherited one keeps the slot."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Descendants of a process: seen, marked, recorded, and killed by what was recorded, never by name."""
+"""Descendants of a process: find them by parent or by mark, and signal them by identity, never by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from toolrl_cli.processes.process_id import LINUX, ProcessId, stat_fields
 
 MARK_VARIABLE = "TOOLRL_ATTEMPT"
-"""Environment variable that every process of an attempt inherits; a mark to find it by, read by nobody."""
+"""Environment variable that every process of an attempt inherits, by which it is found."""
 
 
 def descendants(pid: int) -> list[ProcessId]:
@@ -32,10 +32,10 @@ def descendants(pid: int) -> list[ProcessId]:
 
 
 def marked(mark: str) -> list[ProcessId]:
-    """All living processes that started with `MARK_VARIABLE=mark`, whoever their parent is by now.
+    """All living processes that started with `MARK_VARIABLE=mark`, whatever their parent is now.
 
-    This finds what a list of descendants cannot: a process that began after the list was written and whose
-    parents have died since.
+    Unlike a list of descendants, this finds a process that started after the list was written and whose parents
+    have died since.
     """
     wanted = f"{MARK_VARIABLE}={mark}"
     found = []
@@ -48,10 +48,10 @@ def marked(mark: str) -> list[ProcessId]:
 
 
 def kill(processes: Iterable[ProcessId], *, grace: float = 0.0, wait: float = 5.0) -> list[ProcessId]:
-    """End these very processes: SIGTERM and up to `grace` seconds first, then SIGKILL; never this process.
+    """End these processes: SIGTERM, up to `grace` seconds, then SIGKILL. This process is left out.
 
     Returns:
-        Those that still run `wait` seconds after SIGKILL (in uninterruptible sleep, or not ours to kill).
+        Those that still run `wait` seconds after SIGKILL (in uninterruptible sleep, or of another user).
     """
     left = [process for process in processes if process.alive() and process.pid != os.getpid()]
     if grace > 0 and left:
@@ -60,9 +60,9 @@ def kill(processes: Iterable[ProcessId], *, grace: float = 0.0, wait: float = 5.
 
 
 def send(process: ProcessId, signum: int) -> bool:
-    """Signal this very process; False when it is gone or another has its pid now.
+    """Signal this process; False when it is gone or another process has its pid now.
 
-    With SIGTERM it is also told to go on: a suspended process (Ctrl-Z) would take note of nothing before.
+    SIGTERM is followed by SIGCONT, because a suspended process (Ctrl-Z) would not handle it.
     """
     signums = (signum, signal.SIGCONT) if signum == signal.SIGTERM else (signum,)
     if not hasattr(os, "pidfd_open"):
@@ -74,7 +74,7 @@ def send(process: ProcessId, signum: int) -> bool:
     except OSError:  # a kernel or sandbox without pidfd
         return _send_by_pid(process, signums)
     try:
-        # the descriptor names one process for good, so the identity checked now is the one that is signalled
+        # a pidfd always means the same process, so the process checked now is the one that is signalled
         if not process.alive():
             return False
         for each in signums:

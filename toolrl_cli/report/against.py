@@ -1,4 +1,4 @@
-"""Our cells beside printed ones, and printed tables alone."""
+"""Compares cells with printed numbers, and builds tables of printed numbers alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from toolrl_cli.spec.suggest import hint_for
 
 
 def beside(cell: Cell, head: Head, theirs: PublishedCell, published: Published) -> Cell:
-    """A cell of ours with the printed number, their difference, or why there is none."""
+    """One of our cells with the printed number and the difference, or the reason why there is none."""
     protocol = cell.conditions.get("protocol", "")
     printed = _printed(theirs)
     if cell.mean is None or theirs.impossible:
@@ -48,12 +48,12 @@ def beside(cell: Cell, head: Head, theirs: PublishedCell, published: Published) 
 
 
 def published_model(published: Published, table: str, model: str) -> str:
-    """A model's name as printed, or as we have it where it is not printed."""
+    """A model's name as printed; our own name if the model is not printed."""
     return next((m for m in published.models(table) if m.lower() == model.lower()), model)
 
 
 def published_note(table: str | None, published: Published, rows: Sequence[Row]) -> str:
-    """What a table says of the printed numbers in its rows: where they come from, or why there are none."""
+    """The note on the printed numbers in a table's rows: their source, or why there are none."""
     source = published.source
     if any(cell.printed for row in rows for cell in row.cells.values()):
         return f"Published: {sources()[source]}."
@@ -67,7 +67,7 @@ def published_table(spec: TableSpec, source: str) -> Table:
     """The printed table alone, in the rows and columns of its declaration.
 
     Raises:
-        SpecError: the declaration reproduces no printed table, or this source printed none of it.
+        SpecError: the declaration reproduces no printed table, or the source has no numbers of it.
     """
     published = load_published(source)
     if spec.published is None or isinstance(spec.rows, str):
@@ -103,7 +103,7 @@ def published_table(spec: TableSpec, source: str) -> Table:
 
 
 def _printed_columns(spec: TableSpec, cells: Sequence[PublishedCell]) -> list[ColumnSpec]:
-    """The table's columns of which something was printed, then what a source printed beyond them."""
+    """The table's columns that have printed numbers, then columns that only the source has."""
     metrics = dict.fromkeys(c.metric for c in cells)
     known = [c for c in spec.columns if (c.metric or c.name) in metrics]
     beyond = metrics.keys() - {c.metric or c.name for c in known}
@@ -111,7 +111,7 @@ def _printed_columns(spec: TableSpec, cells: Sequence[PublishedCell]) -> list[Co
 
 
 def _own_column(metric: str, cells: Sequence[PublishedCell]) -> ColumnSpec:
-    """A column that only this source printed, with as many decimals as it printed."""
+    """A column that only this source has, with as many decimals as printed."""
     words = [{"ast": "AST", "non": "Non-"}.get(word, word) for word in metric.split("_")]
     label = " ".join(words).replace("- ", "-")
     decimals = max(len(c.text.partition(".")[2]) for c in cells)
@@ -130,7 +130,7 @@ def _alone(published: Published, table: str, model: str, setting: str, column: C
 
 
 def _best_printed(rows: list[Row], heads: tuple[Head, ...]) -> list[Row]:
-    """Mark best and second of each model by the printed digits, impossible rows left out."""
+    """Mark best and second of each model by the printed digits; impossible rows are left out."""
     marked = list(rows)
     for group in dict.fromkeys(r.group for r in rows):
         for head in heads:

@@ -1,4 +1,4 @@
-"""The report of one or several sweeps: the one entry for the command."""
+"""Builds the report of one or several sweeps; the entry point of the command and the API."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _SUFFIXES = {"markdown": ".md", "latex": ".tex", "csv": ".csv", "json": ".json"}
 
 @dataclass(frozen=True)
 class Report:
-    """Computed tables, and what is needed to draw their sweeps' curves.
+    """Computed tables, and the data for their sweeps' curves.
 
     Attributes:
-        tables: in the order asked for.
-        sweeps: what was read; empty for published numbers alone.
+        tables: in the requested order.
+        sweeps: the sweeps that were read; empty for published numbers alone.
         results: the results root.
-        specs: what the tables were computed from, in their order; empty for published numbers alone.
-        skipped: why sweeps that were not asked for by name were passed over.
+        specs: the declarations of the tables, in their order; empty for published numbers alone.
+        skipped: why some sweeps were left out, if none was requested by name.
     """
 
     tables: tuple[Table, ...]
@@ -61,12 +61,12 @@ class Report:
 
     @property
     def faults(self) -> list[str]:
-        """What could not be read so far, a line each."""
+        """The files that could not be read so far, one line each."""
         metrics = [f"metrics of {stage} cannot be read: {why}" for stage, why in self.reader.faults.items()]
         return [*self.skipped, *metrics]
 
     def render(self, kind: str, width: int = 100) -> str:
-        """All tables in one format of `FORMATS`; `width` is for the terminal's.
+        """All tables in one format of `FORMATS`; `width` is used by the terminal format.
 
         Raises:
             SpecError: no such format.
@@ -95,8 +95,8 @@ class Report:
             table: its name.
 
         Returns:
-            `mean` and `ci` (half-width of the 95 % t interval over seeds, from three on) in the table's unit, n seeds
-            with a value of so many planned; state and note say why where there is none.
+            `mean` and `ci` (half-width of the 95 % t interval over at least three seeds) in the table's unit; `n` of
+            `planned` seeds have a value; `state` and `note` give the reason where there is none.
 
         Raises:
             SpecError: there is no such table.
@@ -118,7 +118,7 @@ class Report:
         return pd.DataFrame(rows, columns=columns)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: each table as the terminal has it, notes included."""
+        """HTML for a notebook: each table as in the terminal, with its notes."""
         return "".join(f"<pre>{escape(terminal.render([table], 120))}</pre>" for table in self.tables)
 
     def show(self, console: Console) -> None:
@@ -130,7 +130,7 @@ class Report:
         return json_format.document(self.tables)
 
     def claims(self, path: Path | None = None) -> list[ClaimResult]:
-        """The shipped claims, or those of a user's file, judged on these results.
+        """The verdicts of these results on the shipped claims, or on those of a user's file.
 
         Raises:
             SpecError: the file cannot be used.
@@ -138,7 +138,7 @@ class Report:
         return judge_claims(load_claims(path), self.sweeps, self.results, self.reader.metric)
 
     def pairs(self, a: str, b: str) -> list[Pair]:
-        """Two rows against each other in every table that has both, over seeds and over items.
+        """Compare two rows in every table that has both, over seeds and over items.
 
         Raises:
             SpecError: no table has both.
@@ -146,13 +146,13 @@ class Report:
         return compare_rows(self.specs, self.tables, collect_arms(self.sweeps), self.results, a, b)
 
     def draw(self, *paths: Path) -> bool:
-        """Curves of all arms as PNG, PDF or SVG, by each path's suffix; False if there is nothing to draw."""
+        """Draw curves of all arms as PNG, PDF or SVG, by each path's suffix; False if there is nothing to draw."""
         return draw_curves(lines_of(collect_arms(self.sweeps)), self.reader, paths)
 
     def draw_figures(
         self, directory: Path, names: Sequence[str] | None = None, kinds: Sequence[str] = ("png",)
     ) -> list[Path]:
-        """Draw the paper's figures of which these results have at least two lines or bars.
+        """Draw the paper's figures for which these results have at least two lines or bars.
 
         Args:
             names: figures such as `fig10`; None: all.
@@ -176,9 +176,9 @@ class Report:
         return written
 
     def write_report(self, directory: Path, figures: Sequence[str] = ("png", "pdf", "svg")) -> list[Path]:
-        """Write every table in every format, its provenance, the curves, and the paper's figures of what there is.
+        """Write all tables in all formats, their provenance, the curves, and the paper's figures that have results.
 
-        Each file is replaced whole: a reader never sees half of one.
+        Each file is replaced at once, so that a reader never sees half of one.
 
         Raises:
             LedgerError: the directory cannot be written.
@@ -218,11 +218,11 @@ def build_report(
 
     Args:
         results: the results root.
-        sweeps: their names; none means every sweep there is.
-        tables: names of shipped tables or paths of YAML files; None: those that the sweeps ask for, else
-            those whose benchmarks they ran.
-        against: source of published numbers to set beside ours, such as `paper`.
-        published_only: the printed tables alone (of `against`, default `paper`); no results are read.
+        sweeps: names of the sweeps; none means all sweeps.
+        tables: names of shipped tables or paths of YAML files; None for those that the sweeps name, or else those
+            whose benchmarks they ran.
+        against: source of published numbers to compare with, such as `paper`.
+        published_only: build the printed tables alone (of `against`, default `paper`) and read no results.
         imports: CSV files of runs made elsewhere (see `imported`), reported after the sweeps.
 
     Raises:
@@ -239,7 +239,7 @@ def build_report(
         if [s.name for s in specs or ()].count(spec.name) > 1:
             raise SpecError(f"two tables are named {spec.name!r}", "--table", "rename one, or leave one out")
     published = load_published(against) if against is not None else None
-    # A sweep or file that is named twice is still one: its runs must not count twice.
+    # the runs of a sweep or file that is named twice must not count twice
     files = {path.absolute(): path for path in reversed(imports)}
     found = [read_sweep(results, name) for name in dict.fromkeys(sweeps)]
     skipped: list[str] = []
@@ -257,7 +257,7 @@ def build_report(
 
 
 def _read_all(results: Path) -> tuple[list[Sweep], list[str]]:
-    """Every sweep there is, and why some were passed over: one that cannot be read hides no other."""
+    """All sweeps, and why some were left out: one that cannot be read does not hide the others."""
     read, faults = [], []
     for name in list_sweeps(results):
         try:
@@ -276,7 +276,7 @@ def _printed_tables(source: str) -> list[str]:
 
 
 def _asked_for(sweeps: Sequence[Sweep]) -> list[TableSpec]:
-    """The tables that the sweeps name; if they name none, every shipped one about a benchmark they ran."""
+    """The tables that the sweeps name; if they name none, all shipped ones for benchmarks that they ran."""
     named = {name: sweep.name for sweep in reversed(sweeps) for name in reversed(sweep.tables)}
     if named:
         return [_load_for(sweep, name) for name, sweep in reversed(named.items())]
@@ -293,7 +293,7 @@ def _load_for(sweep: str, name: str) -> TableSpec:
 
 
 def check_format(kind: str) -> None:
-    """Whether there is such a format.
+    """Refuse an unknown format.
 
     Raises:
         SpecError: there is none.

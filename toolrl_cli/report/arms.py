@@ -1,4 +1,4 @@
-"""Which runs belong together: arms over seeds, and the rows of a table they stand in."""
+"""Groups runs into arms over seeds, and arms into the rows of a table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from toolrl_cli.report.sources.results import Run, Stage, Sweep, short_name
 from toolrl_cli.spec.identity import digest
 
 _STRETCHED = re.compile(r"-\d+-steps$")
-"""Ends the name of a reward whose schedule was stretched to another number of steps: the same design."""
+"""Suffix of a reward whose schedule was stretched to another number of steps; it is the same design."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ in nothing but their seed. `name` is unique among the sweeps reported together."""
+    """Runs that differ only in their seed; `name` is unique among the sweeps reported together."""
 
     name: str
     runs: tuple[Run, ...]
@@ -35,8 +35,8 @@ class Arm:
 def collect_arms(sweeps: Sequence[Sweep]) -> list[Arm]:
     """The arms of one or several sweeps, in order.
 
-    Arms of one name in two sweeps are one arm if they trained and evaluated the same but for the seed (a
-    sweep that adds seeds to an earlier one); otherwise each keeps its sweep's name in brackets.
+    Arms of the same name in two sweeps are one arm if they differ only in the seed (a sweep that adds seeds to an
+    earlier one). Otherwise each gets its sweep's name in brackets.
     """
     named: dict[str, dict[str, list[Run]]] = {}
     for sweep in sweeps:
@@ -71,7 +71,7 @@ def group_value(arm: Arm, key: str) -> str:
 
 
 def varying_settings(arms: Sequence[Arm]) -> list[str]:
-    """Settings of training that tell arms apart, by dotted key."""
+    """Training settings in which the arms differ, by dotted key."""
     flat = [_flat(arm) for arm in arms]
     keys = sorted({key for one in flat for key in one})
     return [key for key in keys if len({one.get(key) for one in flat}) > 1]
@@ -111,7 +111,7 @@ def _meets(arm: Arm, key: str, wanted: Any) -> bool:
 
 
 def _plain(value: Any, key: str) -> Any:
-    """A model or reward by its short name, so that `qwen` matches whatever form the sweep gave it in."""
+    """The short name of a model or reward, which is the same for all forms in which a sweep can give it."""
     if isinstance(value, Mapping) or key == "model":
         return short_name(value)
     return value
@@ -124,7 +124,7 @@ def _equal(value: Any, option: Any) -> bool:
 
 
 def _signature(run: Run) -> str:
-    """A hash of what the run trains and evaluates, the seed left out."""
+    """A hash of what the run trains and evaluates, without the seed."""
     by_id = {s.id: s for s in run.stages}
     known: dict[str, str] = {}
 

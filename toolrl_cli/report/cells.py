@@ -1,4 +1,4 @@
-"""One cell: from the evaluations of an arm to a mean over seeds, or to the reason why there is none."""
+"""Computes one cell: the mean over seeds of an arm's evaluations, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from toolrl_cli.store.scores import Score
 
 ABSENT = "–"
 NOISE = 10
-"""Decimals of a percentage that can mean anything; beyond them is what 100 × 0.58 leaves in binary."""
+"""Significant decimals of a percentage; later ones are rounding errors, as in 100 × 0.58."""
 
 COUNTS_TOLERANCE = 1e-3
-"""By how much a share may differ from its counts: somebody may have rounded it."""
+"""Largest accepted difference between a share and its counts, because the share may have been rounded."""
 
 NOT_RUN = "not run yet"
 _SEVERITY = ("mixed", "failed", "unreadable", "n/a", "stopped", "running", "queued", ABSENT)
@@ -36,7 +36,7 @@ def head_of(column: ColumnSpec, spec: TableSpec) -> Head:
 
 
 def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, validation: Validation) -> Cell:
-    """The cell of an arm under a column; best, second, star and published numbers are added later."""
+    """The cell of an arm in a column, without best, second, star and published numbers, which are added later."""
     if arm is None:
         return Cell(notes=("not in these sweeps",))
     benchmark = column.benchmark or spec.benchmark
@@ -52,7 +52,7 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
     for shared in chosen.values():
         run, evaluation = shared[0]
         reading = _read(run, evaluation, column, results)
-        runs = tuple(dict.fromkeys(r.id for r, _ in shared))  # two sweeps may have the same run
+        runs = tuple(dict.fromkeys(r.id for r, _ in shared))  # two sweeps may share a run
         seeds = tuple(sorted({r.seed for r, _ in shared}))
         readings.append(replace(reading, source=replace(reading.source, runs=runs, seeds=seeds)))
         if reading.source.value is not None:
@@ -80,24 +80,24 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
 
 
 def either(values: Iterable[str]) -> str:
-    """Conditions that differ, in words."""
+    """The differing conditions, in words."""
     return " / ".join(value or "not said" for value in sorted(values))
 
 
 def scored_apart(a: Cell, b: Cell) -> str:
-    """Why two cells may not be compared: what differs in how they were scored; empty where they may."""
+    """The differences in scoring for which two cells may not be compared; empty if they may."""
     differing = [k for k in a.conditions if k in b.conditions and a.conditions[k] != b.conditions[k]]
     return f"scored differently ({', '.join(differing)})" if differing else ""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """One value of a cell, or why there is none.
+    """One value of a cell, or the reason why there is none.
 
     Attributes:
-        waits: why its evaluation has no scores: the same for every column of the benchmark.
-        lacks: why its scores have no value for this column.
-        sampling: half-width of the 95 % Wilson interval; None where the metric is no share of counted items.
+        waits: why its evaluation has no scores; the same for all columns of the benchmark.
+        lacks: why its scores have no value in this column.
+        sampling: half-width of the 95 % Wilson interval; None if the metric is not a share of counted items.
     """
 
     source: Source
@@ -132,9 +132,9 @@ def _mean(readings: Sequence[_Reading], head: Head) -> Cell:
 
 
 def _what_is_missing(readings: Sequence[_Reading]) -> list[str]:
-    """What keeps evaluations from having scores, apart from what keeps scores from having this column.
+    """Notes on why evaluations have no scores, and on why scores have no value in this column.
 
-    Apart, because the first is the same in all columns, and notes that are equal are printed once.
+    They are separate because the first is the same in all columns, and equal notes are printed once.
     """
     waits, lacks = [r.waits for r in readings if r.waits], [r.lacks for r in readings if r.lacks]
     evaluated = len(readings) - len(waits)
@@ -192,7 +192,7 @@ def _read(run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path) -
 
 
 def _share_fault(score: Score) -> str:
-    """Why a score is no share of its items, or nothing."""
+    """Why a score is not the share of its items; empty if it is."""
     value, correct, total = score.value or 0.0, score.correct, score.total
     if not 0 <= value <= 1:
         return f"{value} is no share"
@@ -206,7 +206,7 @@ def _share_fault(score: Score) -> str:
 
 
 def _waiting(stage: Stage, evaluation: Evaluation) -> tuple[str, str]:
-    """What stands in a cell that waits for `stage`, and the words of its note."""
+    """The state of a cell that waits for `stage`, and its note."""
     problem = evaluation.problem
     if problem or stage.problem:
         return "unreadable", f"unreadable: {problem or stage.problem}"
@@ -223,7 +223,7 @@ def _waiting(stage: Stage, evaluation: Evaluation) -> tuple[str, str]:
 
 
 def _blocked(evaluation: Evaluation) -> str:
-    """Why an evaluation that is planned cannot be run, or nothing."""
+    """Why a planned evaluation cannot be run; empty if it can."""
     told = why_not_run(evaluation.benchmark)
     return f"missing: {told}" if told else ""
 

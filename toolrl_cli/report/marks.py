@@ -1,4 +1,4 @@
-"""What sets cells of one table against each other: best, second, and tests against the baseline."""
+"""Marks that compare the cells of a table: best, second, and tests against the baseline."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from toolrl_cli.report.statistics import average, holm, tied
 
 LEVEL = 0.05
 PValue = Callable[[Row, Row, Head], float | None]
-"""Row, baseline row and column → p, or None where no test can be made."""
+"""(row, baseline row, column) → p value; None if no test is possible."""
 
 
 @dataclass(frozen=True)
 class Tests:
-    """What the caption must say of the tests: how many there were, and on what."""
+    """The tests as the caption describes them: their number and kind."""
 
     count: int
     baseline: str
 
 
 def mark_best(rows: Sequence[Row], heads: Sequence[Head], excluded: frozenset[tuple[str, str]]) -> list[Row]:
-    """Mark the best of each group and column, what is tied with it, and the next one after those.
+    """Mark the best cell of each group and column, cells tied with it, and the next best.
 
     Args:
         excluded: (group, column) pairs whose values may not be compared.
@@ -82,7 +82,7 @@ def mark_different(
 
 
 def _ranked(cells: Sequence[Cell], direction: Direction) -> tuple[set[int], set[int]]:
-    """Positions of the best cell and of those tied with it, and of the best of the rest (all that are equal)."""
+    """Positions of the best cell and those tied with it, and of the best of the rest (all equal ones)."""
     if len(cells) < 2:
         return set(), set()
     sign = 1 if direction == "higher" else -1
@@ -92,7 +92,7 @@ def _ranked(cells: Sequence[Cell], direction: Direction) -> tuple[set[int], set[
 
     order = sorted(range(len(cells)), key=key, reverse=True)
     if key(order[0]) == key(order[-1]):
-        return set(), set()  # where all are equal, none is best
+        return set(), set()  # if all are equal, none is marked
     top = cells[order[0]].sample
     best = {i for i in order if i == order[0] or tied(cells[i].sample, top)}
     rest = [i for i in order if i not in best]

@@ -1,6 +1,6 @@
-"""A computed table: what every output format prints.
+"""The classes of a computed table, which all output formats print.
 
-All rounding happens when these objects are made, so no two formats can say different numbers.
+All rounding happens when these objects are created, so that all formats print the same numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Direction = Literal["higher", "lower", "none"]
 
 @dataclass(frozen=True)
 class Head:
-    """A column as printed. `precision`: decimals of every number in it; `unit`: `percent` or `count`."""
+    """A column as printed; `precision` is the decimals of its numbers, `unit` is `percent` or `count`."""
 
     name: str
     label: str
@@ -27,16 +27,16 @@ class Head:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one value of a cell comes from.
+    """The origin of one value of a cell.
 
     Attributes:
         runs, seeds: the runs that share this evaluation.
         stage: id of the `evaluate` stage.
-        trained, step: id of the training stage whose model was asked, and the step of its checkpoint.
-        items: path of the per-item verdicts under the results root, or empty where they are missing.
+        trained, step: id of the training stage of the evaluated model, and the step of its checkpoint.
+        items: path of the per-item verdicts under the results root; empty if they are missing.
         value: the unrounded value, in the column's unit.
         state: status, for an evaluation without a value.
-        checkpoint: how that checkpoint was chosen: `last`, `best` or `step N`; empty for a model as it came.
+        checkpoint: how that checkpoint was chosen: `last`, `best` or `step N`; empty for an untrained model.
     """
 
     runs: tuple[str, ...]
@@ -57,12 +57,12 @@ class Printed:
     Attributes:
         value: as printed, in the column's unit.
         source: who printed it.
-        table, protocol, commit: where it stands, how it was scored, and the benchmark's code where that is known.
-        mark: what is wrong with the number itself.
-        refusal: why it may not be compared with ours.
-        derived, derived_error: what the printed row gives under our protocol, where that can be derived.
-        difference: ours - derived where there is one, else ours - value (of a misprint, what it must have been); None
-            where neither may be compared.
+        table, protocol, commit: the printed table, how it was scored, and the benchmark's commit if known.
+        mark: the fault of the number itself, if any.
+        refusal: why it may not be compared with ours; empty if it may.
+        derived, derived_error: the printed row's value under our protocol, if it can be derived.
+        difference: ours - derived if there is one, else ours - value (for a misprint, its corrected value); None if
+            neither may be compared.
     """
 
     value: float
@@ -78,7 +78,7 @@ class Printed:
 
     @property
     def impossible(self) -> bool:
-        """Whether the number cannot be right, and what it must have been is unknown."""
+        """Whether the number cannot be right and its correct value is unknown."""
         return self.mark.startswith("impossible")
 
     @property
@@ -89,18 +89,18 @@ class Printed:
 
 @dataclass(frozen=True)
 class Cell:
-    """One row under one column.
+    """One row in one column.
 
     Attributes:
-        mean: mean over evaluations, rounded to the column's precision; None where there is no value.
+        mean: mean over evaluations, rounded to the column's precision; None without values.
         ci: half-width of the 95 % t interval over seeds, rounded likewise; None for n < 3.
-        n: evaluations with a value; the seeds of an arm, unless several seeds share one evaluation.
-        planned: evaluations planned.
-        state: stands in the cell where there is no mean (`failed: oom`, `running 12/25`, `–`).
-        notes: everything else a reader must know about this cell, one fact each.
+        n: number of evaluations with a value; the seeds of an arm, unless several seeds share one evaluation.
+        planned: number of planned evaluations.
+        state: printed if there is no mean (`failed: oom`, `running 12/25`, `–`).
+        notes: other facts that a reader must know about this cell, one each.
         best, second: within the row's group. star: differs from the baseline after correction.
-        sampling: half-width of the 95 % Wilson interval of one evaluation; None where the metric is no share.
-        conditions: under which all its values were scored (see `scores.CONDITIONS`).
+        sampling: half-width of the 95 % Wilson interval of one evaluation; None if the metric is not a share.
+        conditions: the conditions under which all its values were scored (see `scores.CONDITIONS`).
     """
 
     mean: float | None = None
@@ -125,7 +125,7 @@ class Cell:
 
     @property
     def sample(self) -> Sample:
-        """The values as one side of a test; constant where several seeds share the one evaluation."""
+        """The values as one side of a test; constant if several seeds share one evaluation."""
         shared = [s for s in self.sources if s.value is not None and len(s.seeds) >= MIN_SEEDS]
         return Sample(self.values, constant=self.n == 1 and bool(shared))
 
@@ -136,7 +136,7 @@ class Row:
 
     Attributes:
         arm: its full name, unique in the table; `label` is its name within `group`.
-        source_arm: name of the sweeps' arm that fills it, empty where none does.
+        source_arm: name of the sweep's arm in this row; empty if there is none.
     """
 
     arm: str
@@ -148,7 +148,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with what is to be said under it; `published_only` where it holds printed numbers alone."""
+    """A table and its notes; `published_only` if it has printed numbers alone."""
 
     name: str
     title: str

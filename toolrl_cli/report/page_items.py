@@ -1,4 +1,4 @@
-"""Per-item verdicts of a table's rows, small enough to travel inside a page."""
+"""Per-item verdicts of a table's rows, small enough to be embedded in a page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from toolrl_cli.report.model import Row, Table, rounded
 from toolrl_cli.store.jsonl import read_jsonl
 
 READ_BYTES = 100_000_000
-"""Of items.jsonl files read for one table; more is left to `pairs` and the files themselves."""
+"""Most bytes of items.jsonl files read for one table; `pairs` and the files themselves have the rest."""
 
 TEXT_CHARACTERS = 2_000_000
-"""Of prompts and outputs shown for one table."""
+"""Most characters of prompts and outputs in one table."""
 
 EXCERPT = 240
 MAX_PAIRED_ROWS = 40
@@ -29,7 +29,7 @@ def table_items(table: Table, results: Path) -> dict[str, Any]:
         `ids` and `categories` of all items; `verdicts`: row position → one sign an item (`1` right by the majority of
         its seeds, `0` wrong, `-` no verdict); `prompts` and `outputs` (row → item → excerpt) of items on which rows
         disagree; `p`: exact McNemar p by "row,row"; `bootstrap`: difference over all items with its
-        95 % interval, in points, by "row,row"; `why` there are no verdicts, where there are none.
+        95 % interval, in points, by "row,row"; `why`: why there are no verdicts, if there are none.
     """
     files = {i: [results / s.items for s in _sources(row)] for i, row in enumerate(table.rows)}
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
@@ -64,7 +64,7 @@ def table_items(table: Table, results: Path) -> dict[str, Any]:
 
 
 def _sources(row: Row) -> list[Any]:
-    """The evaluations behind a row that have items, each once."""
+    """The distinct evaluations of a row that have items."""
     found = {
         s.items: s for cell in row.cells.values() for s in cell.sources if s.items and s.value is not None
     }
@@ -87,7 +87,7 @@ def _texts(
     seen: dict[str, dict[str, Any]],
     first: dict[int, dict[str, str]],
 ) -> tuple[dict[int, str], dict[int, dict[int, str]]]:
-    """Excerpts for the items on which some rows disagree, until there is no more room."""
+    """Excerpts for the items on which rows disagree, up to the size limit."""
     prompts: dict[int, str] = {}
     outputs: dict[int, dict[int, str]] = {}
     room = TEXT_CHARACTERS

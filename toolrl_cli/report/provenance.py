@@ -1,4 +1,4 @@
-"""Where every cell comes from: runs, seeds, checkpoints and item files, with the unrounded values."""
+"""The origin of all cells: runs, seeds, checkpoints and item files, with the unrounded values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SCHEMA = 1
 
 
 def provenance(table: Table) -> dict[str, Any]:
-    """The side file of a table: for each arm and column its values, unrounded, with the files behind them.
+    """The provenance file of a table: unrounded values for each arm and column, with their files.
 
     Paths are relative to the results root; `sampling_error` is the half-width of the 95 % Wilson interval of
     one evaluation.

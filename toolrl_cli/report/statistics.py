@@ -1,9 +1,8 @@
-"""The statistics of the report, each a function of plain numbers.
+"""The statistics of the report, as functions of plain numbers.
 
-Two sources of error are kept apart. *Seed variance*: another seed gives another model; estimated from the
-spread over seeds (`seed_mean`, `welch`). *Sampling error*: the benchmark has a finite number of items;
-estimated from counts and per-item verdicts (`wilson`, `mcnemar`, `paired_bootstrap`). Neither contains the
-other.
+There are two separate sources of error. *Seed variance*: another seed gives another model; estimated from the spread
+over seeds (`seed_mean`, `welch`). *Sampling error*: the benchmark has a finite number of items; estimated from
+counts and per-item verdicts (`wilson`, `mcnemar`, `paired_bootstrap`). Neither includes the other.
 
 Only `scipy.special` and numpy are used, imported on first use: `scipy.stats` takes a second to import.
 """
@@ -17,12 +16,12 @@ from dataclasses import dataclass
 
 CONFIDENCE = 0.95
 MIN_SEEDS = 3
-"""With fewer seeds there is no interval and no test: a spread over two values says nothing."""
+"""Fewest seeds for an interval or a test: the spread of two values is too uncertain."""
 
 
 @dataclass(frozen=True)
 class SeedMean:
-    """A mean over seeds. `half_width` of the t interval and `sd` are None where n is too small for them."""
+    """A mean over seeds. `half_width` of the t interval and `sd` are None if n is too small."""
 
     mean: float
     half_width: float | None
@@ -46,7 +45,7 @@ class Comparison:
 
 
 def average(values: Sequence[float]) -> float:
-    """The mean; of equal values their very value, so that what does not vary differs from nothing by rounding."""
+    """The mean; for equal values exactly that value, without rounding errors."""
     return min(max(math.fsum(values) / len(values), min(values)), max(values))
 
 
@@ -70,7 +69,7 @@ def wilson(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[fl
     """Wilson score interval of a share `correct / total`.
 
     Raises:
-        ValueError: the counts are no share.
+        ValueError: the counts are not a share.
     """
     if total <= 0 or not 0 <= correct <= total:
         raise ValueError(f"{correct} of {total} is no share")
@@ -85,7 +84,7 @@ def wilson(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[fl
 
 @dataclass(frozen=True)
 class Sample:
-    """One side of a comparison; `constant` if seeds cannot change its value, so that one is enough."""
+    """One side of a comparison; `constant` if its value does not depend on the seed, so that one value is enough."""
 
     values: tuple[float, ...]
     constant: bool = False
@@ -98,11 +97,11 @@ class Sample:
 def stratified_difference(
     strata: Sequence[tuple[Sample, Sample]], confidence: float = CONFIDENCE
 ) -> Comparison | None:
-    """The difference a - b averaged over strata (models, benchmarks), each weighing the same.
+    """The difference a - b averaged over strata (models, benchmarks) with equal weights.
 
     Variances of all arms are added up and the degrees of freedom are Satterthwaite's; with one stratum this is
-    Welch's test, and against a constant side the one-sample t test. None without strata, where a side has too few
-    seeds, or where no side varies. `n` is the number of values.
+    Welch's test, and against a constant side the one-sample t test. None without strata, if a side has too few
+    seeds, or if no side varies. `n` is the number of values.
     """
     arms = [arm for pair in strata for arm in pair]
     if not all(arm.enough for arm in arms) or all(arm.constant for arm in arms):
@@ -124,15 +123,15 @@ def stratified_difference(
 
 
 def welch(a: Sample, b: Sample, confidence: float = CONFIDENCE) -> Comparison | None:
-    """Welch's t test of mean(a) - mean(b); None where it cannot be made (see `stratified_difference`)."""
+    """Welch's t test of mean(a) - mean(b); None if it is not possible (see `stratified_difference`)."""
     return stratified_difference([(a, b)], confidence)
 
 
 def tied(a: Sample, b: Sample) -> bool:
-    """Whether two arms cannot be told apart.
+    """Whether two arms cannot be distinguished.
 
-    Where Welch's test can be made: its interval of the difference holds zero. Elsewhere there is no interval, and
-    only equal means are tied.
+    If Welch's test is possible: whether its interval of the difference includes zero. Otherwise only equal means are
+    tied.
     """
     comparison = welch(a, b)
     if comparison is None:
@@ -168,7 +167,7 @@ def paired_bootstrap(
 ) -> Comparison | None:
     """Difference in share correct between two arms, with the sampling error of the items they share.
 
-    The item is the cluster: an item's verdicts over seeds are drawn together.
+    Items are the clusters: an item's verdicts over seeds are drawn together.
 
     Args:
         a, b: item id → its verdicts, one per seed; items that only one arm has are left out.
@@ -186,7 +185,7 @@ def bootstrap_mean(
 ) -> Comparison | None:
     """The mean of paired differences with a percentile bootstrap interval.
 
-    The random seed is a hash of the values, so the same results give the same digits.
+    The random seed is a hash of the values, so that the same results give the same digits.
 
     Returns:
         The interval, and the share of resamples on the far side of zero, doubled, as p (never below
@@ -198,13 +197,13 @@ def bootstrap_mean(
     if n < 2:
         return None
     # Few differences are distinct, so a resample is a draw of how often each occurs: the same distribution as
-    # drawing items one by one, at a cost that does not grow with their number.
+    # drawing items one by one, and the cost does not grow with their number.
     distinct, counts = np.unique(np.round(np.asarray(values, dtype=np.float64), 12), return_counts=True)
     digest = hashlib.sha256(distinct.tobytes() + counts.astype(np.int64).tobytes()).digest()
     generator = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
     means = generator.multinomial(n, counts / n, size=resamples) @ distinct / n
     low, high = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2])
-    # Resampled means of shares differ from zero by rounding; a drawn exact zero counts on both sides.
+    # Rounding moves resampled means away from zero; an exact zero counts on both sides.
     tail = min((means <= 1e-12).mean(), (means >= -1e-12).mean())
     p = min(1.0, max(2 * float(tail), 1 / resamples))
     return Comparison(math.fsum(values) / n, float(low), float(high), p, n)
@@ -224,10 +223,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def minimum_detectable_difference(
     sd: float, n: int, power: float = 0.8, alpha: float = 1 - CONFIDENCE
 ) -> float | None:
-    """The true difference between two arms of n seeds each that a two-sided t test finds with this power.
+    """The smallest true difference between two arms of n seeds each that a two-sided t test finds with this power.
 
     Args:
-        sd: standard deviation over seeds, equal in both arms; the answer is in its unit.
+        sd: standard deviation over seeds, equal in both arms; the result has its unit.
 
     Returns:
         None for n < 2, where no test exists.
@@ -255,7 +254,7 @@ def minimum_detectable_difference(
 
 
 def seeds_needed(sd: float, difference: float, power: float = 0.8, limit: int = 1000) -> int | None:
-    """Smallest n per arm at which a true difference would be found with this power; None beyond `limit`."""
+    """Smallest n per arm at which a true difference would be found with this power; None if above `limit`."""
     if sd == 0:
         return MIN_SEEDS if difference else None
 
@@ -273,7 +272,7 @@ def seeds_needed(sd: float, difference: float, power: float = 0.8, limit: int = 
 
 
 def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
-    """Standard deviation within groups, pooled by degrees of freedom; None where no group has two values."""
+    """Standard deviation within groups, pooled by degrees of freedom; None if no group has two values."""
     squares, df = 0.0, 0
     for values in groups:
         if len(values) > 1:

@@ -1,4 +1,4 @@
-"""What a table is: a declaration in YAML, shipped under `specs/` or written by the user."""
+"""Declarations of tables in YAML, shipped under `specs/` or written by the user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPECS = Path(__file__).parent / "specs"
 RESERVED = frozenset({"claims", "curves", "report"})
 
 Condition = dict[str, Any]
-"""Dotted setting → value, or list of values of which one must hold. `arm` takes shell patterns."""
+"""Dotted setting → value, or list of accepted values. `arm` accepts shell patterns."""
 
 
 class ColumnSpec(Frozen):
@@ -41,7 +41,7 @@ class ColumnSpec(Frozen):
 
 
 class RowSpec(Frozen):
-    """One declared row: the arm for which all conditions hold."""
+    """One declared row: the arm that meets all conditions."""
 
     name: str = Field(description="key of the row; also the setting under which published numbers are found")
     label: str
@@ -55,14 +55,14 @@ class StepRule(Frozen):
 
 
 class BestRule(Frozen):
-    """The evaluated checkpoint that is best by a metric of the training stage."""
+    """The best evaluated checkpoint by a metric of the training stage."""
 
     best: str = Field(description="metric of metrics.jsonl, such as val-reward/total/mean")
     direction: Literal["higher", "lower"] = "higher"
 
 
 Checkpoint = Literal["last", "best"] | StepRule | BestRule
-"""Of several evaluated checkpoints of a run, the one that a table shows; of one there is nothing to choose."""
+"""Which of several evaluated checkpoints of a run a table shows."""
 
 
 class TableSpec(Frozen):
@@ -120,7 +120,7 @@ class TableSpec(Frozen):
 
 
 def shipped_tables() -> list[str]:
-    """Names of the tables that come with toolrl: the paper's in its order, the camera-ready's, the others."""
+    """Names of the shipped tables: the paper's in its order, the camera-ready's, then the others."""
 
     def order(name: str) -> tuple[int, int, str]:
         letters, digits = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
@@ -130,15 +130,15 @@ def shipped_tables() -> list[str]:
 
 
 def is_file(name: str) -> bool:
-    """Whether a table is named by the path of its YAML file."""
+    """Whether a table's name is the path of a YAML file."""
     return name.endswith((".yaml", ".yml")) or "/" in name
 
 
 def anchored(name: str, folder: Path) -> str:
-    """The name under which a table is found from anywhere: a path is made absolute.
+    """A table's name that is valid in any working directory: paths are made absolute.
 
     Args:
-        folder: of the file that names it, where its relative paths are looked for first, then where we are.
+        folder: folder of the file that names it; relative paths are searched there, then in the working directory.
     """
     if not is_file(name):
         return name
@@ -150,7 +150,7 @@ def load_table(name: str) -> TableSpec:
     """A shipped table by name (case does not matter), or a user's own by the path of its YAML file.
 
     Raises:
-        SpecError: no such table, or the file is not a table.
+        SpecError: the table does not exist, or the file has no table.
     """
     if is_file(name):
         return _validated(read_yaml(Path(name)))
@@ -169,7 +169,7 @@ def _validated(source: Source) -> TableSpec:
 
 
 def _fault(error: ValidationError, source: Source) -> SpecError:
-    # An unknown key explains the missing one beside it; of a union's faults the deepest is about what was meant.
+    # an unknown key explains a missing one beside it; of a union's faults, the deepest is about the intended member
     faults = error.errors(include_url=False)
     fault = max(faults, key=lambda f: (f["type"] == "extra_forbidden", len(f["loc"])))
     path = tuple(p for p in fault["loc"] if isinstance(p, int) or _is_key(p))
@@ -184,7 +184,7 @@ def _fault(error: ValidationError, source: Source) -> SpecError:
 
 
 def _is_key(part: str) -> bool:
-    """Whether a part of pydantic's location is a key of the file and not the name of a union's member."""
+    """Whether a part of pydantic's location is a key of the file, and not the name of a union's member."""
     return (part.isidentifier() and part not in ("StepRule", "BestRule")) or "." in part
 
 

@@ -1,4 +1,4 @@
-"""From a declaration and the results on disk to a computed table."""
+"""Computes a table from its declaration and the results on disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from toolrl_cli.spec.suggest import hint_for
 
 @dataclass(frozen=True)
 class _Place:
-    """A row before it has cells."""
+    """A row without its cells."""
 
     name: str
     label: str
@@ -47,9 +47,9 @@ def build_table(
     """Compute a table.
 
     Args:
-        results: the results root, under which paths are told.
-        validation: gives a validation metric by step, for tables that choose their checkpoint by one.
-        published: printed numbers to set beside ours.
+        results: the results root, which paths are relative to.
+        validation: returns a validation metric by step, for tables that choose checkpoints by one.
+        published: printed numbers to compare with.
     """
     heads = [head_of(c, spec) for c in spec.columns]
     arms = collect_arms(sweeps)
@@ -83,7 +83,7 @@ def build_table(
 
 
 def _baseline_fault(spec: TableSpec, places: list[_Place]) -> list[str]:
-    """Of a table whose rows are arms, only the results know whether its baseline exists."""
+    """The fault of a baseline that is not among the arms, for tables whose rows are arms."""
     names = {place.name for place in places}
     if spec.baseline is None or not isinstance(spec.rows, str) or spec.baseline in names or not names:
         return []
@@ -124,7 +124,7 @@ def _group_labels(spec: TableSpec, places: list[_Place], published: Published | 
 
 
 def _scored_apart(rows: list[Row], heads: list[Head]) -> dict[tuple[str, str], str]:
-    """(group, column) pairs whose rows were scored under different conditions, and which those are."""
+    """(group, column) pairs whose rows were scored under different conditions → these conditions."""
     apart: dict[tuple[str, str], str] = {}
     for group in dict.fromkeys(row.group for row in rows):
         for head in heads:
@@ -140,7 +140,7 @@ def _scored_apart(rows: list[Row], heads: list[Head]) -> dict[tuple[str, str], s
 
 
 def _apart_in_words(apart: Mapping[tuple[str, str], str], heads: list[Head]) -> list[str]:
-    """One line for all columns of a group that differ alike."""
+    """One line for all columns of a group with the same differences."""
     labels = {head.name: head.label for head in heads}
     columns: dict[tuple[str, str], list[str]] = {}
     for (group, name), told in apart.items():
@@ -228,7 +228,7 @@ def _baseline_label(spec: TableSpec) -> str | None:
 
 
 def _left_over(spec: TableSpec, places: list[_Place], arms: list[Arm]) -> list[str]:
-    """Where rows are empty: the arms with scores that fit none, which a wrong setting would explain."""
+    """A note on arms with scores that match no row, if rows are empty: a wrong setting may be the cause."""
     if isinstance(spec.rows, str) or all(place.arm or place.rivals for place in places):
         return []
     placed = {place.arm.name for place in places if place.arm} | {r for p in places for r in p.rivals}
@@ -245,7 +245,7 @@ def _left_over(spec: TableSpec, places: list[_Place], arms: list[Arm]) -> list[s
 
 
 def _scored_under(rows: list[Row]) -> str:
-    """Protocol and version of all values, where they are the same."""
+    """Protocol and version of all values, if they are the same."""
     known = [c.conditions for row in rows for c in row.cells.values() if c.n]
     found = {(c.get("protocol", ""), c.get("version", "")) for c in known}
     if len(found) != 1 or not next(iter(found))[0]:
@@ -255,7 +255,7 @@ def _scored_under(rows: list[Row]) -> str:
 
 
 def _error_notes(spec: TableSpec, rows: list[Row], heads: list[Head]) -> list[str]:
-    """The benchmark's own error by column, and what difference the seeds at hand could have found."""
+    """Notes on the sampling error by column, and on the smallest difference that these seeds can detect."""
     notes = []
     sampling = {h.label: [r.cells[h.name].sampling for r in rows] for h in heads}
     largest = {
@@ -278,11 +278,11 @@ def _detectable(rows: list[Row], head: Head) -> list[str]:
     if len(groups) < 2 or sd is None:
         return []
     sizes = Counter(len(g) for g in groups)
-    # The commonest number of seeds; of equally common ones the smallest, which can find the least.
+    # the most frequent number of seeds; of equally frequent ones the smallest, which detects least
     n = min(sizes, key=lambda size: (-sizes[size], size))
     difference = minimum_detectable_difference(sd, n)
     if not difference:
-        return []  # no spread over these seeds: nothing is known of what could be missed
+        return []  # without a spread over seeds, the detectable difference is unknown
     return [
         f"With {n} seeds an arm, true differences in {head.label} below {fixed(difference, head.precision)}"
         " are missed more often than 1 time in 5."

@@ -1,4 +1,4 @@
-"""Every named design, for people: what it computes, between which bounds, and where it comes from."""
+"""A readable list of all named designs: formula, value range and source of each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Design:
 
     Attributes:
         name: as `get_reward` takes it.
-        axes: for which it speaks.
-        formula: of what it changes.
+        axes: the axes that the name sets.
+        formula: of the terms that the design changes.
         ranges: [least, most] of each part and of the `total`, at the first step and at the last of a run of
             105 steps, the paper's.
         source: section or table of the paper, and the environment variables of the released code.

@@ -18,10 +18,10 @@ class ComponentKind:
 
     Attributes:
         name: as in `components: {part: {kind: NAME}}`.
-        read: makes a component of its part's name, its mapping, the mapping's key path (for messages) and the folder
-            that paths are relative to. `range`, `schedule` and `weight` are laid on by the caller. Raises RewardError.
-        keys: the keys of the mapping that it reads itself.
-        position: where its parts stand among a reward's parts.
+        read: builds a component from the part's name, its mapping, the mapping's key path (for messages) and the
+            folder that paths are relative to. The caller applies `range`, `schedule` and `weight`. Raises RewardError.
+        keys: the keys of the mapping that `read` handles itself.
+        position: sort key of its parts among a reward's parts.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""The built-in components of a reward, each a frozen value that knows its own worth on a reading.
+"""The built-in components of a reward, each a frozen dataclass that scores a reading.
 
 A component has a `raw` value on its own range; the reward multiplies it by the component's weight at that
-step. A change of scale is a schedule of the weight wherever it only stretches the range, so that raw values
-can be compared over the run; a range that changes its shape has a schedule of its own.
+step. A change of scale that multiplies the range by a factor is written as a schedule of the weight, so that raw
+values stay comparable over the run. Any other change of the range has a schedule of its own.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Component(ABC):
     """What all components have.
 
     Attributes:
-        name: under which its part is reported.
-        range: [low, high] of its raw value; None for a user component that declares none.
-        range_schedule: the range at each step, where it changes other than by a factor.
-        weight: factor, or its schedule.
+        name: the name of its part in scores and logs.
+        range: [low, high] of its raw value; None for a user component that declares no range.
+        range_schedule: the range at each step, where it changes by more than a factor.
+        weight: a factor, or a schedule of factors.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Component(ABC):
         return self.weight
 
     def range_at(self, step: int, total_steps: int | None) -> Range:
-        """[low, high] of the raw value at `step`; infinite where none is declared."""
+        """[low, high] of the raw value at `step`; infinite where no range is declared."""
         if self.range_schedule is not None:
             low, high = self.range_schedule.at(step, total_steps)
             return low, high
         return self.range or UNBOUNDED
 
     def at_step(self, step: int, total_steps: int | None) -> Component:
-        """The component with every schedule of its own, those of scale apart, resolved at `step`."""
+        """The component with its schedules, except those of range and weight, replaced by values at `step`."""
         return self
 
     @abstractmethod
@@ -62,12 +62,12 @@ class Component(ABC):
     def reach(self, reading: Reading | None, fidelity: str, low: float, high: float) -> Range:
         """[least, most] raw value that any completion can have beside this reading's ground truth.
 
-        Over all ground truths where no reading is given.
+        Without a reading: over all ground truths.
         """
         return low, high
 
     def to_dict(self) -> dict[str, Any]:
-        """Canonical mapping; `parse` of the reward's mapping gives the component back."""
+        """Canonical mapping, from which the reward's parser builds an equal component."""
         weight = self.weight.to_dict() if isinstance(self.weight, Schedule) else self.weight
         out: dict[str, Any] = {"kind": self.kind, "weight": weight}
         out["range"] = None if self.range is None else list(self.range)
@@ -78,7 +78,7 @@ class Component(ABC):
 
 @dataclass(frozen=True)
 class Format(Component):
-    """High end of its range if the turn has the fields of its ground truth in order, else the low end."""
+    """High end of the range if the turn has the ground truth's fields in order, else the low end."""
 
     kind: ClassVar[str] = "format"
 

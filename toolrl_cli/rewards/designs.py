@@ -1,7 +1,7 @@
-"""The paper's reward designs by name: what each name changes on its axis, under each fidelity.
+"""The paper's reward designs by name: the value that each name sets on its axis, under each fidelity.
 
 Sources: arXiv 2504.13958 (section 3.3, tables 5 to 7) and the released scorer, ToolRL 8cee13e. A design is a
-composition like any other; nothing here is computed, only written down.
+composition like any other; this module holds their definitions and computes no score.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LENGTH_NAMES = {"length": "static", "length_dynamic": "dynamic"}
 DEFAULTS = {"granularity": "original", "scale": "original", "length": "none"}
 AXES = {"granularity": GRANULARITIES, "scale": SCALES, "length": LENGTHS}
 
-# name of a design -> the axes it speaks for and its value there
+# name of a design -> the axes that it sets, with their values
 NAMES: dict[str, dict[str, str]] = {
     "original": {"granularity": "original", "scale": "original"},
     **{name: {"scale": name} for name in SCALES[1:]},
@@ -38,7 +38,7 @@ def read_name(text: str, where: str = "reward") -> tuple[dict[str, str], str]:
     """Axes and fidelity of a name such as `coarse`, `finegrained+dynamic` or `original@paper`.
 
     Raises:
-        RewardError: a name is unknown, or two names speak for one axis.
+        RewardError: a name is unknown, or two names set the same axis.
     """
     names, at, fidelity = text.partition("@")
     if at and fidelity not in FIDELITIES:

@@ -1,7 +1,7 @@
-"""Where the released code and the paper part ways on one completion.
+"""The differences between the released code and the paper that affect the score of one completion.
 
-Numbered as in the list of deviations that was made by running the released scorer (ToolRL 8cee13e) against
-arXiv 2504.13958. Only what bears on this completion, ground truth and step is named.
+The numbers are those of the list of deviations found by running the released scorer (ToolRL 8cee13e) against
+arXiv 2504.13958. Deviations that do not affect this completion, ground truth and step are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from toolrl_cli.rewards.reward import Reward
 
 @dataclass(frozen=True)
 class Difference:
-    """One deviation of the released code from the paper that bears on a score; `text` has the numbers."""
+    """One deviation of the released code from the paper that affects a score; `text` states it with its numbers."""
 
     number: int
     topic: str
@@ -86,7 +86,7 @@ def _of_matching(component: Correctness, reading: Reading, released: Match) -> I
         text = f"with repeats the names earn {released.name_score:.4g}, as a set {paper.name_score:.4g}"
         yield Difference(2, "repeated names", text)
     if component.granularity == "finegrained":
-        # beside the paper's pairs stand the code's, keys compared without order: what is left is the matching
+        # compare the paper's pairs with the code's, ignoring the order of keys: the rest is due to the matching
         greedy = _pair_total(released_match(reading.truth, calls, "original"))
         best = _pair_total(paper_match(reading.truth, calls, "original"))
     else:
@@ -110,7 +110,7 @@ def _pair_total(match: Match) -> float:
 
 
 def _order_decides(reading: Reading, released: Match, paper: Match) -> bool:
-    """Whether names or keys are the same and only stand in another order."""
+    """Whether names or keys are the same but in another order."""
     if paper.name_score != released.name_score:
         return True
     golds, calls = reading.truth.calls, reading.calls or []

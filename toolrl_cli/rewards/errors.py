@@ -9,11 +9,11 @@ from typing import Any
 class RewardError(Exception):
     """A reward cannot be built, or a completion cannot be scored.
 
-    A fault in scoring is an error and never a low score: training on it would teach the fault.
+    A fault in scoring is an error, not a low score: training on a low score would teach the fault.
 
     Args:
         what: the fault in one clause, with the bad value.
-        where: key path, component, file or row it was found in; may be empty.
+        where: the key path, component, file or row that has the fault; may be empty.
         hint: what the user can do about it; may be empty.
         completion: the completion that was being scored, so that it can be saved for `explain`.
         ground_truth: its ground truth.
@@ -62,7 +62,7 @@ def one_of(value: Any, valid: tuple[str, ...], where: str) -> str:
     """`value`, if it is one of these words.
 
     Raises:
-        RewardError: it is none, with the nearest.
+        RewardError: it is none of them; the message names the nearest.
     """
     if isinstance(value, str) and value in valid:
         return value

@@ -1,7 +1,7 @@
 """Why a completion got its score: what was read, which calls were matched, every term of every part.
 
-Everything here is computed by the functions that score, and laid open; nothing is scored a second way. The
-result is plain frozen dataclasses with `to_dict`, for a command to print.
+The numbers come from the functions that score; nothing is computed a second way. The result is frozen
+dataclasses with `to_dict`, for a command to print.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Parsed:
         fields: think, tool_call and response.
         format_holds: whether the required fields are there, once each and in order.
         calls: the predicted calls as JSON texts; empty when they cannot be read.
-        problem: why the calls cannot be read; empty when they can, or when none is wanted.
+        problem: why the calls cannot be read; empty when they can, or when no call is wanted.
     """
 
     turn: str
@@ -60,7 +60,7 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Value:
-    """A parameter on either side of a pair of calls, as JSON text; None where that side lacks it."""
+    """The value of one parameter in both calls of a pair, as JSON text; None where a call lacks it."""
 
     key: str
     wanted: str | None
@@ -73,7 +73,7 @@ class AlignedCall:
     """A row of the alignment: a ground-truth call, a predicted call, or a matched pair of them.
 
     Attributes:
-        gold, predicted: positions, counted from 0; None on the side that has no partner.
+        gold, predicted: positions, counted from 0; None where there is no such call.
         gold_name, predicted_name: as JSON texts without quotes, None as above.
         values: the parameters of both sides.
         score: what the pair adds to the match: its key term and its value term.
@@ -89,7 +89,7 @@ class AlignedCall:
 
 @dataclass(frozen=True)
 class Term:
-    """A line of a part's arithmetic: `formula` is written with this completion's numbers."""
+    """One line of a part's arithmetic; `formula` contains this completion's numbers."""
 
     name: str
     formula: str
@@ -101,7 +101,7 @@ class PartExplained:
     """One part: `weighted` = `weight` · `raw`, and `raw` is the last of the `terms`.
 
     Attributes:
-        alignment: of a correctness part; empty where there are no calls to align.
+        alignment: the matched calls of a correctness part; empty where there are no calls to align.
     """
 
     name: str
@@ -115,7 +115,7 @@ class PartExplained:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A score laid open; `to_dict` is ready for JSON."""
+    """A score with all terms that it consists of; `to_dict` is ready for JSON."""
 
     reward: str
     fidelity: str
@@ -238,7 +238,7 @@ def _correctness(
 
 
 def _pair_term(row: AlignedCall, granularity: str) -> Term:
-    assert row.gold is not None and row.predicted is not None  # only pairs have a score
+    assert row.gold is not None and row.predicted is not None  # only matched pairs have a score
     equal = sum(value.equal for value in row.values)
     earned = "equal" if granularity == "intermediate" else f"keys {row.score - equal:.4g} + values {equal}"
     return Term(f"call {row.gold + 1}", f"predicted call {row.predicted + 1}: {earned}", row.score)
@@ -263,7 +263,7 @@ def _on_range(share: float, low: float, high: float) -> str:
 
 
 def _equal_pairs(reading: Reading, granularity: str, exact: bool) -> list[matching.Pair]:
-    """The calls that are the same on both sides; they earn all their terms where all are the same."""
+    """The calls that occur on both sides; they earn their full score if `exact`, when all calls do, and else 0."""
     pairs, rest = [], list(enumerate(reading.calls or ()))
     for gold, call in enumerate(reading.truth.calls):
         at = next((i for i, (_, given) in enumerate(rest) if given == call), None)
@@ -320,5 +320,5 @@ def _parameters(call: Any) -> dict[str, Any]:
 def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
-    except RecursionError:  # what could just be read may be nested too deep to be written
+    except RecursionError:  # a value whose nesting could just be parsed may be too deep to be written
         return "(nested too deep to show)"

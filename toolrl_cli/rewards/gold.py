@@ -1,6 +1,6 @@
-"""Gold check: the right answer of every row must earn the most that its row allows.
+"""Gold check: the gold answer of every row must earn the highest reward that its row allows.
 
-A row whose own answer is not the best one teaches the model to avoid it; better to know before training.
+A row whose gold answer does not earn the maximum teaches the model to avoid it, so this is checked before training.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.reward import Reward
 
 TOLERANCE = 1e-9
-ROWS_NAMED = 5  # in the one-line error; the report has them all
+ROWS_NAMED = 5  # rows named in the one-line error; the report lists all
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class GoldReport:
         return not self.shortfalls
 
     def raise_if_imperfect(self, where: str = "training data") -> None:
-        """Refuses imperfect gold.
+        """Raise an error unless all gold answers are maximal.
 
         Raises:
-            RewardError: some row falls short; its line names the first few.
+            RewardError: some row falls short; the message names the first few.
         """
         if self.shortfalls:
             named = "; ".join(str(shortfall) for shortfall in self.shortfalls[:ROWS_NAMED])
@@ -76,15 +76,16 @@ def check_gold(
     step: int = 1,
     total_steps: int | None = None,
 ) -> GoldReport:
-    """Scores each ground truth as if it were the completion.
+    """Score each ground truth as if it were the completion.
 
-    Length is left out: how long a gold thought is does not make its answer right or wrong (the RL rows of
-    the paper have one-line placeholder thoughts). So are user components that declare no range. A fault in a
-    row's ground truth is a shortfall; one in a user component is an error.
+    Length is not checked: the length of a gold thought does not make its answer right or wrong (the RL rows of
+    the paper have one-line placeholder thoughts). User components without a declared range are not checked
+    either. A fault in a row's ground truth is a shortfall; a fault in a user component is an error.
 
     Args:
         ground_truths: texts, named by their position from 0, or (name of the row, text) pairs.
-        step, total_steps: at which the reward is asked; a maximum is reached at every step or at none.
+        step, total_steps: where the reward is evaluated. The choice does not matter: a row that reaches its maximum at
+            one step reaches it at every step.
 
     Raises:
         RewardError: a user component failed, or a schedule lacks `total_steps`.
@@ -96,7 +97,7 @@ def check_gold(
         try:
             ranges = reward.part_ranges(step, total_steps, text)
         except RewardError as fault:
-            if fault.ground_truth is None:  # not about the row, but about the reward
+            if fault.ground_truth is None:  # the fault is in the reward and not in the row
                 raise
             shortfalls.append(Shortfall(str(name), {}, str(fault)))
             continue

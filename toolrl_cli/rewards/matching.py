@@ -1,8 +1,8 @@
-"""How predicted calls are matched to ground-truth calls, and what the match is worth.
+"""Matching of predicted calls to ground-truth calls, and the score of the match.
 
-Two fidelities, one result. `released` is what the code of ToolRL 8cee13e computes: greedy in ground-truth
-order, same-name calls only, order-sensitive where the granularity is fine or coarse. `paper` is arXiv
-2504.13958, section 3.3 and table 7: the best one-to-one assignment, sets, no order.
+There are two fidelities. `released` is what the code of ToolRL 8cee13e computes: greedy in ground-truth order,
+same-name calls only, order-sensitive where the granularity is fine or coarse. `paper` is arXiv 2504.13958,
+section 3.3 and table 7: the best one-to-one assignment, sets, no order.
 
 Score of a match = name term + Σ over pairs (key term + value term), out of S_max.
 """
@@ -16,8 +16,8 @@ from toolrl_cli.rewards.reading import Truth
 
 GRANULARITIES = ("original", "finegrained", "intermediate", "coarse")
 
-# What a call of the wrong shape raises inside a match: no name, no parameters, parameters that are no object,
-# a name that cannot be hashed, values nested too deep to be compared. Both fidelities score it as no match.
+# What a malformed call raises inside a match: no name, no parameters, parameters that are not an object, a name
+# that cannot be hashed, values nested too deeply to be compared. Both fidelities score it as no match.
 MISSHAPEN = (KeyError, TypeError, AttributeError, RecursionError)
 
 
@@ -26,7 +26,7 @@ Pair = tuple[int, int, float]
 
 
 class Match(NamedTuple):
-    """A matching: `share` = (name_score + Σ pair scores) / full_score lies in [0, 1]."""
+    """A matching; `share` = (name_score + Σ pair scores) / full_score lies in [0, 1]."""
 
     name_score: float
     pairs: list[Pair]
@@ -35,7 +35,7 @@ class Match(NamedTuple):
 
 
 def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
-    """The matching the released code makes of `calls` that do not equal the ground truth's.
+    """The matching that the released code computes for `calls` that differ from the ground truth's.
 
     Args:
         granularity: `original`, `finegrained` or `intermediate`; `coarse` has no matching.
@@ -165,9 +165,9 @@ def _count_names(names: Sequence[Any]) -> dict[Any, int]:
 
 
 def _assign(scores: list[list[float]]) -> list[tuple[int, int]]:
-    """Rows to columns, one to one, with the largest sum; there is one of each at least.
+    """The one-to-one assignment of rows to columns with the largest sum; there is at least one of each.
 
-    scipy is imported only where more than one pair is to be chosen.
+    scipy is imported only where there is a choice between pairs.
     """
     if len(scores) == 1:
         return [(0, max(range(len(scores[0])), key=scores[0].__getitem__))]
@@ -194,7 +194,7 @@ def same_calls(wanted: list[Any], given: list[Any]) -> bool:
 
 
 def match_calls(truth: Truth, calls: list[Any], granularity: str, fidelity: str) -> Match:
-    """The matching of `calls` under any granularity and fidelity, exact answers and `coarse` among them.
+    """The matching of `calls` under any granularity and fidelity, including exact answers and `coarse`.
 
     Raises:
         KeyError, TypeError, AttributeError, RecursionError: a call that it looks at has the wrong shape.
@@ -207,13 +207,13 @@ def match_calls(truth: Truth, calls: list[Any], granularity: str, fidelity: str)
     return match(truth, calls, granularity)
 
 
-# The two matches that are all or nothing: their share needs no terms.
+# All-or-nothing matches: their share needs no terms.
 EXACT = Match(1.0, [], 1, 1.0)
 NOTHING = Match(0.0, [], 1, 0.0)
 
 
 def correct_share(truth: Truth, calls: list[Any] | None, granularity: str, fidelity: str) -> float:
-    """Share of S_max that `calls` earn, in [0, 1]; 0 for calls that cannot be read or are misshapen."""
+    """Share of S_max that `calls` earn, in [0, 1]; 0 for calls that cannot be read or are malformed."""
     if calls is None:
         return 0.0
     try:

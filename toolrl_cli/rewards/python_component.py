@@ -7,7 +7,7 @@ The function declares its inputs by the names of its parameters, any of:
 - `calls`: the predicted calls as parsed JSON, None where they cannot be read;
 - `gold_calls`: the ground truth's calls.
 
-It returns a finite number inside the declared range. Whatever else it does stops the run.
+It returns a finite number inside the declared range. Anything else, an exception included, stops the run.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from toolrl_cli.rewards.errors import RewardError, nearest, shown
 from toolrl_cli.rewards.reading import Reading, read_calls
 
 INPUTS = ("completion", "ground_truth", "step", "total_steps", "calls", "gold_calls")
-TOLERANCE = 1e-9  # a sum that misses the end of its range by rounding is inside it
+TOLERANCE = 1e-9  # tolerance for a sum that leaves its range by rounding
 
 
 @dataclass(frozen=True)
 class PythonComponent(Component):
     """A user's function as a component.
 
-    Two are equal if the function's name, the source's SHA-256 and the scale are, wherever the source lies.
+    Two components are equal if function name, SHA-256 of the source and scale are equal; the path does not count.
 
     Attributes:
         function: name of the function at the top level of its source.
@@ -57,9 +57,7 @@ class PythonComponent(Component):
         given = {name: _input(reading, name) for name in inputs}
         try:
             value = function(**given)
-        except (
-            Exception
-        ) as fault:  # a user's function may raise anything: the run stops, the completion is kept
+        except Exception as fault:  # whatever a user's function raises stops the run
             raise self._fault(reading, f"raised {type(fault).__name__}: {fault}") from fault
         if not isinstance(value, numbers.Real):
             raise self._fault(reading, f"returned {shown(value)}, which is no number")
@@ -88,7 +86,7 @@ class PythonComponent(Component):
 def _input(reading: Reading, name: str) -> Any:
     if name == "ground_truth":
         return reading.truth.text
-    # read anew: what a user's function does to its calls must not reach the next score
+    # parsed again for each score, because a user's function may change its arguments
     if name == "gold_calls":
         return read_calls(reading.truth.block) if reading.truth.wants_call else []
     if name == "calls":
@@ -126,10 +124,10 @@ def source_of_module(module: str, where: str) -> Path:
 
 
 def check_defined(path: Path, function: str, where: str) -> None:
-    """Checks, without running the file, that it defines `function` somewhere: a typing error is found at once.
+    """Check, without running the file, that it defines `function`, so that a misspelt name is found when planning.
 
     Raises:
-        RewardError: the file is no Python, or has no such name.
+        RewardError: the file is not valid Python, or does not define the name.
     """
     import ast  # only a reward with a user component needs it
 
@@ -152,7 +150,7 @@ def check_defined(path: Path, function: str, where: str) -> None:
 
 @lru_cache(maxsize=64)
 def _load(path: str, module: str, function: str, sha256: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
-    """The function, and the names of the inputs it asks for."""
+    """The function, and the names of its parameters."""
     where = path or module
     source = Path(path) if path else source_of_module(module, where)
     if source_sha256(source, where) != sha256:
@@ -171,7 +169,7 @@ def _load(path: str, module: str, function: str, sha256: str) -> tuple[Callable[
         else:
             loaded = importlib.import_module(module)
         found = getattr(loaded, function)
-    except Exception as fault:  # importing runs the user's own code, which may raise anything
+    except Exception as fault:  # importing runs the user's code, which may raise anything
         raise RewardError(f"cannot be imported: {type(fault).__name__}: {fault}", where) from fault
     return found, _inputs_of(found, where)
 
@@ -181,7 +179,7 @@ def _inputs_of(function: Callable[..., Any], where: str) -> tuple[str, ...]:
         raise RewardError(f"{shown(function)} is no function", where)
     try:
         parameters = inspect.signature(function).parameters.values()
-    except ValueError as fault:  # built-in functions may have none
+    except ValueError as fault:  # built-in functions may have no signature
         raise RewardError(f"{shown(function)} does not say what its inputs are", where) from fault
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return INPUTS

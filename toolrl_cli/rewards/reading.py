@@ -1,7 +1,7 @@
 """Reads an assistant's turn: its fields, their order, and the tool calls in it.
 
-Everything here works by `str.find`, never by a backtracking pattern: a completion is read in time linear in
-its length, however hostile. What counts as readable is what the released scorer reads (ToolRL 8cee13e).
+Parsing uses `str.find` and no backtracking pattern, so that any completion is read in time linear in its length.
+The rules are those of the released scorer (ToolRL 8cee13e).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ THINK_RESPONSE = f"{THINK_END}\n{RESPONSE}"
 CALL_RESPONSE = f"\n{CALL_END}\n{RESPONSE}"
 LAST_CALL = f"\n{CALL_END}"
 
-# What reading text as calls can raise. ValueError: not JSON, or an integer of too many digits; RecursionError:
+# What parsing text as calls can raise. ValueError: not JSON, or an integer of too many digits; RecursionError:
 # brackets nested deeper than the interpreter allows.
 UNREADABLE = (ValueError, RecursionError)
 _decode = json.JSONDecoder().raw_decode
 
 
 def assistant_turn(completion: str) -> str:
-    """The turn itself: after the last turn start, before the turn end, without white space around it."""
+    """The text between the last turn start and the turn end, without surrounding white space."""
     if "<|im_" in completion:
         completion = completion.rpartition(TURN_START)[2].partition(TURN_END)[0]
     return completion.strip()
@@ -39,8 +39,8 @@ def assistant_turn(completion: str) -> str:
 def format_holds(turn: str, wants_call: bool, wants_response: bool) -> bool:
     """Whether the turn has exactly the fields its ground truth has, once each and in order.
 
-    `<think>` may repeat inside itself; a field that the ground truth lacks is only refused where the order
-    leaves no room for it. Both as released.
+    As in the released scorer, `<think>` may repeat inside itself, and a field that the ground truth lacks is
+    accepted unless the required order rules it out.
     """
     if not turn.startswith(THINK):
         return False
@@ -68,7 +68,7 @@ def format_holds(turn: str, wants_call: bool, wants_response: bool) -> bool:
 def call_block(turn: str) -> str | None:
     """Text of the first `<tool_call>` block; None unless both tags occur somewhere in the turn.
 
-    A block ends at its closing tag or at the next opening one, whichever is first, else with the turn.
+    A block ends at its closing tag or at the next opening tag, whichever comes first, or at the end of the turn.
     """
     before, opened, rest = turn.partition(CALL)
     block, closed, _ = rest.partition(CALL_END)
@@ -78,7 +78,7 @@ def call_block(turn: str) -> str | None:
 
 
 def read_calls(block: str) -> list[Any]:
-    """The calls of a block, one JSON value a line: as `json.loads` on each line, at half its cost.
+    """The calls of a block, one JSON value a line; equals `json.loads` of each line at half the cost.
 
     Raises:
         ValueError, RecursionError: some line is not JSON (an empty line between calls is not).
@@ -118,7 +118,7 @@ def think_words(turn: str) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A ground truth, read once and shared by every completion scored against it.
+    """A parsed ground truth, shared by all completions that are scored against it.
 
     Attributes:
         text: as given.
@@ -147,13 +147,13 @@ def read_truth(ground_truth: str) -> Truth:
     """Reads a ground truth.
 
     Raises:
-        RewardError: it asks for a tool call and its block is not one JSON value a line. That is a fault in
-            the data, which the released scorer meets with a trace-back in the middle of training.
+        RewardError: it has a tool call and its block is not one JSON value a line. That is a fault in the data;
+            the released scorer raises an exception for it in the middle of training.
     """
     wants_call, wants_response = CALL in ground_truth, RESPONSE in ground_truth
     block, calls = "", list[Any]()
     if wants_call:
-        # the closing tag need not be there, so that block rules of a completion do not apply
+        # unlike in a completion, the closing tag may be missing
         block = ground_truth.split(CALL, 2)[1].split(CALL_END, 1)[0]
         try:
             calls = read_calls(block)
@@ -196,9 +196,9 @@ _UNREAD: list[Any] = []
 
 
 class Reading:
-    """One completion beside its ground truth: what every component looks at.
+    """One completion with its ground truth: the input of every component.
 
-    The calls are read when a component first asks for them, and once.
+    The calls are parsed once, when a component first asks for them.
     """
 
     __slots__ = ("_calls", "completion", "step", "total_steps", "truth", "turn")
@@ -220,7 +220,7 @@ class Reading:
             block = call_block(self.turn)
             if block is None:
                 self._calls = None
-            elif block == self.truth.block:  # the usual case late in training: nothing is left to read
+            elif block == self.truth.block:  # the usual case late in training; it needs no parsing
                 self._calls = self.truth.calls
             else:
                 try:
@@ -230,11 +230,11 @@ class Reading:
         return self._calls
 
     def fresh_calls(self) -> list[Any] | None:
-        """The calls read anew, for one who may change them."""
+        """The calls parsed again, for a caller that may change them."""
         block = call_block(self.turn)
         return None if block is None or self.calls is None else read_calls(block)
 
     @property
     def tries_call(self) -> bool:
-        """Whether the turn opens a tool call, readable or not."""
+        """Whether the turn has an opening tool_call tag, whether or not its calls can be read."""
         return CALL in self.turn

@@ -1,4 +1,4 @@
-"""The same rollouts under several rewards: which designs differ at all, before a GPU is spent on them.
+"""Scores the same rollouts under several rewards, to see which designs differ before training with them.
 
 Rows are rollouts; a group is the n responses to one prompt at one step, whose scores GRPO compares.
 Advantages are GRPO's, A_i = (r_i - mean) / (std + eps) over the group; only their signs are used here, and
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TIE = 1e-9
 REPRODUCED = 1e-6
 
-# Names under which a field of a rollout is found: ours first, then those of verl's dumps.
+# Possible keys of each field of a rollout: our own first, then those of verl's dumps.
 FIELDS = {
     "completion": ("completion", "output", "response"),
     "ground_truth": ("ground_truth", "gts", "answer"),
@@ -38,7 +38,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Rollout:
-    """One response: `group` names its prompt, `logged` is the reward that the run recorded, if any."""
+    """One response; `group` names its prompt, `logged` is the reward that the run recorded, if any."""
 
     completion: str
     ground_truth: str
@@ -117,10 +117,10 @@ def rollout_from(raw: Mapping[str, Any], where: str = "row", step: int = 0) -> R
     verl's `uid` is `<prompt>_<session>_<turn>`; the group is the prompt.
 
     Args:
-        step: of lines that have none.
+        step: for lines that have no step.
 
     Raises:
-        RewardError: it has no completion, ground truth or group, or one that is no text.
+        RewardError: completion, ground truth or group is missing or not a text.
     """
     found: dict[str, Any] = {}
     for field, names in FIELDS.items():
@@ -147,13 +147,13 @@ def rollout_from(raw: Mapping[str, Any], where: str = "row", step: int = 0) -> R
 
 
 def exact_match(completion: str, ground_truth: str) -> bool:
-    """Plain accuracy: the calls equal the ground truth's in any order; none is tried where none is wanted."""
+    """Plain accuracy: the calls equal the ground truth's in any order; where none is wanted, no call is opened."""
     reading = Reading(completion, ground_truth)
     if not reading.truth.wants_call:
         return not reading.tries_call
     try:
         return reading.calls is not None and same_calls(reading.truth.calls, reading.calls)
-    except RecursionError:  # values nested too deep to be compared are not the ground truth's
+    except RecursionError:  # values nested too deeply to be compared cannot equal the ground truth's
         return False
 
 
@@ -163,14 +163,14 @@ def rescore(
     """Scores every rollout under every reward, at the rollout's own step, and compares the rewards.
 
     Args:
-        rollouts: of one run or of any source; groups are (step, group).
+        rollouts: from one run or any other source; a group is identified by (step, group).
         rewards: the arms; their names must differ.
-        total_steps: length of the run, where a schedule is over a share of it.
+        total_steps: length of the run; needed where a schedule counts in shares of the run.
 
     Raises:
         RewardError: nothing to compare, two arms of one name, or a fault in scoring.
     """
-    import numpy as np  # only this needs it, and it is slow to import
+    import numpy as np  # imported here because it is slow to import and only this function uses it
 
     if not rollouts or not rewards:
         raise RewardError("needs at least one rollout and one reward", "rescore")
@@ -248,7 +248,7 @@ def _zero_variance(total: Floats, group: NDArray[np.int64], sizes: NDArray[np.in
 
 
 def _ranks(values: Floats) -> Floats:
-    """Ranks from 0, ties sharing the mean of theirs; values within rounding of each other are ties."""
+    """Ranks from 0; ties get their mean rank, and values that differ only by rounding are ties."""
     import numpy as np
 
     _, where, counts = np.unique(np.round(values, 9), return_inverse=True, return_counts=True)
@@ -263,7 +263,7 @@ def _correlation(a: Floats, b: Floats) -> float | None:
 
 
 def _auc(total: Floats, exact: Floats, group: NDArray[np.int64]) -> float | None:
-    """Over all pairs of an exact and another rollout of one group: how often the exact one scores more."""
+    """Share of pairs (exact match, other rollout of the same group) in which the exact match scores higher."""
     import numpy as np
 
     won = pairs = 0.0
@@ -277,7 +277,7 @@ def _auc(total: Floats, exact: Floats, group: NDArray[np.int64]) -> float | None
 
 
 def rows_of(rollouts: Iterable[Mapping[str, Any]], source: str, step: int = 0) -> list[Rollout]:
-    """Rollouts of a dump's lines; faults name the source and the line, counted from 1.
+    """The rollouts in a dump's lines; errors name the source and the line, counted from 1.
 
     Raises:
         RewardError: as `rollout_from`.

@@ -1,4 +1,4 @@
-"""`get_reward`: from a name, a mapping or a YAML file to a reward, with every fault named by its key path."""
+"""`get_reward`: builds a reward from a name, a mapping or a YAML file; errors name the key path."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _COMMON = ("kind", "range", "schedule", "weight")
 def get_reward(
     spec: str | Path | Mapping[str, Any] | Reward, *, base_dir: str | Path | None = None
 ) -> Reward:
-    """Resolves a reward.
+    """Build a reward.
 
     Args:
         spec: one of
-            a name, `coarse`, or names joined by `+`, one per axis, `finegrained+dynamic`; `@paper` behind it
-            chooses the fidelity;
+            a name such as `coarse`, or names of different axes joined by `+`, such as `finegrained+dynamic`; a
+            suffix `@paper` chooses the fidelity;
             the path of a YAML file (ends in .yaml or .yml) that holds one of the mappings here, at its top or
             under `reward`;
             a mapping `{name, fidelity}`;
             a mapping of axes, `{granularity, scale, length, fidelity}`;
-            a mapping `{components: {part: {kind, ...}}, fidelity, name}`, such as `Reward.to_dict` gives.
-        base_dir: what relative paths of user components are relative to; a YAML file's own folder, else the
-            working directory.
+            a mapping `{components: {part: {kind, ...}}, fidelity, name}`, as `Reward.to_dict` returns it.
+        base_dir: the folder that relative paths of user components start from; by default the folder of the YAML
+            file, or the working directory.
 
     Raises:
-        RewardError: what is wrong, at which key, and the nearest valid name.
+        RewardError: names the fault, its key and the nearest valid name.
     """
     if isinstance(spec, Reward):
         return spec
@@ -65,7 +65,7 @@ def _design(axes: Mapping[str, str], fidelity: str) -> Reward:
 
 
 def _load_yaml(path: Path) -> Mapping[str, Any]:
-    import yaml  # only a reward in a file needs it
+    import yaml  # imported here because only a reward in a file needs it
 
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def _composition(components: Any, fidelity: str, name: Any, base: Path) -> Rewar
 
 
 def _digest(reward: Reward) -> str:
-    import hashlib  # only a composition without a name needs it
+    import hashlib  # imported here because only a composition without a name needs it
 
     return hashlib.sha256(json.dumps(reward.identity(), sort_keys=True).encode()).hexdigest()[:6]
 
@@ -169,7 +169,7 @@ def _with_scale(part: Component, raw: Mapping[str, Any], where: str) -> Componen
 
 
 def _as_factors(changing: Schedule, span: tuple[float, float]) -> Schedule | None:
-    """The schedule as factors of `span`, where all its ranges are multiples of it: a change of weight."""
+    """The schedule as factors of `span`, if all its ranges are multiples of `span`: then it is a change of weight."""
     points = []
     for at, (low, high) in changing.points:
         factor = high / span[1] if span[1] else low / span[0] if span[0] else 0.0

@@ -1,4 +1,4 @@
-"""A reward: named components, each with a weight; its value is Σ weight(step) · component."""
+"""A reward: named components with weights; its value is Σ weight(step) · component."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Score(NamedTuple):
     parts: dict[str, Part]
 
 
-_new = tuple.__new__  # half the cost of calling a NamedTuple, three times a score
+_new = tuple.__new__  # half the cost of calling a NamedTuple; done three times for each score
 
 
 class Scale(NamedTuple):
@@ -48,7 +48,7 @@ class Scale(NamedTuple):
 class Reward:
     """A composition of components under one fidelity; made by `get_reward`.
 
-    Two rewards are equal if they score alike: the name is a label and does not count.
+    Two rewards are equal if they compute the same score; the name is a label and does not count.
 
     Attributes:
         components: format, correctness and length first, then the others by name.
@@ -60,7 +60,7 @@ class Reward:
     fidelity: str = "released"
     name: str = field(default="custom", compare=False)
 
-    # weights and ranges by step: a batch asks for the same few steps again and again
+    # cache of weights and ranges by step: a batch has only a few different steps
     _scales: dict[tuple[int, int | None], list[Scale]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -71,11 +71,11 @@ class Reward:
         """Scores one completion.
 
         Args:
-            completion: text of the assistant's turn, as generated, special tokens kept; white space around it
-                and what follows `<|im_end|>` do not count.
-            ground_truth: text of the turn that would have been right.
+            completion: text of the assistant's turn as generated, with special tokens; surrounding white space and
+                everything after `<|im_end|>` are ignored.
+            ground_truth: text of the gold turn.
             step: verl's global step: 1 at the first update, 0 in the validation before training.
-            total_steps: length of the run; needed where a schedule is over a share of the run.
+            total_steps: length of the run; needed where a schedule counts in shares of the run.
 
         Raises:
             RewardError: the ground truth cannot be read, a user component failed, or a schedule lacks
@@ -107,13 +107,13 @@ class Reward:
         Args:
             rows: mappings with `completion` and `ground_truth` and, where a row has its own, `step` and
                 `total_steps`; or tuples in that order, of two to four.
-            step, total_steps: of rows that have none of their own.
+            step, total_steps: for rows that do not have their own.
 
         Returns:
             One score for each row, in their order.
 
         Raises:
-            RewardError: as `score`; its `where` names the row by position, counted from 0.
+            RewardError: as for `score`; `where` names the position of the row, counted from 0.
         """
         scores = []
         for position, row in enumerate(rows):
@@ -127,7 +127,7 @@ class Reward:
     def total_range(
         self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None
     ) -> tuple[float, float]:
-        """[least, most] total at `step`: over all ground truths, or beside the one given.
+        """[least, most] total at `step`, over all ground truths or for the given one.
 
         Infinite where a user component declares no range.
         """
@@ -137,13 +137,13 @@ class Reward:
     def max_total(
         self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None
     ) -> float:
-        """The most a completion can score at `step`: over all ground truths, or beside the one given."""
+        """The highest possible total at `step`, over all ground truths or for the given one."""
         return self.total_range(step, total_steps, ground_truth)[1]
 
     def part_ranges(
         self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None
     ) -> dict[str, tuple[float, float]]:
-        """[least, most] weighted value of each part, as `total_range`."""
+        """[least, most] weighted value of each part, for the same arguments as `total_range`."""
         reading = None if ground_truth is None else Reading("", ground_truth, step, total_steps)
         ranges = {}
         for component, weight, low, high in self._scales_at(step, total_steps):
@@ -153,15 +153,15 @@ class Reward:
         return ranges
 
     def to_dict(self) -> dict[str, Any]:
-        """Canonical composition, fully resolved and ready for JSON; `get_reward` gives the reward back.
+        """Canonical composition, fully resolved and ready for JSON; `get_reward` builds an equal reward from it.
 
-        Names of designs do not occur in it: equal compositions are equal mappings, however they were written.
+        It has no names of designs, so that equal compositions are equal mappings however they were written.
         """
         components = {c.name: dict(sorted(c.to_dict().items())) for c in self.components}
         return {"components": dict(sorted(components.items())), "fidelity": self.fidelity}
 
     def identity(self) -> dict[str, Any]:
-        """`to_dict` without the places where user components lie: only what decides the score."""
+        """`to_dict` without the paths of user components: only what decides the score."""
         whole = self.to_dict()
         for component in whole["components"].values():
             component.pop("path", None)
@@ -185,7 +185,7 @@ def _unpacked(
     row: Mapping[str, Any] | Sequence[Any], step: int, total_steps: int | None
 ) -> tuple[str, str, int, int | None]:
     """(completion, ground truth, step, total steps) of a row of `score_many`."""
-    if isinstance(row, (dict, Mapping)):  # the first is the quicker test, and the usual one
+    if isinstance(row, (dict, Mapping)):  # the first test is the faster one and usually decides
         try:
             completion, ground_truth = row["completion"], row["ground_truth"]
         except KeyError as fault:

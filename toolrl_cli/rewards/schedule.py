@@ -1,4 +1,4 @@
-"""Schedules: values that depend on nothing but the step, so that an interrupted run goes on as it would have.
+"""Schedules: values that depend only on the step, so that a resumed run continues unchanged.
 
 A schedule is a list of points (position, value) and a rule for the positions between them. Positions are
 verl's global steps (1 at the first update, 0 in the validation before training), or shares of the run's own
@@ -26,11 +26,11 @@ class Schedule:
     """A value at every step.
 
     Attributes:
-        kind: rule between points: `step` holds the earlier one, `linear` and `cosine` pass over; before the
-            first and after the last point the value stays.
-        unit: what positions count: `steps`, or the `share` of the run that is done.
-        points: (position, value) in rising order of position; a value is a tuple of one or two numbers.
-        extrapolate: a linear schedule goes on past its last point with the slope of its last segment.
+        kind: rule between points: `step` keeps the earlier value, `linear` and `cosine` interpolate; before the
+            first and after the last point the value is constant.
+        unit: unit of positions: `steps`, or `share` of the run.
+        points: (position, value), ascending by position; a value is a tuple of one or two numbers.
+        extrapolate: a linear schedule continues after its last point with the slope of its last segment.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class Schedule:
         """The value at verl's global step `step` of a run of `total_steps` steps.
 
         Raises:
-            RewardError: positions are shares of the run, and its length is not known.
+            RewardError: positions are shares of the run, and `total_steps` is None.
         """
         here = self._position(step, total_steps)
         after = bisect_right(self.points, here, key=lambda point: point[0])
@@ -73,7 +73,7 @@ class Schedule:
         return Schedule(self.kind, self.unit, points, self.extrapolate)
 
     def to_dict(self) -> dict[str, Any]:
-        """Canonical mapping: `kind`, `unit`, `points`; `parse_schedule` reads it back as it was."""
+        """Canonical mapping: `kind`, `unit`, `points`; `parse_schedule` builds an equal schedule from it."""
         points = [
             [int(at) if self.unit == "steps" else float(at), values[0] if len(values) == 1 else list(values)]
             for at, values in self.points
@@ -86,17 +86,17 @@ def parse_schedule(raw: Any, where: str, width: int, final: Values | None = None
     """Reads a schedule.
 
     Two forms: `{kind, points: [[position, value], ...]}`, and the short one with two points,
-    `{kind: step, at, from, to}` or `{kind: linear | cosine, start, until, from, to}`; `start` is 0 where it
-    is left out, `to` is `final`. `{kind: constant, value}` never changes. `unit` is `steps` or `share`.
+    `{kind: step, at, from, to}` or `{kind: linear | cosine, start, until, from, to}`; `start` defaults to 0 and
+    `to` to `final`. `{kind: constant, value}` never changes. `unit` is `steps` or `share`.
 
     Args:
         raw: the mapping.
         where: key path, for messages.
         width: numbers in a value: 1, or 2 for a range.
-        final: value of `to` where it is left out; None makes it required.
+        final: default of `to`; None makes `to` required.
 
     Raises:
-        RewardError: some key or value is not as above.
+        RewardError: a key or value does not fit these forms.
     """
     if not isinstance(raw, Mapping):
         raise RewardError(f"a schedule is a mapping, not {shown(raw)}", where, "kind, until, from, to")
@@ -168,10 +168,10 @@ def _place(at: Any, unit: str, where: str) -> float:
 
 
 def as_number(raw: Any, where: str) -> float:
-    """A finite number.
+    """A finite number, checked.
 
     Raises:
-        RewardError: it is none.
+        RewardError: it is not a finite number.
     """
     if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw):
         raise RewardError(f"{shown(raw)} is no finite number", where)
@@ -179,7 +179,7 @@ def as_number(raw: Any, where: str) -> float:
 
 
 def as_values(raw: Any, where: str, width: int) -> Values:
-    """A number as a tuple of one, or a [low, high] pair with low <= high as a tuple of two.
+    """A number as a tuple of one number, or a [low, high] pair with low <= high as a tuple of two.
 
     Raises:
         RewardError: it is not that.
@@ -195,7 +195,7 @@ def as_values(raw: Any, where: str, width: int) -> Values:
 
 
 def number_or_schedule(raw: Any, where: str) -> float | Schedule:
-    """A number, or a schedule of one where a mapping is given.
+    """A number, or a schedule of numbers if a mapping is given.
 
     Raises:
         RewardError: it is neither.

@@ -1,4 +1,4 @@
-"""A reward for a run of another length: what happens at step 30 of 105 happens at step 7 of 25."""
+"""Adapts a reward to a run of another length: a change at step 30 of 105 moves to step 7 of 25."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from toolrl_cli.rewards.schedule import Schedule
 
 
 def stretched(reward: Reward, steps_before: int, steps_after: int) -> Reward:
-    """The reward with every schedule that counts steps moved to a run of another length.
+    """The reward with all schedules that count in steps rescaled to a run of another length.
 
     Args:
-        reward: any reward; one without such a schedule comes back as it is.
-        steps_before: length of the run it was written for.
-        steps_after: length of the run it is to serve.
+        reward: any reward; one without such a schedule is returned unchanged.
+        steps_before: length of the run that it was written for, in steps.
+        steps_after: length of the new run, in steps.
 
     Returns:
-        A reward named `<name>-<steps_after>-steps`, where something changed.
+        The reward; if something changed, its name is `<name>-<steps_after>-steps`.
     """
     if steps_before == steps_after:
         return reward
@@ -40,7 +40,7 @@ def _stretched(component: Component, factor: float) -> Component:
 
 
 def _moved(schedule: Schedule, factor: float) -> Schedule:
-    """Its points at rounded steps, at least one apart; a schedule over shares of the run fits any length."""
+    """The schedule with its points at rounded steps at least one apart; shares of the run stay as they are."""
     if schedule.unit != "steps":
         return schedule
     points: list[tuple[float, tuple[float, ...]]] = []

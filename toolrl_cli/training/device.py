@@ -1,4 +1,4 @@
-"""Whether training runs on CUDA or on the CPU here, decided without importing torch where no GPU can be."""
+"""Chooses between CUDA and CPU, without importing torch on a machine that has no GPU."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def choose_device(wanted: str) -> Device:
 
 
 def planned_device(wanted: str) -> Device:
-    """What `choose_device` would most likely say on this machine, without importing torch and refusing nothing.
+    """The likely result of `choose_device` on this machine, without importing torch and without errors.
 
     Args:
-        wanted: `auto`, `cpu` or `cuda`; the last holds on a machine without a GPU too, which may plan for others.
+        wanted: `auto`, `cpu` or `cuda`; `cuda` is accepted without a GPU too, to plan for another machine.
     """
     if wanted == "auto":
         return "cuda" if _cuda_possible() else "cpu"
@@ -46,7 +46,7 @@ def planned_device(wanted: str) -> Device:
 
 
 def cuda_usable() -> bool:
-    """True where the driver's tool is on the path, no variable hides the GPUs, and torch can use one."""
+    """Whether the driver's tool is on the path, no variable hides the GPUs, and torch can use one."""
     if not _cuda_possible():
         return False
     import torch

@@ -1,4 +1,4 @@
-"""What a training stage starts from: its data as parquet files and its model as a folder, made where missing."""
+"""The inputs of a training stage: its data as parquet files and its model as a folder, created if missing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def data_folder(config: TrainingConfig, results: Path) -> Path:
     """The stage's data as a folder of `<split>.parquet`, shared by all stages that use the same data.
 
     Raises:
-        SpecError: source files are missing or not what they should be.
-        StageError: a split has fewer rows than it must have.
+        SpecError: source files are missing or invalid.
+        StageError: a split has fewer rows than required.
     """
     data = config.data
     folder = results / "data" / data_name(data)
@@ -54,14 +54,14 @@ def tiny_name(seed: int) -> str:
 
 
 def dataset_params(data: DataSpec) -> dict[str, Any]:
-    """The parameters that `datasets.prepare` takes."""
+    """The parameters for `datasets.prepare`."""
     if isinstance(data, ToolWorldData):
         return {"seed": data.seed, "sizes": {split: getattr(data, split) for split in SPLITS}}
     return {"path": data.path, "limit": dict(data.limit)}
 
 
 def model_path(ctx: StageContext, model: ModelSpec) -> str:
-    """The model a stage starts from: an earlier stage's export, the tiny model, a folder, or a hub name.
+    """The model that a stage starts from: an earlier stage's export, the tiny model, a folder, or a hub name.
 
     Args:
         ctx: of the attempt.
@@ -69,7 +69,7 @@ def model_path(ctx: StageContext, model: ModelSpec) -> str:
 
     Raises:
         StageError: an input has no exported model.
-        SpecError: a folder is not whole.
+        SpecError: a folder is incomplete.
     """
     if "model" in ctx.inputs:
         folder = ctx.inputs["model"] / "output" / "model"
@@ -91,8 +91,8 @@ def _from_hub(name: str, revision: str | None) -> str:
     """The name itself, or the local snapshot of the revision that the stage's identity names.
 
     Raises:
-        StageError: that revision is neither here nor to be had.
-        SpecError: it is no whole model.
+        StageError: the revision is neither in the local cache nor available from the hub.
+        SpecError: the model is incomplete.
     """
     if revision is None:
         return name
@@ -107,9 +107,9 @@ def _from_hub(name: str, revision: str | None) -> str:
         return found
 
     try:
-        return folder(here=True)  # asks nobody, as on the nodes of a cluster nobody can be asked
+        return folder(here=True)  # first without the network, which nodes of a cluster may not have
     except (LocalEntryNotFoundError, SpecError):
-        pass  # not here, or not whole
+        pass  # not in the local cache, or incomplete
     try:
         return folder(here=False)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -1,10 +1,9 @@
-"""verl's way into toolrl: imported by `import verl` through the entry point group `verl.plugins`.
+"""toolrl's plugin for verl: `import verl` imports it through the entry point group `verl.plugins`.
 
-In everybody's verl run it registers names (the platform `cpu`, the rollout `transformers`) and does nothing
-else. Only where `VERL_PLATFORM=cpu` chooses the CPU platform does it also register engines and adjust torch, and
-only in toolrl's own runs does it seed torch.
+In any verl run it registers names only (the platform `cpu`, the rollout `transformers`). With `VERL_PLATFORM=cpu`
+it also registers engines and adjusts torch, and in toolrl's own runs it seeds torch.
 
-verl swallows what a plugin raises, so `require_plugin` is called wherever toolrl's part of a run starts.
+verl ignores exceptions of plugins, so every part of a run that needs this one calls `require_plugin`.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ _ADAPTER = "toolrl_cli.training.rollout.adapter.TransformersRollout"
 
 
 def cpu_platform_selected() -> bool:
-    """Whether this process was told to run on the CPU; a machine without GPU alone is no reason."""
+    """Whether this process was configured to run on the CPU; the lack of a GPU is not enough."""
     return os.environ.get("VERL_PLATFORM", "").strip().lower() == CPU_PLATFORM
 
 
 def plugin_loaded() -> bool:
-    """Whether verl in this process knows toolrl's platform and rollout."""
+    """Whether toolrl's platform and rollout are registered in this process's verl."""
     from verl.plugin.platform import PlatformRegistry
     from verl.workers.rollout.base import _ROLLOUT_REGISTRY
     from verl.workers.rollout.replica import RolloutReplicaRegistry
@@ -41,7 +40,7 @@ def plugin_loaded() -> bool:
 
 
 def require_plugin() -> None:
-    """Check that the plugin is in place.
+    """Check that verl loaded the plugin.
 
     Raises:
         StageError: verl did not load it.
@@ -58,7 +57,7 @@ def _register() -> None:
     from verl.plugin.platform import PlatformRegistry
 
     if PlatformRegistry.get(CPU_PLATFORM) is not None:
-        return  # named both as an entry point and in VERL_USE_EXTERNAL_MODULES
+        return  # it may be named both as an entry point and in VERL_USE_EXTERNAL_MODULES
 
     from toolrl_cli.training.cpu.platform import CpuPlatform
 

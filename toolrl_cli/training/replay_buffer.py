@@ -1,4 +1,4 @@
-"""verl's replay buffer with a short poll, the prompts' order, the reward's curves, and no silent failure."""
+"""verl's replay buffer with shorter polling, samples in prompt order, reward curves, and no silent failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolrl_cli.training.reward_metrics import training_metrics
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the queue. verl's own 2 seconds are longer than a whole step here.
+#: Seconds between two looks at the queue. verl's 2 seconds are longer than a whole step of a tiny model.
 POLL_SECONDS = 0.03
 
 
@@ -27,12 +27,12 @@ class TrainingReplayBuffer(ReplayBuffer):
     `trainer.v1.sampler.sampler_kwargs` may hold `poll_interval` (seconds) and `failure_file` (where the
     reward manager leaves a failure).
 
-    verl goes on with what is left of a group when scoring or generating one of its samples failed. Here a
-    failed group ends the run, with the scorer's own message where the scorer was the cause.
+    When a sample cannot be generated or scored, verl continues with the rest of its group. Here a failed group ends
+    the run, with the scorer's message if the scorer failed.
 
-    verl hands samples over as they were finished, so that a step's first mini-batches would hold the short
-    responses and its last the long ones. Here they come in the order of the prompts, a group in one piece, as in
-    verl's trainers before the queue (and in the paper's).
+    verl returns samples in the order in which they were finished, so that a step's first mini-batches would have the
+    short responses and its last the long ones. Here samples are in prompt order, with groups together, as in verl's
+    trainers before the queue (and in the paper's).
     """
 
     def __init__(self, *args: Any, sampler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -47,9 +47,9 @@ class TrainingReplayBuffer(ReplayBuffer):
         """Wait for a batch and take it.
 
         Args:
-            global_steps: step that will train on it.
+            global_steps: the step that will train on the batch.
             partition_id: `train` or `val`.
-            batch_size: prompts.
+            batch_size: number of prompts.
 
         Returns:
             verl's batch of keys, and metrics to log: verl's and, in training, the reward's curves.
@@ -97,7 +97,7 @@ class TrainingReplayBuffer(ReplayBuffer):
 
 
 def _by_prompt(places: Mapping[str, int]) -> Callable[[str], tuple[int, int, int]]:
-    """Order of verl's keys, `<prompt>_<sample>_<output>`."""
+    """Sort key for verl's keys, `<prompt>_<sample>_<output>`."""
 
     def place(key: str) -> tuple[int, int, int]:
         uid, sample, output = key.rsplit("_", 2)

@@ -1,8 +1,8 @@
 """verl's reward manager for toolrl's rewards.
 
-Configuration, under `reward.toolrl` (keys that verl does not have, so they are given with `+`):
-`spec`, a JSON file with what `get_reward` takes; `total_steps`, length of the run in steps; `failure_file`,
-where a failure is left (see `ScoringFailure`).
+Configuration under `reward.toolrl` (keys that verl does not have, so they are given with `+`): `spec`, a JSON file
+with the argument of `get_reward`; `total_steps`, length of the run in steps; `failure_file`, the file in which a
+failure is saved (see `ScoringFailure`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 
 @dataclass(frozen=True)
 class ScoringFailure:
-    """A completion that could not be scored, kept so that it can be looked at with `toolrl reward explain`.
+    """A completion that could not be scored, saved for `toolrl reward explain`.
 
     Attributes:
         error: the fault in one line.
         traceback: of the scorer.
-        completion, ground_truth, step, total_steps: what was scored.
+        completion, ground_truth, step, total_steps: the arguments of the score.
         data_source: task of the row.
     """
 
@@ -45,12 +45,12 @@ class ScoringFailure:
     data_source: str
 
     def save(self, path: Path) -> None:
-        """Write the file if none is there: the first failure is the cause, later ones follow from it."""
+        """Write the file unless it exists: the first failure is the cause of later ones."""
         create_text(path, json.dumps({"schema": 1, **asdict(self)}, indent=1))
 
     @classmethod
     def load(cls, path: Path) -> ScoringFailure | None:
-        """Read what `save` wrote; None where nothing was."""
+        """Read what `save` wrote; None if there is no file."""
         if not path.is_file():
             return None
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -58,10 +58,10 @@ class ScoringFailure:
 
 
 class ToolrlRewardManager(RewardManagerBase):
-    """Scores a response with the composition in `reward.toolrl.spec`, at the training step it belongs to.
+    """Scores a response with the reward in `reward.toolrl.spec`, at its training step.
 
-    A fault of the scorer is saved and raised: verl marks the group of the sample as failed and
-    `TrainingReplayBuffer` stops the run. It never becomes a low score.
+    A fault of the scorer is saved and raised, and never becomes a low score: verl marks the sample's group as failed,
+    and `TrainingReplayBuffer` stops the run.
 
     Raises:
         StageError: the configuration has no reward, or its specification cannot be read.
@@ -88,7 +88,7 @@ class ToolrlRewardManager(RewardManagerBase):
                 `reward_model.ground_truth`, `data_source` and the training step `global_steps`.
 
         Returns:
-            `reward_score`, and in `reward_extra_info` what `sample_numbers` gives.
+            `reward_score`, and `reward_extra_info` with the result of `sample_numbers`.
 
         Raises:
             RewardError: the scorer failed; the completion is in `reward.toolrl.failure_file`.
@@ -118,7 +118,7 @@ class ToolrlRewardManager(RewardManagerBase):
         return score
 
     def _completion(self, item: Any) -> str:
-        """Text of the response up to its end-of-turn token, with every tag that the tokenizer holds special."""
+        """Text of the response up to its end-of-turn token, including tags that are special tokens."""
         responses = item.batch["responses"]
         valid = int(item.batch["attention_mask"][-responses.shape[-1] :].sum())
         ids = responses[:valid].tolist()
@@ -151,7 +151,7 @@ def _read_reward(path: Path) -> Any:
 
 
 def _generation_config(config: Any) -> Any:
-    """Generation configuration of the policy, or None where the model has none."""
+    """Generation configuration of the policy; None if the model has none."""
     from verl.utils.fs import copy_to_local
     from verl.utils.model import get_generation_config
 

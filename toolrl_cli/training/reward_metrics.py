@@ -1,4 +1,4 @@
-"""Names and values of the reward curves that every RL run has. Imports nothing heavy."""
+"""Names and values of the reward curves of an RL run. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VALIDATION = re.compile(r"^val-(?:aux|core)/[^/]+/(?P<key>.+)/mean@\d+$")
 
 
 def sample_numbers(score: Score) -> dict[str, float]:
-    """What one sample carries through verl as `reward_extra_info`.
+    """The `reward_extra_info` of one sample, which verl passes on.
 
     Keys are `<part>/raw`, `<part>/weight`, `<part>/weighted` and `total`.
     """
@@ -43,14 +43,14 @@ def training_metrics(samples: Sequence[Mapping[str, float]]) -> dict[str, float]
 
 
 def validation_name(name: str, parts: Sequence[str] | None = None) -> str | None:
-    """toolrl's name of a metric that verl logs in validation, or None for a metric that is no reward curve.
+    """toolrl's name of a metric that verl logs in validation; None for a metric that is not a reward curve.
 
     verl fixes the form `val-aux/<source>/<key>/mean@<n>`; `val-aux/toolworld/format/raw/mean@1` is
-    `val-reward/format/raw/mean`. Rows of one data source are assumed, as everywhere in toolrl.
+    `val-reward/format/raw/mean`. All rows have one data source, as everywhere in toolrl.
 
     Args:
         name: as logged.
-        parts: names of the reward's parts, or None to go by the form of the key.
+        parts: names of the reward's parts; None to decide by the form of the key.
     """
     match = _VALIDATION.match(name)
     if match is None:

@@ -1,10 +1,10 @@
-"""verl's files read back as what rewards take: rollout dumps as rollouts, RL rows as gold answers.
+"""Reads verl's files for rewards: rollout dumps as rollouts, RL rows as gold answers.
 
 verl 0.9.1 writes `attempts/<n>/rollouts/<step>.jsonl` in training and `validation/<step>.jsonl`, one response a
 line: `input`, `output`, `gts`, `score`, `step`, `uid` (`<prompt>_<session>_<turn>`). Its `output` is decoded
-without the tokenizer's special tokens, whereas the reward was computed on the text with them: where a special
-token stood in a response, and always where the tokenizer holds `<tool_call>` and its like for special, a dump
-cannot be scored exactly. `special_tags` and `reproduce` find out.
+without special tokens, but the reward was computed on the text with them. So a dump cannot be scored exactly if a
+response had a special token, and never if tags such as `<tool_call>` are special tokens of the tokenizer.
+`special_tags` and `reproduce` detect this.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from toolrl_cli.training.verl_options import REWARD_FILE
 DumpKind = Literal["rollouts", "validation"]
 TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>")
 _PADDING = re.compile(r"pad[0-9a-f]{32}_\d+_\d+")
-"""`uid` of the rows that verl adds to fill a batch: no responses, and no part of the update."""
+"""`uid` of the rows that verl adds to fill a batch; they are no responses and not trained on."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Dump:
     """Rollouts of one source.
 
     Attributes:
-        name: of the run or file.
-        rollouts: in the order of steps and lines.
+        name: name of the run or file.
+        rollouts: ordered by step and line.
         places: `file:line` of each rollout.
-        reward: that the run was trained with; None where it is not known.
-        total_steps: length of the run; None where it is not known.
-        notes: what a reader has to know about the rows.
-        fault: of a run, why its own reward cannot be had; empty where it can.
+        reward: the reward that the run was trained with; None if unknown.
+        total_steps: length of the run; None if unknown.
+        notes: warnings about the rows, for people.
+        fault: why the run's reward could not be loaded; empty if it was.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Dump:
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known about the attempt that a file lies in.
+    """The attempt that a file belongs to.
 
     Attributes:
-        reward: of the run; None where the file lies in no attempt, or `fault` says why it cannot be had.
+        reward: of the run; None if the file is in no attempt, or the reward could not be loaded (see `fault`).
         total_steps: length of the run, or None.
-        fault: in one line; empty where there is none.
+        fault: why the reward could not be loaded, in one line; otherwise empty.
     """
 
     reward: Reward | None = None
@@ -70,11 +70,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How near the run's own reward comes to the score that was logged.
+    """How closely the run's own reward reproduces the logged scores.
 
     Attributes:
         reward: its name.
-        logged: rollouts with a logged score.
+        logged: number of rollouts with a logged score.
         error: largest difference.
         wrong: places of the rollouts whose difference is above 1e-6.
     """
@@ -91,14 +91,14 @@ class Reproduction:
 
 
 def read_stage(stage: Path, name: str, kind: DumpKind = "rollouts") -> Dump:
-    """The rollouts of an RL stage over all its attempts: of a step that was run twice, the later.
+    """The rollouts of an RL stage over all its attempts; of a step that was run twice, the later ones.
 
     Args:
         stage: `RESULTS/stages/rl/<id>`.
-        name: of the run, for people.
+        name: name of the run, for people.
 
     Raises:
-        SpecError: the stage has no dumps, or a line of one is no rollout.
+        SpecError: the stage has no dumps, or a line is not a rollout.
     """
     files = _files_by_step(stage, kind)
     if not files:
@@ -125,15 +125,15 @@ def read_stage(stage: Path, name: str, kind: DumpKind = "rollouts") -> Dump:
 
 
 def read_file(path: Path, fields: Mapping[str, str] | None = None, step: int = 0) -> Dump:
-    """The rollouts of one JSONL file; a torn last line is left out, and a note says so.
+    """The rollouts of one JSONL file; a torn last line is skipped and noted.
 
     Args:
-        path: the file: a dump of verl's, or any with completion, ground truth and group.
+        path: a dump of verl's, or any file with completion, ground truth and group.
         fields: our name of a field (a key of `rewards.rescore.FIELDS`) → the file's name.
-        step: of lines that have none.
+        step: for lines that have no step.
 
     Raises:
-        SpecError: the file cannot be read, or a line of it is no rollout.
+        SpecError: the file cannot be read, or a line is not a rollout.
     """
     rollouts, places, notes = [], [], []
     for number, raw in _lines(path):
@@ -150,7 +150,7 @@ def read_file(path: Path, fields: Mapping[str, str] | None = None, step: int = 0
 
 
 def reproduce(dump: Dump, reward: Reward) -> Reproduction:
-    """Scores the rollouts again with the reward that they were scored with, and compares.
+    """Score the rollouts again with the run's own reward, and compare with the logged scores.
 
     Raises:
         RewardError: as `Reward.score`.
@@ -167,7 +167,7 @@ def reproduce(dump: Dump, reward: Reward) -> Reproduction:
 
 
 def origin_of(path: Path) -> Origin:
-    """The attempt that a file lies in: `attempts/<n>/FILE`, or one folder deeper."""
+    """The attempt that a file belongs to: `attempts/<n>/FILE`, or one folder deeper."""
     for attempt in (path.absolute().parent, path.absolute().parent.parent):
         if attempt.parent.name != "attempts":
             continue
@@ -185,10 +185,10 @@ def origin_of(path: Path) -> Origin:
 
 
 def special_tags(model: Path | None) -> tuple[str, ...]:
-    """The tags of the format that a model's tokenizer holds for special tokens.
+    """The tags of the turn format that are special tokens of a model's tokenizer.
 
     Args:
-        model: folder with `tokenizer.json` and `tokenizer_config.json`; None or empty where it is not at hand.
+        model: folder with `tokenizer.json` and `tokenizer_config.json`; None or empty if not available.
     """
     if model is None:
         return ()
@@ -204,16 +204,16 @@ def special_tags(model: Path | None) -> tuple[str, ...]:
 
 
 def gold_answers(parquet: Path) -> list[tuple[str, str]]:
-    """(name, ground truth) of every RL row; a name is the row's position, and its id where it has one.
+    """(name, ground truth) of every RL row; a name is the row's position, with its id if it has one.
 
     Raises:
-        SpecError: the file cannot be read, or is no file of RL rows.
+        SpecError: the file cannot be read, or has no RL rows.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(parquet) as file:  # its columns may be nested, and prompts need not be read
+        with pq.ParquetFile(parquet) as file:  # columns may be nested, and prompts are not needed
             table = file.read(columns=["reward_model.ground_truth", "extra_info.id"])
     except (OSError, pa.ArrowException) as error:
         raise SpecError(f"cannot be read as parquet: {error}", str(parquet)) from error
@@ -231,7 +231,7 @@ def gold_answers(parquet: Path) -> list[tuple[str, str]]:
 
 
 def _files_by_step(stage: Path, kind: DumpKind) -> dict[int, Path]:
-    """Step → its file: the latest that is whole, else the latest; none of a training that was set back."""
+    """Step → its file: the latest complete one, or else the latest; steps after a set-back are left out."""
     found: dict[int, list[tuple[bool, int, Path]]] = {}
     still_counts = counts(stage)
     for path in stage.glob(f"attempts/*/{kind}/*.jsonl"):
@@ -250,7 +250,7 @@ def _whole(path: Path) -> bool:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """(number from 1, object) of every line that is not empty; None for a torn last one."""
+    """(number from 1, object) of every non-empty line; the object is None for a torn last line."""
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
@@ -291,7 +291,7 @@ def _rollout(raw: dict[str, Any], fields: Mapping[str, str], where: str, step: i
 
 
 def _model_folder(stage: Path) -> Path | None:
-    """The model that an RL stage started from, where it is at hand; the tiny model has no special tags."""
+    """The model that an RL stage started from, if available; None for the tiny model, which has no special tags."""
     spec = _json_object(stage / "spec.json")
     source = (spec.get("inputs") or {}).get("model")
     if source:
@@ -301,12 +301,12 @@ def _model_folder(stage: Path) -> Path | None:
         return None
     try:
         return folder_of(str(model["path"]))
-    except SpecError:  # the folder has gone since; the scores themselves are still compared
+    except SpecError:  # the folder is gone; the scores can still be compared
         return None
 
 
 def _json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty where there is none that can be read."""
+    """The JSON object in a file; empty if it cannot be read."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""A run's seed, for the one thing that verl 0.9.1 draws from torch's global generator: a critic's value head.
+"""Seeds torch's global generator, from which verl 0.9.1 draws a critic's value head.
 
-verl seeds that generator under `full_determinism` alone, which forbids fast kernels: two runs of PPO with equal
-seeds would begin with different critics. Data order and sampling have generators of their own.
+verl seeds that generator only with `full_determinism`, which forbids fast kernels, so two runs of PPO with equal
+seeds would start with different critics. Data order and sampling have their own generators.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _SEED = "TOOLRL_SEED"
 
 
 def seed_environment(seed: int) -> dict[str, str]:
-    """What the processes of a run must have in their environment."""
+    """The environment variables that `seed_torch` reads in the processes of a run."""
     return {_SEED: str(seed)}
 
 

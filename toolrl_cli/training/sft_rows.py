@@ -1,7 +1,7 @@
-"""The files an SFT stage reads: a split as it lies in the data folder, or rows made from it where that is not enough.
+"""The files that an SFT stage reads: a split of the data folder, or files derived from it.
 
-The `train` split is in the format of RL, whose gold turns become the answers to learn (the paper's SFT4k), and a
-share of any split can be kept back for the validation loss.
+The `train` split has the format of RL, and its gold turns become the training targets (the paper's SFT4k). A share
+of any split can be held out for the validation loss.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ FOLDER = "rows"
 def sft_files(
     source: Path, val_share: float, seed: int, batch_size: int, target: Path
 ) -> tuple[Path, Path | None]:
-    """The parquet files to train and to validate on.
+    """The parquet files for training and validation.
 
     Args:
         source: `<split>.parquet` of the data folder, in either of verl's row formats.
-        val_share: share of the rows kept back, in [0, 1).
-        seed: decides which rows these are.
+        val_share: share of the rows to hold out, in [0, 1).
+        seed: decides which rows are held out.
         batch_size: sequences a step; verl validates on whole batches only.
-        target: folder for files that have to be made; equal arguments make equal files.
+        target: folder for derived files; equal arguments give equal files.
 
     Returns:
-        The training rows, and those kept back; None where they fill no batch (they are not trained on all the
-        same) or where there are none.
+        The training rows and the held-out rows. The latter is None if there are none, or if they do not fill a batch
+        (then they are not trained on either).
 
     Raises:
-        StageError: the rows left cannot fill one batch.
+        StageError: the training rows do not fill one batch.
     """
     import pyarrow.parquet as pq
 
@@ -60,6 +60,6 @@ def sft_files(
 
 
 def _from_rl(row: Row) -> Row:
-    """A row of RL as one of SFT: its gold turn is what is learned."""
+    """An RL row as an SFT row, with its gold turn as the training target."""
     system, user = (message["content"] for message in row["prompt"])
     return sft_row(system, user, row["reward_model"]["ground_truth"])

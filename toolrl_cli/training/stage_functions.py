@@ -1,4 +1,4 @@
-"""The stages that train: `sft`, `rl` and `export`. Each leaves its files in its stage's folder."""
+"""The stages `sft`, `rl` and `export`; each writes its files to its stage's folder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run_sft(ctx: StageContext) -> None:
 
 
 def run_rl(ctx: StageContext) -> None:
-    """Train with GRPO or PPO; goes on from the newest whole checkpoint; leaves `checkpoints/`.
+    """Train with GRPO or PPO, from the newest whole checkpoint if there is one; leaves `checkpoints/`.
 
     Raises:
         StageError: a gold answer falls short of its maximum, the trainer failed, or ended without its last
@@ -90,7 +90,7 @@ def run_rl(ctx: StageContext) -> None:
 def run_export(ctx: StageContext) -> None:
     """Merge a checkpoint of the input stage to a Hugging Face folder with verl's merger: `output/model`.
 
-    `checkpoint` in the stage's config says which one; `output/checkpoint.json` says which step that was.
+    `checkpoint` in the stage's config decides which one; `output/checkpoint.json` names its step.
 
     Raises:
         StageError: there is no such checkpoint, or the merger failed.
@@ -128,7 +128,7 @@ def _best_keeper(config: RlConfig, checkpoints: Path) -> BestKeeper:
 
 
 def _check_gold(config: RlConfig, rows: Path) -> None:
-    """Refuse rows whose own answer is not the best one, or say how many there are where they are allowed."""
+    """Refuse rows whose gold answer does not earn the maximum, or report their number if they are allowed."""
     try:
         report = check_gold(get_reward(config.reward), gold_answers(rows), 1, config.rl.steps)
     except RewardError as error:  # of a component that the user wrote
@@ -158,7 +158,7 @@ def _train(
             env=_environment(ctx, config, device),
             cwd=ctx.attempt_dir,
             stop_requested=ctx.stop_requested,
-            name=f"verl's {ctx.spec.kind} trainer",  # on the CPU the program is the fork host
+            name=f"verl's {ctx.spec.kind} trainer",  # on the CPU, the program is the fork host
         )
     finally:
         watch.finish()
@@ -173,7 +173,7 @@ def _train(
 
 
 def _finished(resume: Resume, total_steps: int | None) -> bool:
-    """Nothing is left to train: an attempt was lost after its last checkpoint and before it could say so."""
+    """Whether no step is left: an earlier attempt died after its last checkpoint and before it recorded success."""
     return total_steps is not None and resume.path is not None and resume.step >= total_steps
 
 
@@ -205,8 +205,8 @@ def _environment(ctx: StageContext, config: StageConfig, device: Device) -> dict
     env = dict(os.environ)
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
     env["HYDRA_FULL_ERROR"] = "1"
-    env.pop("RAY_ADDRESS", None)  # every attempt has a Ray of its own
-    env["WANDB_MODE"] = "disabled"  # the tracking room feeds W&B from the files
+    env.pop("RAY_ADDRESS", None)  # every attempt starts its own Ray
+    env["WANDB_MODE"] = "disabled"  # `tracking` feeds W&B from the files
     if isinstance(config, TrainingConfig):
         env |= seed_environment(config.seed)
     if device == "cpu":

@@ -1,7 +1,7 @@
-"""A stage's settings as verl 0.9.1's own options.
+"""Translates a stage's settings to verl 0.9.1's options.
 
 Each function returns dotted option → value; `cpu.overrides.hydra_arguments` writes them in Hydra's syntax.
-Options that the user passed through (`verl:` in a sweep) are laid over last and win.
+Options that the user gave (`verl:` in a sweep) are applied last and override the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True)
 class Paths:
-    """Where one attempt reads and writes."""
+    """The paths that one attempt reads and writes."""
 
     model: Path | str
     train: Path
@@ -38,12 +38,12 @@ class Paths:
 
 
 def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
-    """GRPO or PPO as `verl.trainer.main_ppo` takes it.
+    """Options of `verl.trainer.main_ppo` for GRPO or PPO.
 
     Args:
         config: the `config` of an `rl` stage.
-        paths: where the attempt reads and writes.
-        device: where it runs.
+        paths: of the attempt.
+        device: `cpu` or `cuda`.
     """
     rl, resources, seed = config.rl, config.resources, config.seed
     ppo = config.algorithm == "ppo"
@@ -99,7 +99,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         "trainer.v1.sampler.custom_sampler.name": "TrainingReplayBuffer",
         "+trainer.v1.sampler.sampler_kwargs.failure_file": str(paths.attempt / REWARD_FAILURE_FILE),
         "trainer.total_training_steps": rl.steps,
-        "trainer.total_epochs": 1_000_000,  # steps end the run, never the data
+        "trainer.total_epochs": 1_000_000,  # the number of steps ends the run, not the data
         "trainer.critic_warmup": rl.critic_warmup,
         "trainer.save_freq": rl.save_every,
         "trainer.test_freq": rl.validate_every,
@@ -141,7 +141,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
 
 
 def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
-    """Supervised fine-tuning as `verl.trainer.sft_trainer` takes it."""
+    """Options of `verl.trainer.sft_trainer` for supervised fine-tuning."""
     sft, resources = config.sft, config.resources
     share = max(1, sft.batch_size // resources.gpus)
     options: Options = {
@@ -153,7 +153,7 @@ def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
         "data.max_length": sft.max_length,
         "data.truncation": "right",
         "data.num_workers": 0,
-        "data.ignore_input_ids_mismatch": True,  # templates that add a system prompt of their own
+        "data.ignore_input_ids_mismatch": True,  # for templates that add their own system prompt
         "model.path": str(paths.model),
         "engine.strategy": "fsdp2",
         "engine.dtype": DTYPES[config.precision],
@@ -183,7 +183,7 @@ def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
 
 
 def rollout_name(wanted: str, device: Device) -> str:
-    """vLLM where it is installed and a GPU is there; the Transformers server otherwise."""
+    """`vllm` on a GPU where it is installed, otherwise `transformers`."""
     if wanted != "auto":
         return wanted
     import importlib.util
@@ -192,7 +192,7 @@ def rollout_name(wanted: str, device: Device) -> str:
 
 
 def reward_options(attempt: Path, total_steps: int) -> Options:
-    """verl's extension point for reward managers, pointed at ours; see `reward_manager` for the keys."""
+    """Options that select our reward manager through verl's extension point; `reward_manager` describes the keys."""
     return {
         "reward.reward_manager.source": "importlib",
         "reward.reward_manager.module.path": "pkg://toolrl_cli.training.reward_manager",
@@ -204,7 +204,7 @@ def reward_options(attempt: Path, total_steps: int) -> Options:
 
 
 def _offloading(wanted: Offload, sections: Iterable[str]) -> Options:
-    """Where weights, gradients and moments rest."""
+    """Options for offloading weights, gradients and moments."""
     names: Mapping[Offload, tuple[str, ...]]
     names = {"never": (), "idle": ("param_offload", "optimizer_offload"), "always": ("offload_policy",)}
     return {f"{section}.{name}": True for section in sections for name in names[wanted]}
@@ -222,7 +222,7 @@ def _common(paths: Paths) -> Options:
 
 
 def _micro_batches(prefix: str, kind: str, micro: int | None, tokens: int) -> Options:
-    """Bounded by count where a count is given, by tokens otherwise."""
+    """Options for micro-batches: a fixed number of samples if given, otherwise a limit on tokens."""
     dynamic = f"{prefix}.use_dynamic_bsz" if kind == "ppo" else f"{prefix}.log_prob_use_dynamic_bsz"
     if micro is None:
         return {dynamic: True, f"{prefix}.{kind}_max_token_len_per_gpu": tokens}

@@ -1,4 +1,4 @@
-"""Statements about rewards and training as declarations in YAML: shipped, or written by the user."""
+"""Claims about rewards and training, declared in YAML: shipped, or written by the user."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ClaimSpec(Frozen):
         return self
 
     def judge(self, low: float, high: float) -> Verdict:
-        """The verdict on an interval of the difference; equal ends judge a single number."""
+        """The verdict for an interval of the difference; equal ends for a single number."""
         if self.about is None or self.within is None:
             return (
                 "supported" if low > self.margin else "contradicted" if high <= self.margin else "undecided"
@@ -73,7 +73,7 @@ def load_claims(path: Path | None = None) -> list[ClaimSpec]:
     """The shipped claims, or a user's own.
 
     Raises:
-        SpecError: the file is no file of claims, or names a table, column or row that does not exist.
+        SpecError: the file has no claims, or names a table, column or row that does not exist.
     """
     source = read_yaml(path or SHIPPED)
     try:

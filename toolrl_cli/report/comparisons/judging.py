@@ -1,4 +1,4 @@
-"""Claims tested on results and on the printed tables.
+"""Tests claims on results and on the printed tables.
 
 A claim is supported when the 95 % interval of its difference lies wholly on the claimed side, contradicted when it
 lies wholly on the other, and undecided in between.
@@ -29,19 +29,19 @@ from toolrl_cli.report.table_spec import ColumnSpec, TableSpec, load_table
 from toolrl_cli.report.tables import build_table
 
 STAND_IN = "toolworld"
-"""Benchmark on which a claim is tested where its own was not run; a claim about a size is not."""
+"""Benchmark on which a claim is tested if its own was not run, unless the claim is about the size of a difference."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One neighbouring pair of a claim's order: what was found between the two.
+    """The comparison of one neighbouring pair in a claim's order.
 
     Attributes:
-        comparison: better - worse over seeds, averaged over models and measures; None where there is none.
-        why: why there is none.
-        needed: seeds an arm that would decide it, if the difference stays as it is; None where unknown.
-        found: whether both have results on some model, be they too few.
-        left_out: models and measures with results that the comparison leaves out, each with the reason.
+        comparison: better - worse over seeds, averaged over models and measures; None if not possible.
+        why: why there is no comparison.
+        needed: seeds per arm that would decide it if the difference stays the same; None if unknown.
+        found: whether both have results on some model, even if too few.
+        left_out: models and measures with results that are not in the comparison, each with the reason.
     """
 
     better: str
@@ -56,15 +56,15 @@ class Step:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim on results.
+    """The verdict of results on a claim.
 
     Attributes:
-        on: benchmarks on which it was tested; empty where no results bear on it.
+        on: benchmarks on which it was tested; empty without results.
         steps: one for each neighbouring pair of the order.
-        verdict: of all steps together; undecided where a step lacks seeds.
-        needed: seeds an arm that would decide it, if the differences stay as they are; None where unknown.
-        printed: the verdict of the printed tables, which have one run an arm; None where they do not say.
-        printed_note: in how many of the printed comparisons it holds, and which not.
+        verdict: of all steps together; undecided if a step has too few seeds.
+        needed: seeds per arm that would decide it if the differences stay the same; None if unknown.
+        printed: the verdict of the printed tables, which have one run per arm; None if they have no such numbers.
+        printed_note: the number of printed comparisons in which it holds, and those in which it does not.
     """
 
     spec: ClaimSpec
@@ -77,13 +77,13 @@ class ClaimResult:
 
     @property
     def tested(self) -> bool:
-        """Whether any pair of its arms has results, be they too few."""
+        """Whether any pair of its arms has results, even if too few."""
         return any(step.found for step in self.steps)
 
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """The two arms of a step on one model, under one of the claim's measures."""
+    """The two arms of a step on one model and one of the claim's measures."""
 
     model: str
     measure: str
@@ -92,7 +92,7 @@ class _Place:
 
     @property
     def fault(self) -> str:
-        """Why it tells nothing; empty where it does."""
+        """Why it cannot be compared; empty if it can."""
         apart = scored_apart(self.better, self.worse)
         too_few = [c.n for c in (self.better, self.worse) if not c.sample.enough]
         return apart or (f"{min(too_few)} of at least {MIN_SEEDS} seeds" if too_few else "")
@@ -101,7 +101,7 @@ class _Place:
 def judge_claims(
     claims: Sequence[ClaimSpec], sweeps: Sequence[Sweep], results: Path, validation: Validation
 ) -> list[ClaimResult]:
-    """Every claim on the results and on the printed tables."""
+    """Judge all claims on the results and on the printed tables."""
     ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
     return [_judge(claim, ran, sweeps, results, validation) for claim in claims]
 
@@ -138,7 +138,7 @@ def _together(steps: Sequence[Step]) -> Verdict:
 
 
 def _narrowed(place: str) -> TableSpec:
-    """A table of one column, without tests."""
+    """The declaration reduced to one column, without tests."""
     table, column = place.rsplit("/", 1)
     spec = load_table(table)
     kept = [c for c in spec.columns if c.name == column]
@@ -155,7 +155,7 @@ def _on_stand_in(spec: TableSpec) -> TableSpec:
 def _rows(
     spec: TableSpec, sweeps: Sequence[Sweep], results: Path, validation: Validation
 ) -> Iterator[tuple[str, str, str, Cell]]:
-    """Model, measure, row and cell of a table of one column."""
+    """Model, measure, row and cell of a table with one column."""
     measure = f"{spec.name}/{spec.columns[0].name}"
     names = {r.label: r.name for r in spec.rows if not isinstance(r, str)}
     for row in build_table(spec, sweeps, results, validation).rows:
@@ -185,7 +185,7 @@ def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, s
 
 
 def _why_missing(names: Sequence[str], rows: Sequence[tuple[str, str, str, Cell]]) -> tuple[str, bool]:
-    """Why some arms have no value, or no two on one model, and whether they have results all the same."""
+    """Why arms have no value, or no two of them on one model, and whether they have any results."""
     unclear = {row: cell.notes[0] for _, _, row, cell in rows if row in names and cell.state == "ambiguous"}
     absent = [name for name in names if name not in unclear]
     why = [f"no results for {' and '.join(absent)}"] if absent else []
@@ -194,7 +194,7 @@ def _why_missing(names: Sequence[str], rows: Sequence[tuple[str, str, str, Cell]
 
 
 def _strata(places: Sequence[_Place]) -> tuple[list[tuple[Sample, Sample]], dict[_Place, str]]:
-    """The two arms on each model where they can be compared, and why the other places are left out."""
+    """The two arms on each model where they can be compared, and why the others are left out."""
     strata: list[tuple[Sample, Sample]] = []
     faults = {place: place.fault for place in places}
     for model in dict.fromkeys(place.model for place in places):
@@ -210,10 +210,10 @@ def _strata(places: Sequence[_Place]) -> tuple[list[tuple[Sample, Sample]], dict
 
 
 def _over_measures(cells: Sequence[Cell]) -> Sample:
-    """One arm on one model: each seed's value averaged over the claim's measures.
+    """The values of one arm on one model: each seed's value averaged over the claim's measures.
 
-    A seed is one trained model: what it gains on one benchmark it may gain on all, so that its values on several are
-    no independent evidence and enter as one.
+    A seed is one trained model, and its gain on one benchmark may come with a gain on all. So its values on several
+    benchmarks are not independent, and count as one.
     """
     varying = [c for c in cells if not c.sample.constant]
     same = math.fsum(c.values[0] for c in cells if c.sample.constant)
@@ -225,19 +225,19 @@ def _over_measures(cells: Sequence[Cell]) -> Sample:
 
 
 def _needed(strata: Sequence[tuple[Sample, Sample]], distance: float) -> int | None:
-    """Seeds an arm that find a true difference as far as this from where the verdict changes, 4 times in 5."""
+    """Seeds per arm with which a difference this far from the verdict's threshold is found 4 times in 5."""
     varying = [sample.values for pair in strata for sample in pair if not sample.constant]
     spread = pooled_sd(varying)
     if spread is None:
         return None
-    # Of a mean over strata; `seeds_needed` asks for the spread of one of two arms that both vary.
+    # the spread of a mean over strata; `seeds_needed` takes that of one of two arms that both vary
     error = spread * math.sqrt(len(varying) / 2) / len(strata)
     needed = seeds_needed(error, distance)
     return None if needed is None else max(needed, 1 + min(map(len, varying)))
 
 
 def _on_paper(claim: ClaimSpec, specs: Sequence[TableSpec], paper: Published) -> tuple[Verdict | None, str]:
-    """Whether the printed numbers bear a claim out; impossible rows are left out."""
+    """Whether the printed numbers support a claim; impossible rows are left out."""
     differences: list[tuple[str, float]] = []
     left_out = 0
     for spec in specs:

@@ -1,4 +1,4 @@
-"""Tests of two arms on the verdicts of the items that both were asked."""
+"""Paired tests of two arms on the verdicts of their common items."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
 from toolrl_cli.store.jsonl import read_jsonl
 
 Verdicts = Mapping[str, Sequence[bool]]
-"""Item id → its verdicts, one per evaluation."""
+"""Item id → its verdicts, one for each evaluation."""
 
 Items = tuple[tuple[str, str, bool], ...]
-"""(id, category, correct) of every item that has a verdict."""
+"""(id, category, correct) of every item with a verdict."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Paired:
     """Two arms on their common items.
 
     Attributes:
-        bootstrap: difference in share correct and its interval, clustered by item; None without common items.
-        only_a, only_b: items that only one arm answers correctly (by the majority of its evaluations).
+        bootstrap: difference in the share of correct items and its interval, clustered by item; None without items.
+        only_a, only_b: number of items that only one arm answers correctly (by majority of its evaluations).
         mcnemar_p: exact p of those two counts.
     """
 
@@ -36,7 +36,7 @@ class Paired:
 
 
 def compare_items(a: Verdicts, b: Verdicts) -> Paired:
-    """Paired tests of two arms; items that one of them lacks are left out."""
+    """Paired tests of two arms; items that only one of them has are left out."""
     common = sorted(a.keys() & b.keys())
     majority_a = {i for i in common if 2 * sum(a[i]) > len(a[i])}
     majority_b = {i for i in common if 2 * sum(b[i]) > len(b[i])}
@@ -55,7 +55,7 @@ def read_verdicts(
 
     Args:
         categories: item categories to keep; None for all.
-        read: reads one items.jsonl; given where the same file is read for several columns.
+        read: reads one items.jsonl; callers pass a cached one to read a file once for several columns.
     """
     verdicts: dict[str, list[bool]] = {}
     for source in sources:
@@ -72,8 +72,8 @@ def common_verdicts(
     """The verdicts behind a column for two cells.
 
     Returns:
-        None where they share no items, or where the metric is no count of items: a mean of means (BFCL's Overall) is
-        another quantity than the share of all items, and a test of one is no test of the other.
+        None if they share no items or the metric is not a count of items: a mean of means (BFCL's Overall) differs
+        from the share of all items, and a test of one does not test the other.
     """
     if any(cell.sampling is None for cell in cells):
         return None
@@ -83,7 +83,7 @@ def common_verdicts(
 
 
 def items_p_value(results: Path, spec: TableSpec) -> Callable[[Row, Row, Head], float | None]:
-    """A p value for `marks.mark_different` from the paired bootstrap; None where `common_verdicts` has none."""
+    """A p value for `marks.mark_different` from the paired bootstrap; None if there are no common verdicts."""
     columns = {c.name: c for c in spec.columns}
     read = lru_cache(maxsize=64)(read_items)
 
@@ -97,7 +97,7 @@ def items_p_value(results: Path, spec: TableSpec) -> Callable[[Row, Row, Head], 
 
 
 def categories_of(column: ColumnSpec) -> frozenset[str] | None:
-    """Item categories behind a column: as declared, all for an overall metric, else the one of its name."""
+    """Item categories of a column: the declared ones, all for an overall metric, else the one with its name."""
     metric = column.metric or column.name
     if column.categories is not None:
         return frozenset(column.categories)
@@ -105,7 +105,7 @@ def categories_of(column: ColumnSpec) -> frozenset[str] | None:
 
 
 def read_items(path: Path) -> Items:
-    """Every item with a verdict of one items.jsonl."""
+    """All items with a verdict in one items.jsonl."""
     return tuple(
         (str(row["id"]), str(row.get("category", "")), row["correct"])
         for row in read_jsonl(path)

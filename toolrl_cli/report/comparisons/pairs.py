@@ -1,4 +1,4 @@
-"""Two arms of a table against each other: over seeds, and on the items that both were asked."""
+"""Compares two arms of a table over seeds and on their common items."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from toolrl_cli.spec.suggest import hint_for
 
 @dataclass(frozen=True)
 class PairColumn:
-    """A minus B under one column, in points (or the column's unit), rounded as the column is.
+    """A minus B in one column, in points (or the column's unit), rounded like the column.
 
     Attributes:
-        a, b: the two means; None where there is none.
+        a, b: the two means; None if missing.
         seeds: Welch's comparison over seeds; None with fewer than three on a side.
-        items: paired tests on common items; None where items.jsonl is missing, or the column is no count of items.
+        items: paired tests on common items; None if items.jsonl is missing or the column is not a count of items.
         adjusted: p of the paired bootstrap after Holm's correction over the columns of this table.
-        why: why the two may not be compared; empty where they may.
+        why: why the two may not be compared; empty if they may.
     """
 
     head: Head
@@ -40,7 +40,7 @@ class PairColumn:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of one table; `settings` are those in which their configurations differ: key, A's, B's."""
+    """Two rows of one table; `settings` has (key, A's value, B's value) where their configurations differ."""
 
     table: str
     title: str
@@ -53,14 +53,14 @@ class Pair:
 def compare_rows(
     specs: Sequence[TableSpec], tables: Sequence[Table], arms: Iterable[Arm], results: Path, a: str, b: str
 ) -> list[Pair]:
-    """The two rows in every table that has both.
+    """Compare the two rows in every table that has both.
 
     Args:
-        specs, tables: declarations and what was computed from them, in the same order.
+        specs, tables: declarations and the computed tables, in the same order.
         a, b: names of rows: an arm's, a row's label, or `GROUP / LABEL`; case does not matter.
 
     Raises:
-        SpecError: no table has both, or a name fits several rows of a table.
+        SpecError: no table has both, or a name matches several rows of a table.
     """
     by_name = {arm.name: arm for arm in arms}
     found = []
@@ -107,7 +107,7 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
     pair = [arms[row.source_arm] for row in (a, b) if row.source_arm in arms]
     keys = varying_settings(pair) if len(pair) > 1 else []
     told = [(key, *(setting_text(arm.lookup(key)) for arm in pair)) for key in keys]
-    # What only one of the two was trained with, the other may have been evaluated with: the model, for one.
+    # a training setting of only one arm may be an evaluation setting of the other, such as the model
     settings = tuple(line for line in told if line[1] != line[2])
     return Pair(table.name, table.title, a.arm, b.arm, _adjusted(columns), settings)
 

@@ -1,4 +1,4 @@
-"""Scores as bars: one panel a column of a table, one group a model, one bar a row."""
+"""Draws scores as bars: one panel for each column of a table, one group a model, one bar a row."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "oo", "++")
-"""So that bars can be told apart in black and white."""
+"""Hatches that distinguish bars in black and white."""
 
 _COLOURS = tuple("#767676" if colour == "#000000" else colour for colour in PALETTE)
-"""On a black bar its own error bar could not be seen."""
+"""Colour of error bars on a black bar."""
 
 _ACROSS = 3
-"""Panels side by side at the most."""
+"""Most panels side by side."""
 
 _WIDEST = 10.0
-"""Inches beyond which panels go below each other: printed on a page's width, more could not be read."""
+"""Width in inches beyond which panels are stacked: a wider figure cannot be read on a page."""
 
 
 _CHARACTER = 0.08
-"""Inches that a character of a group's name takes, at the most."""
+"""Largest width in inches of a character of a group's name."""
 
 _MARGIN = 0.6
-"""Inches of a panel left of its bars."""
+"""Inches in a panel to the left of its bars."""
 
 
 def draw_bars(table: Table, paths: Sequence[Path]) -> bool:
@@ -95,7 +95,7 @@ def _draw(axis: Axes, table: Table, head: Head, labels: Sequence[str], groups: S
 
 
 def _name_groups(axis: Axes, groups: Sequence[str], room: float) -> None:
-    """Name the groups below an axis of so many inches; tilted where they would run into each other."""
+    """Write the groups' names below an axis of this width in inches, tilted where they would overlap."""
     longest = max(map(len, groups))
     crowded = len(groups) > 1 and longest * _CHARACTER > room / len(groups)
     tilted: dict[str, Any] = {"rotation": 15, "ha": "right"} if crowded else {}

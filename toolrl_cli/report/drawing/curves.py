@@ -18,7 +18,7 @@ Series = Mapping[int, float]
 """Step → value."""
 
 MetricReader = Callable[[Path], Iterable[Mapping[str, Any]]]
-"""Stage directory → one {"step", "data"} a step; `toolrl_cli.store.metrics.merge_metrics`."""
+"""Stage directory → one {"step", "data"} for each step, as from `toolrl_cli.store.metrics.merge_metrics`."""
 
 PART = re.compile(r"reward/(?P<part>.+)/weighted/mean")
 
@@ -28,8 +28,8 @@ class Curve:
     """One arm's mean over seeds.
 
     Attributes:
-        steps, mean: as long as each other.
-        half_width: of the 95 % t interval at each step, None where it has fewer than three seeds.
+        steps, mean: of equal length.
+        half_width: of the 95 % t interval at each step; None for fewer than three seeds.
         seeds: number of seeds with a value at each step.
         runs: number of seeds that have this metric at all.
     """
@@ -43,7 +43,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small plot: a title, its unit, and the metrics it may show, the first that an arm has."""
+    """One small plot: title, unit and candidate metrics, of which the first that an arm has is shown."""
 
     title: str
     unit: str
@@ -73,7 +73,7 @@ class CurveReader:
         return self._known[stage.id]
 
     def curve(self, arm: Arm, panel: Panel) -> Curve | None:
-        """An arm's curve for a panel over its distinct RL stages; None where none has the metric."""
+        """An arm's curve for a panel over its distinct RL stages; None if none has the metric."""
         stages = {s.id: s for s in map(rl_stage, arm.runs) if s is not None}
         key = (tuple(stages), panel)
         if key not in self._curves:
@@ -82,7 +82,7 @@ class CurveReader:
         return self._curves[key]
 
     def metric(self, stage: Stage, name: str) -> Series:
-        """One metric of a stage, whatever its name, by step."""
+        """Any metric of a stage, by step."""
         known = self.series(stage)
         if name in known or _wanted(name):
             return known.get(name, {})
@@ -109,7 +109,7 @@ def rl_stage(run: Run) -> Stage | None:
 
 
 def panels_of(arms: Sequence[Arm], reader: CurveReader) -> list[Panel]:
-    """The panels these arms have values for: total, format, correctness, other parts, length, validation."""
+    """The panels for which these arms have values: total, format, correctness, other parts, length, validation."""
     names: set[str] = set()
     for stage in {s.id: s for arm in arms for s in map(rl_stage, arm.runs) if s is not None}.values():
         names.update(reader.series(stage))
@@ -123,14 +123,14 @@ def panels_of(arms: Sequence[Arm], reader: CurveReader) -> list[Panel]:
 
 
 def part_panel(part: str, raw: bool = False) -> Panel:
-    """The panel of one part of the reward: as it enters the total, or before its weight."""
+    """The panel of one part of the reward, with its weight or without."""
     kind = "raw" if raw else "weighted"
     title = f"{part[:1].upper()}{part[1:].replace('_', ' ')} reward"
     return Panel(title, "reward" if not raw else "reward before weight", (f"reward/{part}/{kind}/mean",))
 
 
 def _mean(series: Sequence[Series]) -> Curve | None:
-    """The mean at each step of the series that have it."""
+    """The mean at each step, over the series that have the step."""
     if not series:
         return None
     steps = sorted(set().union(*series))
@@ -165,7 +165,7 @@ def _by_metric(
         step, data = row["step"], row["data"]
         for logged, value in data.items():
             if logged not in names:
-                name = validation_name(logged) or logged  # verl fixes what validation metrics are called
+                name = validation_name(logged) or logged  # verl chooses the names of validation metrics
                 names[logged] = name if wanted(name) else None
             kept = names[logged]
             if kept is not None:

@@ -1,7 +1,7 @@
-"""How every figure looks, and writing one so that the same results give the same bytes.
+"""The style of all figures, and reproducible writing: the same results give the same bytes.
 
-Colours are Okabe and Ito's, which the colour-blind can tell apart; line styles and hatches tell arms apart in black
-and white. Files hold no dates and no random ids.
+Colours are Okabe and Ito's, which colour-blind people can distinguish; line styles and hatches distinguish arms in
+black and white. Files have no dates and no random ids.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))
 CSS_DASHES = ("none", "6 2", "1.5 2", "6 2 1.5 2", "10 3")
-"""The same dashes in SVG's terms, for the page."""
+"""The same dashes in SVG's notation, for the page."""
 
 MARKERS = "os^Dv<>P"
 FORMATS = ("png", "pdf", "svg")
@@ -42,14 +42,14 @@ STYLE: Any = {
 
 
 def legend_columns(names: Sequence[str], width: float) -> int:
-    """How many legend entries fit beside each other in `width` inches."""
+    """Number of legend entries that fit side by side in `width` inches."""
     entry = 0.6 + 0.065 * max(map(len, names))
     return max(1, min(4, len(names), int(width / entry)))
 
 
 @contextmanager
 def new_figure(width: float, height: float) -> Iterator[Figure]:
-    """A figure of this size in inches under our style, which leaves matplotlib's own settings as they were."""
+    """A figure of this size in inches with our style; matplotlib's global settings are not changed."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -63,7 +63,7 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
 def save(figure: Figure, paths: Sequence[Path]) -> None:
     """Write a figure to files, each in the format of its suffix; they are replaced whole.
 
-    What the first file needed of room holds for all: the layout is worked out once.
+    The layout is computed once, for the first file, and used for all.
     """
     metadata: dict[str, Any] = {
         "png": {"Software": None},

@@ -1,4 +1,4 @@
-"""The paper's figures as declarations, drawn from whatever of their arms the results have."""
+"""The paper's figures as declarations, drawn for those of their arms that have results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PANELS = {"total": TOTAL, "response_length": LENGTH, "validation": VALIDATION}
 
 
 class FigureSpec(Frozen):
-    """One figure: curves of lines, or bars of rows."""
+    """One figure: curves of arms, or bars of rows."""
 
     name: str
     title: str
@@ -73,10 +73,10 @@ def find_figure(name: str) -> FigureSpec:
 def draw_figure(
     name: str, sweeps: Sequence[Sweep], results: Path, reader: CurveReader, paths: Sequence[Path]
 ) -> bool:
-    """Draw a shipped figure from what the sweeps have of it.
+    """Draw a shipped figure from the results of the sweeps.
 
     Returns:
-        False where fewer than two of its lines or bars have results: one alone compares nothing.
+        False if fewer than two of its lines or bars have results, because then there is nothing to compare.
 
     Raises:
         SpecError: no such figure.
@@ -91,7 +91,7 @@ def draw_figure(
 
 
 def _lines(figure: FigureSpec, arms: Sequence[Arm]) -> list[Line]:
-    """Arms as lines; an entry that several arms of one model fit is left out, as its mean would mix them."""
+    """Arms as lines; an entry that matches several arms of one model is left out, because its mean would mix them."""
     if isinstance(figure.lines, str):
         fits = [(arm.model, "", [a for a in arms if a.model == arm.model]) for arm in arms]
     else:

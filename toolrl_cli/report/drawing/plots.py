@@ -1,6 +1,6 @@
-"""Curves as PNG, PDF or SVG: small multiples, one panel a metric, one row a model.
+"""Draws curves as PNG, PDF or SVG: small multiples, one panel a metric, one row a model.
 
-Where seeds drop out, the mean goes on faint: what changes there may be who is averaged.
+Where seeds are missing, the mean is drawn faint: a change may come from the remaining seeds.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ACROSS = 3
-"""Panels side by side where there is one model."""
+"""Panels side by side if there is only one model."""
 
 MAX_LINES = 40
-"""Lines that can be told apart, at the most: colours and dashes repeat after them. The page has every arm."""
+"""Most lines that can be distinguished: colours and dashes then repeat. The page shows all arms."""
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line of a plot: an arm, its name in the legend, and the row of plots that it stands in."""
+    """One line of a plot: an arm, its name in the legend, and its row of plots."""
 
     arm: Arm
     label: str
@@ -37,7 +37,7 @@ class Line:
 
 
 def lines_of(arms: Sequence[Arm]) -> list[Line]:
-    """Every arm that trained by RL; one row of plots a model where there are several."""
+    """All arms trained by RL; with several models, one row of plots for each."""
     trained = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
     several = len({arm.model for arm in trained}) > 1
     return [Line(a, _without_model(a), a.model) if several else Line(a, a.name) for a in trained]
@@ -46,14 +46,14 @@ def lines_of(arms: Sequence[Arm]) -> list[Line]:
 def draw_curves(
     lines: Sequence[Line], reader: CurveReader, paths: Sequence[Path], panels: Sequence[Panel] = ()
 ) -> bool:
-    """Draw lines in small multiples.
+    """Draw lines as small multiples.
 
     Args:
         paths: files to write the same figure to; their suffixes (`.png`, `.pdf`, `.svg`) choose the formats.
-        panels: what to show; default: everything the arms logged of reward, parts, length and validation.
+        panels: what to show; by default all that the arms logged of reward, parts, length and validation.
 
     Returns:
-        False where there is nothing to draw; no file is written then.
+        False if there is nothing to draw; then no file is written.
     """
     every = list(dict.fromkeys(line.label for line in lines))
     lines = [line for line in lines if line.label in every[:MAX_LINES]]
@@ -94,7 +94,7 @@ def draw_curves(
 def _seeds_by_label(
     lines: Sequence[Line], drawn: Mapping[tuple[Line, Panel], Curve | None]
 ) -> dict[str, set[int]]:
-    """Legend entry → numbers of seeds behind its lines, which may differ between models."""
+    """Legend entry → numbers of seeds of its lines, which may differ between models."""
     seeds: dict[str, set[int]] = {}
     for line in lines:
         runs = [c.runs for (owner, _), c in drawn.items() if owner is line and c is not None]
@@ -117,7 +117,7 @@ def _draw(axis: Axes, found: Curve, position: int, panel: Panel) -> None:
         markersize=3,
     )
     if last + 1 < len(found.steps):
-        # Beyond this step seeds are missing: what changes there may be who is averaged, so it is drawn faint.
+        # from here on seeds are missing, so the mean is drawn faint
         start = max(last, 0)
         axis.plot(
             found.steps[start:], found.mean[start:], color=colour, linestyle=dash, linewidth=0.8, alpha=0.45
@@ -144,7 +144,7 @@ def _dress(axis: Axes, panel: Panel, last: int) -> None:
 
 
 def _in_matrix(axis: Axes, model: str, top: bool, bottom: bool) -> None:
-    """In a matrix of models and panels, say each thing once."""
+    """In a matrix of models and panels, show titles and axis labels once."""
     if model:
         axis.set_ylabel(f"{model}\n{axis.get_ylabel()}")
     if not top:
@@ -154,7 +154,7 @@ def _in_matrix(axis: Axes, model: str, top: bool, bottom: bool) -> None:
 
 
 def _legend(figure: Figure, names: Sequence[str], across: int, curves: Sequence[Curve], arms: int) -> None:
-    """Name every line, and say what band and faintness mean where they occur; `arms`: how many there are."""
+    """Name all lines, and explain bands and faint lines where they occur; `arms` is the number of arms."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.lines import Line2D
 
@@ -182,6 +182,6 @@ def _range(counts: set[int]) -> str:
 
 
 def _without_model(arm: Arm) -> str:
-    """The arm's name without its model's, where rows already say the model."""
+    """The arm's name without its model's, if rows already name the model."""
     slug = slugify(arm.model) if arm.model else ""
     return arm.name[len(slug) + 1 :] if slug and arm.name.startswith(f"{slug}-") else arm.name

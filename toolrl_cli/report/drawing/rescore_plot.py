@@ -1,4 +1,4 @@
-"""Heat maps of a rescoring: how alike the arms rank the rollouts, and how often they push the same way."""
+"""Heat maps of a rescoring: rank correlation of the arms, and agreement of their advantages' signs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _CELL = 0.52  # inches
 def draw_agreement(result: Rescored, path: Path) -> None:
     """Write a PNG with the rank correlation and the agreement of advantages' signs, arm × arm.
 
-    Cells without a value (an arm that is constant, no group of two) are grey. The file holds no date: the same
-    result gives the same bytes under the same matplotlib.
+    Cells without a value (a constant arm, no group of two) are grey. The file has no date, so that the same result
+    gives the same bytes with the same matplotlib.
 
     Args:
         path: ends in `.png`; its folder exists.
@@ -46,7 +46,7 @@ def _heat(axis: Axes, matrix: Matrix, names: Sequence[str], title: str, least: f
     import numpy as np
 
     values = np.array([[np.nan if value is None else value for value in row] for row in matrix])
-    # cividis is read alike with and without colour vision; the two matrices keep fixed ends to be comparable
+    # cividis looks alike with and without colour vision; fixed limits make the matrices comparable
     colours = mpl.colormaps["cividis"].with_extremes(bad="#dddddd")
     axis.imshow(values, cmap=colours, vmin=least, vmax=1.0)
     axis.set_title(title, fontsize=9, loc="left")

@@ -1,1 +1,1 @@
-"""One module per output format; each prints the same computed tables and rounds nothing."""
+"""One module per output format; all print the same computed tables and round nothing."""

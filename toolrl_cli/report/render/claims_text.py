@@ -20,7 +20,7 @@ NOTE = (
     "have one run an arm and no interval."
 )
 _NAMED = 3
-"""Places that a line names as left out; JSON has them all."""
+"""Most left-out places that a line names; JSON has all."""
 
 _COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 

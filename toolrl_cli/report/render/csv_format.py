@@ -1,4 +1,4 @@
-"""CSV: one line a cell, the same fields and digits as JSON."""
+"""CSV: one line for each cell, with the same fields and digits as JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FIELDS = ("table", "arm", "column", "mean", "ci", "n", "published", "note")
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet would run a text that begins so; an apostrophe before it makes it text."""
+"""Spreadsheets treat a text with these first characters as a formula, unless it has an apostrophe before it."""
 
 
 def render(tables: Sequence[Table]) -> str:
-    """A header and one line for every cell of every table; an empty field where JSON has null.
+    """A header and one line for every cell of every table; null in JSON is an empty field here.
 
-    A name or note that a spreadsheet would take for a formula gets an apostrophe before it.
+    A name or note that a spreadsheet would run as a formula gets an apostrophe before it.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -1,7 +1,7 @@
-"""One self-contained HTML page: the tables with what is behind each cell, claims, curves, and pairs of arms.
+"""One self-contained HTML page: tables with the origin of each cell, claims, curves, and pairs of arms.
 
-The page's markup, style and scripts are files of their own under `page/`; what the report computed is put into it
-as JSON. Nothing is loaded from anywhere, and text reaches the page as text: an arm's name is never markup.
+The page's markup, style and scripts are separate files under `page/`; the report's data is embedded as JSON. The page
+loads nothing, and text is always inserted as text: an arm's name is never markup.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from toolrl_cli.report.render.shown import full_note, notes_under, row_lines
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("tables.js", "curves.js", "compare.js", "start.js")
 DIGITS = 4
-"""Significant digits of a point of a curve: more than a screen can show."""
+"""Significant digits of points of a curve; a screen cannot show more."""
 
 
 def render(
@@ -39,8 +39,8 @@ def render(
     """The page as text.
 
     Args:
-        arms: those of all sweeps, for curves and configurations.
-        results: the results root, from which per-item verdicts are read.
+        arms: the arms of all sweeps, for curves and configurations.
+        results: the results root, to read per-item verdicts.
     """
     evaluations: dict[str, int] = {}
     known: list[dict[str, Any]] = []
@@ -119,14 +119,14 @@ def _head(head: Head) -> dict[str, Any]:
 
 
 def _sort_value(cell: Cell, published_only: bool) -> float | None:
-    """What a column is sorted by: our value, or the printed one where there are no others."""
+    """The sort key of a cell: our value, or the printed one in tables without ours."""
     if published_only and cell.printed is not None:
         return cell.printed.value
     return cell.mean
 
 
 def _evaluation(source: Source, evaluations: dict[str, int], known: list[dict[str, Any]]) -> int:
-    """The position of an evaluation in the page's list, where it stands once however many cells show it."""
+    """The position of an evaluation in the page's list; it is listed once for all cells that show it."""
     key = f"{source.stage} {source.runs}"
     if key not in evaluations:
         evaluations[key] = len(known)

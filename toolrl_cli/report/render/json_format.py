@@ -15,7 +15,7 @@ SCHEMA = 1
 def document(tables: Sequence[Table]) -> dict[str, Any]:
     """The tables as plain data.
 
-    Each cell holds `mean`, `ci` (half-width of the 95 % t interval over seeds, null for n < 3), `n`,
+    Each cell has `mean`, `ci` (half-width of the 95 % t interval over seeds, null for n < 3), `n`,
     `published` (the printed number, in the same unit) and `note`. Percentages are numbers from 0 to 100.
     """
     return {"schema": SCHEMA, "tables": [_table(t) for t in tables]}

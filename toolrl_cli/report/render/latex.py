@@ -1,7 +1,7 @@
-"""LaTeX for a paper: best in bold, second underlined. What a table needs stands in a comment above it.
+"""LaTeX for a paper: best in bold, second underlined. A comment above each table names the packages it needs.
 
-Nothing is known of the page that a table will stand on: one wider than a column spans both columns of a page that has
-two, and one wider than that is shrunk.
+The layout of the page is unknown: a table wider than one column spans both columns of a two-column page, and an even
+wider one is shrunk.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ _MINUS = re.compile(r"(?<![\w.-])-(?=\d)")
 PACKAGES = ("booktabs", "graphicx")
 
 _WIDE = 5
-"""Columns beyond which the type is set smaller."""
+"""Number of columns above which the font is smaller."""
 
 _COLUMN = 46
-"""Characters of a line that one column of a two-column page holds."""
+"""Characters in a line of one column of a two-column page."""
 
 _TALL = 520.0
-"""Points that a page of LaTeX's plainest article holds; of a longer float it prints the rest over the page's end."""
+"""Height in points of a page of the article class; a longer float would run over the end of the page."""
 
 _LINE = {False: 11.0, True: 9.5}
 """Whether a table is wide → points from one of its lines to the next."""
 
 _CAPTION, _NOTES = (12.0, {"table": 46, "table*": 72}), (8.0, {"table": 66, "table*": 100})
-"""Points a line and characters in it by kind of float, of the caption and of the notes below."""
+"""Kind of float → points a line and characters in it, for the caption and for the notes below."""
 
 _FEWEST = 12
-"""Lines of a float however long its caption and its notes are."""
+"""Fewest lines of a table in a float, however long its caption and notes are."""
 
 _SHRUNK = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
-"""Opens a box that is shrunk to the line where it is wider."""
+"""Opens a box that is shrunk to the line's width if it is wider."""
 
 _LONG = {False: (40, 0.3), True: (24, 0.18)}
-"""Whether a table is wide → characters of a row's name beyond which it is broken, and its share of the line then."""
+"""Whether a table is wide → characters above which a row's name is wrapped, and its share of the line then."""
 
 
 def render(tables: Sequence[Table]) -> str:
@@ -71,7 +71,7 @@ def render(tables: Sequence[Table]) -> str:
 
 
 def document(tables: Sequence[Table], options: str = "") -> str:
-    """A whole document around `render`, for a look at the tables without a paper; `options` of LaTeX's article."""
+    """A complete document with the tables of `render`, for a preview; `options` are those of the article class."""
     body = "\n".join(_table(t) for t in tables)
     return (
         f"\\documentclass[{options}]{{article}}\n\\usepackage{{{','.join(PACKAGES)}}}\n"
@@ -80,7 +80,7 @@ def document(tables: Sequence[Table], options: str = "") -> str:
 
 
 def _table(table: Table) -> str:
-    """The floats of one table: as many as its length needs, with one number and, under the last, the notes."""
+    """The floats of one table: as many as its length needs, with one number, and the notes under the last."""
     width = len(table.columns)
     size, spread = (r"\small", r"\scriptsize")
     if width > _WIDE:
@@ -114,12 +114,12 @@ def _table(table: Table) -> str:
 
 
 def _height(text: str, kind: str, points: float, characters: Mapping[str, int]) -> float:
-    """Points that a paragraph takes in a float of this kind."""
+    """Height in points of a paragraph in a float of this kind."""
     return points * -(-len(text) // characters[kind])
 
 
 def _characters(table: Table) -> int:
-    """Characters of a table's widest line, were each of its columns as wide as its widest cell."""
+    """Characters in a line of a table whose columns are as wide as their widest cells."""
     printed = list(lines(table))
     most, _ = _LONG[len(table.columns) > _WIDE]
     first = max((min(most, len(line.label)) for line in printed), default=0)
@@ -131,10 +131,10 @@ def _characters(table: Table) -> int:
 
 
 def _pages(table: Table, room: float) -> list[list[Line]]:
-    """Printed lines, float by float: a float takes whole groups while they fit a page, and never half a row.
+    """The printed lines of each float, which has whole groups if they fit on a page, and always whole rows.
 
     Args:
-        room: points that the lines of one float may take.
+        room: points for the lines of one float.
     """
     wide = len(table.columns) > _WIDE
     most, _ = _LONG[wide]
@@ -144,7 +144,7 @@ def _pages(table: Table, room: float) -> list[list[Line]]:
     for group in table.groups:
         rows = [list(row_lines(table, row)) for row in table.rows if row.group == group]
         heights = [len(row) + len(row[0].label) // most for row in rows]
-        head = 2 if group else 0  # its name, and the space above it
+        head = 2 if group else 0  # the group's name, and the space above it
         if used + head + sum(heights) > most_lines and used:
             pages.append([])
             used = 0
@@ -173,7 +173,7 @@ def _body(page: Sequence[Line], width: int, spread: str) -> list[str]:
 
 
 def _label(text: str, wide: bool) -> str:
-    """A row's name; a long one is broken after its signs, in a box of its own."""
+    """A row's name; a long one is wrapped after punctuation, in its own box."""
     most, share = _LONG[wide]
     if len(text) <= most:
         return escape(text)
@@ -191,6 +191,6 @@ def _cell(cell: Shown, spread: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it stands; signs that its standard fonts lack become `?`."""
+    """Text that LaTeX prints unchanged; characters that its standard fonts lack become `?`."""
     text = _MINUS.sub("−", text).replace(" %", "\u00a0%")
     return "".join(_SPECIAL.get(c) or (c if ord(c) < 0x180 else "?") for c in text)

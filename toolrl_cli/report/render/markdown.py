@@ -10,7 +10,7 @@ from toolrl_cli.report.render.shown import Shown, lines, notes_under
 
 
 def render(tables: Sequence[Table]) -> str:
-    """The tables under one heading each, ending in a line break."""
+    """The tables, each under its own heading, ending in a line break."""
     return "\n".join(_table(t) for t in tables)
 
 
@@ -39,5 +39,5 @@ def _cell(cell: Shown) -> str:
 
 
 def escape(text: str) -> str:
-    """Text with the signs that Markdown would read made plain."""
+    """Text with Markdown's special characters escaped."""
     return re.sub(r"([\\|*_`<>\[\]$~&])", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""Two arms against each other, for the terminal, Markdown and JSON."""
+"""Comparisons of two arms, for the terminal, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOTE = (
 
 
 def document(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The pairs as plain data; differences and intervals in points, rounded as their columns are."""
+    """The pairs as plain data; differences and intervals in points, rounded like their columns."""
     return {"schema": SCHEMA, "pairs": [_plain(p) for p in pairs]}
 
 
@@ -107,7 +107,7 @@ def _cells(c: PairColumn) -> tuple[str, ...]:
 
 
 def _stacked(cells: Sequence[str]) -> str:
-    """The cells of one column below each other, for a narrow terminal."""
+    """The cells of one column, stacked for a narrow terminal."""
     label, a, b, seeds, items, p, adjusted, only_a, only_b, mcnemar = cells
     lines = [f"{label}: {a} (A), {b} (B)", f"  over seeds  {seeds}"]
     if p == _NONE:

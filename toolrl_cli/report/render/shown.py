@@ -1,4 +1,4 @@
-"""What the formats for people have in common: the words of each cell, and the notes under a table."""
+"""Shared by the formats for people: the text of each cell, and the notes under a table."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from toolrl_cli.report.model import Cell, Head, Row, Table, fixed
 
 _NAMED = 3
-"""Rows that a note names; of more it says how many."""
+"""Most rows that a note names; for more it gives their number."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One printed cell: `main` is the number or the state, `spread` its interval and number of seeds."""
+    """One printed cell; `main` is the number or the state, `spread` its interval and number of seeds."""
 
     main: str
     spread: str = ""
@@ -28,7 +28,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Line:
-    """One printed line of a table; `sub` for the lines under an arm that hold published numbers."""
+    """One printed line of a table; `sub` for the lines of published numbers under an arm."""
 
     label: str
     group: str
@@ -37,7 +37,7 @@ class Line:
 
 
 def lines(table: Table) -> Iterator[Line]:
-    """The printed lines of a table: one an arm, and up to three more where published numbers stand beside it."""
+    """The printed lines of a table: one for each arm, and up to three more with published numbers."""
     for row in table.rows:
         yield from row_lines(table, row)
 
@@ -61,12 +61,12 @@ def row_lines(table: Table, row: Row) -> Iterator[Line]:
 
 
 def notes_under(table: Table, best: str, second: str) -> list[str]:
-    """Everything that is said under a table; `best` and `second` are how the format marks them."""
+    """All notes under a table; `best` and `second` are the format's marks."""
     return [*legend(table, best, second), *cell_notes(table)]
 
 
 def legend(table: Table, best: str, second: str) -> list[str]:
-    """The notes on the whole table: what it holds, what the marks mean, how it was tested."""
+    """The notes on the whole table: its contents, its marks and its tests."""
     cells = [cell for row in table.rows for cell in row.cells.values()]
     notes = list(table.notes)
     if any(c.best for c in cells):
@@ -80,7 +80,7 @@ def legend(table: Table, best: str, second: str) -> list[str]:
 
 
 def cell_notes(table: Table) -> list[str]:
-    """The notes of single cells, each said once with all the places it holds for."""
+    """The notes of single cells, each printed once with all its places."""
     places: dict[str, dict[str, list[str]]] = {}
     for row in table.rows:
         for head in table.columns:
@@ -90,7 +90,7 @@ def cell_notes(table: Table) -> list[str]:
 
 
 def _where(table: Table, arms: Mapping[str, Sequence[str]]) -> str:
-    """Arm → column labels, in as few words as will do."""
+    """Arm → column labels, shortened."""
     columns = list(dict.fromkeys(label for labels in arms.values() for label in labels))
     everywhere = len(columns) == len(table.columns)
     if all(list(labels) == columns for labels in arms.values()):
@@ -102,7 +102,7 @@ def _where(table: Table, arms: Mapping[str, Sequence[str]]) -> str:
 
 
 def full_note(cell: Cell, head: Head) -> str | None:
-    """State, note and comparison of a cell in one line, for CSV and JSON; None if there is nothing to say."""
+    """State, note and comparison of a cell in one line, for CSV and JSON; None if there is none."""
     parts = list(cell.notes)
     if cell.mean is None and cell.state.strip("–") and cell.state not in cell.note:
         parts.insert(0, cell.state)

@@ -1,4 +1,4 @@
-"""Tables for the terminal (rich), and for a pipe: plain text, best marked by a sign instead of bold."""
+"""Tables for the terminal (rich) and for pipes: plain text, with a sign instead of bold for the best."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _GAP = 2
 """Spaces between columns; one of them is the box's own."""
 
 _MAX_LABEL = 34
-"""Columns of the labels at the most, where the numbers need the rest of the line."""
+"""Largest width of the labels, if the numbers need the rest of the line."""
 
 
 def render(tables: Sequence[Table], width: int = 100, styled: bool = False) -> str:
-    """The tables as text no wider than `width` columns, with terminal codes if `styled`."""
+    """The tables as text of at most `width` columns, with terminal codes if `styled`."""
     from rich.console import Console
 
     out = io.StringIO()
@@ -34,7 +34,7 @@ def render(tables: Sequence[Table], width: int = 100, styled: bool = False) -> s
 
 
 def show(tables: Sequence[Table], console: Console) -> None:
-    """Print the tables on a console, as wide as it is; lines of a pipe end where their text does."""
+    """Print the tables in the console's width; in a pipe, without trailing spaces."""
     if console.is_terminal:
         _print(tables, console)
     else:
@@ -64,7 +64,7 @@ def _parts(table: Table, width: int, styled: bool) -> Iterator[RenderableType]:
     widths[0] = min(longest, max(widths[0], widths[0] + spare))
     for columns in _blocks(widths, width):
         yield _grid(table, body, columns, widths, styled, stacked)
-    notes = RichTable.grid(padding=(0, 1, 0, 0))  # a column for the signs, so that wrapped lines are set in
+    notes = RichTable.grid(padding=(0, 1, 0, 0))  # a column for the signs, so that wrapped lines are indented
     for note in notes_under(table, "Bold" if styled else BEST, "underlined" if styled else ""):
         notes.add_row("·", Text(note), style="dim" if styled else "")
     yield notes
@@ -119,7 +119,7 @@ def _plain(cell: Shown, styled: bool, stacked: bool) -> str:
 
 
 def _widths(table: Table, body: Sequence[Line], styled: bool, stacked: bool) -> list[int]:
-    """Width of the label column, then of each other column; stacked cells may break at their spaces."""
+    """Width of the label column, then of each other column; stacked cells may wrap at spaces."""
     widths = [min(_MAX_LABEL, _label_width(body))]
     for index, head in enumerate(table.columns):
         texts = [head.label, *(_plain(line.cells[index], styled, stacked) for line in body)]
@@ -128,7 +128,7 @@ def _widths(table: Table, body: Sequence[Line], styled: bool, stacked: bool) -> 
 
 
 def _label_width(body: Sequence[Line]) -> int:
-    """Columns that the longest label or name of a group takes."""
+    """Width of the longest label or group name."""
     from rich.cells import cell_len
 
     indent = 2 if any(line.group for line in body) else 0
@@ -137,14 +137,14 @@ def _label_width(body: Sequence[Line]) -> int:
 
 
 def _pieces(text: str, stacked: bool) -> list[str]:
-    """What must stay on one line: everything, or when stacked an interval, and every word elsewhere."""
+    """The pieces that must not be wrapped: the whole text, or if stacked, intervals and single words."""
     if not stacked:
         return [text]
     return [p for part in text.split("\n") for p in ([part] if part[:1] in "±(" else part.split(" "))] or [""]
 
 
 def _blocks(widths: Sequence[int], width: int) -> list[list[int]]:
-    """Columns that fit beside each other and the labels, in as few blocks as need be."""
+    """The columns in as few blocks as possible that fit beside the labels."""
     start = widths[0] + _GAP
     blocks: list[list[int]] = [[]]
     used = start

@@ -1,4 +1,4 @@
-"""Which checkpoint of each run a table shows, and how its caption says so."""
+"""Chooses the checkpoint of each run that a table shows, and describes it in the caption."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage
 from toolrl_cli.report.table_spec import BestRule, Checkpoint, StepRule
 
 Validation = Callable[[Stage, str], Mapping[int, float]]
-"""Training stage and metric → its value by step."""
+"""(training stage, metric) → value by step."""
 
 _WORDS = {"last": "the last of each run", "best": "the best by validation of each run"}
 _NAMED = 3
-"""Rows that a note names; of more it says how many."""
+"""Most rows that a note names; for more it gives their number."""
 
 
 def choose(run: Run, benchmark: str, rule: Checkpoint, validation: Validation) -> Evaluation | None:
-    """The evaluation of a run that a table shows; None where the rule leaves none.
+    """The evaluation of a run that a table shows; None if the rule excludes all.
 
-    Where one checkpoint alone was evaluated it is taken, unless the rule asks for a step: what a run exports is
-    decided before it trains, and the caption says which it was.
+    If only one checkpoint was evaluated, it is taken, unless the rule names a step: the checkpoint to export was
+    chosen before the training, and the caption names it.
     """
     found = [e for e in run.evaluations if e.benchmark == benchmark]
     if isinstance(rule, StepRule):
@@ -36,28 +36,28 @@ def choose(run: Run, benchmark: str, rule: Checkpoint, validation: Validation) -
             if step is not None and step in curve:
                 judged.append((sign * curve[step], -step, evaluation))
         if judged:
-            # Of equally good checkpoints the earlier one: it cost less.
+            # of equally good checkpoints, the earlier one: it cost less
             return max(judged, key=lambda j: j[:2])[2]
     wanted = "best" if rule == "best" else "last"
     return max(found, key=lambda e: (e.origin.rule == wanted, e.origin.step or -1))
 
 
 def checkpoint_of(run: Run, origin: Origin) -> str:
-    """How the evaluated checkpoint was chosen: `last`, `best` or `step N`; empty for a model as it came."""
+    """How the evaluated checkpoint was chosen: `last`, `best` or `step N`; empty for an untrained model."""
     if origin.trained is None or origin.trained is run.pretraining:
         return ""
     return origin.rule or f"step {origin.step}"
 
 
 def rule_in_words(rule: Checkpoint) -> str:
-    """A table's rule, as a noun."""
+    """A table's rule as a noun phrase."""
     if isinstance(rule, StepRule):
         return f"the checkpoint of step {rule.step}"
     return f"the checkpoint best by {rule.best}" if isinstance(rule, BestRule) else f"the {rule} checkpoint"
 
 
 def checkpoint_note(rows: Sequence[Row], rule: Checkpoint) -> str:
-    """Which checkpoints the values of a table really come from; empty where nothing was trained or has a value."""
+    """The checkpoints that a table's values come from, in words; empty where nothing was trained or has a value."""
     found: dict[str, dict[str, None]] = {}
     for row in rows:
         for cell in row.cells.values():

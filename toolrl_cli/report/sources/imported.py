@@ -1,8 +1,9 @@
-"""Results from elsewhere, one run a record: W&B's exports, or a CSV written by hand.
+"""Imports results from elsewhere, one run a record: W&B's exports, or a CSV written by hand.
 
 A record's `arm` (or W&B's `Name`) names its arm and `seed` its seed; a field `BENCHMARK/METRIC` holds a score (a share
 from 0 to 1, or a count), any other field a setting by its dotted key, such as `model`, `reward`, `algorithm`, `train`.
-`protocol` says how the scores were made; those without it are compared with each other alone. `records` reads files.
+`protocol` names how the scores were computed; scores without it are compared only with each other. `records` reads
+the files.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ _OWN_FIELDS = frozenset({"arm", "Name", "seed", "State", "protocol"})
 
 
 def read_runs(path: Path) -> Sweep:
-    """The runs of a file as a sweep named after the file; every run knows that it was imported.
+    """The runs of a file as a sweep named after the file; they are marked as imported.
 
     Raises:
-        SpecError: no such file, or not such a table.
-        Mistakes: records that cannot be runs, and cells that cannot be scores, each with row and column.
+        SpecError: the file does not exist, or has no such records.
+        Mistakes: records that are not runs, and cells that are not scores, each with row and column.
     """
     records, faults = read_records(path)
     fields = list(dict.fromkeys(field for record in records for field in record.fields))
@@ -49,7 +50,7 @@ def read_runs(path: Path) -> Sweep:
     benchmarks = {name.split("/", 1)[0] for name in known}
     faults += _misspelt(metrics, known, path)
     ours = [m for m in metrics if m.split("/", 1)[0] in benchmarks]
-    # W&B exports every curve's last value under names with a slash, too: where known benchmarks are, they are meant.
+    # W&B also exports last values of curves under names with a slash, so known benchmarks are preferred
     metrics = ours or metrics
     if records and (key is None or not metrics):
         missing = "field 'arm' (or 'Name')" if key is None else "fields BENCHMARK/METRIC"
@@ -79,7 +80,7 @@ def _known_metrics() -> dict[str, str]:
 
 
 def _misspelt(metrics: Sequence[str], known: Mapping[str, str], path: Path) -> list[SpecError]:
-    """Fields that no table reads though one with nearly their name is missing: other case, or a part of a summary."""
+    """Fields that no table reads and that resemble a missing one: other case, or a part of a summary."""
     faults = []
     for metric in metrics:
         near = metric.lower().split(".", 1)[0]
@@ -96,7 +97,7 @@ def _run(
     path: Path,
     faults: list[SpecError],
 ) -> Run | None:
-    """A record as a run, or None where it names none; what is wrong with it is added to `faults`."""
+    """A record as a run; None if it names none. Errors are added to `faults`."""
     row = record.fields
 
     def fault(field: str, what: str, hint: str = "") -> None:
@@ -147,10 +148,10 @@ def _run(
 
 
 def _named(settings: Mapping[str, str]) -> dict[str, str]:
-    """Settings under the names that tables ask for.
+    """Settings under the names that tables use.
 
-    toolrl's own W&B runs hold a run's settings by stage (`rl.reward.name`, `sft.sft.split`): those of its training are
-    its settings, and which stages there are says how it was trained.
+    toolrl's own W&B runs have settings by stage (`rl.reward.name`, `sft.sft.split`): those of the training stages are
+    the run's settings, and the set of stages tells how it was trained.
     """
     found = dict(settings)
     for kind in ("evaluate", "sft", "rl"):
@@ -168,7 +169,7 @@ def _text(value: Any) -> str:
 
 
 def _seed(text: str) -> int | None:
-    """A whole number, also as `1.0`, as spreadsheets write it."""
+    """A whole number, which spreadsheets may write as `1.0`."""
     try:
         value = float(text)
         return int(value) if value == int(value) else None
@@ -177,7 +178,7 @@ def _seed(text: str) -> int | None:
 
 
 def _score(text: str, share: bool) -> tuple[Score, str, str]:
-    """A cell as a score; what is wrong with it, and what to do about it."""
+    """A cell as a score, or the fault and what to do about it."""
     absent = Score(None, why="not in the import")
     if not text:
         return absent, "", ""

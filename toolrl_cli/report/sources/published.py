@@ -1,8 +1,8 @@
-"""Numbers that others printed, and which of ours may be set against them.
+"""Numbers that others published, and whether ours may be compared with them.
 
-The CSV files under `data/` hold one cell a line, percentages as printed. A number belongs to a *protocol*:
-the paper's BFCL Overall averages in the "exec" categories (`bfcl_v3_exec`), which no released evaluator
-scores any more (`bfcl_v3`: bfcl-eval 2025.6.8), and V4 changes data and formulas (`bfcl_v4`).
+The CSV files under `data/` have one cell a line, percentages as printed. A number belongs to a *protocol*: the
+paper's BFCL Overall includes the "exec" categories (`bfcl_v3_exec`), which no released evaluator scores any more
+(`bfcl_v3`: bfcl-eval 2025.6.8), and V4 changes data and formulas (`bfcl_v4`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ DATA = Path(__file__).parent / "data"
 FILES = ("paper_v1.csv", "camera_ready.csv", "reproductions.csv")
 
 PAPER = "paper"
-"""The source whose tables ours reproduce."""
+"""The source whose tables toolrl reproduces."""
 
 EXEC_METRICS = frozenset({"overall", "non_live_exec"})
-"""BFCL V3 columns that the exec categories enter; all others are the same number with and without them."""
+"""BFCL V3 columns that include the exec categories; all others are the same with and without them."""
 
 EXEC_FREE_ERROR = 0.05
-"""Error of the derived Overall: the rounding of four printed cells gives 0.013, the rest is margin."""
+"""Error of the derived Overall: 0.013 from the rounding of four printed cells, and a margin."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class PublishedCell:
 
     Attributes:
         source: key of `sources.yaml`.
-        table: the paper's table it stands in, or reproduces.
+        table: the paper's table that it is in or reproduces.
         protocol: how the benchmark was scored; commit: the benchmark's code, where known.
         setting: row key; label: the row as printed.
         value, text: the number and its digits as stored.
-        corrected: what it must have been, where it is a misprint that arithmetic reveals.
-        mark: what a reader must know about it; starts with `impossible` where it cannot be a target.
+        corrected: the correct value, for a misprint that arithmetic reveals.
+        mark: what a reader must know about it; starts with `impossible` if it cannot be a target.
     """
 
     source: str
@@ -64,7 +64,7 @@ class PublishedCell:
 
     @property
     def target(self) -> float:
-        """What ours is compared with: the number, or what it must have been."""
+        """The value to compare with: the number, or its corrected value."""
         return self.value if self.corrected is None else self.corrected
 
 
@@ -77,7 +77,7 @@ class Published:
     index: Mapping[tuple[str, str, str, str], PublishedCell]
 
     def find(self, table: str, model: str, setting: str, metric: str) -> PublishedCell | None:
-        """The printed number, or None; case does not matter in the model's name."""
+        """The printed number, or None; the model's name is not case-sensitive."""
         return self.index.get((table, model.lower(), setting, metric))
 
     def models(self, table: str) -> list[str]:
@@ -87,7 +87,7 @@ class Published:
 
 @lru_cache(maxsize=1)
 def sources() -> dict[str, str]:
-    """Source key → who printed it and where, in one line."""
+    """Source key → author and publication, in one line."""
     entries = read_yaml(DATA / "sources.yaml").data
     return {key: f"{entry['by']} ({entry['where']})" for key, entry in entries.items()}
 
@@ -97,7 +97,7 @@ def load_published(source: str) -> Published:
     """The printed numbers of one source.
 
     Raises:
-        SpecError: nothing is known of such a source.
+        SpecError: the source is unknown.
     """
     if source not in sources():
         known = sources()
@@ -109,7 +109,7 @@ def load_published(source: str) -> Published:
 
 @lru_cache(maxsize=1)
 def all_published() -> tuple[PublishedCell, ...]:
-    """Every packaged number, in file order."""
+    """All packaged numbers, in file order."""
     cells: list[PublishedCell] = []
     for name in FILES:
         with (DATA / name).open(encoding="utf-8", newline="") as lines:
@@ -118,7 +118,7 @@ def all_published() -> tuple[PublishedCell, ...]:
 
 
 def comparable(metric: str, theirs: str, ours: str) -> bool:
-    """Whether a metric means the same number under two protocols."""
+    """Whether a metric is the same quantity under two protocols."""
     if theirs == ours:
         return True
     return {theirs, ours} == {"bfcl_v3_exec", "bfcl_v3"} and metric not in EXEC_METRICS
@@ -128,8 +128,8 @@ def exec_free_overall(published: Published, cell: PublishedCell) -> float | None
     """BFCL V3 Overall without exec, derived from the printed row of `cell`; see `EXEC_FREE_ERROR`.
 
     Solves the V3 formula (gorilla 4d05b53f: Overall = mean(Non-Live, Live, Multi-Turn), Non-Live the mean of
-    four AST parts, four exec parts and irrelevance) for irrelevance, and puts it into bfcl-eval 2025.6.8's,
-    which leaves exec out. None where the row is not whole, or cannot be right.
+    four AST parts, four exec parts and irrelevance) for irrelevance, and inserts it in the formula of
+    bfcl-eval 2025.6.8, which has no exec. None if the row is incomplete or cannot be right.
     """
     if cell.protocol != "bfcl_v3_exec" or cell.impossible:
         return None

@@ -1,8 +1,8 @@
-"""Files of runs as flat records: CSV, JSON and JSON lines, as people and W&B write them.
+"""Reads files of runs as flat records: CSV, JSON and JSON lines, as people and W&B write them.
 
-W&B gives a CSV from its table of runs, and through its API what its documentation shows: `name`, `config` and `summary`
-of each run, written as JSON or as a CSV whose cells hold Python dictionaries. Nested fields become dotted keys; those
-of `config` and `summary` lose that first word.
+W&B exports a CSV from its table of runs, and its documentation shows an export through its API: `name`, `config` and
+`summary` of each run, as JSON or as a CSV whose cells are Python dictionaries. Nested fields become dotted keys,
+without the first word for those of `config` and `summary`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from toolrl_cli.errors import SpecError
 NESTED = ("config", "summary")
 MAX_BYTES = 200_000_000
 _NOT_FINITE = re.compile(r"(?<=[\s:\[,(])-?(?:nan|inf)(?=[\s,}\])])")
-"""Numbers that Python prints and cannot read."""
+"""Names that Python prints for numbers and cannot parse."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run's fields; `number` and `where` say which record of the file it is."""
+    """One run's fields; `number` and `where` identify the record in its file."""
 
     fields: Mapping[str, Any]
     number: int
@@ -36,12 +36,12 @@ class Record:
 
 
 def read_records(path: Path) -> tuple[list[Record], list[SpecError]]:
-    """All records of a file, and what is wrong with those that are none; its suffix says the form.
+    """All records of a file, and the faults of invalid ones; the suffix decides the format.
 
     `.json` and `.jsonl` are JSON, all else is CSV.
 
     Raises:
-        SpecError: the file cannot be read, holds something else, or nothing.
+        SpecError: the file cannot be read, has another format, or is empty.
     """
     faults: list[SpecError] = []
     try:
@@ -67,7 +67,7 @@ def read_records(path: Path) -> tuple[list[Record], list[SpecError]]:
 
 
 def _from_csv(text: str, path: Path, faults: list[SpecError]) -> Iterator[Record]:
-    csv.field_size_limit(MAX_BYTES)  # a whole summary in one cell is longer than the module's own limit
+    csv.field_size_limit(MAX_BYTES)  # a whole summary in one cell exceeds the csv module's limit
     reader = csv.DictReader(io.StringIO(text, newline=""))
     header = [name for name in reader.fieldnames or () if name is not None]
     if not any(name in ("arm", "Name", "name") for name in header):
@@ -117,7 +117,7 @@ def _from_json(text: str, path: Path, faults: list[SpecError]) -> Iterator[Recor
 
 
 def _opened(row: Mapping[str, Any], where: str, faults: list[SpecError]) -> dict[str, Any] | None:
-    """A row with its `config` and `summary` as mappings where they are text; None where they cannot be read."""
+    """A row whose `config` and `summary` are parsed if they are text; None if they cannot be parsed."""
     opened = dict(row)
     for key in NESTED:
         if isinstance(opened.get(key), str):

@@ -1,7 +1,7 @@
-"""What a sweep left on disk, as typed frozen objects.
+"""The results of a sweep as typed frozen objects.
 
-Nothing is dropped: a stage that was never started, is running, failed, was stopped, or whose files cannot be
-read is an object with that status, and it is for the tables to show it.
+Nothing is dropped: a stage that was never started, is running, failed, was stopped, or has unreadable files is an
+object with that status, which the tables show.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from toolrl_cli.store.scores import Score
 from toolrl_cli.store.state import Status as LedgerStatus
 
 Status = Literal[LedgerStatus, "unreadable"]
-"""The ledger's words, and `unreadable` where a file does not say which of them."""
+"""The ledger's words, and `unreadable` if the state file cannot be read."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the plan and how far it got.
+    """One stage of the plan and its state.
 
     Attributes:
         spec: as planned.
         directory: `RESULTS/stages/<kind>/<id>`; need not exist.
-        status: what `state.json` says; `pending` where there is none.
-        failure: failure class and message, empty unless failed.
-        step, total: progress in steps, where it is known.
-        problem: what is wrong with a file, empty unless `unreadable`.
+        status: from `state.json`; `pending` if there is none.
+        failure: failure class and message; empty unless failed.
+        step, total: progress in steps, if known.
+        problem: the fault of a file; empty unless `unreadable`.
     """
 
     spec: StageSpec
@@ -53,12 +53,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Origin:
-    """The checkpoint behind an evaluated model.
+    """The checkpoint of an evaluated model.
 
     Attributes:
         trained: the training stage, or None for a model from outside.
-        step: the checkpoint's training step, where known.
-        rule: how the checkpoint was chosen: `last`, `best` (by validation), or empty where its step was named.
+        step: the checkpoint's training step, if known.
+        rule: how the checkpoint was chosen: `last`, `best` (by validation), or empty if its step was named.
     """
 
     trained: Stage | None = None
@@ -68,11 +68,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An `evaluate` stage of a run, with its scores where it has them.
+    """An `evaluate` stage of a run, with its scores if it has any.
 
     Attributes:
         stage: the stage.
-        origin: which checkpoint of which training it asked.
+        origin: the evaluated training stage and checkpoint.
         conditions: protocol, version, data, prompt format and sampling (see `CONDITIONS`), as text.
         metrics: name → score; empty unless the stage succeeded.
         problem: why a stage that succeeded has no usable scores.
@@ -87,13 +87,13 @@ class Evaluation:
 
     @property
     def items_path(self) -> Path:
-        """Per-item verdicts."""
+        """Path of the per-item verdicts."""
         return self.stage.directory / "output" / "items.jsonl"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One arm with one seed; `imported` names the file it comes from if it was not run here."""
+    """One arm with one seed; `imported` names its file if it was not run here."""
 
     id: str
     sweep: str
@@ -106,7 +106,7 @@ class Run:
 
     @cached_property
     def pretraining(self) -> Stage | None:
-        """The SFT stage that gave the tiny model its rough ability: part of the model, not of training."""
+        """The SFT stage that trained the tiny base model; it counts as part of the model, not of the training."""
         for stage in self.stages:
             model = stage.spec.config.get("model")
             tiny = isinstance(model, Mapping) and model.get("kind") == "tiny"
@@ -131,9 +131,9 @@ class Run:
         return {**view, "train": train, "arm": self.arm, "seed": self.seed, "sweep": self.sweep}
 
     def lookup(self, key: str) -> Any:
-        """A setting by its dotted key, from what the run's stages were given; None where nothing says it.
+        """A setting by its dotted key, from the configs of the run's stages; None if it is in none.
 
-        `train` is `none`, `sft`, `rl` or `sft+rl`; `model` and `reward` come as they were configured.
+        `train` is `none`, `sft`, `rl` or `sft+rl`; `model` and `reward` are returned as configured.
         """
         if key in self._view:
             return self._view[key]
@@ -152,13 +152,13 @@ class Run:
         return short_name(self.lookup("model"))
 
     def waits_for(self, evaluation: Evaluation) -> Stage:
-        """The stage that keeps an evaluation from having scores: the first unfinished on the way to it."""
+        """The stage that an evaluation waits for: its first unfinished input, or itself."""
         if evaluation.stage.status == "succeeded":
             return evaluation.stage
         return self.unfinished(evaluation) or evaluation.stage
 
     def unfinished(self, evaluation: Evaluation) -> Stage | None:
-        """The first stage on the way to an evaluation that has not succeeded; None where all have."""
+        """The first of an evaluation's inputs, or itself, that has not succeeded; None if all have."""
         by_id = {s.id: s for s in self.stages}
         needed: set[str] = set()
         frontier = [evaluation.stage.id]
@@ -180,7 +180,7 @@ class Sweep:
 
 
 def short_name(value: Any) -> str:
-    """The name by which people call a model or a reward: last part of a path, or the `name` of a mapping."""
+    """The short name of a model or a reward: last part of a path, or the `name` of a mapping."""
     if isinstance(value, Mapping):
         value = value.get("name") or value.get("path") or value.get("kind") or ""
     return str(value if value is not None else "").rstrip("/").rsplit("/", 1)[-1]

@@ -1,4 +1,4 @@
-"""Sweeps as they stand on disk, as objects of the report; all of it is read through the store."""
+"""Reads sweeps and the state of their stages, through the store, into objects of the report."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from toolrl_cli.store.sweep_folder import PLAN, SweepFolder, saved_names
 
 
 def list_sweeps(results: Path) -> list[str]:
-    """Names of the sweeps under a results root, sorted; empty where there are none."""
+    """Names of the sweeps under a results root, sorted."""
     return sorted(saved_names(results))
 
 
 def read_sweep(results: Path, name: str) -> Sweep:
-    """Read one sweep and how its stages stand.
+    """Read one sweep and the state of its stages.
 
     Raises:
-        SpecError: there is no such sweep.
+        SpecError: the sweep does not exist.
         LedgerError: its plan cannot be used.
     """
     folder, ledger = SweepFolder(results, name), Ledger(results)
@@ -54,7 +54,7 @@ def read_sweep(results: Path, name: str) -> Sweep:
 
 
 def _twin(runs: tuple[Run, ...]) -> str:
-    """A run that would enter a mean twice, in words; empty where there is none."""
+    """A run that would count twice in a mean, in words; empty if there is none."""
     seen: set[tuple[str, int]] = set()
     for run in runs:
         if (run.arm, run.seed) in seen:
@@ -64,7 +64,7 @@ def _twin(runs: tuple[Run, ...]) -> str:
 
 
 def _read_stage(ledger: Ledger, spec: StageSpec) -> Stage:
-    """How a stage stands, as `toolrl status` has it: one that is known dead has failed, whatever it last wrote."""
+    """The state of a stage as in `toolrl status`: one whose attempt is known dead has failed, whatever it wrote."""
     folder = ledger.folder(spec)
     try:
         state = observed(folder)
@@ -94,10 +94,10 @@ def _read_evaluation(stage: Stage, stages: Mapping[str, Stage]) -> Evaluation:
 
 
 def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:
-    """The training stage behind an evaluated model, and which of its checkpoints.
+    """The training stage of an evaluated model, and its checkpoint.
 
-    An export on the way says it in its identity: `checkpoint: last`, `best`, or a step. Of the best one, only its
-    `output/checkpoint.json` knows the step.
+    An export between the two has the rule in its identity: `checkpoint: last`, `best`, or a step. For `best`, only its
+    `output/checkpoint.json` has the step.
     """
     step: int | None = None
     rule = ""

@@ -1,1 +1,1 @@
-"""The kinds of reward components that toolrl has: one module each, with its one object."""
+"""The kinds of reward components that toolrl has: one module and one object each."""

@@ -1,1 +1,1 @@
-"""Whether verl will take a stage's options, found when they are planned."""
+"""Checks at planning time that verl will accept a stage's options."""

@@ -1,6 +1,6 @@
-"""Batch arithmetic that verl 0.9.1 asserts only in its workers, minutes after a run has started, if at all.
+"""Checks of batch sizes that verl 0.9.1 makes only in its workers, minutes after a run has started, or never.
 
-Every check names the function of verl that would fail. `check_batches` works on the merged configuration
+Every check names the function of verl that would fail. `check_batches` reads the merged configuration
 (`composed.merge`) and imports nothing of verl.
 """
 
@@ -45,7 +45,7 @@ LEAST: dict[Kind, dict[str, int]] = {
         "engine.ulysses_sequence_parallel_size": 1,
     },
 }
-"""Whole numbers that may not be null, with the least that verl can use."""
+"""Options that are whole numbers and may not be null, with the least value that verl can use."""
 
 LEAST_OR_NULL: dict[Kind, dict[str, int]] = {
     "rl": {
@@ -60,14 +60,14 @@ LEAST_OR_NULL: dict[Kind, dict[str, int]] = {
     },
     "sft": {"trainer.total_training_steps": 1, "data.micro_batch_size_per_gpu": 1},
 }
-"""The same for those that may be null."""
+"""The same for options that may be null."""
 
 
 def check_batches(kind: Kind, tree: Tree) -> None:
-    """Check the sizes of a merged configuration and how they divide.
+    """Check the batch sizes of a merged configuration and their divisibility.
 
     Raises:
-        OptionFault: the first size that does not fit.
+        OptionFault: names the first size that does not fit.
     """
     for option, least in {**LEAST[kind], **LEAST_OR_NULL[kind]}.items():
         value = at(tree, option)
@@ -84,7 +84,7 @@ def check_batches(kind: Kind, tree: Tree) -> None:
 
 
 def at(tree: Tree, name: str) -> Any:
-    """The value of a dotted option, None where there is none."""
+    """The value of a dotted option; None where there is none."""
     node: Any = tree
     for part in name.split("."):
         node = node.get(part) if isinstance(node, dict) else None
@@ -99,7 +99,7 @@ def _check_sft(tree: Tree) -> None:
     ranks = _ranks(tree, "engine.ulysses_sequence_parallel_size")
     batch = at(tree, BATCH)
     if batch % ranks:
-        # verl divides without remainder, and would silently train on fewer rows a step
+        # verl discards the remainder and would silently train on fewer rows a step
         raise OptionFault(
             f"a batch of {batch} rows does not divide over {_gpus(ranks)}", BATCH, _multiple(ranks)
         )
@@ -170,7 +170,7 @@ def _check_training_batches(tree: Tree, section: str, share: int) -> None:
         return
     option = f"{section}.ppo_micro_batch_size_per_gpu"
     micro = at(tree, option)
-    if micro is not None and share % micro:  # null: verl's own check says what to set
+    if micro is not None and share % micro:  # null: verl's own check names the option to set
         raise OptionFault(
             f"micro-batches of {micro} do not divide the {share} responses of a GPU's mini-batch",
             option,
@@ -196,7 +196,7 @@ def _check_log_probs(tree: Tree, share: int) -> None:
         micro = at(tree, option)
         if micro is None:
             if at(tree, f"{section}.log_prob_micro_batch_size") is None:
-                continue  # verl's own check says so
+                continue  # verl's own check reports it
             raise OptionFault("is null, and samples are not batched by tokens", option)
         if share % micro:
             raise OptionFault(
@@ -207,7 +207,7 @@ def _check_log_probs(tree: Tree, share: int) -> None:
 
 
 def _check_tokens(option: str, longest: int, tree: Tree, of: str = "") -> None:
-    """utils/seqlen_balancing.py `rearrange_micro_batches`: the longest sample fits in one micro-batch."""
+    """utils/seqlen_balancing.py `rearrange_micro_batches`: the longest sample must fit in one micro-batch."""
     section = option.rsplit(".", 1)[0]
     tokens = at(tree, option)
     spread = at(tree, f"{section}.ulysses_sequence_parallel_size") or 1
@@ -225,7 +225,7 @@ def _longest(tree: Tree) -> int:
 
 
 def _ranks(tree: Tree, spread_option: str) -> int:
-    """Data-parallel ranks: GPUs over the GPUs that share one sequence."""
+    """Data-parallel ranks: number of GPUs divided by the GPUs that share one sequence."""
     gpus: int = at(tree, GPUS) * at(tree, "trainer.nnodes")
     spread = at(tree, spread_option) or 1
     if gpus % spread:

@@ -1,8 +1,8 @@
-"""verl's own configuration, composed once, with a stage's options laid over it as Hydra would.
+"""verl's own configuration, composed once and merged with a stage's options as Hydra would merge them.
 
 Composing takes a quarter of a second, so it happens once a process; a stage's options are then merged into
-plain mappings in about a millisecond. `tests/training/test_config_check.py` holds that what comes out equals
-what Hydra composes from the same arguments. Imports neither torch nor verl.
+plain mappings in about a millisecond. `tests/training/test_config_check.py` compares the result with Hydra's for
+the same arguments. Imports neither torch nor verl.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Composed:
     """verl's defaults for one kind of stage.
 
     Attributes:
-        raw: as composed, interpolations (`${…}`) unresolved.
+        raw: as composed, with unresolved interpolations (`${…}`).
         resolved: the same with every interpolation resolved.
         names: dotted names of all sections and options.
-        groups: Hydra's config groups, such as `model_engine`; setting one composes anew.
+        groups: Hydra's config groups, such as `model_engine`; setting one requires another composition.
     """
 
     raw: Tree
@@ -47,7 +47,7 @@ class Composed:
     groups: frozenset[str]
 
     def default(self, name: str) -> Any:
-        """The default of an option, None where verl has none."""
+        """The default of an option; None where verl has none."""
         node: Any = self.resolved
         for part in name.split("."):
             if not isinstance(node, dict) or part not in node:
@@ -56,7 +56,7 @@ class Composed:
         return node
 
     def unknown(self, option: str) -> OptionFault:
-        """What to say of an option that verl does not have."""
+        """The fault of an option that verl does not have."""
         name = split_prefix(option)[1]
         section, _, last = name.rpartition(".")
         namesakes = [n for n in self.names if n.rpartition(".")[2] == last]
@@ -85,7 +85,7 @@ def composed(kind: Kind, choices: tuple[str, ...] = ()) -> Composed:
 
     Raises:
         SpecError: verl is not installed.
-        OptionFault: Hydra knows no such choice.
+        OptionFault: Hydra does not know the choice.
     """
     return _compose(kind, choices)
 
@@ -100,7 +100,7 @@ def _compose(kind: Kind, choices: tuple[str, ...]) -> Composed:
     try:
         with initialize_config_dir(str(config_folder()), version_base=None):
             config = compose(CONFIG_NAMES[kind], overrides=list(choices), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # all three for a wrong choice
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # each can mean a wrong choice
         what = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise OptionFault(what, choices[-1].partition("=")[0] if choices else "") from None
     groups = frozenset(config.hydra.runtime.choices)
@@ -112,7 +112,7 @@ def _compose(kind: Kind, choices: tuple[str, ...]) -> Composed:
 
 
 def config_folder() -> Path:
-    """verl's packaged configurations, found without importing verl (which imports torch and Ray).
+    """The folder of verl's configurations, found without importing verl (which imports torch and Ray).
 
     Raises:
         SpecError: verl is not installed.
@@ -124,7 +124,7 @@ def config_folder() -> Path:
 
 
 def merge(kind: Kind, options: Mapping[str, Any]) -> Tree:
-    """verl's configuration under these options, interpolations resolved: what its trainer would be given.
+    """verl's configuration with these options and resolved interpolations, as its trainer would receive it.
 
     Args:
         kind: `rl` or `sft`.
@@ -132,7 +132,7 @@ def merge(kind: Kind, options: Mapping[str, Any]) -> Tree:
             `++key` does either, `~key` removes one (with a value: only if it has that value).
 
     Raises:
-        OptionFault: an option that Hydra refuses.
+        OptionFault: Hydra would refuse an option.
     """
     groups = composed(kind).groups
     choices = tuple(hydra_arguments({k: v for k, v in options.items() if split_prefix(k)[1] in groups}))
@@ -180,7 +180,7 @@ def _apply(tree: Tree, option: str, value: Any, base: Composed) -> None:
         raise base.unknown(option)
     if prefix == "+" and node.get(last) is not None and not isinstance(value, list):
         raise OptionFault(f"verl already has {name!r}", option, f"write {name} to change it")
-    if isinstance(node.get(last), dict) and value is not None:  # Hydra would let it vanish
+    if isinstance(node.get(last), dict) and value is not None:  # Hydra would silently drop it
         inside = ", ".join([k for k in node[last] if k != "_target_"][:6])
         hint = f"name one of its options: {inside}" if inside else f"add an option to it: +{name}.key"
         raise OptionFault(f"{name!r} is a section, not an option", option, hint)
@@ -196,7 +196,7 @@ def _remove(node: Tree, last: str, option: str, value: Any, base: Composed) -> N
 
 
 def _check_writable(option: str, value: Any) -> None:
-    """Only what `cpu.overrides.hydra_arguments` can write."""
+    """Refuse values that `cpu.overrides.hydra_arguments` cannot write."""
     if isinstance(value, Mapping):
         raise OptionFault("a mapping cannot be an option's value", option, "write its keys as dotted options")
     for item in value if isinstance(value, (list, tuple)) else (value,):

@@ -1,17 +1,16 @@
-"""Whether verl will take a stage's options, found before anything is started.
+"""Checks that verl will accept a stage's options, before anything is started.
 
-Two tiers, so that `toolrl plan` stays quick:
+There are two tiers, so that `toolrl plan` stays fast:
 
 1. In this process: the options are merged into verl's own composed configuration (unknown, missing and
-   doubled keys), compared in kind with its defaults, and their batch sizes divided (`composed`,
-   `option_types`, `batches`). Composing takes a quarter of a second, once; then about a millisecond a set.
+   doubled keys), their types are compared with its defaults, and batch sizes are checked (`composed`,
+   `option_types`, `batches`). Composing takes a quarter of a second, once; then a set takes about a millisecond.
 2. In a child process: verl's dataclasses are built and its `validate_config` is called (`verl_verdict`).
-   Importing verl takes seconds and half a gigabyte, which a harness on a login node should neither wait for
-   nor keep. So the child is asked once for all sets that are new, and what verl accepted is remembered
-   (`verdicts`): planning the same sweep again costs neither tier.
+   Importing verl takes seconds and half a gigabyte, too much for a harness on a login node. So one child checks
+   all new sets, and accepted sets are remembered (`verdicts`): planning the same sweep again runs neither tier.
 
-Cells that differ in seed, data or reward only have one option set between them. Model, data and attempt
-folders need not exist: placeholders stand for them.
+Cells that differ only in seed, data or reward share one option set. The folders of model, data and attempt need
+not exist: placeholders are used for them.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ ASK = (
     "import sys; sys.path[:] = [p for p in sys.path if p]; "
     "from toolrl_cli.training.checking.verl_verdict import main; main()"
 )
-"""The child's program. The working folder is not searched: it may hold a checkout of another verl."""
+"""The child's program. The working folder is not on its path: it may hold another verl."""
 
 _seen: set[str] = set()
 """Digests accepted in this process."""
@@ -94,7 +93,7 @@ class Finding:
     Attributes:
         stages: the stages with these options.
         setting: the sweep's setting at fault, as `rl.micro_batch` or `verl.rl.trainer.save_freq`.
-        fault: what verl has against it.
+        fault: why verl would refuse it.
     """
 
     stages: tuple[StageSpec, ...]
@@ -105,11 +104,11 @@ class Finding:
 def check_stages(
     stages: Iterable[StageSpec], announce: Callable[[int], None] = lambda sets: None
 ) -> Finding | None:
-    """Check the options of all stages that verl trains, each distinct set of options once.
+    """Check the options of all stages that verl trains; equal sets of options are checked once.
 
     Args:
-        stages: of any kind; those that do not train are passed over.
-        announce: told how many sets verl itself is asked about, before the seconds that this takes.
+        stages: of any kind; those that do not train are ignored.
+        announce: called with the number of sets for the second tier, before the seconds that it takes.
 
     Returns:
         The first options that would be refused, or None.
@@ -156,11 +155,11 @@ def _finding(stage: StageSpec, fault: OptionFault, stages: Iterable[StageSpec]) 
 
 
 def planned_options(config: TrainingConfig, device: Device | None = None) -> Options:
-    """The options that a stage would be started with, with placeholders for folders and for the seed.
+    """The options that a stage would be started with, with placeholders for folders and seed.
 
     Args:
         config: of a stage that verl trains.
-        device: where it would run; None: where it would run on this machine.
+        device: `cpu` or `cuda`; None for the one that this machine would use.
     """
     device = device or planned_device(config.resources.device)
     config = config.model_copy(update={"seed": 0})
@@ -171,7 +170,7 @@ def planned_options(config: TrainingConfig, device: Device | None = None) -> Opt
 
 
 def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
-    """The first tier: keys, kinds of values, words, ranges, batch sizes. Imports neither torch nor verl."""
+    """The first tier: keys, types, words, ranges, batch sizes. Imports neither torch nor verl."""
     try:
         base = composed(kind)
         tree = merge(kind, options)
@@ -199,7 +198,7 @@ def ask_verl(questions: list[tuple[Kind, Options]]) -> list[OptionFault | None]:
     """The second tier: verl's own verdict on each set of options, from one child process.
 
     Raises:
-        SpecError: the child could not answer.
+        SpecError: the child failed.
     """
     text = json.dumps([{"kind": kind, "options": options} for kind, options in questions])
     package = str(Path(toolrl_cli.__file__).parents[1])

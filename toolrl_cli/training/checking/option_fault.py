@@ -1,4 +1,4 @@
-"""What is said of an option that verl would refuse."""
+"""The exception for an option that verl would refuse."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ class OptionFault(Exception):
 
     Attributes:
         what: the fault in one clause.
-        option: the option as it was given, prefix included; a section, or empty, where no single one is at
-            fault.
+        option: the option as given, with its prefix; a section, or empty, where no single option is at fault.
         hint: what to do about it; may be empty.
     """
 

@@ -1,6 +1,6 @@
-"""Numbers that verl 0.9.1, torch or vLLM refuse in a worker, minutes after a run has started.
+"""Ranges of numbers that verl 0.9.1, torch or vLLM check only in a worker, minutes after a run has started.
 
-Each comment names who refuses others. Imports none of them.
+Each comment names the code that refuses other numbers. Imports none of the three.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from toolrl_cli.training.checking.verl_interpolation import Tree
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `least` to `most`, `least` itself only if `closed`."""
+    """Numbers from `least` to `most`; `least` itself is included if `closed`."""
 
     least: float
     most: float = inf
     closed: bool = True
 
     def holds(self, value: float) -> bool:
-        """Whether it is in the range; NaN never is."""
+        """Whether a number is in the range; NaN is not."""
         return (value >= self.least if self.closed else value > self.least) and value <= self.most
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class Range:
 NATURAL, SHARE = Range(1), Range(0, 1)
 ONE_NODE = {
     "trainer.nnodes": Range(1, 1)
-}  # ours: a stage runs on one machine; verl would wait for the others
+}  # our own limit: a stage runs on one machine, and verl would wait for others for ever
 
 OPTIMIZER = {  # torch/optim/adamw.py
     "lr": Range(0),
@@ -64,7 +64,7 @@ RANGES: dict[Kind, dict[str, Range]] = {
         f"{ROLLOUT}.val_kwargs.top_k": Range(-1),
         # trainer/ppo/core_algos.py `compute_policy_loss_vanilla` asserts it
         "actor_rollout_ref.actor.clip_ratio_c": Range(1, closed=False),
-        # no discount outside makes a finite return
+        # outside, the return is not finite
         "algorithm.gamma": SHARE,
         "algorithm.lam": SHARE,
         **ONE_NODE,
@@ -74,14 +74,14 @@ RANGES: dict[Kind, dict[str, Range]] = {
         **ONE_NODE,
     },
 }
-"""Option → the numbers that it may be."""
+"""Option → its range."""
 
 
 def check_ranges(kind: Kind, tree: Tree) -> None:
     """Check the numbers of a merged configuration.
 
     Raises:
-        OptionFault: the first that would be refused.
+        OptionFault: names the first number that would be refused.
     """
     for option, bounds in RANGES[kind].items():
         value = at(tree, option)

@@ -1,6 +1,6 @@
-"""Whether an option's value is of the kind that verl's default has.
+"""Checks that an option's value has the type of verl's default.
 
-verl's YAML files are untyped: Hydra takes `save_freq=often`, and the run fails at its first save.
+verl's YAML files are untyped: Hydra accepts `save_freq=often`, and the run fails at its first save.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from toolrl_cli.training.checking.option_fault import OptionFault
 FRACTIONS = frozenset(
     {"entropy_coeff", "top_p", "temperature", "over_sample_rate", "esi_redundant_time", "num_warmup_batches"}
 )
-"""Last parts of options whose default is written as a whole number and which take fractions."""
+"""Last parts of options that accept fractions although their default is a whole number."""
 
 FILES = frozenset({"train_files", "val_files", "target_modules"})
-"""Last parts of options that take one text or a list."""
+"""Last parts of options that accept one text or a list of texts."""
 
 WORDS: dict[tuple[Kind, str], tuple[str, ...]] = {
     ("sft", "trainer.save_freq"): ("after_each_epoch",),
     ("sft", "trainer.test_freq"): ("after_each_epoch",),
 }
-"""Words that stand for a number (trainer/sft_trainer.py `_init_engine`)."""
+"""Words that are accepted for a number (trainer/sft_trainer.py `_init_engine`)."""
 
 EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
 
 
 def check_type(kind: Kind, option: str, value: Any, base: Composed) -> None:
-    """Compare a value with the default in kind; null, and options without a default, take anything.
+    """Compare a value's type with the default's; null, and options whose default is null, accept any type.
 
     Raises:
-        OptionFault: text where a number stands, and the like.
+        OptionFault: the types differ, such as text for a number.
     """
     prefix, name = split_prefix(option)
     default = base.default(name)
@@ -63,7 +63,7 @@ def _fits(value: Any, default: Any, last: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """As YAML has it."""
+    """The value as YAML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     text = repr(value)

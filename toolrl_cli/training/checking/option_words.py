@@ -1,6 +1,6 @@
-"""Words that verl 0.9.1 looks up only in its workers, minutes after a run has started.
+"""Words that verl 0.9.1 checks only in its workers, minutes after a run has started.
 
-Each comment names the function of verl that would refuse others. Imports nothing of verl.
+Each comment names the function of verl that refuses other words. Imports nothing of verl.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ CHOICES: dict[Kind, dict[str, tuple[str, ...]]] = {
         "engine.model_dtype": DTYPES,
     },
 }
-"""Option → the words that it may be, or that its list may hold."""
+"""Option → the words that it, or its list, may have."""
 
 
 def check_words(kind: Kind, tree: Tree) -> None:
     """Check the words of a merged configuration.
 
     Raises:
-        OptionFault: the first that verl does not know.
+        OptionFault: names the first word that verl does not know.
     """
     for option, words in CHOICES[kind].items():
         value = at(tree, option)

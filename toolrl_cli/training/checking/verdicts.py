@@ -1,8 +1,8 @@
-"""Option sets that verl was seen to accept, remembered between commands so that verl need not be imported.
+"""Remembers the option sets that verl accepted, so that later commands need not import verl.
 
-One file of digests, a line each, in the user's cache folder (`$TOOLRL_CACHE`, then `$XDG_CACHE_HOME/toolrl`,
-then `~/.cache/toolrl`). It may be deleted at any time: what is not in it is checked again. Refusals are not
-remembered.
+The file has one digest a line and lies in the user's cache folder (`$TOOLRL_CACHE`, then
+`$XDG_CACHE_HOME/toolrl`, then `~/.cache/toolrl`). It may be deleted at any time: sets that are not in it are
+checked again. Refused sets are not remembered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 4_000_000
-"""Beyond this the file starts anew: 100,000 option sets."""
+"""A larger file is started anew; this is 100,000 option sets."""
 
 
 def cache_folder() -> Path:
@@ -30,7 +30,7 @@ def cache_folder() -> Path:
 
 
 def digest(kind: str, options: Mapping[str, Any]) -> str:
-    """What a verdict is about: verl's version, the checking code, and the options in their order."""
+    """The key of a verdict: digest of verl's version, the checking code, and the options in their order."""
     text = json.dumps([_checker(), kind, list(options.items())], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -44,7 +44,7 @@ def _checker() -> str:
 
 
 def accepted() -> set[str]:
-    """Digests of accepted option sets; empty where there is no file or it cannot be read."""
+    """Digests of accepted option sets; empty where the file is missing or cannot be read."""
     try:
         return set(_file().read_text(encoding="ascii").split())
     except (OSError, UnicodeDecodeError):
@@ -52,7 +52,7 @@ def accepted() -> set[str]:
 
 
 def remember(digests: Iterable[str]) -> None:
-    """Add accepted option sets; a cache that cannot be written costs time and nothing else."""
+    """Add accepted option sets; if the file cannot be written, they are only checked again."""
     lines = "".join(f"{d}\n" for d in digests)
     file = _file()
     try:

@@ -1,4 +1,4 @@
-"""Resolving the interpolations of verl's configuration in plain mappings."""
+"""Resolves the interpolations of verl's configuration in plain mappings."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _NODE = re.compile(r"\$\{([\w.]+)\}")
 def resolve(tree: Tree) -> Tree:
     """A copy with every interpolation resolved.
 
-    The forms that verl uses (`${a.b}`, `${.a}`, `${oc.select:a.b,default}`) are resolved here; a tree with
-    any other goes to OmegaConf, which takes 40 times as long.
+    The forms that verl uses (`${a.b}`, `${.a}`, `${oc.select:a.b,default}`) are resolved here; OmegaConf resolves
+    trees with other forms and takes 40 times as long.
 
     Raises:
-        OptionFault: an interpolation does not resolve.
+        OptionFault: an interpolation cannot be resolved.
     """
     try:
         found: Tree = _resolved(tree, (), tree, 0)
@@ -46,7 +46,7 @@ class _OtherFormError(Exception):
 
 
 MAX_DEPTH = 50
-"""Interpolations in interpolations; beyond it they refer to each other, and OmegaConf says so."""
+"""Depth of nested interpolations; deeper ones refer to each other, and OmegaConf reports it."""
 
 
 def _resolved(value: Any, path: tuple[str, ...], tree: Tree, depth: int) -> Any:
@@ -77,7 +77,7 @@ def _resolved(value: Any, path: tuple[str, ...], tree: Tree, depth: int) -> Any:
 def _node(name: str, path: tuple[str, ...], tree: Tree, depth: int) -> Any:
     known, found = _find(name, path, tree)
     if not known or found == MISSING:
-        raise _OtherFormError  # OmegaConf words the fault
+        raise _OtherFormError  # OmegaConf's message names the fault
     return _resolved(found, _absolute(name, path), tree, depth + 1)
 
 

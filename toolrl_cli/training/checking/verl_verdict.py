@@ -1,12 +1,12 @@
-"""What verl 0.9.1 itself says of a stage's options: run as a process, because importing verl takes seconds.
+"""Asks verl 0.9.1 itself whether it accepts a stage's options; a program, because importing verl takes seconds.
 
 `main` reads a JSON list of questions, `{"kind": "rl" | "sft", "options": {option: value}}`, from standard input
-and writes the answers in the same order, null or `{"what", "option", "hint"}`. Nothing is read from disk but
-verl: a model's folder may not exist yet, so the model section is compared with its dataclass and not built.
+and writes the answers in the same order, null or `{"what", "option", "hint"}`. It reads no model: the folder may
+not exist yet, so the model section is compared with its dataclass and not built.
 
-Checked is all that verl refuses in its main program before it starts Ray (`main_ppo.main`: `validate_config`)
-and what its workers refuse when they build their configurations (`engine_workers.init_model`,
-`sft_trainer._build_config`) or look a name up in a registry.
+It finds everything that verl refuses in its main program before it starts Ray (`main_ppo.main`:
+`validate_config`) and in its workers when they build their configurations (`engine_workers.init_model`,
+`sft_trainer._build_config`) or look up a name in a registry.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def verdict(kind: Kind, options: Mapping[str, Any]) -> OptionFault | None:
 
 
 def build(section: str, tree: Any) -> Any:
-    """A section as verl's dataclasses, `__post_init__` checks included; what `omega_conf_to_dataclass` gives.
+    """A section as verl's dataclass, with its `__post_init__` checks; equal to `omega_conf_to_dataclass`.
 
-    Hydra's `instantiate` does the same from an OmegaConf tree, in 20 times the time.
+    Hydra's `instantiate` does the same from an OmegaConf tree and takes 20 times as long.
 
     Raises:
         OptionFault: an unknown field, or a value that verl refuses.
@@ -97,7 +97,7 @@ def _check_rl(tree: Tree) -> None:
     try:
         validate_config(config, use_reference_policy=reference, use_critic=value_model)
     except (ValueError, TypeError, AttributeError, AssertionError, ImportError) as error:
-        # vLLM's limit on LoRA ranks, its last check, cannot be had from a machine without vLLM
+        # its last check, vLLM's limit on LoRA ranks, needs an installed vLLM
         if importlib.util.find_spec("vllm") is not None or "vllm" not in str(error):
             raise OptionFault(_worded(error, "validate_config")) from None
     if reference:
@@ -124,7 +124,7 @@ def _as_worker_reads(ref: Tree, actor: Tree) -> Tree:
 
 
 def _registries() -> dict[str, Callable[[], Iterable[str]]]:
-    """Option → the names that verl looks it up in, once its workers run."""
+    """Option → the registered names, among which verl looks it up once its workers run."""
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, POLICY_LOSS_REGISTRY
     from verl.workers.rollout.replica import RolloutReplicaRegistry
 
@@ -139,7 +139,7 @@ def _registries() -> dict[str, Callable[[], Iterable[str]]]:
 
 
 def _check_annotations(kind: Kind, options: Mapping[str, Any], tree: Tree) -> None:
-    """Values of given options against the annotations of verl's dataclasses."""
+    """Check values of given options against the annotations of verl's dataclasses."""
     for option, value in options.items():
         prefix, name = split_prefix(option)
         if prefix == "~" or value is None or (isinstance(value, str) and "${" in value):
@@ -168,7 +168,7 @@ def _check_value(option: str, value: Any, check: Any) -> None:
 
 @lru_cache(maxsize=4096)
 def _annotation(target: str, field: str) -> Any:
-    """A pydantic check of one field's annotation, None where it cannot be expressed."""
+    """A pydantic check of one field's annotation; None where pydantic cannot express it."""
     import typing
 
     from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
@@ -180,7 +180,7 @@ def _annotation(target: str, field: str) -> Any:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticSchemaGenerationError:
         return None
-    except TypeError:  # a dataclass has a configuration of its own
+    except TypeError:  # a nested dataclass is checked by itself
         return None
 
 
@@ -207,7 +207,7 @@ def _dataclass(target: str) -> Any:
 
 
 def _worded(error: Exception, of: str) -> str:
-    """verl's message on one line; for an assertion without one, what it asserts."""
+    """verl's message on one line; for an assertion without a message, its condition."""
     text = " ".join(str(error).split())
     if text:
         return text
@@ -216,7 +216,7 @@ def _worded(error: Exception, of: str) -> str:
 
 
 class _Attributes(dict[str, Any]):
-    """A mapping read as `config.a.b` and `config.get("a")`, which is all that `validate_config` does."""
+    """A mapping with access as `config.a.b` and `config.get("a")`, which is all that `validate_config` uses."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -227,7 +227,7 @@ class _Attributes(dict[str, Any]):
 
 
 def main() -> None:
-    """Answer the questions on standard input; verl prints as it likes, so it gets standard error."""
+    """Answer the questions on standard input; what verl prints goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")

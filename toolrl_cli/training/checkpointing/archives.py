@@ -1,4 +1,4 @@
-"""Whether a file of a checkpoint is whole, told without torch: what `torch.save` and safetensors wrote.
+"""Detects torn checkpoint files, written by `torch.save` or safetensors, without importing torch.
 
 `torch.save` writes a zip file: `<name>/data.pkl`, a pickle that names every tensor's storage, and one member
 `<name>/data/<key>` for each storage, uncompressed, with its CRC-32. The zip directory comes last.
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 SMALL = 1 << 20
-"""Members up to this size are always read against their checksum: the index is one, and they cost nothing."""
+"""Members up to this size are always compared with their checksum; the index is one of them."""
 
 _CHUNK = 1 << 22
-_LOST = (errno.EIO, errno.EINVAL)  # the disk has lost the bytes, or they name a place before the file's start
+_LOST = (errno.EIO, errno.EINVAL)  # bytes lost on the disk, or a negative offset
 _BYTES = {"Float": 4, "Double": 8, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1,
           "Byte": 1, "Bool": 1, "Untyped": 1, "ComplexFloat": 8, "ComplexDouble": 16}  # fmt: skip
 _TORN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, struct.error, RuntimeError)
@@ -30,16 +30,16 @@ _TORN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, struct.
 def archive_is_torn(path: Path, *, read: bool = False) -> bool:
     """Whether a file of `torch.save` cannot be loaded.
 
-    The zip directory has to be there, every member has to lie within the file, the index has to be intact, and
-    every storage that it names has to be there in full.
+    It is whole if the zip directory exists, every member lies within the file, the index is intact, and every
+    storage named in the index is complete.
 
     Args:
         path: the file.
-        read: also read every tensor against its checksum; as long as loading the file takes.
+        read: also compare every tensor with its checksum; takes as long as loading the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: the file system does not give it, which says nothing about the file.
+        OSError: the file cannot be read, so that its state is unknown.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -53,12 +53,12 @@ def archive_is_torn(path: Path, *, read: bool = False) -> bool:
 
 
 def tensors_are_torn(path: Path) -> bool:
-    """Whether a safetensors file is not as long as it says.
+    """Whether the length of a safetensors file differs from the one in its header.
 
     It begins with 8 bytes of header length and a JSON header with the offsets; then come the tensors.
 
     Raises:
-        OSError: the file system does not give it.
+        OSError: the file cannot be read.
     """
     size = path.stat().st_size
     try:
@@ -96,7 +96,7 @@ def _storages(text: bytes) -> Iterator[tuple[str, int | None]]:
     reader = _Index(io.BytesIO(text))
     try:
         reader.load()
-    except Exception:  # its checksum holds, so what cannot be followed here is not the file's fault
+    except Exception:  # the checksum is right, so the file is not at fault
         return
     for kind, key, count in reader.storages:
         width = _BYTES.get(kind.removesuffix("Storage"))
@@ -104,7 +104,7 @@ def _storages(text: bytes) -> Iterator[tuple[str, int | None]]:
 
 
 class _Anything:
-    """Stands for whatever class or function a pickle names; nothing of it is imported or run."""
+    """Replaces every class and function that a pickle names, so that nothing is imported or run."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> _Anything:
         return super().__new__(cls)
@@ -129,7 +129,7 @@ class _Anything:
 
 
 class _Index(pickle.Unpickler):
-    """Follows a pickle and notes the storages it names.
+    """Unpickler that records the storages that a pickle names.
 
     Attributes:
         storages: (storage class, key, number of elements).

@@ -1,12 +1,12 @@
-"""The checkpoint that is best by validation, kept while verl keeps only the newest.
+"""Keeps the best checkpoint by validation reward, while verl keeps only the newest.
 
     checkpoints/best_step_N/actor/…      what an export needs of `global_step_N`: model shards, configuration,
                                          tokenizer; not the optimiser's state, nor the critic
-    checkpoints/best.json                what every saved and validated step scored, and which is kept
+    checkpoints/best.json                the value of every saved and validated step, and the step that is kept
 
-The files are hard links, so that keeping them takes no time and, while verl keeps the step too, no disk. A step
-is judged once its row is in `metrics.jsonl`: verl saves, validates, and then logs. Of equally good steps the
-earliest is kept.
+The files are hard links, so that keeping them takes no time, and no disk space while verl keeps the step too. A
+step is judged once its row is in `metrics.jsonl`: verl saves, validates, and then logs. Of equally good steps,
+the earliest is kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from toolrl_cli.store.metrics import MetricsFollower
 from toolrl_cli.training.checkpointing.checkpoints import prune, torn_model, what_is_torn
 from toolrl_cli.training.reward_metrics import TOTAL, validation_name
 
-if TYPE_CHECKING:  # `status` reads what is known of checkpoints and has no use for rewards
+if TYPE_CHECKING:  # not imported for `status`, which reads `best.json` and needs no rewards
     from toolrl_cli.rewards import Reward
 
 RECORD = "best.json"
@@ -41,15 +41,15 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 _OPTIMISER = ("optim_", "extra_state_")
 
 Judge = Callable[[int, Mapping[str, Any]], "float | None"]
-"""(step, metrics of the step) → how good the model of that step is; None where it was not validated."""
+"""(step, metrics of the step) → value of that step's model; None where it was not validated."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """What `best.json` says.
+    """The content of `best.json`.
 
     Attributes:
-        judged: step → its value, for every step that was saved and validated.
+        judged: step → value, for every step that was saved and validated.
         step: the one that is kept, or None.
     """
 
@@ -58,10 +58,10 @@ class Best:
 
 
 def validation_judge(reward: Reward, total_steps: int) -> Judge:
-    """Judge by the mean validation reward, as a share of the reward's range at that step.
+    """A judge by the mean validation reward, as a share of the reward's range at that step.
 
-    The share is what can be compared over steps where a schedule changes scales; without one it orders steps as
-    the reward itself does, which is then what is taken where a component declares no range.
+    Shares stay comparable when a schedule changes scales. Without a schedule they order steps as the reward does,
+    so the reward itself is used where a component declares no range.
     """
 
     def judge(step: int, metrics: Mapping[str, Any]) -> float | None:
@@ -77,10 +77,10 @@ def validation_judge(reward: Reward, total_steps: int) -> Judge:
 
 
 def read_best(checkpoints: Path) -> Best:
-    """What is known of the best checkpoint; nothing where no step was judged yet.
+    """The content of `best.json`; empty where no step was judged yet.
 
     Raises:
-        OSError: the file is there and cannot be read.
+        OSError: the file exists and cannot be read.
     """
     try:
         data = json.loads((checkpoints / RECORD).read_bytes())
@@ -98,7 +98,7 @@ def best_folder(checkpoints: Path, step: int) -> Path:
 
 
 class BestKeeper:
-    """Keeps the best of the steps that it is told of.
+    """Keeps the best of the steps passed to `take`.
 
     Args:
         checkpoints: `trainer.default_local_dir`.
@@ -111,7 +111,7 @@ class BestKeeper:
         self._judged = dict(read_best(checkpoints).judged)
 
     def go_on_from(self, step: int) -> None:
-        """Forget what was judged beyond the step that training goes on from: that model is gone.
+        """Forget the judged steps after the one that training continues from: their models are gone.
 
         Raises:
             OSError: the directory cannot be changed.
@@ -125,10 +125,10 @@ class BestKeeper:
         self._keep()
 
     def catch_up(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Judge what earlier attempts logged and did not live to judge.
+        """Judge the steps that earlier attempts logged but did not judge before they ended.
 
         Args:
-            rows: as `merge_metrics` gives them.
+            rows: as `merge_metrics` returns them.
 
         Raises:
             OSError: the directory cannot be changed.
@@ -151,7 +151,7 @@ class BestKeeper:
         self._keep()
 
     def _keep(self) -> None:
-        """Have the best of the judged steps kept, and nothing else; those that are gone cannot be."""
+        """Keep the best of the judged steps that still exist, and remove other kept ones."""
         kept = None
         for step in sorted(self._judged, key=lambda known: (-self._judged[known], known)):
             if self._kept_whole(step) or self._link(step):
@@ -186,7 +186,7 @@ class BestKeeper:
                     _link_or_copy(path, temporary / "actor" / path.relative_to(source))
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
-            if not source.is_dir() or torn_model(source) is not None:  # verl has removed it meanwhile
+            if not source.is_dir() or torn_model(source) is not None:  # verl removed it in the meantime
                 return False
             raise
         temporary.rename(target)
@@ -198,13 +198,13 @@ class BestKeeper:
 
 
 class CheckpointWatch(threading.Thread):
-    """Beside a trainer: keeps the best checkpoint, and no more of the others than asked.
+    """A thread beside a trainer that keeps the best checkpoint and removes surplus others.
 
     Args:
         checkpoints: `trainer.default_local_dir`.
-        attempt_dir: where the trainer logs `metrics.jsonl`.
+        attempt_dir: folder in which the trainer writes `metrics.jsonl`.
         keeper: None where nothing is validated (SFT).
-        keep: most of the newest checkpoints to leave; None for all.
+        keep: number of newest checkpoints to keep, at most; None for all.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class CheckpointWatch(threading.Thread):
         self._look()
 
     def _look(self) -> None:
-        """What cannot be written now must not be what ends a training that otherwise goes well."""
+        """Look once; a failed write is only reported, because it must not end a training that otherwise goes well."""
         try:
             rows = self._follower.new()
             if self._keeper is not None:

@@ -1,4 +1,4 @@
-"""verl's checkpoints on disk: which are whole, and which one a resumed training may start from.
+"""verl's checkpoints on disk: finds the complete ones and prepares a resume.
 
 What verl 0.9.1 writes with FSDP, in this order (`FSDPCheckpointManager.save_checkpoint`, the V1 trainer's and
 the SFT trainer's `_save_checkpoint`):
@@ -8,8 +8,8 @@ the SFT trainer's `_save_checkpoint`):
                               data.pt (RL) or data_<rank>.pt (SFT)
     checkpoints/latest_checkpointed_iteration.txt
 
-Nothing of it is written atomically, so a kill, a full disk or a power cut leaves a directory that verl would
-choose and then fail on, or whose data position it would silently lose.
+None of these is written atomically. After a kill, a full disk or a power cut, verl would choose an incomplete
+directory and fail on it, or silently lose its position in the data.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _ROLES = ("actor", "critic")
 
 @dataclass(frozen=True)
 class Resume:
-    """Where training can go on.
+    """The point from which a training continues.
 
     Attributes:
         step: the newest whole checkpoint's step; 0 to start from the beginning.
         path: its directory, or None.
-        set_aside: what was moved out of verl's way, as `global_step_N: what is wrong`.
+        set_aside: renamed incomplete checkpoints, as `global_step_N: what is wrong`.
     """
 
     step: int
@@ -52,15 +52,15 @@ class Resume:
 
 
 def prepare_resume(checkpoints: Path, *, keep: int | None = None, read: bool = False) -> Resume:
-    """Make verl's `resume_mode=auto` start from the newest checkpoint that is whole.
+    """Make verl's `resume_mode=auto` start from the newest whole checkpoint.
 
-    Newer ones that are not are renamed to `global_step_N.torn-1`, and the tracker file is corrected; verl
-    itself writes it in place and fails on an empty one.
+    Newer incomplete ones are renamed to `global_step_N.torn-1`, and the tracker file is corrected, because verl
+    writes it in place and fails on an empty one.
 
     Args:
         checkpoints: `trainer.default_local_dir`; need not exist.
-        keep: most checkpoints to leave, see `prune`; None for all.
-        read: read every tensor against its checksum; see `what_is_torn`.
+        keep: number of checkpoints to keep, at most, see `prune`; None for all.
+        read: compare every tensor with its checksum; see `what_is_torn`.
 
     Raises:
         OSError: the directory cannot be read or changed.
@@ -83,7 +83,7 @@ def prepare_resume(checkpoints: Path, *, keep: int | None = None, read: bool = F
 
 
 def newest_whole(checkpoints: Path) -> Path | None:
-    """The newest checkpoint that is whole, looking only."""
+    """The newest whole checkpoint; changes nothing."""
     for _, path in sorted(saved_steps(checkpoints), reverse=True):
         if what_is_torn(path) is None:
             return path
@@ -91,15 +91,14 @@ def newest_whole(checkpoints: Path) -> Path | None:
 
 
 def prune(checkpoints: Path, keep: int) -> list[Path]:
-    """Remove all but the newest `keep` checkpoints that are whole, and what verl left of older ones.
+    """Remove all but the newest `keep` whole checkpoints, and remains of older ones.
 
-    verl removes only what the same process saved, and of that not the position in the data, so that every
-    attempt would add to what lies there. Anything newer than the newest whole checkpoint stays: verl may be
-    writing it.
+    verl removes only checkpoints that the same process saved, and leaves their data position, so that every attempt
+    would add files. Anything newer than the newest whole checkpoint stays, because verl may be writing it.
 
     Args:
         checkpoints: `trainer.default_local_dir`; need not exist.
-        keep: most checkpoints to leave, at least 1.
+        keep: number of checkpoints to keep, at least 1.
 
     Returns:
         What was removed.
@@ -115,16 +114,16 @@ def prune(checkpoints: Path, keep: int) -> list[Path]:
         if left < keep and what_is_torn(path) is None:
             left += 1
         elif left:
-            shutil.rmtree(path, ignore_errors=True)  # verl may be removing it, too
+            shutil.rmtree(path, ignore_errors=True)  # verl may be removing it at the same time
             removed.append(path)
     return removed
 
 
 def saved_steps(checkpoints: Path) -> Iterator[tuple[int, Path]]:
-    """(step, `global_step_N`) of what lies in `checkpoints`, whole or not, in no order.
+    """(step, folder) of every `global_step_N` in `checkpoints`, whole or not, unordered.
 
     Raises:
-        OSError: the directory is there and cannot be read.
+        OSError: the directory exists and cannot be read.
     """
     try:
         entries = list(os.scandir(checkpoints))
@@ -139,17 +138,16 @@ def saved_steps(checkpoints: Path) -> Iterator[tuple[int, Path]]:
 def what_is_torn(checkpoint: Path, *, read: bool = False) -> str | None:
     """What is missing from or broken in `global_step_N`, in one clause; None when it is whole.
 
-    Every rank's file has to be there with an intact index and every storage that this names in full
-    (`archives`), the Hugging Face configuration has to be JSON, safetensors have to be as long as their header
-    says, and the position in the data has to be saved.
+    It is whole if every rank's file exists with an intact index and complete storages (`archives`), the Hugging
+    Face configuration is JSON, safetensors have the length in their header, and the data position is saved.
 
     Args:
         checkpoint: the directory.
-        read: also read every tensor against its checksum, which finds blocks that a power cut left empty in
-            the middle of a file. It takes as long as loading, which then finds the files in the page cache.
+        read: also compare every tensor with its checksum, which finds blocks that a power cut left empty. It takes
+            as long as loading the checkpoint, which is then faster because the files are in the page cache.
 
     Raises:
-        OSError: the file system does not give a file, which says nothing about it.
+        OSError: a file cannot be read, so that its state is unknown.
     """
     roles = [checkpoint / role for role in _ROLES if (checkpoint / role).is_dir()]
     if roles and roles[0].name != "actor":
@@ -165,7 +163,7 @@ def what_is_torn(checkpoint: Path, *, read: bool = False) -> str | None:
 
 
 def torn_model(role: Path, *, read: bool = False) -> str | None:
-    """The same for the shards of one model: `actor/`, `critic/`, or the checkpoint itself after SFT.
+    """As `what_is_torn`, for one model's shards: `actor/`, `critic/`, or the checkpoint itself after SFT.
 
     Raises:
         OSError: as `what_is_torn`.
@@ -199,7 +197,7 @@ def _torn_archive(path: Path, *, read: bool) -> str | None:
 
 
 def _set_aside(path: Path) -> None:
-    """Rename it; one that was set aside before is of no more use and makes room."""
+    """Rename it; those that were renamed before are removed to make room."""
     for earlier in path.parent.glob("global_step_*.torn-*"):
         shutil.rmtree(earlier)
     path.rename(path.with_name(f"{path.name}.torn-1"))
@@ -217,7 +215,7 @@ def _step_of(path: Path) -> int:
 
 
 def _name(path: Path) -> str:
-    """The file as seen from `checkpoints/`."""
+    """The path of the file relative to its checkpoint."""
     parts = path.parts
     start = next(n for n, part in enumerate(parts) if _FOLDER.match(part))
     return "/".join(parts[start + 1 :]) or parts[start]

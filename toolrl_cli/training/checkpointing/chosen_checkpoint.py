@@ -1,4 +1,4 @@
-"""Which checkpoint of a training stage is exported: the last one, or the best by validation."""
+"""Chooses the checkpoint of a training stage to export: the last one, or the best by validation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolrl_cli.training.checkpointing.best_checkpoint import METRIC, best_folde
 from toolrl_cli.training.checkpointing.checkpoints import newest_whole, saved_steps, torn_model
 
 CANNOT_HELP = "config"
-"""Class of these refusals: the same files are found by every further attempt, so none is made."""
+"""Failure class of these errors: further attempts would find the same files, so none is made."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Chosen:
 
     Attributes:
         rule: how it was chosen.
-        step: of which step it is.
-        model: the folder of its model's shards.
-        value: what it scored, where it was chosen by that.
-        among: steps that it was chosen from, where it was.
+        step: the step that it was saved at.
+        model: the folder with the shards of its model.
+        value: its validation value, if chosen by that.
+        among: the steps that it was chosen from, if any.
     """
 
     rule: Literal["last", "best"]
@@ -54,7 +54,7 @@ class Lost:
 
     Attributes:
         what: in one clause.
-        step: of which step it was; None where nobody can say.
+        step: the step that it was saved at; None where unknown.
     """
 
     what: str
@@ -62,7 +62,7 @@ class Lost:
 
 
 def lost_checkpoint(checkpoints: Path, trained: StageSpec, export: ExportConfig) -> Lost | None:
-    """What the export of a finished training would miss, told from the names of folders alone.
+    """What the export of a finished training would miss, judged by the names of folders only.
 
     Args:
         checkpoints: of the training stage.
@@ -75,7 +75,7 @@ def lost_checkpoint(checkpoints: Path, trained: StageSpec, export: ExportConfig)
     last = trained.total_steps
     try:
         saved = [step for step, _ in saved_steps(checkpoints)]
-    except NotADirectoryError:  # a file in its place
+    except NotADirectoryError:  # a file with that name
         return Lost("its checkpoints are gone", last)
     if export.checkpoint == "best":
         judged = read_best(checkpoints).judged
@@ -86,7 +86,7 @@ def lost_checkpoint(checkpoints: Path, trained: StageSpec, export: ExportConfig)
                 return None
             return Lost(f"its best checkpoint, of step {best}, is gone", best)
         if judged or saved or any(checkpoints.glob("best_step_*")):
-            return None  # nothing is gone that was ever there: the export says which step was not judged
+            return None  # no file is gone: the export reports the step that was not judged
     elif saved and max(saved) >= (last or 0):
         return None
     return Lost(
@@ -98,7 +98,7 @@ def last_to_export(checkpoints: Path, trained: StageSpec) -> Chosen:
     """The checkpoint of the last step.
 
     Raises:
-        StageError: there is none that is whole.
+        StageError: it is missing or not whole.
     """
     newest = newest_whole(checkpoints)
     step = int(newest.name.rpartition("_")[2]) if newest else 0
@@ -116,12 +116,12 @@ def last_to_export(checkpoints: Path, trained: StageSpec) -> Chosen:
 
 
 def best_to_export(checkpoints: Path, trained: StageSpec, export: ExportConfig) -> Chosen:
-    """The best by validation of the steps that the export's identity names.
+    """The best checkpoint by validation among the steps in the export's identity.
 
     Args:
         checkpoints: of the training stage.
         trained: the training stage.
-        export: the config of the export; `save_every` is the distance of the checkpoints to choose from.
+        export: the config of the export; `save_every` is the number of steps between checkpoints.
 
     Raises:
         StageError: one of those steps was not judged, or the best one is gone.
@@ -143,12 +143,12 @@ def best_to_export(checkpoints: Path, trained: StageSpec, export: ExportConfig) 
 
 
 def _best_of(judged: Mapping[int, float], steps: Sequence[int]) -> int:
-    """The step with the highest value, the earliest of equals; there is always a last step to choose."""
+    """The step with the highest value, the earliest of equals; `steps` is never empty."""
     return min(steps, key=lambda step: (-judged[step], step))
 
 
 def candidates(trained: StageSpec, export: ExportConfig) -> list[int]:
-    """The steps that are both saved and validated; the last always is.
+    """The steps that are both saved and validated; the last one always is.
 
     Args:
         trained: an `rl` stage.

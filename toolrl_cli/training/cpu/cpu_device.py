@@ -1,4 +1,4 @@
-"""What verl expects of a `torch.<device>` module, for the CPU: `torch.cpu` lacks most of it.
+"""The functions of a `torch.<device>` module that verl calls, for the CPU: `torch.cpu` lacks most of them.
 
 Memory is that of this process, so that verl's `perf/max_memory_allocated_gb` means something.
 """
@@ -100,7 +100,7 @@ def memory_reserved(_: Any = None) -> int:
 
 def max_memory_allocated(_: Any = None) -> int:
     """Largest resident size of this process so far, in bytes."""
-    # the kernel brings its high-water mark up to date a little late
+    # the kernel updates its high-water mark with a delay
     return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, memory_allocated())
 
 

@@ -11,14 +11,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-#: Logical CPUs given to Ray: verl asks for far more than a laptop has, and hangs when it does not get them.
+#: Logical CPUs given to Ray: verl requests more than a laptop has, and waits for ever if it does not get them.
 LOGICAL_CPUS = 32
 
 OBJECT_STORE_BYTES = 1 << 30
 #: Rollouts in bundles instead of sample by sample.
 AGENT_LOOP_MANAGER = "toolrl_cli.training.rollout.agent_loop.BundleAgentLoopManager"
 
-#: Threads beyond which models small enough for a CPU gain nothing.
+#: More threads than this do not speed up models that are small enough for a CPU.
 MAX_THREADS = 8
 
 Overrides = dict[str, Any]
@@ -66,7 +66,7 @@ def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1) -> Overrides:
         "actor_rollout_ref.rollout.dtype": "float32",
         "actor_rollout_ref.rollout.tensor_model_parallel_size": 1,
         "actor_rollout_ref.rollout.free_cache_engine": False,
-        # decoding is many small operations, which only lose time to a second thread
+        # decoding consists of many small operations, which a second thread makes slower
         "+actor_rollout_ref.rollout.engine_kwargs.transformers.num_threads": 1,
         "actor_rollout_ref.rollout.agent.num_workers": 1,
         "+actor_rollout_ref.rollout.agent.agent_loop_manager_class": AGENT_LOOP_MANAGER,
@@ -76,7 +76,7 @@ def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1) -> Overrides:
         "ray_kwargs.ray_init.num_cpus": LOGICAL_CPUS * ranks,
         "+ray_kwargs.ray_init.num_gpus": ranks,
         "+ray_kwargs.ray_init.include_dashboard": False,
-        # Ray would set aside a third of the memory; what goes through its store here is a bucket of weights
+        # Ray would reserve a third of the memory; only buckets of weights go through its store here
         "+ray_kwargs.ray_init.object_store_memory": OBJECT_STORE_BYTES,
         "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes": 64,
         **_model("actor_rollout_ref.model"),
@@ -108,7 +108,7 @@ def cpu_sft_overrides(*, ranks: int = 1) -> Overrides:
 def hydra_arguments(overrides: Mapping[str, Any]) -> list[str]:
     """Overrides as command-line arguments: `key=value`, with Hydra's spelling of None and booleans.
 
-    `~key` with None removes a key whatever its value is.
+    `~key` with None removes a key whatever its value.
     """
     return [
         key if key.startswith("~") and value is None else f"{key}={_hydra(value)}"
@@ -128,7 +128,7 @@ def _hydra(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    # in quotes a backslash is itself, except before a quote, the closing one included
+    # in quotes, a backslash is an escape only before a quote, including the closing one
     quoted = _BEFORE_QUOTE.sub(lambda match: match[1] * 2 + r"\'", text)
     return "'" + _AT_END.sub(lambda match: match[0] * 2, quoted) + "'"
 
@@ -145,20 +145,20 @@ def cpu_environment(*, ranks: int = 1, threads: int | None = None) -> dict[str, 
         threads = max(1, min(usable_cpus() // ranks, MAX_THREADS))
     return {
         "VERL_PLATFORM": "cpu",
-        # named as well as found through its entry point: verl passes over errors in the latter
+        # in addition to the entry point, because verl ignores errors in entry points
         "VERL_USE_EXTERNAL_MODULES": "toolrl_cli.training.plugin",
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(threads),
-        # waiting threads sleep: where processes outnumber processors, spinning ones cost far more than they gain
+        # let waiting threads sleep: with more processes than processors, spinning is slower
         "OMP_WAIT_POLICY": "PASSIVE",
         "OPENBLAS_NUM_THREADS": "1",
-        # Ray would start workers ahead without the runtime environment that verl's actors have: none fits
+        # Ray would start workers in advance without the runtime environment of verl's actors, so none would be used
         "RAY_prestart_worker_first_driver": "0",
     }
 
 
 def usable_cpus() -> int:
-    """Processors this process may use."""
+    """Number of processors that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux

@@ -16,7 +16,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead, FSDP
 
 from toolrl_cli.training.cpu.packing import ATTENTION_NAME, PackedBatch, pack
 
-#: What a micro-batch may ask of verl's engine that the packed pass does not have.
+#: Features that a micro-batch can ask of verl's engine and that the packed pass does not have.
 _UNUSUAL = ("distillation_use_topk", "distillation_only", "calculate_sum_pi_squared", "use_fused_kernels")
 
 
@@ -49,13 +49,13 @@ def pack_micro_batch(micro_batch: TensorDict) -> PackedBatch:
 
 
 def _nested(values: torch.Tensor, packed: PackedBatch, micro_batch: TensorDict) -> torch.Tensor:
-    """Scores (K,) put to their places in verl's nested form, 0 elsewhere."""
+    """Scores (K,) at their positions in verl's nested form, 0 elsewhere."""
     full = values.new_zeros(packed.size).index_put((packed.places,), values)
     return torch.nested.nested_tensor_from_jagged(full, micro_batch["input_ids"].offsets())
 
 
 class _Packed:
-    """What both engines do differently from verl's: how a micro-batch goes into the model."""
+    """The part of both engines that differs from verl's: packed micro-batches."""
 
     module: Any
     engine_config: Any
@@ -68,7 +68,7 @@ class _Packed:
         return module
 
     def _build_fsdp_module(self, module: torch.nn.Module) -> torch.nn.Module:
-        # verl offloads a reference model to pinned memory, which needs an accelerator to pin it for
+        # verl offloads a reference model to pinned memory, which needs an accelerator
         config = self.engine_config
         self.engine_config = dataclasses.replace(config, forward_only=False, offload_policy=False)
         try:
@@ -120,16 +120,16 @@ class CpuEngineWithLMHead(_Packed, FSDPEngineWithLMHead):
 
 
 class CpuEngineWithValueHead(_Packed, FSDPEngineWithValueHead):
-    """verl's value-model engine with packed batches and a model loader of its own.
+    """verl's value-model engine with packed batches and its own model loader.
 
-    verl's loader asks for flash attention whatever the configuration says, and where that is missing for a
-    value head from `trl`. Here the configured attention is used on a token classifier with one label.
+    verl's loader requests flash attention whatever the configuration says, or a value head from `trl` where that is
+    missing. This one uses a token classifier with one label and the configured attention.
     """
 
     def _build_module(self) -> torch.nn.Module:
         config = self.model_config.hf_config
         config.num_labels = 1
-        # dropout would give another value for the same state in every pass; families name it differently
+        # with dropout, each pass would give another value for the same state; its option differs by model family
         config.classifier_dropout = 0.0
         config.hidden_dropout = 0.0
         config.summary_dropout_prob = 0.0
@@ -174,7 +174,7 @@ def _entropy(logits: torch.Tensor) -> torch.Tensor:
 
 
 def register_engines() -> None:
-    """Make both engines known to verl for the device `cpu` and the strategy `fsdp2`."""
+    """Register both engines in verl for the device `cpu` and the strategy `fsdp2`."""
     for model_type, engine in (
         ("language_model", CpuEngineWithLMHead),
         ("value_model", CpuEngineWithValueHead),

@@ -1,4 +1,4 @@
-"""What a process forked by the fork host does: become a rank of a module, or one of Ray's workers."""
+"""Turns a process forked by the fork host into a rank of a module or a Ray worker."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 #: Variable that names the real interpreter for processes whose `sys.executable` is the launcher.
 INTERPRETER = "TOOLRL_HOST_PYTHON"
-#: Id of the only job of a Ray that was started by its driver. Ray's core reads it, and the pid of the process
-#: that a worker shall not outlive, once: when the library is loaded.
+#: Id of the only job of a Ray that was started by its driver. Ray's core reads it only when the library is loaded,
+#: like the pid of the process that a worker must not outlive.
 FIRST_JOB = "01000000"
 _SET_UP = "setup_worker.py"
 _WORKER = "default_worker.py"
@@ -23,18 +23,18 @@ Target = Callable[[], None]
 
 
 def serves(arguments: Sequence[str]) -> bool:
-    """Whether a command line of Ray's interpreter is one that a forked process can stand in for."""
+    """Whether a forked process can replace the interpreter that Ray starts with this command line."""
     return bool(arguments) and Path(arguments[0]).name in (_SET_UP, _WORKER)
 
 
 def module_target(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Target:
-    """`python -m NAME ARGUMENTS…` with some variables set."""
+    """A function that acts as `python -m NAME ARGUMENTS…` with some variables set."""
 
     def run() -> None:
         os.environ.update(environment)
         apply_environment()
         sys.argv = [name, *arguments]
-        sys.modules.pop(name, None)  # imported for what it imports; it runs as the main module
+        sys.modules.pop(name, None)  # imported for its own imports; it then runs as the main module
         runpy.run_module(name, run_name="__main__", alter_sys=True)
 
     return run
@@ -43,8 +43,8 @@ def module_target(name: str, arguments: Sequence[str], environment: Mapping[str,
 def worker_target(arguments: Sequence[str], environment: Mapping[str, str], cwd: str) -> Target:
     """A Ray worker: `python [setup_worker.py] default_worker.py ARGUMENTS…` in a given environment.
 
-    Ray's set-up applies the variables of the runtime environment and then executes the worker's script. Where
-    it would do more (a container, another interpreter, another job) the real one runs.
+    Ray's set-up applies the variables of the runtime environment and then executes the worker's script. Where it
+    would do more (a container, another interpreter, another job), the real set-up runs.
     """
 
     def run() -> None:
@@ -65,7 +65,7 @@ def worker_target(arguments: Sequence[str], environment: Mapping[str, str], cwd:
 
 
 def _understood(arguments: list[str]) -> tuple[list[str] | None, dict[str, str]]:
-    """The worker's own command line and the variables to set; None for the former where Ray must do it."""
+    """The worker's command line and the variables to set; the command line is None where Ray's set-up must run."""
     if os.environ.get("RAY_JOB_ID", FIRST_JOB) != FIRST_JOB:
         return None, {}
     if Path(arguments[0]).name == _WORKER:
@@ -87,7 +87,7 @@ def _understood(arguments: list[str]) -> tuple[list[str] | None, dict[str, str]]
 
 
 def apply_environment() -> None:
-    """Apply variables that libraries read when they are loaded, which was before this process had them."""
+    """Apply variables that libraries read when loaded, which happened before this process had the variables."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdigit():
         import torch
@@ -96,7 +96,7 @@ def apply_environment() -> None:
 
 
 def _refresh_ray() -> None:
-    """Have Ray's core read its configuration and credentials again: both came with the worker's environment."""
+    """Have Ray's core read its configuration and credentials again from the worker's environment."""
     from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
     Config.initialize("")

@@ -2,13 +2,13 @@
 
     python -m toolrl_cli.training.cpu.forkhost [--ranks N] MODULE ARGUMENTS…
 
-A verl run is nine Python processes, each of which imports torch, Transformers, Ray and verl: 6 to 8 seconds
-of processor time each, most of a short run's start-up. The host imports them once and forks: the process
-that runs MODULE (or N ranks of it, as torchrun would), and, through `forklaunch.py`, every Ray worker.
+A verl run has nine Python processes, and each imports torch, Transformers, Ray and verl: 6 to 8 seconds of
+processor time, most of a short run's start-up. The host imports them once and then forks the process that runs
+MODULE (or N ranks of it, as torchrun would) and, through `forklaunch.py`, every Ray worker.
 
-The processes are the host's children: they die with it, and it ends them, and what they leave behind, when
-MODULE ends. Linux only, and CPU only: a forked process cannot use CUDA. MODULE does not notice the host,
-apart from `sys.executable`, which names the launcher.
+The processes are the host's children: they die with it, and when MODULE ends, the host ends them and the
+processes that they left. Linux and CPU only: a forked process cannot use CUDA. The only difference for MODULE is
+`sys.executable`, which names the launcher.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from toolrl_cli.training.cpu.forked import (
     worker_target,
 )
 
-#: What the workers of an RL run import, beside its driver. What is missing costs speed only.
+#: Modules that the workers of an RL run import. A missing one costs only speed.
 WORKERS_IMPORT = (
     "verl.trainer.ppo.v1",
     "verl.workers.engine_workers",
@@ -59,12 +59,12 @@ WORKERS_IMPORT = (
     "transformers.models.auto.tokenization_auto",
     "transformers.models.qwen2.modeling_qwen2",
 )
-#: Seconds for processes that MODULE left to end by themselves.
+#: Seconds that processes left by MODULE have to end by themselves.
 GRACE_SECONDS = 5.0
 
 
 class ForkHost:
-    """The process that has imported everything, and the parent of all others."""
+    """The parent process, which has imported everything and forks all others."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="toolrl-host-"))
@@ -87,7 +87,7 @@ class ForkHost:
         """Fork a process for each target and serve forks until all of them have ended.
 
         Returns:
-            In the host, the first exit status that is not 0, or 0. In a forked process, what it has to run:
+            In the host, the first exit status that is not 0, or 0. In a forked process, the function that it must run;
             it is returned and not called, so that the process ends like any other Python process.
         """
         gc.collect()
@@ -112,7 +112,7 @@ class ForkHost:
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
-            # Python 3.12 counts threads; the one that pyarrow's allocator has takes care of forks by itself
+            # Python 3.12 warns of threads; that of pyarrow's allocator handles forks itself
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid:
@@ -164,7 +164,7 @@ class ForkHost:
                 os.kill(pid, number)
 
     def _accept(self) -> Target | None:
-        """Fork a worker as a launcher asks; in the worker, return what it runs."""
+        """Fork the worker that a launcher requests; in the worker, return the function to run."""
         connection, _ = self._listener.accept()
         with connection:
             connection.settimeout(10)
@@ -184,7 +184,7 @@ class ForkHost:
         return worker_target(arguments, environment, cwd)
 
     def close(self) -> None:
-        """End what the training left, after a moment to end by itself, and remove the host's files."""
+        """End processes that the training left, after a grace period, and remove the host's files."""
         self._listener.close()
         deadline = time.monotonic() + GRACE_SECONDS
         while descendants(os.getpid()):
@@ -199,7 +199,7 @@ def _receive(connection: socket.socket) -> tuple[list[str], dict[str, str], str,
     """A launcher's request: arguments, environment, working directory and open streams.
 
     Raises:
-        ValueError: it is not whole.
+        ValueError: it is incomplete.
     """
     header, ancillary, _, _ = connection.recvmsg(4, socket.CMSG_SPACE(3 * array("i").itemsize))
     streams = array("i")
@@ -222,14 +222,14 @@ def _receive(connection: socket.socket) -> tuple[list[str], dict[str, str], str,
 
 
 def _reseed() -> None:
-    """Give this process random numbers of its own; Python's `random` does so by itself."""
+    """Seed this process's random generators anew; Python's `random` does so by itself."""
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()
 
 
 def preload(modules: Sequence[str]) -> None:
-    """Import what the forked processes need. Nothing here may start a thread: threads do not survive a fork."""
+    """Import what the forked processes need; no import may start a thread, because threads do not survive a fork."""
     # Ray's core takes these from the environment when it is loaded, and a worker checks the pid now and then
     os.environ |= {"RAY_JOB_ID": FIRST_JOB, "RAY_RAYLET_PID": str(os.getpid())}
     for name in modules:

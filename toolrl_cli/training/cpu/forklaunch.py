@@ -1,8 +1,8 @@
-"""Stand-in for the Python interpreter that Ray starts workers with: asks the fork host for a process.
+"""Program that Ray starts instead of the Python interpreter: it requests a forked worker from the fork host.
 
-Run as `python -I -S forklaunch.py SOCKET INTERPRETER ARGUMENTS…`, with what Ray would have given to the
-interpreter. It imports little and nothing of toolrl, because it runs once for every worker. Where the host
-does not serve it, it becomes the interpreter, and everything goes on as without a host, only slower.
+Run as `python -I -S forklaunch.py SOCKET INTERPRETER ARGUMENTS…`, with the arguments that Ray gives to the
+interpreter. It runs once for every worker, so it imports little, and nothing of toolrl. If the host refuses, it
+executes the interpreter, which only takes longer.
 """
 
 import array
@@ -13,7 +13,7 @@ import sys
 
 
 def request(address: str, arguments: list) -> bool:
-    """Have the host fork a process with these arguments and this process's streams; whether it did."""
+    """Ask the host to fork a process with these arguments and this process's streams; returns whether it did."""
     # pathlib would take longer to import than everything else here
     fields = {"arguments": arguments, "environment": dict(os.environ), "cwd": os.getcwd()}  # noqa: PTH109
     message = json.dumps(fields).encode()
@@ -30,9 +30,9 @@ def request(address: str, arguments: list) -> bool:
 
 
 def main() -> None:
-    """Be served, or be the interpreter."""
+    """Wait for the forked worker, or execute the interpreter."""
     address, interpreter, *arguments = sys.argv[1:]
-    # only Ray's workers are served: its agents and monitors need none of the imports
+    # for Ray's workers only: its agents and monitors need none of the imports
     worker = arguments and arguments[0].endswith(("setup_worker.py", "default_worker.py"))
     if worker and request(address, arguments):
         return

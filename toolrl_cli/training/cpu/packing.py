@@ -1,10 +1,10 @@
 """Batches without padding and without repeated prompts, for training on the CPU.
 
-verl's engine, without flash attention, pads every sequence to the longest and takes logits at every token.
-The samples of a GRPO group share their prompt, and only the response's tokens are scored. So here a prompt is
-run once per micro-batch, tokens lie one behind the other, and logits are taken where they are needed. The
-result is the same up to rounding; at 8 responses of 64 tokens to a prompt of 100 it is less than half of the
-tokens and a third of the logits.
+Without flash attention, verl's engine pads every sequence to the longest and computes logits at every token. The
+samples of a GRPO group share their prompt, and only response tokens are scored. So this module runs a prompt once
+per micro-batch, concatenates the tokens, and computes logits only where they are needed. The result is the same
+up to rounding; 8 responses of 64 tokens to a prompt of 100 need less than half of the tokens and a third of the
+logits.
 
 Words: a *trunk* starts at position 0 (a prompt that several sequences share, or a whole sequence that shares
 nothing); a *branch* is what one of several sequences adds to their trunk.
@@ -23,13 +23,13 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 #: Name under which the attention function is registered.
 ATTENTION_NAME = "toolrl_packed"
-#: What some models ask of an attention function beyond causal attention.
+#: Arguments with which some models ask for more than causal attention.
 _UNUSUAL = ("sliding_window", "softcap", "s_aux")
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """A micro-batch as it goes through the model; T packed tokens, S tokens in all sequences together.
+    """A packed micro-batch: T packed tokens, of S tokens in all sequences together.
 
     Attributes:
         tokens, positions: (T,) ids and positions.
@@ -37,10 +37,10 @@ class PackedBatch:
         branches: (branches, width) the same for branches; no rows where nothing is shared.
         contexts: (branches, trunk width + branch width) packed index of what a branch can see.
         visible: (branches, branch width, trunk width + branch width) whether a token sees it.
-        restore: (T,) where a packed token lies among the rows of `trunks` and then `branches`, flattened.
+        restore: (T,) index of each packed token in the flattened rows of `trunks` followed by `branches`.
         scored: (K,) packed index of the tokens whose successor is scored.
         labels: (K,) these successors.
-        places: (K,) where their scores belong among the S tokens.
+        places: (K,) index of their scores among the S tokens.
         size: S.
     """
 
@@ -60,13 +60,13 @@ class PackedBatch:
 def pack(
     sequences: Sequence[torch.Tensor], prompt_lengths: Sequence[int], scored: Sequence[torch.Tensor]
 ) -> PackedBatch:
-    """Lay out a micro-batch.
+    """Pack a micro-batch.
 
     Args:
         sequences: (length,) token ids of each sequence.
-        prompt_lengths: leading tokens that may be shared with other sequences, below the length; 0 for none.
-        scored: (number,) for each sequence the positions whose successor is scored, none before the last
-            token of the prompt.
+        prompt_lengths: number of leading tokens that other sequences may share, less than the length; 0 for none.
+        scored: (number,) for each sequence the positions whose successor is scored, none before the last token of
+            the prompt.
     """
     groups: dict[bytes | int, list[int]] = {}
     for index, (sequence, length) in enumerate(zip(sequences, prompt_lengths, strict=True)):
@@ -170,7 +170,7 @@ def packed_attention(
     toolrl_batch: PackedBatch | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention of a packed batch; without one, Transformers' ordinary attention.
+    """Causal attention of a packed batch; without a packed batch, Transformers' normal attention.
 
     Args:
         module: the attention layer.
@@ -178,13 +178,13 @@ def packed_attention(
         key, value: (1, kv heads, T, head size).
         attention_mask: None for a packed batch.
         scaling: factor on the scores.
-        toolrl_batch: handed through the model's `forward`.
+        toolrl_batch: passed through the model's `forward`.
 
     Returns:
         Output (1, T, heads, head size) and None for the attention weights.
 
     Raises:
-        ValueError: the model wants more of a packed batch than causal attention.
+        ValueError: the model needs more than causal attention.
     """
     unusual = {name for name in _UNUSUAL if kwargs.get(name) is not None}
     if toolrl_batch is not None and unusual:

@@ -17,8 +17,8 @@ from toolrl_cli.training.cpu import cpu_device as device
 class CpuPlatform(PlatformBase):
     """Runs verl's workers on the CPU, under Ray's logical GPUs.
 
-    It answers to `VERL_PLATFORM=cpu` only: verl also asks platforms inside processes of a GPU cluster that
-    happen to see no GPU, and a platform that said yes there would take the run over.
+    It is available only with `VERL_PLATFORM=cpu`: verl also asks platforms in processes of a GPU cluster that see
+    no GPU, and must not choose this one there.
     """
 
     @property
@@ -37,7 +37,7 @@ class CpuPlatform(PlatformBase):
         return os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu"
 
     def current_device(self) -> Any:
-        """The device itself: verl hands this to `Tensor.to`, where an index would mean a GPU."""
+        """The device itself: verl passes it to `Tensor.to`, where an index would mean a GPU."""
         return torch.device("cpu")
 
     def device_count(self) -> int:

@@ -1,7 +1,7 @@
-"""torch's process group, asked for in the way verl asks for it.
+"""Lets torch accept the process-group backend that verl requests on the CPU.
 
-verl joins `cpu:gloo` and `<device>:<backend>`; on the CPU that is `cpu:gloo,cpu:gloo`, which torch refuses
-because it names a device twice.
+verl joins `cpu:gloo` and `<device>:<backend>`; on the CPU that is `cpu:gloo,cpu:gloo`, which torch refuses because
+it names a device twice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _DUPLICATE = "cpu:gloo,cpu:gloo"
 
 
 def accept_duplicate_gloo() -> None:
-    """Make `init_process_group` in this process take the doubled backend for what it means: gloo."""
+    """Make `init_process_group` in this process read the doubled backend as gloo."""
     original = torch.distributed.init_process_group
     if getattr(original, "toolrl_accepts_duplicate_gloo", False):
         return

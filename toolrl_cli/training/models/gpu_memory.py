@@ -1,10 +1,10 @@
-"""How much GPU memory a training of verl 0.9.1 takes by arithmetic, and where its weights rest so that it fits.
+"""Estimates the GPU memory of a training with verl 0.9.1, and decides about offloading.
 
 Derived from verl's source, not measured. With FSDP2 each of N GPUs holds 1/N of the fp32 weights, their fp32
-gradients and Adam's two fp32 moments (`model_dtype: fp32`, `reduce_dtype: fp32`), all at once while a network is
-updated, whatever is offloaded between updates (`EngineTrainModeCtx`). The reference model always rests in the host's
-memory (`forward_only` → `CPUOffloadPolicy`). One layer is gathered in bf16 and the next fetched; embeddings and head
-are gathered for the length of a pass. verl packs sequences without padding and keeps the logits of a whole
+gradients and Adam's two fp32 moments (`model_dtype: fp32`, `reduce_dtype: fp32`), all at once during an update, even
+if they are offloaded between updates (`EngineTrainModeCtx`). The reference model is always kept in the host's memory
+(`forward_only` → `CPUOffloadPolicy`). One layer is gathered in bf16 while the next is fetched; embeddings and head
+stay gathered during a pass. verl packs sequences without padding and keeps the logits of a whole
 micro-batch (`use_fused_kernels: False`).
 """
 
@@ -24,9 +24,9 @@ STATES = 4 + 4 + 8
 """Bytes a parameter: master weights, gradients, Adam's moments."""
 WEIGHTS = 4
 FRAMEWORK = 1.5 * GIB
-"""A CUDA context, NCCL's buffers and cuBLAS workspaces on each GPU, about."""
+"""Approximate bytes of a CUDA context, NCCL's buffers and cuBLAS workspaces on each GPU."""
 ASLEEP: Bounds = (1.0 * GIB, 3.0 * GIB, 5.0 * GIB)
-"""What vLLM keeps while it sleeps: its context, CUDA graphs and NCCL. Reports: 4.75 GiB of a GPU in use (vLLM issue
+"""Bytes that vLLM keeps while it sleeps: context, CUDA graphs and NCCL. Reports: 4.75 GiB of a GPU in use (vLLM issue
 17117), 1.5 GB of graphs alone (issue 47654)."""
 INSIDES = 64
 """Bytes a token and hidden unit of one layer under recomputation: about 20 for norms, attention and residuals, 8 for
@@ -39,19 +39,19 @@ and flash-attn is there), the entropy's gradient; at most fp32 copies beside the
 HEAD: Bounds = (2, 4, 8)
 """Bytes a weight of the head: gathered, its gradient, and the fp32 buffer in which that is reduced."""
 FRAGMENTS = 1.25
-"""How much more than it is using torch may hold of what comes and goes, at worst: chosen."""
+"""Factor by which torch's allocator may hold more temporary memory than is in use, at worst; chosen."""
 FILLED = 0.9
-"""Share of a GPU up to which `auto` takes an expectation to fit: chosen."""
+"""Share of a GPU up to which `auto` assumes that an estimate fits; chosen."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a training stage takes of each of its GPUs.
+    """The memory that a training stage needs on each of its GPUs.
 
     Attributes:
-        training: peak bytes while it trains.
-        resting: bytes of its weights while it generates.
-        how: how it was reckoned.
+        training: peak bytes during updates.
+        resting: bytes of weights that stay on the GPU during generation.
+        how: how it was calculated, for people.
     """
 
     training: Bounds
@@ -60,12 +60,12 @@ class Need:
 
 
 def training_need(config: TrainingConfig, size: ModelSize, offload: Offload | None = None) -> Need:
-    """What a stage that trains takes.
+    """The memory that a training stage needs.
 
     Args:
         config: of the stage.
-        size: of its model; with hidden size, layers and vocabulary.
-        offload: where weights and moments rest; None: as `chosen_offload` says.
+        size: of its model; must have hidden size, layers and vocabulary.
+        offload: whether weights and moments are offloaded; None for `chosen_offload`.
     """
     gpus, networks, tokens = config.resources.gpus, config.networks, config.tokens_at_once
     offload = offload or chosen_offload(config, size)
@@ -89,15 +89,15 @@ def training_need(config: TrainingConfig, size: ModelSize, offload: Offload | No
 
 
 def chosen_offload(config: TrainingConfig, size: ModelSize | None = None) -> Offload:
-    """Where weights and moments rest: `resources.offload`, and for `auto` the quickest that fits.
+    """Whether weights and moments are offloaded: `resources.offload`, or for `auto` the fastest choice that fits.
 
-    That is between uses, or where the one network is never idle (SFT), never; and always where the expectation is more
-    than 90 % of `resources.gpu_memory`. Where that is not given, or the model's size not known, nothing says it does
-    not fit. It depends on nothing of this machine, so that a plan made elsewhere holds.
+    `auto` offloads between uses, or never for SFT, whose one network is never idle. It offloads always if the estimate
+    is more than 90 % of `resources.gpu_memory`; without `gpu_memory` or the model's size, it assumes that the training
+    fits. The choice does not depend on this machine, so that a plan made elsewhere stays valid.
 
     Args:
         config: of the stage.
-        size: of its model, where it is known already.
+        size: of its model, if already known.
     """
     wanted = config.resources.offload
     ends = [name.rpartition(".")[2] for name, value in config.verl_options.items() if value]

@@ -1,4 +1,4 @@
-"""Hugging Face model folders: whether one is whole, and its fingerprint. Imports no torch."""
+"""Hugging Face model folders: checks that one is complete, and computes its fingerprint. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAMPLE = 1 << 20
 
 
 def folder_of(path: str) -> Path | None:
-    """The local folder that a model's `path` names, or None for a name on the hub."""
+    """The local folder that a model's `path` names; None for a name on the hub."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder

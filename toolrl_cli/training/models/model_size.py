@@ -1,4 +1,4 @@
-"""How large a model is: parameters and the sizes that memory follows from. Imports no torch."""
+"""Size of a model: parameters, and the dimensions that memory depends on. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ModelSize:
 
     Attributes:
         parameters: of all tensors; tied embeddings count once.
-        hidden, layers, vocabulary: from its configuration; 0 where that does not say.
-        source: where the sizes are from.
+        hidden, layers, vocabulary: from its configuration; 0 if missing there.
+        source: where the sizes come from, for people.
     """
 
     parameters: int
@@ -42,14 +42,14 @@ PUBLISHED: Mapping[str, ModelSize] = {
         3_212_749_824, 3072, 28, 128_256, "its published configuration"
     ),
 }
-"""The paper's models, so that a plan on a machine without their files can still say how much they need."""
+"""The paper's models, so that a plan on a machine without their files can estimate memory."""
 
 
 def model_size(model: ModelSpec) -> ModelSize | None:
-    """The size of the model that a stage starts from; None where nothing here tells it.
+    """The size of the model that a stage starts from; None if it cannot be found on this machine.
 
-    A folder is measured (the headers of its safetensors files; the tensors are not read), the tiny model's follows
-    from its recipe, and the paper's models are known by their hub names.
+    The size of a folder is read from the headers of its safetensors files, that of the tiny model is computed from
+    its shape, and those of the paper's models are listed by hub name.
     """
     if isinstance(model, TinyModel):
         return _tiny_size()

@@ -1,16 +1,16 @@
-"""Starting weights from which a few hundred SFT steps suffice.
+"""Initial weights with which a few hundred SFT steps are enough.
 
-Copying from the prompt takes pairs of attention heads that work together (Olsson et al. 2022, arXiv 2209.11895),
-and most of a small model's training goes into finding them. As in mimetic initialisation (Trockman and Kolter
-2023, arXiv 2305.09828) the weights start near what training would find, and everything stays trainable:
+Copying from the prompt needs pairs of attention heads that work together (Olsson et al. 2022, arXiv 2209.11895),
+and a small model takes most of its training to find them. As in mimetic initialisation (Trockman and Kolter 2023,
+arXiv 2305.09828), the weights start near what training would find, and all remain trainable:
 
-- first layer, head 0: looks one token back (query and key biases under RoPE) and writes the token found there
-  into a subspace of its own;
-- second layer, head 0: finds where the current token stood before and copies what followed it;
-- second layer, head 1: finds where the previous token stood before and copies what followed it;
+- first layer, head 0: attends to the previous token (query and key biases under RoPE) and writes it into its own
+  subspace;
+- second layer, head 0: finds an earlier occurrence of the current token and copies the token after it;
+- second layer, head 1: finds an earlier occurrence of the previous token and copies the token after it;
 - later layers: every head copies what it attends to.
 
-Where they look beyond that, which of it to use and all other weights is left to training.
+Training learns everything else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MATCH_STRENGTH = 1.0
 def start_from_copying_heads(model: Any) -> None:
     """Set the attention weights of a freshly initialised `Qwen2ForCausalLM` in place.
 
-    Draws from torch's global random state. Needs two layers and two heads at least, with as many key-value heads.
+    Draws from torch's global random state. Needs at least two layers and two heads, and as many key-value heads.
     """
     import torch
 
@@ -52,7 +52,7 @@ class _Attention:
         return slice(head * self._dim, (head + 1) * self._dim)
 
     def look_back(self, head: int, frequencies: Any) -> None:
-        """Biases whose rotated product peaks where the key is one token before the query."""
+        """Set biases whose rotated product is highest where the key is one token before the query."""
         import torch
 
         rows = self._rows(head)
@@ -64,13 +64,13 @@ class _Attention:
         self._module.q_proj.bias[rows] = query
         self._module.k_proj.bias[rows] = key
         for projection in (self._module.q_proj, self._module.k_proj):
-            projection.weight[rows] *= 0.2  # what the token is matters less than where it is
+            projection.weight[rows] *= 0.2  # position counts more than content
 
     def copy(self, head: int, *, into_own_subspace: bool = False) -> tuple[Any, Any]:
-        """Make the head's output what it attends to, projected on a random subspace.
+        """Make the head output the token that it attends to, projected on a random subspace.
 
         Returns:
-            The bases that are read and written; the same one unless `into_own_subspace`.
+            The bases that are read and written; they are the same unless `into_own_subspace`.
         """
         import torch
 
@@ -83,7 +83,7 @@ class _Attention:
         return read, write
 
     def match(self, head: int, *, query: Any, key: Any) -> None:
-        """Attend to the tokens that have in `key` what the current one has in `query`."""
+        """Attend to tokens whose projection on `key` equals the current token's projection on `query`."""
         rows = self._rows(head)
         scale = MATCH_STRENGTH**0.5
         self._module.q_proj.weight[rows] = query.T * scale

@@ -1,4 +1,4 @@
-"""A Qwen2-architecture model small enough to train on two CPU cores, made on the spot from a seed."""
+"""Creates a Qwen2-architecture model that is small enough to train on two CPU cores, from a seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARKER = "tiny_model.json"
 
 @dataclass(frozen=True)
 class TinyShape:
-    """Sizes of the model; the defaults are what the quickstart was tuned with."""
+    """Sizes of the model; the quickstart was tuned with the defaults."""
 
     hidden_size: int = 64
     intermediate_size: int = 192
@@ -28,18 +28,18 @@ class TinyShape:
 
 
 def tiny_model_identity(seed: int, shape: TinyShape | None = None) -> dict[str, Any]:
-    """What determines the weights: for a stage's identity."""
+    """Everything that determines the weights, for a stage's identity."""
     return {"tiny_model": TINY_MODEL_VERSION, "seed": seed, **asdict(shape or TinyShape())}
 
 
 def make_tiny_model(out_dir: Path, seed: int = 0, shape: TinyShape | None = None) -> Path:
     """Write a randomly initialised model and its tokenizer to `out_dir` as a Hugging Face folder.
 
-    A folder that holds the model of the same seed and shape is left as it is; the folder appears whole or not
-    at all. The global random state is not touched.
+    A folder with the model of the same seed and shape is left as it is. The folder appears complete or not at all.
+    The global random state is not changed.
 
     Args:
-        out_dir: the folder to make.
+        out_dir: the folder to create.
         seed: of the weights.
         shape: sizes; `TinyShape()` when None.
 

@@ -1,12 +1,12 @@
-"""The tiny model's tokenizer: few tokens for ToolWorld, and a way to spell everything else.
+"""The tiny model's tokenizer: few tokens for ToolWorld, and byte-level BPE for all other text.
 
-CPU time is tokens times parameters. So the fixed sentences of the rlla format are one token each, and so is every
-word of ToolWorld without the space before it: `Paris` is the same token after ` in ` and after `": "`, which is
-what lets a small model copy it. These pieces are added tokens (not special ones: they are decoded as written, the
-longest match wins); all other text goes through byte-level BPE with Qwen's pre-tokenizer and a handful of merges,
-so that encoding and decoding any NFC-normalised text gives it back unchanged.
+CPU time grows with tokens times parameters. So each fixed sentence of the rlla format is one token, and each word of
+ToolWorld without the space before it: `Paris` is the same token after ` in ` and after `": "`, so that a small model
+can copy it. These pieces are added tokens, but not special ones: they are decoded as written, and the longest match
+wins. All other text is encoded by byte-level BPE with Qwen's pre-tokenizer and a few merges, so that decoding gives
+back any NFC-normalised text unchanged.
 
-Transformers reads the tokenizer of every `qwen2` model as a `Qwen2Tokenizer`, whatever its files say; this is one.
+The class is `Qwen2Tokenizer`, because Transformers loads it for every `qwen2` model whatever the files say.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHAT_TEMPLATE = (
 
 _TAGS = ("think", "tool_call", "response", "user", "obs")
 
-# Frequent pairs of English text, so that ordinary words (real rlla rows) take about half as many tokens as letters.
+# frequent pairs of English text, so that ordinary words (rlla rows) have about half as many tokens as letters
 # "_" stands for a leading space; a pair's parts must be letters or earlier pairs.
 _MERGES = (
     "_ t|_ a|h e|i n|r e|o n|_t he|e r|_ s|a t|_ w|_ o|e n|_ c|i t|i s|a n|o r|e s|_ b|e d|_ f|in g|_ p|o u|_a n|"
@@ -101,16 +101,16 @@ def tokenizer_pieces() -> list[str]:
 
 
 def vocabulary_size() -> int:
-    """How many tokens there are, reckoned without making the tokenizer."""
+    """Number of tokens, calculated without building the tokenizer."""
     merged = {pair.replace("_", "Ġ").replace(" ", "") for pair in _MERGES.split("|")}
     pieces = {
         piece for piece in tokenizer_pieces() if len(piece.encode()) > 1
-    }  # single bytes are there already
+    }  # single bytes are already in the vocabulary
     return BYTES + len(merged | set(CONTROL_TOKENS) | pieces)
 
 
 def _schema_text(slot: words.Slot) -> str:
-    """What follows a parameter's name in the schema, up to its closing brace."""
+    """The schema text after a parameter's name, up to its closing brace."""
     return '": ' + json.dumps({"description": slot.description, "type": slot.type, "default": ""})
 
 

@@ -1,4 +1,4 @@
-"""The trainer's end of the weight transfer: runs in every trainer rank and feeds the rank's server."""
+"""The trainer's side of the weight transfer: runs in every trainer rank and sends weights to its server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TransformersRollout(BaseRollout):
 
     A replica is one process on one device, so every trainer rank has a server and sends it all weights.
     Weights go through main memory and Ray's object store, bucket by bucket: the store never holds more than
-    two buckets, and it works alike on CPU and CUDA.
+    two buckets, on CPU and on CUDA.
     """
 
     def __init__(self, config: Any, model_config: Any, device_mesh: Any, replica_rank: int = -1) -> None:
@@ -29,18 +29,18 @@ class TransformersRollout(BaseRollout):
 
     @property
     def server(self) -> Any:
-        """Handle of this rank's server, which starts after the trainer's rank."""
+        """Handle of this rank's server, which starts later than the rank."""
         if self._server is None:
             self._server = ray.get_actor(server_name(self._replica_rank))
         return self._server
 
     async def resume(self, tags: list[str]) -> None:
-        """Have the server take its memory again; `tags` are `weights` and `kv_cache`."""
+        """Make the server allocate its memory again; `tags` are `weights` and `kv_cache`."""
         if self.config.free_cache_engine:
             await self.server.wake_up.remote(tags=tags)
 
     async def release(self) -> None:
-        """Have the server free its memory."""
+        """Make the server free its memory."""
         if self.config.free_cache_engine:
             await self.server.sleep.remote()
 
@@ -55,7 +55,7 @@ class TransformersRollout(BaseRollout):
         """Send all weights to the server.
 
         Args:
-            weights: yields (name, full tensor); a collective operation, so it is always read to its end.
+            weights: yields (name, full tensor); a collective operation, so it is always read to the end.
             global_steps: training step the weights belong to.
             wire_format: only `named_tensors`.
             peft_config: must be None: adapters are sent merged (`model.lora.merge=True`).

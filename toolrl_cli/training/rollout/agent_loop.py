@@ -1,8 +1,8 @@
-"""Single-turn rollouts in bundles: what verl does sample by sample, done for many samples at a time.
+"""Single-turn rollouts of many samples at a time, where verl handles each sample by itself.
 
-verl's agent loop makes about eight remote calls for a sample (find a server, generate, release the server,
-score, store) and builds a new agent for each. At 64 short responses a step that is as much work as generating
-them. Here a bundle of prompts with all their samples makes one call of each kind.
+verl's agent loop makes about eight remote calls for each sample (find a server, generate, release the server,
+score, store) and builds a new agent for it. At 64 short responses a step, that takes as long as generating them.
+Here a bundle of prompts with all their samples makes one call of each kind.
 
 Set with `rollout.agent.agent_loop_manager_class`; for the `transformers` rollout and text prompts only.
 """
@@ -39,7 +39,7 @@ from verl.utils.tensordict_utils import get_non_tensor_data, list_of_dict_to_ten
 logger = logging.getLogger(__name__)
 
 AGENT = "single_turn_agent"
-#: Samples in a bundle, unless one prompt alone has more: few calls, and yet scoring overlaps generating.
+#: Samples in a bundle, unless one prompt has more: few calls, while scoring still overlaps with generation.
 BUNDLE_SAMPLES = 32
 
 Prompt = dict[str, Any]
@@ -80,8 +80,8 @@ class BundleAgentLoopWorker(AgentLoopWorker):
         """Start rollouts for a batch of prompts; results and their status go to the TransferQueue.
 
         Args:
-            batch: one row per prompt as verl's trainer makes it, with `uid`, `raw_prompt` and `global_steps`,
-                and `validate` where it belongs to a validation.
+            batch: one row per prompt as from verl's trainer, with `uid`, `raw_prompt` and `global_steps`,
+                and `validate` if it belongs to a validation.
         """
         validate = bool(get_non_tensor_data(batch, "validate", default=False))
         rows = _rows(batch.exclude("validate"))
@@ -126,8 +126,8 @@ class BundleAgentLoopWorker(AgentLoopWorker):
             samples = await self._generate(bundle, validate)
             await self._score(samples)
             await self._store(samples, partition)
-        except Exception:  # a task has nobody to raise to: the replay buffer acts on the status
-            # verl's own words, by which the cause is found in the log
+        except Exception:  # the task has no caller; the replay buffer reads the status
+            # verl's own message, by which the cause is found in the log
             logger.exception("Error in _run_prompt for uids=%s", uids)
             await mark("failure")
         else:
@@ -136,7 +136,7 @@ class BundleAgentLoopWorker(AgentLoopWorker):
     async def _generate(
         self, bundle: list[Prompt], validate: bool
     ) -> list[tuple[str, Prompt, AgentLoopOutput]]:
-        """Samples of all prompts, each with its key and its prompt's fields."""
+        """Generate samples of all prompts, each with its key and its prompt's fields."""
         requests = []
         for prompt in bundle:
             params = self._sampling(prompt, validate)
@@ -220,14 +220,14 @@ class BundleAgentLoopWorker(AgentLoopWorker):
 
 
 class BundleAgentLoopManager(AgentLoopManager):
-    """verl's manager with `BundleAgentLoopWorker`s behind it."""
+    """verl's manager, using `BundleAgentLoopWorker`s."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.agent_loop_workers_class = ray.remote(BundleAgentLoopWorker)
         super().__init__(*args, **kwargs)
 
     def generate_sequences(self, prompts: TensorDict) -> None:
-        """Hand a batch of prompts to the workers and return when they have taken it."""
+        """Pass a batch of prompts to the workers and return when they have accepted it."""
         chunks = prompts.chunk(len(self.agent_loop_workers))
         ray.get(
             [
@@ -251,7 +251,7 @@ def _rows(batch: TensorDict) -> list[Prompt]:
 
 
 def _scoring_batch(samples: list[tuple[str, Prompt, AgentLoopOutput]]) -> DataProto:
-    """What verl's reward managers read: left-aligned prompts and responses with a mask, and the row's fields."""
+    """The input of verl's reward managers: left-aligned prompts and responses with a mask, and the row's fields."""
     prompts = _padded([output.prompt_ids for _, _, output in samples])
     responses = _padded([output.response_ids for _, _, output in samples])
     ids, mask = (torch.cat([prompts[part], responses[part]], dim=1) for part in (0, 1))
@@ -279,7 +279,7 @@ def _padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _objects(values: list[Any]) -> np.ndarray:
-    """An array of the objects themselves: NumPy would make a matrix of equal lists."""
+    """An array of objects; NumPy would turn lists of equal length into a matrix."""
     array = np.empty(len(values), dtype=object)
     for index, value in enumerate(values):
         array[index] = value

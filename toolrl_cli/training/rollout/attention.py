@@ -1,12 +1,12 @@
 """Attention over a slotted key-value cache, plugged into Transformers through its attention interface.
 
-Models hand every layer's query, key and value to the attention function that their configuration names and
-pass unknown keyword arguments of `forward` on to it. So one function here serves every decoder whose model
-class supports attention backends (Llama, Qwen2, Qwen3, Mistral …): it stores the new keys and values and
-attends to what there is. Transformers' own cache and mask classes take no part.
+Models pass every layer's query, key and value, and unknown keyword arguments of `forward`, to the attention
+function that their configuration names. So one function serves every decoder whose model class supports attention
+backends (Llama, Qwen2, Qwen3, Mistral …): it stores the new keys and values and attends to all stored ones.
+Transformers' own cache and mask classes are not used.
 
-Rows that answer the same prompt share its keys and values: they are stored once, and read once for all of
-them. What a row generates lies in a slot of its own.
+Rows with the same prompt share its keys and values, which are stored once and read once for all of them. The
+tokens that a row generates are in its own slot.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface
 
-#: Name under which the function is registered, and which the rollout's model configuration carries.
+#: Name under which the function is registered, used in the rollout's model configuration.
 ATTENTION_NAME = "toolrl_slots"
 
 
@@ -30,9 +30,9 @@ class KVSlots:
     Used slots are 0 … n-1 without gaps, so a pass reads plain slices.
 
     Attributes:
-        slots: how many there are.
+        slots: number of slots.
         capacity: positions per slot.
-        layers: per layer, keys and values of shape (slots, kv heads, capacity, head size).
+        layers: for each layer, keys and values of shape (slots, kv heads, capacity, head size).
     """
 
     slots: int
@@ -53,7 +53,7 @@ class KVSlots:
                 buffer[target, :, :positions] = buffer[source, :, :positions]
 
     def resized(self, slots: int, capacity: int, used: int) -> KVSlots:
-        """A copy with other dimensions that keeps the first `used` slots, as far as they reach."""
+        """A copy with other dimensions that keeps the first `used` slots, cut to its capacity."""
         new = KVSlots(slots, capacity)
         positions = min(self.capacity, capacity)
         for index, buffers in self.layers.items():
@@ -68,12 +68,12 @@ class KVSlots:
 
 @dataclass(frozen=True)
 class Prefill:
-    """A forward pass over whole prompts, one behind the other; what they store goes to `slots`.
+    """A forward pass over whole concatenated prompts, whose keys and values are stored in `slots`.
 
     Attributes:
-        cache: where to store.
-        slots: (prompts,) slot of each.
-        lengths: (prompts,) tokens of each.
+        cache: the cache to store in.
+        slots: (prompts,) slot of each prompt.
+        lengths: (prompts,) tokens of each prompt.
     """
 
     cache: KVSlots
@@ -82,14 +82,14 @@ class Prefill:
 
     @cached_property
     def blocks(self) -> torch.Tensor:
-        """(prompts, longest) where the prompts' tokens lie in the pass; 0 behind a prompt's end."""
+        """(prompts, longest) index of the prompts' tokens in the pass; 0 after a prompt's end."""
         offset = torch.arange(int(self.lengths.max()), device=self.lengths.device)
         start = self.lengths.cumsum(0) - self.lengths
         return torch.where(offset < self.lengths.unsqueeze(1), start.unsqueeze(1) + offset, 0)
 
     @cached_property
     def filled(self) -> torch.Tensor:
-        """(prompts, longest) whether a place of `blocks` holds a token."""
+        """(prompts, longest) whether an entry of `blocks` is a token."""
         offset = torch.arange(int(self.lengths.max()), device=self.lengths.device)
         return offset < self.lengths.unsqueeze(1)
 
@@ -98,7 +98,7 @@ class Prefill:
         return packed[0].transpose(0, 1)[self.blocks].transpose(1, 2)
 
     def join(self, blocks: torch.Tensor) -> torch.Tensor:
-        """What `split` did, undone."""
+        """The inverse of `split`."""
         return blocks.transpose(1, 2)[self.filled].transpose(0, 1).unsqueeze(0)
 
 
@@ -107,13 +107,13 @@ class Decode:
     """A forward pass over the newest token of each live row; row r has slot r of `rows`.
 
     Attributes:
-        prompts: prompts' keys and values, groups being slots 0 … groups-1.
+        prompts: keys and values of the prompts; group g has slot g.
         rows: generated tokens' keys and values.
-        members: (groups, largest group) rows of each group, filled up with row 0.
-        group, place: (rows,) where a row is in `members`.
+        members: (groups, largest group) rows of each group, padded with row 0.
+        group, place: (rows,) index of each row in `members`.
         prompt_lengths: (rows,) length of the row's prompt.
-        generated: (rows,) tokens of the row that are stored, which is where the newest goes.
-        prompt_span, row_span: longest prompt, and most tokens of a row with the newest.
+        generated: (rows,) number of stored tokens of the row, which is the position of the newest.
+        prompt_span, row_span: length of the longest prompt, and of the longest row including its newest token.
     """
 
     prompts: KVSlots
@@ -128,14 +128,14 @@ class Decode:
 
     @cached_property
     def hidden(self) -> torch.Tensor:
-        """(rows, 1, 1, prompt_span + row_span) positions that a row does not see, a window aside."""
+        """(rows, 1, 1, prompt_span + row_span) positions that a row does not see, sliding window aside."""
         device = self.generated.device
         in_prompt = torch.arange(self.prompt_span, device=device) >= self.prompt_lengths.unsqueeze(1)
         in_row = torch.arange(self.row_span, device=device) > self.generated.unsqueeze(1)
         return torch.cat([in_prompt, in_row], dim=1)[:, None, None]
 
     def outside(self, window: int) -> torch.Tensor:
-        """(rows, 1, 1, prompt_span + row_span) positions that lie before a row's sliding window."""
+        """(rows, 1, 1, prompt_span + row_span) positions before a row's sliding window."""
         device = self.generated.device
         in_prompt = torch.arange(self.prompt_span, device=device).expand(len(self.group), -1)
         in_row = self.prompt_lengths.unsqueeze(1) + torch.arange(self.row_span, device=device)
@@ -147,7 +147,7 @@ class Decode:
         return of_rows[self.members].transpose(1, 2).flatten(2, 3)
 
     def scatter(self, of_groups: torch.Tensor) -> torch.Tensor:
-        """What `gather` did, undone."""
+        """The inverse of `gather`."""
         split = of_groups.unflatten(2, (self.members.shape[1], -1)).transpose(1, 2)
         return split[self.group, self.place]
 
@@ -174,14 +174,14 @@ def slot_attention(
         attention_mask: must be None, which is what Transformers passes for a registered backend.
         scaling: factor on the scores.
         sliding_window: positions a token sees, itself included, or None for all.
-        toolrl_pass: the step that is running, handed through the model's `forward`.
+        toolrl_pass: the current pass, passed through the model's `forward`.
         softcap, s_aux: must be None: capped scores and attention sinks are not supported.
 
     Returns:
         Output (batch, tokens, heads, head size) and None for the attention weights.
 
     Raises:
-        ValueError: the model wants something this attention does not do.
+        ValueError: the model needs a feature that this attention does not have.
     """
     if toolrl_pass is None or any(extra is not None for extra in (attention_mask, softcap, s_aux)):
         raise ValueError(
@@ -192,7 +192,7 @@ def slot_attention(
     if isinstance(toolrl_pass, Prefill):
         keys, values = toolrl_pass.cache.layer(module.layer_idx, key)
         query, key, value = (toolrl_pass.split(part) for part in (query, key, value))
-        # what lies behind a shorter prompt's end is stored too, and never seen
+        # padding after a shorter prompt is stored too, but never seen
         keys[toolrl_pass.slots, :, : key.shape[2]] = key
         values[toolrl_pass.slots, :, : key.shape[2]] = value
         output = toolrl_pass.join(_causal(query, key, value, scale, sliding_window))
@@ -233,7 +233,7 @@ def _newest(
     values[:rows].scatter_(2, index, value)
 
     groups = len(step.members)
-    # the query heads that share a kv head are query tokens of that head: the cache is not repeated for them
+    # query heads that share a kv head are treated as query tokens of that head, so that the cache is not repeated
     own = (query * scale).reshape(rows, kv_heads, -1, size)
     seen_prompt = prompt_keys[:groups, :, : step.prompt_span].transpose(2, 3)
     to_prompt = step.scatter(step.gather(own) @ seen_prompt)

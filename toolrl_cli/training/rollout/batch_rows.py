@@ -1,4 +1,4 @@
-"""The live rows of the generator: one object and one slot of some tensors for each."""
+"""The live rows of the engine: each is one object and one slot in several tensors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Prompt:
 
     Attributes:
         tokens: its ids.
-        slot: of the prompts' cache.
-        rows: how many live rows answer it.
+        slot: its slot in the prompts' cache.
+        rows: number of its live rows.
         logits: (vocabulary,) after its last token.
     """
 
@@ -30,12 +30,12 @@ class Prompt:
 
 @dataclass(eq=False)
 class Row:
-    """A request, waiting or live. A live row's place in the engine's list is its slot.
+    """A request, waiting or live. The slot of a live row is its index in the engine's list.
 
     Attributes:
-        request_id, tokens, params: as asked for; `tokens` are the prompt's.
+        request_id, tokens, params: of the request; `tokens` are the prompt's.
         uniforms: (max_tokens,) float32, the random number that decides each token.
-        prompt: what the row answers; None while it waits.
+        prompt: its prompt; None while it waits.
     """
 
     request_id: str
@@ -47,13 +47,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Groups:
-    """Which live rows answer which prompt.
+    """The live rows of each prompt.
 
     Attributes:
-        members: (prompts, largest group) rows of each prompt, filled up with row 0.
-        group, place: (rows,) where a row is in `members`.
+        members: (prompts, largest group) rows of each prompt, padded with row 0.
+        group, place: (rows,) index of each row in `members`.
         lengths: (rows,) length of the row's prompt.
-        span: longest prompt.
+        span: length of the longest prompt.
     """
 
     members: torch.Tensor
@@ -89,10 +89,10 @@ class Groups:
 
 
 class RowState:
-    """Per-slot tensors beside the cache; row r of each belongs to slot r.
+    """Tensors per slot besides the cache; row r of each belongs to slot r.
 
     Attributes:
-        generated: tokens sampled. limit: tokens to sample at most.
+        generated: number of sampled tokens. limit: most tokens to sample.
         newest: last token sampled. temperature, greedy, top_p, top_k: see `sample_rows`.
         uniforms, tokens, log_probs: (slots, capacity), by position in the response.
     """
@@ -126,7 +126,7 @@ class RowState:
             tensor[target] = tensor[source]
 
     def enter(self, first: int, rows: list[Row]) -> None:
-        """Fill the slots of rows that join, `first` and the following."""
+        """Fill the slots of new rows, from `first` on."""
         device = self.generated.device
         part = slice(first, first + len(rows))
 

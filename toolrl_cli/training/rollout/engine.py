@@ -1,4 +1,4 @@
-"""A batched generator over a Transformers model: requests join and leave the running batch at every token.
+"""Continuous batching over a Transformers model: requests join and leave the running batch at every token.
 
 Pure torch, synchronous and single-threaded; `server.py` feeds it from a Ray actor.
 """
@@ -25,14 +25,14 @@ _CAPACITY_STEP = 64
 
 @dataclass(frozen=True)
 class Completion:
-    """What a request came to.
+    """The result of a request.
 
     Attributes:
         request_id: as given to `add`.
         tokens: generated ids; the stop token, if one was generated, is the last.
         log_probs: of each token under the temperature-scaled distribution.
         stop_reason: `completed` at a stop token, `length` at the limit, `aborted` by `abort`.
-        version: weights version the last token was generated with.
+        version: version of the weights that generated the last token.
     """
 
     request_id: str
@@ -44,12 +44,12 @@ class Completion:
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """How much the engine may hold at once.
+    """Limits on the engine's memory and batch sizes.
 
     Attributes:
-        rows: live rows at most.
-        cache_bytes: size of the key-value cache at most; one row always fits.
-        prefill_tokens: prompt tokens of one prefill pass, unless one prompt alone has more.
+        rows: most live rows.
+        cache_bytes: largest size of the key-value cache; one row is always accepted.
+        prefill_tokens: most prompt tokens of one prefill pass, unless one prompt has more.
     """
 
     rows: int = 1024
@@ -60,13 +60,13 @@ class EngineLimits:
 class GenerationEngine:
     """Generates for many requests at once.
 
-    Every `step` admits waiting requests while slots are free and adds one token to every live row. Equal
-    prompts are run through the model and stored once as long as one of their rows lives. A request's samples follow
-    from (seed, weights version, prompt, how many equal prompts came before it), not from its neighbours.
+    Every `step` admits waiting requests while slots are free and adds one token to every live row. An equal prompt is
+    not run and stored again while one of its rows is live. A request's samples depend on (seed, version of the
+    weights, prompt, number of equal prompts before it), and not on the other rows.
 
     Args:
         model: a causal language model in evaluation mode; its attention implementation is replaced.
-        stop_tokens: ids that end a response; empty to always generate up to the limit.
+        stop_tokens: ids that end a response; if empty, responses end at the limit.
         limits: see `EngineLimits`.
         seed: of the sampling streams.
     """
@@ -117,14 +117,14 @@ class GenerationEngine:
         self._waiting.append(Row(request_id, key, params, uniforms))
 
     def abort(self) -> list[Completion]:
-        """End every request where it is; waiting ones come back without tokens."""
+        """End all requests with the tokens generated so far; waiting ones have none."""
         finished = self._take(list(range(len(self._rows))), ["aborted"] * len(self._rows))
         finished += [Completion(row.request_id, [], [], "aborted", self.version) for row in self._waiting]
         self._waiting.clear()
         return finished
 
     def set_version(self, version: int) -> None:
-        """Name the weights that are now loaded; later requests draw from new random streams."""
+        """Set the version of the loaded weights; later requests use new random streams."""
         self.version = version
         self._seen.clear()
 
@@ -142,7 +142,7 @@ class GenerationEngine:
 
     @torch.inference_mode()
     def step(self) -> list[Completion]:
-        """Admit what fits, add one token to every live row, and return what ended.
+        """Admit requests that fit, add one token to every live row, and return the finished requests.
 
         Rows admitted in this step get their first token from the prompt's own pass.
         """
@@ -164,7 +164,7 @@ class GenerationEngine:
         if self._groups is None:
             self._groups = Groups.of(self._rows, self._prompts, self.device)
         groups = self._groups
-        # tokens are stored one step late: a row's newest is stored when its successor is sought
+        # tokens are stored one step late: a row's newest token is stored when the next one is generated
         stored = state.generated[:rows] - 1
         logits: torch.Tensor = self.model(
             input_ids=state.newest[:rows].unsqueeze(1),
@@ -244,7 +244,7 @@ class GenerationEngine:
             more = len(prompts | {row.tokens})
             positions = more * width + (live + joining + 1) * depth
             too_much = positions * self._bytes_per_position > self.limits.cache_bytes
-            # whatever the limits say, a row that is alone is served
+            # a single row is served whatever the limits are
             if live + joining and (too_much or live + joining >= self.limits.rows):
                 break
             prompts.add(row.tokens)
@@ -257,7 +257,7 @@ class GenerationEngine:
         return joining
 
     def _append(self, rows: slice, logits: torch.Tensor) -> list[Completion]:
-        """Sample a token for the given rows, record it, and let the rows go that ended with it."""
+        """Sample and record a token for each given row, and remove the rows that it ends."""
         state = self._state
         params = [row.params for row in self._rows[rows]]
         generated = state.generated[rows]
@@ -287,7 +287,7 @@ class GenerationEngine:
         return self._take([rows.start + place for place in places.tolist()], reasons)
 
     def _take(self, slots: list[int], reasons: Sequence[StopReason]) -> list[Completion]:
-        """Remove rows and close the gaps they leave with rows from the end."""
+        """Remove rows and fill their slots with rows from the end."""
         if not slots:
             return []
         state = self._state
@@ -311,7 +311,7 @@ class GenerationEngine:
         return finished
 
     def _drop_prompts(self) -> None:
-        """Forget the prompts that no row answers any more."""
+        """Remove the prompts that have no live row."""
         unused = [prompt.slot for prompt in self._prompts if not prompt.rows]
         holes, movers = _compaction(unused, len(self._prompts))
         if holes:
@@ -328,14 +328,14 @@ def _rounded(positions: int) -> int:
 
 
 def _grown(cache: KVSlots, slots: int, capacity: int, used: int) -> KVSlots:
-    """The cache if it is large enough, or a larger one; longer slots come with no more of them than asked for."""
+    """The cache if it is large enough, or a larger one; if slots get longer, there are exactly `slots` of them."""
     if capacity == cache.capacity and slots <= cache.slots:
         return cache
     return cache.resized(slots, capacity, used)
 
 
 def _compaction(gone: list[int], number: int) -> tuple[list[int], list[int]]:
-    """Slots that become free among the first remaining ones, and the used slots behind them to move there."""
+    """Free slots below the remaining number of rows, and the used slots above it that are to move there."""
     remaining = number - len(gone)
     free = set(gone)
     holes = [slot for slot in gone if slot < remaining]

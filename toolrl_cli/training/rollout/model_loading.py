@@ -1,4 +1,4 @@
-"""What a rollout server starts from: its settings, its model, the tokens that end a response."""
+"""Settings of a rollout server, and loading of its model and stop tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Plain values that a server starts from; made by the replica from verl's configuration.
+    """Plain values that a server starts with; the replica takes them from verl's configuration.
 
     Attributes:
         model_path, tokenizer_path: Hugging Face folders.
@@ -23,12 +23,12 @@ class ServerSettings:
         device: `cpu` or `cuda`.
         dtype: of the rollout's weights, such as `float32`.
         prompt_length, response_length: verl's limits in tokens; a response never exceeds `response_length`.
-        ignore_eos: generate up to the limit whatever comes.
-        seed: of sampling, already different for every replica.
+        ignore_eos: ignore stop tokens and generate up to the limit.
+        seed: of sampling, different for every replica.
         release_on_sleep: whether sleeping frees the device's memory (`rollout.free_cache_engine`).
         cache_fraction: share of the free device memory for the key-value cache; CUDA only.
-        limits: of the engine; `cache_bytes` holds where the device is the CPU.
-        num_threads: torch threads, or 0 to leave them as they are.
+        limits: of the engine; `cache_bytes` applies on the CPU only.
+        num_threads: torch threads; 0 for torch's default.
     """
 
     model_path: str
@@ -48,7 +48,7 @@ class ServerSettings:
 
 
 def engine_limits(settings: ServerSettings) -> EngineLimits:
-    """The limits, with the cache sized by the memory that the device has free."""
+    """The limits, with a cache size from the device's free memory."""
     if settings.device != "cuda":
         return settings.limits
     free, _ = torch.cuda.mem_get_info()
@@ -56,7 +56,7 @@ def engine_limits(settings: ServerSettings) -> EngineLimits:
 
 
 def load_model(settings: ServerSettings) -> tuple[torch.nn.Module, frozenset[int]]:
-    """The model, on its device and in evaluation mode, and the tokens that end a response."""
+    """The model, on its device and in evaluation mode, and its stop tokens."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     trust = settings.trust_remote_code

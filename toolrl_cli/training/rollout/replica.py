@@ -13,7 +13,7 @@ from toolrl_cli.training.rollout.engine import EngineLimits
 from toolrl_cli.training.rollout.model_loading import ServerSettings
 from toolrl_cli.training.rollout.server import RolloutServer
 
-#: Size of the key-value cache on the CPU unless `rollout.engine_kwargs.transformers.cache_gigabytes` says so.
+#: Size of the key-value cache on the CPU unless `rollout.engine_kwargs.transformers.cache_gigabytes` is set.
 CPU_CACHE_GIGABYTES = 1.0
 
 
@@ -28,7 +28,7 @@ class TransformersReplica(RolloutReplica):
     `actor_rollout_ref.rollout.engine_kwargs.transformers` may hold `cache_gigabytes` (CPU) and `num_threads`.
 
     Raises:
-        ValueError: a parallel layout over several devices is asked for.
+        ValueError: the configuration asks for a parallel layout over several devices.
     """
 
     def __init__(self, replica_rank: int, config: Any, *args: Any, **kwargs: Any) -> None:
@@ -42,7 +42,7 @@ class TransformersReplica(RolloutReplica):
             raise ValueError("the transformers rollout serves the policy only, not reward or teacher models")
 
     async def launch_servers(self) -> None:
-        """Start the server where the rank is, sharing its device."""
+        """Start the server on the rank's node and device."""
         platform = get_platform()
         worker = self.workers[0]
         node_id, devices = await worker.__ray_call__.remote(_whereabouts, platform.ray_resource_name())
@@ -68,7 +68,7 @@ class TransformersReplica(RolloutReplica):
         self._server_address = server_name(self.replica_rank)
 
     async def sleep(self) -> None:
-        """Let the running requests end, then free the server's memory."""
+        """Wait for running requests, then free the server's memory."""
         await self._server_handle.wait_for_requests_to_drain.remote()
         await super().sleep()
 
@@ -107,6 +107,6 @@ class TransformersReplica(RolloutReplica):
 
 
 def _whereabouts(worker: Any, resource: str) -> tuple[str, str]:
-    """Node and accelerator ids of the process it runs in."""
+    """Node and accelerator ids of the process that calls it."""
     context = ray.get_runtime_context()
     return context.get_node_id(), ",".join(context.get_accelerator_ids()[resource])

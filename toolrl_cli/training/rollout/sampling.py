@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-#: Keys verl's agent loops send that do not change what is generated here.
+#: Keys of verl's agent loops that do not change the result here.
 _IGNORED_KEYS = frozenset({"logprobs"})
-#: Keys that would change the distribution in a way this engine does not have, with the value that does not.
+#: Keys for features that this engine does not have, with the value that leaves the distribution unchanged.
 _NEUTRAL_VALUES: dict[str, float] = {
     "repetition_penalty": 1.0,
     "presence_penalty": 0.0,
@@ -23,10 +23,10 @@ _LENGTH_KEYS = ("max_tokens", "max_new_tokens")
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the tokens of one request are chosen.
+    """The sampling parameters of one request.
 
     Attributes:
-        max_tokens: tokens to generate at most, ≥ 1.
+        max_tokens: most tokens to generate, ≥ 1.
         temperature: logits are divided by it; 0 means greedy.
         top_p: probability mass of the nucleus in (0, 1]; 1 keeps every token.
         top_k: number of candidates, or -1 (or 0) for all.
@@ -61,10 +61,10 @@ class SamplingParams:
 
         Args:
             params: vLLM-style names; `max_tokens` and `max_new_tokens` mean the same.
-            default_max_tokens: limit where the request names none, and upper bound where it does.
+            default_max_tokens: limit if the request has none, and otherwise its upper bound.
 
         Raises:
-            ValueError: a parameter is out of range, or asks for something the engine does not do.
+            ValueError: a parameter is out of range, or asks for a feature that the engine does not have.
         """
         for key, value in params.items():
             if key in _IGNORED_KEYS or key in cls.__dataclass_fields__ or key in _LENGTH_KEYS:
@@ -95,8 +95,8 @@ def sample_rows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose one token per row by inverting the cumulative distribution at a given uniform number.
 
-    One uniform number decides a token, so a request's tokens depend on its own random stream and not on
-    which other rows shared its batch.
+    One uniform number decides a token, so that a request's tokens depend on its own random stream and not on the
+    other rows of its batch.
 
     Args:
         logits: (rows, vocabulary), any floating type.
@@ -116,12 +116,12 @@ def sample_rows(
     if top_p is None or top_k is None:
         tokens = _invert(probs, uniforms)
     else:
-        # by logits: two that differ can round to one probability, and the cut must still know them apart
+        # compare logits: two different ones can round to the same probability, and the cut must distinguish them
         order = scaled.sort(dim=-1, descending=True, stable=True).indices
         ordered = probs.gather(1, order)
         before = ordered.cumsum(dim=-1) - ordered
         rank = torch.arange(ordered.shape[1], device=ordered.device)
-        # a token stays while the mass before it is below top_p, so the first one always stays
+        # a token is kept if the mass before it is below top_p, so the first one is always kept
         kept = (before < top_p.unsqueeze(1)) & (rank < top_k.unsqueeze(1))
         tokens = order.gather(1, _invert(ordered * kept, uniforms).unsqueeze(1)).squeeze(1)
     if greedy is not None:
@@ -130,7 +130,7 @@ def sample_rows(
 
 
 def _invert(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """Index of the token whose share of the cumulative weight holds `uniform`; never one of weight 0."""
+    """Index of the token whose interval of the cumulative weight contains `uniform`; never one of weight 0."""
     # float64: single precision loses the tail of a 150,000-token vocabulary
     cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
     target = uniforms.to(torch.float64) * cumulative[:, -1]

@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 class RolloutServer:
-    """Generates for verl's agent loops; the class behind the Ray actor.
+    """Generates for verl's agent loops; the class of the Ray actor.
 
-    The model runs in a thread of its own, which holds `_lock` during a step; calls that change the model or
-    the cache take the same lock, so they see no half-finished step.
+    The model runs in its own thread, which holds `_lock` during a step. Calls that change the model or the cache take
+    the same lock, so that they run between steps.
 
     Args:
         settings: see `ServerSettings`.
-        visible_devices: name and value of the variable that selects the accelerator, set before it is used.
+        visible_devices: name and value of the variable that selects the accelerator; set before CUDA starts.
     """
 
     def __init__(self, settings: ServerSettings, visible_devices: tuple[str, str] | None = None) -> None:
@@ -72,7 +72,7 @@ class RolloutServer:
 
         Args:
             request_id: unique among the unfinished requests.
-            prompt_ids: token ids of everything so far.
+            prompt_ids: token ids of the prompt.
             sampling_params: vLLM-style names, see `SamplingParams.from_request`.
             image_data, video_data, audio_data: must be empty: the server reads text.
 
@@ -80,8 +80,8 @@ class RolloutServer:
             verl's `TokenOutput` with `extra_fields["global_steps"]`, the weights' training step.
 
         Raises:
-            ValueError: the request asks for what this server does not do.
-            RuntimeError: the server takes no requests, or generation failed.
+            ValueError: the request asks for a feature that this server does not have.
+            RuntimeError: the server accepts no requests, or generation failed.
         """
         from verl.workers.rollout.replica import TokenOutput
 
@@ -165,7 +165,7 @@ class RolloutServer:
                     for request_id, prompt, params in arrived:
                         self._engine.add(request_id, prompt, params)
                     finished = self._engine.step()
-            except Exception as error:  # handed to every waiting request: a thread has nobody to raise to
+            except Exception as error:  # passed to every waiting request: a thread has no caller
                 logger.exception("generation failed")
                 self._call(self._fail, error)
                 return
@@ -209,7 +209,7 @@ class RolloutServer:
             await self.set_global_steps(global_steps)
 
     async def set_global_steps(self, global_steps: int) -> None:
-        """Name the training step of the loaded weights."""
+        """Set the training step of the loaded weights."""
         await self._locked(self._engine.set_version, int(global_steps))
 
     async def _locked(self, function: Any, *args: Any) -> Any:
@@ -222,18 +222,18 @@ class RolloutServer:
     # --- control ---------------------------------------------------------------------------------------
 
     async def wait_for_requests_to_drain(self) -> None:
-        """Return when no request is unfinished."""
+        """Return when all requests are finished."""
         await self._idle.wait()
 
     async def sleep(self) -> None:
-        """Free the device's memory after the last request, where `rollout.free_cache_engine` says so."""
+        """Free the device's memory after the last request, if `rollout.free_cache_engine` is set."""
         if not self.settings.release_on_sleep:
             return
         await self._idle.wait()
         await self._locked(self._move, "cpu")
 
     async def wake_up(self, tags: list[str] | None = None) -> None:
-        """Take the device's memory again; weights come back with `load_weights`."""
+        """Allocate the device's memory again; `load_weights` restores the weights."""
         if self.settings.release_on_sleep and (tags is None or "weights" in tags):
             await self._locked(self._move, self.settings.device)
 
@@ -244,7 +244,7 @@ class RolloutServer:
             torch.cuda.empty_cache()
 
     async def clear_kv_cache(self) -> None:
-        """Nothing is kept between requests, so there is nothing stale to clear."""
+        """Does nothing: no cache is kept between requests."""
 
     async def release_kv_cache(self) -> None:
         """Free the key-value cache after the last request."""
@@ -252,10 +252,10 @@ class RolloutServer:
         await self._locked(self._engine.release_cache)
 
     async def resume_kv_cache(self) -> None:
-        """The cache is allocated on use."""
+        """Does nothing: the cache is allocated on use."""
 
     async def abort_all_requests(self, reject_request: bool = False) -> dict[str, Any]:
-        """End every request where it is and hold new ones back until `resume_generation`.
+        """End all requests with the tokens generated so far and hold new ones until `resume_generation`.
 
         Args:
             reject_request: refuse new requests instead of holding them.
@@ -275,7 +275,7 @@ class RolloutServer:
         return {"aborted_count": len(aborted), "request_ids": [item.request_id for item in aborted]}
 
     async def resume_generation(self) -> None:
-        """Take requests again after `abort_all_requests`."""
+        """Accept requests again after `abort_all_requests`."""
         self._rejecting = False
         self._admitting.set()
 

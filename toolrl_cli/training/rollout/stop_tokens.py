@@ -1,4 +1,4 @@
-"""Which tokens end a response: the same answer for the rollout that stops and the reward that reads."""
+"""The tokens that end a response, for both the rollout and the reward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights as flat byte buckets: what the trainer's rank packs and the rollout server unpacks."""
+"""Weights as flat byte buckets, packed by the trainer's rank and unpacked by the rollout server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Where a tensor lies in a bucket.
+    """Position and type of a tensor in a bucket.
 
     Attributes:
         name: parameter name in Hugging Face's naming.
@@ -34,7 +34,7 @@ class Bucket:
     """Some tensors in one buffer; a NumPy array travels through Ray's object store without being copied.
 
     Attributes:
-        specs: what is inside.
+        specs: its tensors.
         data: (bytes,) uint8.
     """
 
@@ -45,8 +45,8 @@ class Bucket:
 def pack(weights: Iterable[tuple[str, torch.Tensor]], bucket_bytes: int) -> Iterator[Bucket]:
     """Gather tensors into buckets of about `bucket_bytes`, staged in main memory.
 
-    A tensor is never split, so a bucket can be larger than asked for by one tensor. The source tensor is
-    released before the next one is fetched: the generator behind `weights` may hold one full tensor at a time.
+    A tensor is never split, so a bucket can be larger than `bucket_bytes` by one tensor. The source tensor is released
+    before the next one is fetched, so that only one full tensor exists at a time.
     """
     specs: list[TensorSpec] = []
     parts: list[np.ndarray] = []
@@ -71,7 +71,7 @@ def _join(parts: list[np.ndarray], specs: list[TensorSpec], size: int) -> np.nda
 
 
 def unpack(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of a bucket; they alias its buffer and must only be read."""
+    """The tensors of a bucket; they share its buffer and must not be changed."""
     for spec in bucket.specs:
         dtype = getattr(torch, spec.dtype)
         count = int(np.prod(spec.shape, dtype=np.int64))
@@ -80,14 +80,14 @@ def unpack(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
             continue
         raw = np.frombuffer(bucket.data, dtype=np.uint8, count=count * dtype.itemsize, offset=spec.offset)
         with warnings.catch_warnings():
-            # the object store hands out read-only memory, and these tensors are only read
+            # the object store's memory is read-only, and these tensors are only read
             warnings.filterwarnings("ignore", message=".*not writable.*")
             flat = torch.from_numpy(raw)
         yield spec.name, flat.view(dtype).reshape(spec.shape)
 
 
 class WeightLoader:
-    """Copies named tensors into a model's parameters and buffers and knows what is still missing.
+    """Copies named tensors into a model's parameters and buffers and tracks the missing ones.
 
     Args:
         model: the receiving model; types are converted on copying.
@@ -104,7 +104,7 @@ class WeightLoader:
         """Copy a bucket.
 
         Raises:
-            KeyError: a tensor has no counterpart.
+            KeyError: the model has no tensor of that name.
             ValueError: a shape differs.
         """
         for name, tensor in unpack(bucket):
@@ -122,7 +122,7 @@ class WeightLoader:
         """End one transfer and start the next.
 
         Raises:
-            ValueError: parameters were not sent; the model would mix two policies.
+            ValueError: parameters were not sent, so that the model would mix two policies.
         """
         missing = [name for key, name in self._required.items() if key not in self._loaded]
         self._loaded.clear()
