@@ -73,6 +73,75 @@ def test_curves_have_a_row_for_each_step_and_metric(sweep: Path) -> None:
     assert set(frame["metric"]) <= {"reward/total/mean"}
 
 
+def test_a_sweep_can_be_a_mapping_and_be_planned_again_by_its_name(sweep: Path) -> None:
+    given = {
+        "name": "given",
+        "base": {"preset": "tiny_grpo", "rl.steps": 2},
+        "arms": {"raw": {"train": []}, "coarse": {"reward": "coarse"}},
+        "evaluate": ["toolworld"],
+    }
+    planned = api.plan(given)
+    from_file = {stage for stage in api.plan(sweep).stages if "original" not in stage}
+    assert set(planned.stages) == from_file
+    assert api.run(given, only="raw").runs == {"raw-seed1": "succeeded"}
+    again = api.plan("given", only="raw")
+    assert [run.id for run in again.runs] == ["raw-seed1"] and again.owed == [] and again.grid is None
+    kept = sweep.parent / "results" / "sweeps" / "given" / "sweep.yaml"
+    assert api.plan(kept, only="raw").owed == []
+    with pytest.raises(SpecError, match=r"no sweep 'givn'.*did you mean 'given'"):
+        api.plan("givn")
+    with pytest.raises(SpecError, match="sweep given: was planned when it was started"):
+        api.plan("given", sets=["rl.steps=3"])
+
+
+def test_a_mistake_in_a_mapping_is_named_by_its_key(sweep: Path) -> None:
+    wrong = {"name": "given", "base": {"preset": "tiny_grpo", "rl": {"stepz": 2}}}
+    with pytest.raises(SpecError, match=r"^sweep: base\.rl\.stepz: .*did you mean"):
+        api.plan(wrong)
+    with pytest.raises(SpecError, match=r"^sweep: holds what YAML cannot say: .*Path"):
+        api.plan({"name": "given", "base": {"preset": sweep}})
+
+
+def test_a_plan_can_be_run_twice_and_its_file_may_have_changed_meanwhile(sweep: Path) -> None:
+    planned = api.plan(sweep, only="raw")
+    sweep.write_text("name: another")
+    assert api.run(planned).ok
+    (kept,) = sweep.parent.glob("results/sweeps/*/sweep.yaml")
+    assert kept.read_text() == SWEEP
+    began = set(sweep.parent.glob("results/stages/*/*/attempts/*"))
+    assert api.run(planned).ok
+    assert set(sweep.parent.glob("results/stages/*/*/attempts/*")) == began and len(began) == 3
+
+
+def test_whoever_observes_is_told_every_end(sweep: Path) -> None:
+    told = []
+    outcome = api.run(sweep, only="raw", observe=lambda event: told.append((event.what, event.stage)))
+    assert {stage for what, stage in told if what == "succeeded"} == set(outcome.ends)
+
+
+def test_a_plan_takes_nothing_that_it_was_made_of(sweep: Path) -> None:
+    with pytest.raises(SpecError, match="sweep small: is planned already"):
+        api.run(api.plan(sweep), only="raw")
+
+
+def test_a_sweep_goes_back_as_far_as_it_is_told_and_whole_only_when_confirmed(sweep: Path) -> None:
+    outcome = api.run(sweep, only="raw")
+    with pytest.raises(SpecError, match=r"would set back all of small \(\d+ stages\)"):
+        api.plan_resume("small", fresh=True)
+    asked = []
+    with pytest.raises(SpecError, match="nothing was set back"):
+        api.plan_resume("small", fresh=True, confirm=asked.append)  # type: ignore[arg-type]
+    assert asked[0].startswith("all of small (")
+    assert api.plan_resume("small", only="raw").owed == []
+    back = api.plan_resume("small", stage="evaluate", only="raw", fresh=True)
+    assert len(back.owed) == 1 and api.plan("small", only="raw").owed == []  # nothing is changed by planning
+    assert set(api.run(back).ends) == set(back.owed) <= set(outcome.ends)
+    with pytest.raises(SpecError, match="--fresh and --from-step exclude"):
+        api.resume("small", stage="rl", fresh=True, from_step=1)
+    with pytest.raises(SpecError, match="0 is no step"):
+        api.resume("small", stage="rl", from_step=0)
+
+
 def test_mistakes_are_exceptions_with_the_commands_one_line(sweep: Path) -> None:
     api.run(sweep, only="raw")
     with pytest.raises(SpecError, match="did you mean 'small'"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Toolrl
-from toolrl_cli.commands.views import run_and_show as execution
+from toolrl_cli.log import LOG
 
 STAGES = 2 + 1 + 2 * 3  # base model, raw's evaluation, and rl, export, evaluation of two arms
 
@@ -174,12 +174,12 @@ def test_a_sweep_whose_reader_has_gone_runs_to_its_end(
         # as `toolrl sweep … 2>&1 | head -1` leaves it once the first line is out
         said = []
 
-        def told(line: str) -> None:
+        def told(line: str, *values: object) -> None:
             said.append(line)
             if len(said) == 1:
                 os.close(reader)
 
-        monkeypatch.setattr(execution, "note", told)
+        monkeypatch.setattr(LOG, "info", told)
         monkeypatch.setattr(sys, "stderr", gone)
         assert toolrl("sweep", "small.yaml", "--only", "raw").code == 0
     states = (tmp_path / "results/stages").glob("*/*/state.json")

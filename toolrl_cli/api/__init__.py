@@ -13,9 +13,9 @@ is the one line that a command would print.
 """
 
 from toolrl_cli.api.frames import curves, results
-from toolrl_cli.api.plans import SweepPlan, plan, resume, run
+from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
 from toolrl_cli.api.reports import report
-from toolrl_cli.api.running import Outcome, Watch
+from toolrl_cli.api.running import Outcome, resume, run
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.report.api import Report
 from toolrl_cli.rewards import get_reward as reward
@@ -25,9 +25,9 @@ __all__ = [
     "Report",
     "SweepPlan",
     "ToolrlError",
-    "Watch",
     "curves",
     "plan",
+    "plan_resume",
     "report",
     "results",
     "resume",

@@ -1,44 +1,56 @@
-"""Planning and running a sweep."""
+"""Planning a sweep: a file, a mapping, or one that was started before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolrl_cli.api.running import SILENT, Execution, Outcome, Watch, execute
-from toolrl_cli.planning.loading import LoadedPlan, load
+from toolrl_cli.errors import SpecError
+from toolrl_cli.planning.loading import load
 from toolrl_cli.planning.outlook import Outlook, outlook
-from toolrl_cli.planning.plan import Plan, lay_out
+from toolrl_cli.planning.plan import Plan, PlannedStage
+from toolrl_cli.planning.resuming import Choice, Confirm, Resumption, plan_resumption
+from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import results_root
-from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.store.sweep_folder import SweepFolder, saved_sweep
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from toolrl_cli.spec.sweeps.grid import Grid
+    from toolrl_cli.spec.sweeps.sweep import Document
+
+YAML = (".yaml", ".yml")
+
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """A sweep file, planned: its runs and stages, what is owed and why.
+    """A sweep, planned: its runs and stages, what is owed and why. It is as it was when it was looked at.
 
     Attributes:
-        loaded: the whole sweep, with its grid and what should be told of it.
-        chosen: the part of it that is meant (`only`).
+        resumption: the whole sweep, the part of it that is meant, and what to set back first.
         results: the results root.
         max_parallel: most attempts at a time, or None.
         budget: GPU-hours that the sweep may take, or None.
         explain: whether every stage that was never run is compared with its nearest earlier one.
+        notes: what a person should know of the sweep: rules without effect, equal arms, what a profile changed.
+        document: the sweep as given; None for one that was started before.
+        grid: its cells, and what its rules dropped; None for one that was started before.
     """
 
-    loaded: LoadedPlan = field(repr=False)
-    chosen: Plan = field(repr=False)
+    resumption: Resumption = field(repr=False)
     results: Path
     max_parallel: int | None = None
     budget: float | None = None
     explain: bool = False
+    notes: tuple[str, ...] = ()
+    document: Document | None = field(default=None, repr=False)
+    grid: Grid | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -46,9 +58,24 @@ class SweepPlan:
         return self.chosen.sweep
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know of the sweep: rules without effect, equal arms, what a profile changed."""
-        return self.loaded.notes
+    def whole(self) -> Plan:
+        """All of the sweep."""
+        return self.resumption.whole
+
+    @property
+    def chosen(self) -> Plan:
+        """The part of it that is meant, where each stage stands."""
+        return self.resumption.chosen
+
+    @property
+    def runs(self) -> tuple[PlannedRun, ...]:
+        """The runs that are meant."""
+        return self.chosen.runs
+
+    @property
+    def stages(self) -> Mapping[str, PlannedStage]:
+        """id → stage with where it stands, inputs first."""
+        return self.chosen.stages
 
     @property
     def owed(self) -> list[str]:
@@ -63,7 +90,7 @@ class SweepPlan:
             LedgerError: the results root cannot be read.
         """
         return outlook(
-            self.loaded.plan,
+            self.whole,
             self.chosen,
             self.results,
             max_parallel=self.max_parallel,
@@ -79,22 +106,21 @@ class SweepPlan:
         """A row for each stage, inputs first: stage, kind, status, owed, reason, runs (how many have it)."""
         import pandas as pd
 
-        users = [stage.id for run in self.chosen.runs for stage in run.stages]
-        rows = [
-            (i, s.spec.kind, s.status, s.owed, s.reason, users.count(i))
-            for i, s in self.chosen.stages.items()
-        ]
+        users: dict[str, int] = {}
+        for stage_id in (stage.id for run in self.runs for stage in run.stages):
+            users[stage_id] = users.get(stage_id, 0) + 1
+        rows = [(i, s.spec.kind, s.status, s.owed, s.reason, users[i]) for i, s in self.stages.items()]
         return pd.DataFrame(rows, columns=["stage", "kind", "status", "owed", "reason", "runs"])
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        runs, stages = len(self.chosen.runs), len(self.chosen.stages)
-        head = f"<p><b>{self.name}</b>: {runs} runs, {stages} stages, {len(self.owed)} owed</p>"
-        return head + str(self.to_frame().to_html(index=False))
+        counts = f"{len(self.runs)} runs, {len(self.stages)} stages, {len(self.owed)} owed"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<p><b>{escape(self.name)}</b>: {counts}</p>{notes}{self.to_frame().to_html(index=False)}"
 
 
 def plan(
-    sweep: Path | str,
+    sweep: Path | str | Mapping[str, Any],
     *,
     results: Path | str | None = None,
     sets: Iterable[str] = (),
@@ -105,10 +131,11 @@ def plan(
     explain: bool = False,
     announce: Callable[[int], None] = lambda sets: None,
 ) -> SweepPlan:
-    """Read, expand and validate a sweep file, and look up what is done and what is owed. Nothing is started.
+    """Read, expand and validate a sweep, and look up what is done and what is owed. Nothing is started.
 
     Args:
-        sweep: the file.
+        sweep: the file; or what would be in it as a mapping, whose relative paths begin in the working directory; or
+            the name of a sweep that was started before, which is planned as it was frozen then.
         results: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
         sets: `key=value`, as with `--set`.
         profile: name of a profile, such as `cpu`.
@@ -119,81 +146,66 @@ def plan(
         announce: told how many sets of options are new to verl, which takes some seconds.
 
     Raises:
-        SpecError: anything wrong in the file, the arguments, the data or the model.
+        SpecError: anything wrong in the file, the arguments, the data or the model; or there is no such sweep.
         LedgerError: the results root cannot be read.
     """
-    root = results_root(results)
-    loaded = load(Path(sweep), root, sets, profile, announce)
-    return SweepPlan(loaded, loaded.plan.selected(only), root, max_parallel, budget, explain)
+    root, sets = results_root(results), tuple(sets)
+    if isinstance(sweep, str) and _is_name(sweep):
+        if sets or profile is not None:
+            what = "was planned when it was started, and takes no sets and no profile"
+            raise SpecError(what, f"sweep {sweep}", "plan its file instead")
+        saved = SweepFolder(root, sweep).load()
+        resumption = plan_resumption(saved, Ledger(root), Choice(only=only))
+        return SweepPlan(resumption, root, max_parallel, budget, explain)
+    source = sweep if isinstance(sweep, Mapping) else Path(sweep)
+    loaded = load(source, root, sets, profile, announce)
+    resumption = Resumption(loaded.plan, loaded.plan.selected(only))
+    return SweepPlan(
+        resumption, root, max_parallel, budget, explain, loaded.notes, loaded.document, loaded.grid
+    )
 
 
-def run(
-    sweep: SweepPlan | Path | str,
+def _is_name(sweep: str) -> bool:
+    """Whether a text names a saved sweep, and no file."""
+    path = Path(sweep)
+    return path.name == sweep and path.suffix not in YAML and not path.is_file()
+
+
+def plan_resume(
+    name: str | None = None,
     *,
     results: Path | str | None = None,
-    sets: Iterable[str] = (),
-    profile: str | None = None,
     only: str | None = None,
-    launcher: str = "local",
+    failed: bool = False,
+    stage: str | None = None,
+    from_step: int | None = None,
+    fresh: bool = False,
+    allow_imperfect_gold: bool = False,
     max_parallel: int | None = None,
-    wandb: str | None = None,
-    fail_fast: bool = False,
     budget: float | None = None,
-    watch: Watch = SILENT,
-) -> Outcome:
-    """Run what a sweep still owes: called again, only the rest runs. Writes the report.
+    confirm: Confirm | None = None,
+) -> SweepPlan:
+    """Plan to go on with a sweep, perhaps from an earlier step or anew; `run` then does it. Nothing is changed yet.
 
     Args:
-        sweep: a plan (whose results root, part and limits hold), or a sweep file.
-        results, sets, profile, only: as in `plan`, for a file.
-        launcher: where attempts run.
+        name: the sweep; None for the one planned last.
+        results: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
+        only: pattern of runs or arms; None for all.
+        failed: only stages whose last attempt failed, and what depends on them.
+        stage: only this stage (id or pattern of ids), or this kind, and what it needs.
+        from_step: training goes on from this step's checkpoint; what was made later is set aside.
+        fresh: the stages start anew; what they have is set aside.
+        allow_imperfect_gold: train although gold answers score below their maximum.
         max_parallel: most attempts at a time.
-        wandb: online, offline or disabled; None: as the environment says.
-        fail_fast: stop everything when one stage has failed for good.
         budget: GPU-hours that the sweep may take.
-        watch: what is told meanwhile; nothing is printed without it.
+        confirm: asked, with what that is in words, before `from_step` or `fresh` set back a whole sweep; None: that
+            is refused.
 
     Raises:
-        SpecError: as `plan`; or an unknown launcher, or the plan is beyond the budget or the disk.
-        LaunchError: a stage needs more slots than there are, or slots cannot be locked.
-        LedgerError: the results root cannot be read or written.
-    """
-    if not isinstance(sweep, SweepPlan):
-        sweep = plan(
-            sweep,
-            results=results,
-            sets=sets,
-            profile=profile,
-            only=only,
-            max_parallel=max_parallel,
-            budget=budget,
-        )
-    limits = (max_parallel or sweep.max_parallel, budget if budget is not None else sweep.budget)
-    options = Execution(sweep.results, launcher, limits[0], wandb, fail_fast, limits[1])
-    text = Path(sweep.loaded.document.path).read_text(encoding="utf-8")
-    return execute(sweep.loaded.plan, sweep.chosen, text, options, watch=watch)
-
-
-def resume(
-    name: str,
-    *,
-    results: Path | str | None = None,
-    only: str | None = None,
-    launcher: str = "local",
-    max_parallel: int | None = None,
-    wandb: str | None = None,
-    fail_fast: bool = False,
-    budget: float | None = None,
-    watch: Watch = SILENT,
-) -> Outcome:
-    """Go on with a sweep by its name, from the plan that was frozen when it was started; arguments as of `run`.
-
-    Raises:
-        SpecError: there is no such sweep, or as `run`.
-        LaunchError, LedgerError: as `run`.
+        SpecError: there is no such sweep; nothing matches; or stages cannot be set back so.
+        LedgerError: the results root cannot be read; or stages are to be set back of a sweep at work.
     """
     root = results_root(results)
-    saved = SweepFolder(root, name).load()
-    whole = lay_out(saved.name, saved.runs, Ledger(root), tables=saved.tables, description=saved.description)
-    options = Execution(root, launcher, max_parallel, wandb, fail_fast, budget)
-    return execute(whole, whole.selected(only), None, options, watch=watch)
+    choice = Choice(only, failed, stage, from_step, fresh, allow_imperfect_gold)
+    resumption = plan_resumption(saved_sweep(root, name), Ledger(root), choice, confirm)
+    return SweepPlan(resumption, root, max_parallel, budget)

@@ -1,24 +1,27 @@
-"""Running what a plan owes: what `toolrl sweep`, `toolrl resume` and `toolrl_cli.api.run` share."""
+"""Running what a plan owes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
 from toolrl_cli.attempt.ending import clear_lease
-from toolrl_cli.errors import LedgerError
+from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.harness.events import Event, Observer
 from toolrl_cli.harness.launcher import LAUNCHERS, LaunchPlan
 from toolrl_cli.harness.priorities import expected_seconds
 from toolrl_cli.harness.publishing import Publisher
 from toolrl_cli.harness.scheduler import Scheduler, check_slots
 from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.log import LOG
 from toolrl_cli.planning.outlook import look_ahead
 from toolrl_cli.planning.plan import Plan
+from toolrl_cli.planning.resuming import Confirm
 from toolrl_cli.planning.rewinding import renew
 from toolrl_cli.report.api import Report, build_report
 from toolrl_cli.store.failures import Failure
@@ -30,50 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a plan is run.
-
-    Attributes:
-        results: the results root.
-        launcher: name of the launcher.
-        max_parallel: most attempts at a time; None: one for each GPU, or one on a CPU.
-        wandb: online, offline or disabled; None: as the environment says.
-        fail_fast: stop everything when one stage has failed for good.
-        budget: GPU-hours that the sweep may take, what it has used included; None for any.
-    """
-
-    results: Path
-    launcher: str = "local"
-    max_parallel: int | None = None
-    wandb: str | None = None
-    fail_fast: bool = False
-    budget: float | None = None
-
-
-@contextmanager
-def unseen(plan: Plan) -> Iterator[Observer]:
-    """Observes nothing."""
-    yield lambda event: None
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What whoever runs a plan is told meanwhile.
-
-    Attributes:
-        note: takes lines for people.
-        observing: gives a context for the plan that is worked on, whose value takes every event.
-    """
-
-    note: Callable[[str], None] = lambda line: None
-    observing: Callable[[Plan], AbstractContextManager[Observer]] = unseen
-
-
-SILENT = Watch()
-"""Tells nobody."""
+DONE = "succeeded"
 
 
 @dataclass(frozen=True)
@@ -83,6 +43,7 @@ class Outcome:
     Attributes:
         sweep: its name.
         ends: stage id → `succeeded`, `failed`, `stopped`, `held`, `blocked` or `pending`, of the stages worked on.
+        runs: run id → the same of its first stage that is not done; `succeeded` where all are.
         failures: stage id → why, of those that failed.
         blocked: why stages could not be started by this version → how many.
         interrupted: whether it was asked to stop.
@@ -92,6 +53,7 @@ class Outcome:
 
     sweep: str
     ends: Mapping[str, str]
+    runs: Mapping[str, str]
     failures: Mapping[str, Failure]
     blocked: Mapping[str, int]
     interrupted: bool
@@ -101,7 +63,7 @@ class Outcome:
     @property
     def exit_status(self) -> int:
         """0 all succeeded, 1 something did not, 130 interrupted."""
-        if all(end == "succeeded" for end in self.ends.values()):
+        if all(end == DONE for end in self.ends.values()):
             return 1 if self.blocked else 0
         return INTERRUPTED if self.interrupted else 1
 
@@ -111,133 +73,205 @@ class Outcome:
         return self.exit_status == 0
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each stage worked on: stage, end, failure class, message."""
+        """A row for each stage worked on: stage, end, failure (its class), message; both empty without a failure."""
         import pandas as pd
 
-        rows = [
-            (
-                i,
-                end,
-                failure.kind if (failure := self.failures.get(i)) else "",
-                failure.message if failure else "",
-            )
-            for i, end in self.ends.items()
-        ]
+        rows = []
+        for stage_id, end in self.ends.items():
+            failure = self.failures.get(stage_id)
+            told = (failure.kind, failure.message) if failure else ("", "")
+            rows.append((stage_id, end, *told))
         return pd.DataFrame(rows, columns=["stage", "end", "failure", "message"])
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the stages that did not succeed, and the report."""
-        wrong = self.to_frame().query("end != 'succeeded'")
-        table = (
-            f"<p>{len(wrong)} stages did not succeed</p>{wrong.to_html(index=False)}" if len(wrong) else ""
-        )
-        return table + self.report._repr_html_()
+        wrong = self.to_frame().query(f"end != '{DONE}'")
+        told = f"<p>{len(wrong)} stages did not succeed</p>{wrong.to_html(index=False)}" if len(wrong) else ""
+        return told + self.report._repr_html_()
 
 
-def execute(
-    plan: Plan,
-    chosen: Plan,
-    text: str | None,
-    options: Execution,
-    set_back: Callable[[], Iterable[tuple[str, str]]] = tuple,
-    watch: Watch = SILENT,
+def run(
+    sweep: SweepPlan | Path | str | Mapping[str, Any],
+    *,
+    results: Path | str | None = None,
+    sets: Iterable[str] = (),
+    profile: str | None = None,
+    only: str | None = None,
+    launcher: str = "local",
+    max_parallel: int | None = None,
+    wandb: str | None = None,
+    fail_fast: bool = False,
+    budget: float | None = None,
+    observe: Observer | None = None,
 ) -> Outcome:
-    """Run what `chosen` owes, publish it, and write the report.
+    """Run what a sweep still owes: called again, only the rest runs. Writes the report.
 
-    SIGINT and SIGTERM stop it in good order where this is the main thread.
+    Prints nothing; what a person should know meanwhile goes to the logger `toolrl`. SIGINT and SIGTERM stop it in good
+    order where this is the main thread.
 
     Args:
-        plan: the whole sweep; it is what gets frozen, so that the report shows what is missing.
-        chosen: the part to run now.
-        text: the sweep file as given; None to keep the one on disk.
-        options: how.
-        set_back: sets stages back as the plan has them already, once nothing stands in the way; (id, how).
-        watch: what is told meanwhile.
+        sweep: a plan, or what `plan` takes.
+        results, sets, profile, only: as in `plan`; a plan has its own.
+        launcher: where attempts run.
+        max_parallel: most attempts at a time; None: as planned, else one for each GPU, or one on a CPU.
+        wandb: online, offline or disabled; None: as the environment says.
+        fail_fast: stop everything when one stage has failed for good.
+        budget: GPU-hours that the sweep may take, what it has used included; None: as planned.
+        observe: takes every event; where it is a context manager as well, it is entered while stages run.
 
     Raises:
-        SpecError: unknown launcher or W&B mode, or the plan is beyond the budget or the disk.
+        SpecError: as `plan`; or an unknown launcher or W&B mode, or the plan is beyond the budget or the disk.
         LaunchError: a stage needs more slots than there are, or slots cannot be locked.
-        LedgerError: the results root cannot be written, or a stage that is to be set back is at work.
+        LedgerError: the results root cannot be read or written, or a stage that is to be set back is at work.
     """
-    kind, mode = LAUNCHERS.get(options.launcher, "--launcher"), choose_mode(options.wandb)
-    folder, ledger, owed = SweepFolder(options.results, plan.sweep), Ledger(options.results), chosen.owed
-    ahead, limits = look_ahead(plan, chosen, options.results, options.max_parallel, options.budget)
+    if not isinstance(sweep, SweepPlan):
+        sweep = plan(sweep, results=results, sets=sets, profile=profile, only=only)
+    elif results is not None or tuple(sets) or profile is not None or only is not None:
+        what = "is planned already, and takes no results, sets, profile or only"
+        raise SpecError(what, f"sweep {sweep.name}", "give them to `plan`")
+    return _execute(
+        sweep,
+        launcher,
+        max_parallel or sweep.max_parallel,
+        sweep.budget if budget is None else budget,
+        wandb,
+        fail_fast,
+        observe or _ignore,
+    )
+
+
+def resume(
+    name: str | None = None,
+    *,
+    results: Path | str | None = None,
+    only: str | None = None,
+    failed: bool = False,
+    stage: str | None = None,
+    from_step: int | None = None,
+    fresh: bool = False,
+    allow_imperfect_gold: bool = False,
+    confirm: Confirm | None = None,
+    launcher: str = "local",
+    max_parallel: int | None = None,
+    wandb: str | None = None,
+    fail_fast: bool = False,
+    budget: float | None = None,
+    observe: Observer | None = None,
+) -> Outcome:
+    """Go on with a sweep by its name, from the plan that was frozen when it was started.
+
+    Arguments and errors are those of `plan_resume` and `run`.
+    """
+    planned = plan_resume(
+        name,
+        results=results,
+        only=only,
+        failed=failed,
+        stage=stage,
+        from_step=from_step,
+        fresh=fresh,
+        allow_imperfect_gold=allow_imperfect_gold,
+        max_parallel=max_parallel,
+        budget=budget,
+        confirm=confirm,
+    )
+    return run(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, observe=observe)
+
+
+def _ignore(event: Event) -> None:
+    """Observes nothing."""
+
+
+def _execute(
+    planned: SweepPlan,
+    launcher_name: str,
+    max_parallel: int | None,
+    budget: float | None,
+    wandb: str | None,
+    fail_fast: bool,
+    observe: Observer,
+) -> Outcome:
+    kind, mode = LAUNCHERS.get(launcher_name, "--launcher"), choose_mode(wandb)
+    # the whole sweep is what gets frozen, so that the report shows what is missing; the chosen part is run
+    whole, chosen, results, owed = planned.whole, planned.chosen, planned.results, planned.chosen.owed
+    name, folder, ledger = planned.name, SweepFolder(results, planned.name), Ledger(results)
+    ahead, limits = look_ahead(whole, chosen, results, max_parallel, budget)
     launcher = None
     if owed:
         limits.check()
         specs = [stage.spec for stage in chosen.stages.values()]
-        launcher = kind.open(
-            LaunchPlan(f"sweep {plan.sweep} in {options.results}", specs, options.max_parallel)
-        )
+        launcher = kind.open(LaunchPlan(f"sweep {name} in {results}", specs, max_parallel))
         check_slots(owed, launcher)
-    folder.save(plan, text)
-    for stage_id, how in (*set_back(), *renew(ledger, chosen.losses)):
-        watch.note(f"{stage_id}: {how}")
+    folder.save(whole, planned.document.source.text if planned.document else None)
+    for stage_id, how in (*planned.resumption.set_back(ledger), *renew(ledger, chosen.losses)):
+        LOG.info("%s: %s", stage_id, how)
     _clear_leases(chosen, ledger)
     if launcher is None:
         able = len(chosen.stages) - chosen.why_blocked().total()
-        watch.note(f"{plan.sweep}: nothing to do" + (f", all {able} stages are done" if able else ""))
-        return _finish(plan, chosen, options, watch, {}, interrupted=False)
-    watch.note(f"{plan.sweep}: {len(owed)} of {len(chosen.stages)} stages owed; results in {options.results}")
+        LOG.info("%s: nothing to do%s", name, f", all {able} stages are done" if able else "")
+        return _finish(planned, {}, interrupted=False)
+    LOG.info("%s: %d of %d stages owed; results in %s", name, len(owed), len(chosen.stages), results)
     for warning in limits.warnings:
-        watch.note(f"warning: {warning}")
-    publisher = Publisher(chosen.runs, options.results, mode)
+        LOG.warning("%s", warning)
+    publisher = Publisher(chosen.runs, results, mode)
     try:
-        with folder.attended(), watch.observing(chosen) as view:
+        with folder.attended(), observe if isinstance(observe, AbstractContextManager) else nullcontext():
 
-            def observe(event: Event) -> None:
-                view(event)
+            def notice(event: Event) -> None:
+                observe(event)
                 publisher.notice(event)
 
             scheduler = Scheduler(
                 owed,
                 ledger,
                 launcher,
-                options=Options(max_parallel=options.max_parallel, fail_fast=options.fail_fast),
-                observe=observe,
+                options=Options(max_parallel=max_parallel, fail_fast=fail_fast),
+                observe=notice,
                 seconds=lambda spec: ahead.seconds(spec, expected_seconds(spec)),
             )
             outcome = scheduler.run()
     finally:
         publisher.close()
-    for run, how in publisher.replaced.items():
-        watch.note(f"{run}: {how}")
-    for run, fault in publisher.faults.items():
-        watch.note(f"warning: {run} is not in W&B: {fault}; `toolrl sync {plan.sweep}` tries again")
+    for run_id, how in publisher.replaced.items():
+        LOG.info("%s: %s", run_id, how)
+    for run_id, fault in publisher.faults.items():
+        LOG.warning("%s is not in W&B: %s; `toolrl sync %s` tries again", run_id, fault, name)
     if outcome.exit_code:
-        watch.note(_summary(plan.sweep, outcome.stages, outcome.interrupted))
-    return _finish(plan, chosen, options, watch, outcome.stages, interrupted=outcome.interrupted)
+        LOG.info("%s", _summary(name, outcome.stages, outcome.interrupted))
+    return _finish(planned, outcome.stages, interrupted=outcome.interrupted)
 
 
 def _clear_leases(chosen: Plan, ledger: Ledger) -> None:
     """Remove what attempts left that were killed right after their last word; nobody else looks at them again."""
     for stage in chosen.stages.values():
-        if stage.status == "succeeded":
+        if stage.status == DONE:
             clear_lease(ledger.folder(stage.spec))
 
 
-def _summary(sweep: str, ends: Mapping[str, Any], interrupted: bool) -> str:
+def _summary(sweep: str, ends: Mapping[str, str], interrupted: bool) -> str:
     """What was not done, and how to go on."""
-    counts = Counter(end for end in ends.values() if end != "succeeded")
+    counts = Counter(end for end in ends.values() if end != DONE)
     told = ", ".join(f"{number} {end}" for end, number in counts.items())
     lead = "interrupted; " if interrupted else ""
     return f"{sweep}: {lead}{told}; `toolrl resume {sweep}` goes on from here"
 
 
-def _finish(
-    plan: Plan, chosen: Plan, options: Execution, watch: Watch, ends: Mapping[str, Any], *, interrupted: bool
-) -> Outcome:
+def _finish(planned: SweepPlan, ends: Mapping[str, str], *, interrupted: bool) -> Outcome:
     """Write the report, unless nothing has changed since it was written."""
-    report = build_report(options.results, [plan.sweep])
-    directory: Path | None = options.results / "sweeps" / plan.sweep / "report"
-    if directory is not None and (ends or not directory.is_dir()):
+    chosen, name, ledger = planned.chosen, planned.name, Ledger(planned.results)
+    report = build_report(planned.results, [name])
+    folder: Path | None = planned.results / "sweeps" / name / "report"
+    if folder is not None and (ends or not folder.is_dir()):
         try:
-            report.write_report(directory, figures=("png",))
+            report.write_report(folder, figures=("png",))
         except LedgerError as error:
-            watch.note(f"warning: {error}")
-            directory = None
-    states = {
-        i: Ledger(options.results).folder(chosen.stages[i].spec).state() for i in ends if ends[i] == "failed"
-    }
+            LOG.warning("%s", error)
+            folder = None
+    states = {i: ledger.read(chosen.stages[i].spec) for i, end in ends.items() if end == "failed"}
     failures = {i: state.failure for i, state in states.items() if state.failure is not None}
-    return Outcome(plan.sweep, dict(ends), failures, chosen.why_blocked(), interrupted, report, directory)
+    now = {i: ends.get(i, stage.status) for i, stage in chosen.stages.items()}
+    runs = {
+        run.id: next((now[s.id] for s in run.stages if now.get(s.id, DONE) != DONE), DONE)
+        for run in chosen.runs
+    }
+    return Outcome(name, dict(ends), runs, failures, chosen.why_blocked(), interrupted, report, folder)

@@ -17,7 +17,6 @@ from toolrl_cli.commands.options import (
     SweepPath,
     announce_check,
     note,
-    print_json,
 )
 
 
@@ -43,8 +42,7 @@ def plan(
     Stages done, owed, running or blocked; time, GPU-hours, memory and disk; what has changed since.
     """
     from toolrl_cli import api
-    from toolrl_cli.commands.views.grid_views import cells_json, show_cells
-    from toolrl_cli.commands.views.plan_views import show_outlook
+    from toolrl_cli.commands.views.run_and_show import show_plan
 
     planned = api.plan(
         file,
@@ -57,13 +55,6 @@ def plan(
         explain=explain,
         announce=announce_check,
     )
-    loaded, found = planned.loaded, planned.outlook
     for line in planned.notes:
         note(line)
-    if as_json:
-        print_json(found.to_json() | ({"cells": cells_json(loaded.grid)} if explain else {}))
-    else:
-        if explain:
-            show_cells(loaded.grid, loaded.document.source.name, {run.arm for run in found.plan.runs})
-        show_outlook(found, explain)
-    found.limits.check()
+    show_plan(planned, as_json=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +20,7 @@ from toolrl_cli.commands.options import (
     SweepPath,
     WandbMode,
     announce_check,
+    note,
 )
 
 
@@ -42,12 +42,8 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Run what a sweep still owes: same file again, only the rest runs. Ends with the sweep's table."""
-    from toolrl_cli.api.plans import plan
-    from toolrl_cli.api.running import Execution
-    from toolrl_cli.commands.options import note, print_json
-    from toolrl_cli.commands.views.grid_views import cells_json, show_cells
-    from toolrl_cli.commands.views.plan_views import show_outlook
-    from toolrl_cli.commands.views.run_and_show import run_and_show
+    from toolrl_cli.api import plan
+    from toolrl_cli.commands.views.run_and_show import run_and_show, show_plan
 
     allowed = ["rl.allow_imperfect_gold=true"] if allow_imperfect_gold else []
     planned = plan(
@@ -61,18 +57,10 @@ def sweep(
         explain=True,
         announce=announce_check,
     )
-    loaded = planned.loaded
     for line in planned.notes:
         note(line)
     if dry_run:
-        found = planned.outlook
-        if as_json:
-            print_json(found.to_json() | {"cells": cells_json(loaded.grid)})
-        else:
-            show_cells(loaded.grid, loaded.document.source.name, {run.arm for run in found.plan.runs})
-            show_outlook(found, explain=True)
-        found.limits.check()
-        return
-    text = Path(loaded.document.path).read_text(encoding="utf-8")
-    options = Execution(planned.results, launcher, max_parallel, wandb, fail_fast, budget)
-    raise typer.Exit(run_and_show(loaded.plan, planned.chosen, text, options, as_json=as_json))
+        return show_plan(planned, as_json=as_json)
+    raise typer.Exit(
+        run_and_show(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, as_json=as_json)
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolrl_cli.planning.plan import Plan
@@ -39,7 +39,7 @@ def load_plan(
 
 
 def load(
-    file: Path,
+    file: Path | Mapping[str, Any],
     results: Path,
     sets: Iterable[str] = (),
     profile: str | None = None,

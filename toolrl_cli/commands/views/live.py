@@ -59,6 +59,10 @@ class LiveView:
         if self._live:
             self._live.stop()
 
+    def __call__(self, event: Event) -> None:
+        """As `notice`: the view is an observer of `api.run`."""
+        self.notice(event)
+
     def notice(self, event: Event) -> None:
         """Take note of an event and show it."""
         state = event.state

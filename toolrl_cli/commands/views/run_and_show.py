@@ -1,42 +1,49 @@
-"""Running a plan from the command line: what `sweep` and `resume` share."""
+"""Showing and running a plan: what `plan`, `sweep` and `resume` share."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from toolrl_cli.api.running import Execution, Watch, execute
-from toolrl_cli.commands.exit_status import OK
-from toolrl_cli.commands.options import note
+from toolrl_cli import api
+from toolrl_cli.commands.options import note, print_json
 from toolrl_cli.commands.report import print_report
+from toolrl_cli.commands.views.grid_views import cells_json, show_cells
 from toolrl_cli.commands.views.live import LiveView
-from toolrl_cli.harness.events import Observer
-from toolrl_cli.planning.plan import Plan
+from toolrl_cli.commands.views.plan_views import show_outlook
+
+if TYPE_CHECKING:
+    from toolrl_cli.api import SweepPlan
+
+
+def show_plan(planned: SweepPlan, *, as_json: bool) -> None:
+    """Print what would run, why, and what it takes; with `explain` also where the cells come from.
+
+    Raises:
+        SpecError: the plan is beyond the budget or the disk.
+    """
+    found = planned.outlook
+    cells = planned.grid if planned.explain else None
+    if as_json:
+        print_json(found.to_json() | ({"cells": cells_json(cells)} if cells is not None else {}))
+    else:
+        if cells is not None and planned.document is not None:
+            show_cells(cells, planned.document.source.name, {run.arm for run in planned.runs})
+        show_outlook(found, planned.explain)
+    found.limits.check()
 
 
 def run_and_show(
-    plan: Plan,
-    chosen: Plan,
-    text: str | None,
-    options: Execution,
-    set_back: Callable[[], Iterable[tuple[str, str]]] = tuple,
-    *,
-    as_json: bool = False,
+    planned: SweepPlan, *, launcher: str, wandb: str | None, fail_fast: bool, as_json: bool
 ) -> int:
-    """Run what `chosen` owes, see `api.running.execute`, with a live view, and print the report; the exit status."""
-
-    @contextmanager
-    def live(shown: Plan) -> Iterator[Observer]:
-        with LiveView(shown, quiet=as_json) as view:
-            yield view.notice
-
-    outcome = execute(plan, chosen, text, options, set_back, Watch(note, live))
+    """Run what a plan owes, see `api.run`, with a live view, and print the report; the exit status."""
+    view = LiveView(planned.chosen, quiet=as_json)
+    outcome = api.run(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, observe=view)
     print_report(outcome.report, "json" if as_json else "terminal")
     everything = all(end == "succeeded" for end in outcome.ends.values())
     if everything and not as_json and outcome.folder is not None:
         note(f"tables and curves: {os.path.relpath(outcome.folder)}")
     if outcome.blocked:
         reasons = [f"{why} ({n} stage{'' if n == 1 else 's'})" for why, n in outcome.blocked.items()]
-        note(f"{chosen.sweep}: not run: {'; '.join(reasons)}")
-    return outcome.exit_status or OK
+        note(f"{outcome.sweep}: not run: {'; '.join(reasons)}")
+    return outcome.exit_status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,13 +29,15 @@ class Source:
     Attributes:
         data: plain Python data.
         name: file name for messages.
-        lines: key path → line (1-based) in the file.
+        lines: key path → line (1-based) in the file; 0 where there is no file.
+        text: the YAML text.
         given: key path → key of a `--set` that stands for what the file has there.
     """
 
     data: dict[str, Any]
     name: str
     lines: Mapping[KeyPath, int]
+    text: str = ""
     given: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def has(self, path: KeyPath) -> bool:
@@ -50,7 +53,7 @@ class Source:
         while known and known not in self.lines:
             known = known[:-1]
         line = self.lines.get(known)
-        place = self.name if line is None else f"{self.name}:{line}"
+        place = f"{self.name}:{line}" if line else self.name
         return f"{place}: {dotted(path)}" if path else place
 
     def resolved(self) -> Source:
@@ -151,6 +154,21 @@ def read_unresolved(path: Path) -> Source:
     return _parsed(text, str(path))
 
 
+def unresolved_source(data: Mapping[str, Any], name: str) -> Source:
+    """A mapping as if it had been read from a file: the same types, and no more than JSON can say.
+
+    Raises:
+        SpecError: it holds something else, or is refused as text would be.
+    """
+    try:
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        hint = "numbers, text, true and false, None, lists and mappings"
+        raise SpecError(f"holds what YAML cannot say: {_first_line(error)}", name, hint) from None
+    source = _parsed(text, name)
+    return replace(source, lines=dict.fromkeys(source.lines, 0))
+
+
 def parse_yaml(text: str, name: str) -> Source:
     """Parse YAML text; see `read_yaml` for what is refused."""
     return _parsed(text, name).resolved()
@@ -182,7 +200,7 @@ def _parsed(text: str, name: str) -> Source:
     finally:
         if loader is not None:
             loader.dispose()
-    return Source(data, name, lines)
+    return Source(data, name, lines, text)
 
 
 def parse_value(text: str, where: str) -> Any:

@@ -16,8 +16,11 @@ from toolrl_cli.spec.sweeps.faults import NOT_A, fault_text, telling_fault, what
 from toolrl_cli.spec.sweeps.fields import SEED, check_setting, deeper_hint
 from toolrl_cli.spec.sweeps.interpolation import GIVEN, interpolated
 from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
-from toolrl_cli.spec.sweeps.source import Source, parse_value, read_unresolved
+from toolrl_cli.spec.sweeps.source import Source, parse_value, read_unresolved, unresolved_source
 from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile
+
+MAPPING = "sweep"
+"""Stands for the file's name where a sweep is given as a mapping."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Document:
         sweep: the validated file.
         source: the text's positions, for messages.
         overrides: dotted run settings given with `--set`; stronger than anything in the file.
-        path: the file.
+        path: the file, or where it would be.
     """
 
     sweep: SweepFile
@@ -37,18 +40,19 @@ class Document:
     path: Path
 
 
-def read_sweep(path: Path, sets: Iterable[str] = ()) -> Document:
+def read_sweep(file: Path | Mapping[str, Any], sets: Iterable[str] = ()) -> Document:
     """Read and validate a sweep file.
 
     Args:
-        path: the YAML file.
+        file: the YAML file; or its content as a mapping, whose relative paths begin in the working directory.
         sets: `key=value` as given to `--set`; a first part that is a key of the sweep file (`seeds`,
             `evaluate`, …) changes the file's own value, any other is a dotted setting of every run.
 
     Raises:
         SpecError: with file, line, key path, and the nearest valid name.
     """
-    source = read_unresolved(path)
+    path = file if isinstance(file, Path) else Path.cwd() / MAPPING
+    source = read_unresolved(file) if isinstance(file, Path) else unresolved_source(file, MAPPING)
     data = dict(source.data)
     overrides: dict[str, Any] = {}
     given: dict[KeyPath, str] = {}
