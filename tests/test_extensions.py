@@ -187,3 +187,20 @@ def test_what_is_not_there_or_cannot_be_loaded_is_one_line(
     assert answer.returncode == 2
     assert told in answer.stderr and "Traceback" not in answer.stderr
     assert answer.stderr.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("stages.noise.scal=0.5", "unknown key 'scal' of 'noise': did you mean 'scale'?"),
+        ("stages.nois.scale=0.5", "'nois' is no kind of training: did you mean 'noise'?"),
+        ("stages.rl.steps=5", "settings of 'rl' stand under `rl`"),
+    ],
+)
+def test_a_setting_that_no_kind_reads_is_refused(
+    distribution: Path, tmp_path: Path, setting: str, told: str
+) -> None:
+    (tmp_path / "extended.yaml").write_text(SWEEP.replace("tables: [greeting.yaml]\n", ""))
+    answer = toolrl(distribution, tmp_path, "plan", "extended.yaml", "--set", setting)
+    assert answer.returncode == 2
+    assert told in answer.stderr and answer.stderr.strip().count("\n") == 0

@@ -241,6 +241,13 @@ class RunSpec(Frozen):
     verl: VerlOptions = VerlOptions()
     resources: Resources = Resources()
 
+    @field_validator("stages")
+    @classmethod
+    def _settings_are_read(cls, stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for kind, given in stages.items():
+            _check_kind_settings(kind, given)
+        return stages
+
     @field_validator("train")
     @classmethod
     def _train_order(cls, train: tuple[str, ...]) -> tuple[str, ...]:
@@ -249,6 +256,21 @@ class RunSpec(Frozen):
         if len(set(train)) != len(train) or train == ("rl", "sft"):
             raise ValueError(f"{list(train)} is no order of training; one of [], [sft], [rl], [sft, rl]")
         return train
+
+
+def _check_kind_settings(kind: str, given: Mapping[str, Any]) -> None:
+    from toolrl_cli.spec.stage_config import TrainingConfig
+    from toolrl_cli.spec.suggest import hint_for
+
+    _check_training(kind)
+    if kind in RunSpec.model_fields:
+        raise ValueError(f"settings of {kind!r} stand under `{kind}`, not under `stages.{kind}`")
+    from toolrl_cli.spec.stage_kind import STAGE_KINDS
+
+    known = set(STAGE_KINDS.get(kind).settings_type.model_fields) - set(TrainingConfig.model_fields)
+    for key in given:
+        if key not in known:
+            raise ValueError(f"unknown key {key!r} of {kind!r}: {hint_for(key, known, 'keys')}")
 
 
 def _check_training(name: str) -> None:
