@@ -135,7 +135,7 @@ def run(module: str, options: dict[str, Any], folder: Path, ranks: int | None = 
             cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
-            timeout=280,
+            timeout=900,
         ).returncode
     lines = metrics.read_text().splitlines() if metrics.exists() else []
     steps = {line["step"]: line["data"] for line in map(json.loads, lines)}
