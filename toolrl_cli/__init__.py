@@ -1,6 +1,7 @@
 """toolrl: reward-design ablations of tool-use reinforcement learning, run with verl.
 
-`toolrl_cli.api` has all that the command line does as functions; its names can be imported from here as well.
+`toolrl_cli.api` has what the command line does as functions. They can be imported from here as well, all but `report`:
+here that is the name of a room, whose import would take the function's place.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = frozenset({"curves", "plan", "report", "results", "resume", "reward", "run"})
+_API = frozenset({"curves", "plan", "plan_resume", "results", "resume", "reward", "run"})
 
 
 def __getattr__(name: str) -> Any:

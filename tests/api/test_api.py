@@ -152,7 +152,17 @@ def test_mistakes_are_exceptions_with_the_commands_one_line(sweep: Path) -> None
         api.run(sweep).report.to_frame("T6")
 
 
+def test_no_function_of_the_package_has_the_name_of_a_room() -> None:
+    rooms = {path.parent.name for path in Path(toolrl_cli.__file__).parent.glob("*/__init__.py")}
+    modules = {path.stem for path in Path(api.__file__).parent.glob("*.py")}
+    assert not rooms & toolrl_cli._API  # an import of the room would take the function's place
+    assert not modules & set(api.__all__)
+
+
 def test_the_functions_can_be_had_from_the_package_and_cost_nothing_until_then() -> None:
     assert toolrl_cli.plan is api.plan and toolrl_cli.reward("coarse").name == "coarse"
+    assert set(api.__all__) == set(dir(api)) and all(callable(getattr(api, name)) for name in api.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'planned'"):
+        _ = api.planned
     with pytest.raises(AttributeError, match="no attribute 'planned'"):
         _ = toolrl_cli.planned

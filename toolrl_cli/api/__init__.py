@@ -8,17 +8,24 @@
     api.curves(sweeps=["quickstart"])              # a DataFrame: a row for each run, step and metric
     api.report(["quickstart"])                     # the comparison tables
 
-Plans, outcomes and reports show themselves in a notebook. What a user can mend is raised as a `ToolrlError`, whose text
-is the one line that a command would print.
+A sweep is a file, a mapping with what would be in it, or the name of one that was started before. Plans, outcomes and
+reports show themselves in a notebook. What a user can mend is raised as a `ToolrlError`, whose text is the one line
+that a command would print; what a command would say meanwhile goes to the logger `toolrl`.
 """
 
-from toolrl_cli.api.frames import curves, results
-from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
-from toolrl_cli.api.reports import report
-from toolrl_cli.api.running import Outcome, resume, run
-from toolrl_cli.errors import ToolrlError
-from toolrl_cli.report.api import Report
-from toolrl_cli.rewards import get_reward as reward
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolrl_cli.api.frames import curves, results
+    from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
+    from toolrl_cli.api.reports import report
+    from toolrl_cli.api.running import Outcome, resume, run
+    from toolrl_cli.errors import ToolrlError
+    from toolrl_cli.report.api import Report
+    from toolrl_cli.rewards import get_reward as reward
 
 __all__ = [
     "Outcome",
@@ -34,3 +41,25 @@ __all__ = [
     "reward",
     "run",
 ]
+_MODULES = {
+    "api.frames": ("curves", "results"),
+    "api.plans": ("SweepPlan", "plan", "plan_resume"),
+    "api.reports": ("report",),
+    "api.running": ("Outcome", "resume", "run"),
+    "errors": ("ToolrlError",),
+    "report.api": ("Report",),
+}
+_PLACES = {name: (module, name) for module, names in _MODULES.items() for name in names}
+_PLACES["reward"] = ("rewards", "get_reward")
+
+
+def __getattr__(name: str) -> Any:
+    """A function or class, imported when it is asked for: where a sweep stands is shown without the scheduler."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, there = _PLACES[name]
+    return getattr(import_module(f"toolrl_cli.{module}"), there)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
