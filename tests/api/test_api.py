@@ -152,6 +152,20 @@ def test_mistakes_are_exceptions_with_the_commands_one_line(sweep: Path) -> None
         api.run(sweep).report.to_frame("T6")
 
 
+def test_where_a_sweep_stands_is_a_row_for_each_run(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_FAILS", "coarse")
+    api.run(sweep, only="coarse")
+    found = api.status("small")
+    frame = found.to_frame().set_index("run")
+    failed = frame.loc["coarse-seed1"]
+    assert failed[["status", "attempts", "what"]].tolist() == ["failed", 1, "config: the rate is too high"]
+    assert failed[["position", "stages", "kind"]].tolist() == [3, 5, "rl"]
+    assert frame.loc["raw-seed1", "status"] == "pending" and frame["step"].dtype == "Int64"
+    assert found.title == "small: 2 of 9 stages done, no harness at work"
+    assert found.title in found._repr_html_() and found.to_json()["sweep"] == "small"
+    assert api.status().saved.name == "small" and found.refreshed().title == found.title
+
+
 def test_no_function_of_the_package_has_the_name_of_a_room() -> None:
     rooms = {path.parent.name for path in Path(toolrl_cli.__file__).parent.glob("*/__init__.py")}
     modules = {path.stem for path in Path(api.__file__).parent.glob("*.py")}

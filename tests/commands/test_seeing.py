@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from tests.commands.conftest import Toolrl
+from toolrl_cli import api
 from toolrl_cli.commands import logs as logs_command
 from toolrl_cli.commands import status as status_command
 from toolrl_cli.processes.process_id import ProcessId
@@ -96,9 +97,7 @@ def test_status_fits_a_narrow_terminal(
     done: Callable[[str], StageFolder], tmp_path: Path, width: int, attempts: bool
 ) -> None:
     done("coarse")
-    found = status_command.standing(
-        SweepFolder(tmp_path / "results", "small").load(), Ledger(tmp_path / "results")
-    )
+    found = status_command.standing(api.status("small", results=tmp_path / "results"))
     screen = Console(file=io.StringIO(), width=width)
     screen.print(status_command._table(found, width))
     said = screen.file.getvalue()  # type: ignore[attr-defined]

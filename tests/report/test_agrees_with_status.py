@@ -11,7 +11,8 @@ import pytest
 from tests.report.builder import RunTree, Tree, toolworld_scores
 from tests.report.test_tables import cells, table_of
 from tests.support.stages import dead_process
-from toolrl_cli.commands.status import standing, status_document
+from toolrl_cli.commands.status import standing
+from toolrl_cli.planning.sweep_status import sweep_status
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.store.ledger import Ledger
@@ -49,7 +50,7 @@ def seen(root: Path) -> tuple[tuple[str, str], tuple[str, str]]:
     """(status, why) of the RL stage by the report and by `toolrl status`."""
     stage = read_sweep(root, "demo").runs[0].training[-1]
     report = (stage.status, stage.problem or stage.failure[1])
-    document = status_document(SweepFolder(root, "demo").load(), Ledger(root))
+    document = sweep_status(SweepFolder(root, "demo").load(), Ledger(root)).to_json()
     (entry,) = (s for s in document["stages"] if s["kind"] == "rl")
     return report, (entry["status"], (entry["failure"] or {"message": ""})["message"])
 
@@ -85,7 +86,7 @@ def test_a_torn_state_is_unreadable_for_both_for_the_same_reason(tree: Tree, tex
     report, status = seen(root := tree.write())
     assert report == status
     assert report[0] == "unreadable" and report[1].startswith(why)
-    assert "unreadable" in standing(SweepFolder(root, "demo").load(), Ledger(root)).rows[0]
+    assert "unreadable" in standing(sweep_status(SweepFolder(root, "demo").load(), Ledger(root))).rows[0]
 
 
 def test_a_state_of_a_later_version_is_unreadable_for_both(tree: Tree) -> None:

@@ -4,6 +4,7 @@
 
     plan = api.plan("sweeps/quickstart.yaml")      # what would run, why, and what it takes
     outcome = api.run(plan)                        # run what is owed
+    api.status("quickstart")                       # where its runs stand, from any other process
     api.results(sweeps=["quickstart"])             # a DataFrame: a row for each run, benchmark and column
     api.curves(sweeps=["quickstart"])              # a DataFrame: a row for each run, step and metric
     api.report(["quickstart"])                     # the comparison tables
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
     from toolrl_cli.api.reports import report
     from toolrl_cli.api.running import Outcome, resume, run
+    from toolrl_cli.api.sweeps import status
     from toolrl_cli.errors import ToolrlError
+    from toolrl_cli.planning.sweep_status import SweepStatus
     from toolrl_cli.report.api import Report
     from toolrl_cli.rewards import get_reward as reward
 
@@ -31,6 +34,7 @@ __all__ = [
     "Outcome",
     "Report",
     "SweepPlan",
+    "SweepStatus",
     "ToolrlError",
     "curves",
     "plan",
@@ -40,13 +44,16 @@ __all__ = [
     "resume",
     "reward",
     "run",
+    "status",
 ]
 _MODULES = {
     "api.frames": ("curves", "results"),
     "api.plans": ("SweepPlan", "plan", "plan_resume"),
     "api.reports": ("report",),
     "api.running": ("Outcome", "resume", "run"),
+    "api.sweeps": ("status",),
     "errors": ("ToolrlError",),
+    "planning.sweep_status": ("SweepStatus",),
     "report.api": ("Report",),
 }
 _PLACES = {name: (module, name) for module, names in _MODULES.items() for name in names}

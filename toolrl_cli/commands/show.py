@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
-from toolrl_cli.commands.status import unreadable
 from toolrl_cli.commands.views.live import duration
 
 MEGABYTE = 1_000_000
@@ -50,6 +49,7 @@ def show(
 
 def _stage(ledger: Any, spec: Any) -> dict[str, Any]:
     from toolrl_cli.errors import LedgerError
+    from toolrl_cli.planning.sweep_status import unreadable
     from toolrl_cli.store.documents import fault_of
     from toolrl_cli.store.files import read_json
     from toolrl_cli.store.liveness import observed
