@@ -10,7 +10,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = frozenset({"curves", "plan", "plan_resume", "results", "resume", "reward", "run", "status"})
+_API = frozenset({"curves", "plan", "plan_resume", "results", "resume", "reward", "run", "status", "stop"})
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +17,7 @@ from toolrl_cli import api
 from toolrl_cli.api import running
 from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.processes.process_id import ProcessId
 
 
 @pytest.fixture
@@ -164,6 +168,27 @@ def test_where_a_sweep_stands_is_a_row_for_each_run(sweep: Path, monkeypatch: py
     assert found.title == "small: 2 of 9 stages done, no harness at work"
     assert found.title in found._repr_html_() and found.to_json()["sweep"] == "small"
     assert api.status().saved.name == "small" and found.refreshed().title == found.title
+
+
+def test_a_sweep_is_stopped_without_a_word(sweep: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert api.run(sweep, only="raw").ok
+    assert api.stop("small") == api.Stopped(0, {}, {})
+    harness = subprocess.Popen(["sleep", "100"])
+    try:
+        process = ProcessId.of(harness.pid)
+        assert process is not None
+        folder = sweep.parent / "results/sweeps/small/harnesses"
+        folder.mkdir(exist_ok=True)
+        (folder / "h.json").write_text(json.dumps(process.to_json()))
+        stopped = api.stop("small")
+        assert harness.wait(10) == -signal.SIGTERM
+    finally:
+        harness.kill()
+        harness.wait()
+    assert (stopped.harnesses, stopped.ok) == (1, True)
+    with pytest.raises(SpecError, match="did you mean 'small'"):
+        api.stop("smal")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_no_function_of_the_package_has_the_name_of_a_room() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
     from toolrl_cli.api.reports import report
     from toolrl_cli.api.running import Outcome, resume, run
-    from toolrl_cli.api.sweeps import status
+    from toolrl_cli.api.sweeps import Stopped, status, stop
     from toolrl_cli.errors import ToolrlError
     from toolrl_cli.planning.sweep_status import SweepStatus
     from toolrl_cli.report.api import Report
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Outcome",
     "Report",
+    "Stopped",
     "SweepPlan",
     "SweepStatus",
     "ToolrlError",
@@ -45,13 +46,14 @@ __all__ = [
     "reward",
     "run",
     "status",
+    "stop",
 ]
 _MODULES = {
     "api.frames": ("curves", "results"),
     "api.plans": ("SweepPlan", "plan", "plan_resume"),
     "api.reports": ("report",),
     "api.running": ("Outcome", "resume", "run"),
-    "api.sweeps": ("status",),
+    "api.sweeps": ("Stopped", "status", "stop"),
     "errors": ("ToolrlError",),
     "planning.sweep_status": ("SweepStatus",),
     "report.api": ("Report",),

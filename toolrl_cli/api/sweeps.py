@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.log import LOG
 from toolrl_cli.planning.sweep_status import SweepStatus, sweep_status
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import results_root
-from toolrl_cli.store.sweep_folder import saved_sweep
+from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder, saved_sweep
+
+KILLED = 10.0  # seconds that killed processes may take to be gone
 
 
 def status(name: str | None = None, *, results: Path | str | None = None) -> SweepStatus:
@@ -23,3 +29,82 @@ def status(name: str | None = None, *, results: Path | str | None = None) -> Swe
     """
     root = results_root(results)
     return sweep_status(saved_sweep(root, name), Ledger(root))
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What stopping a sweep has come to.
+
+    Attributes:
+        harnesses: how many processes that work on the sweep were asked to stop.
+        ends: stage id → status now, of the stages whose attempts were asked to stop.
+        others: stage id → why its attempt was left alone.
+        left: ids of the stages whose attempts do not end.
+        unreadable: why attempts that no harness looks after were not looked for; None where they were.
+    """
+
+    harnesses: int
+    ends: Mapping[str, str]
+    others: Mapping[str, str]
+    left: tuple[str, ...] = ()
+    unreadable: LedgerError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that was to end has ended."""
+        return not self.left and self.unreadable is None
+
+
+def stop(name: str, *, results: Path | str | None = None, grace: float = 60.0) -> Stopped:
+    """End a sweep's attempts in good order; what happens is logged. Training goes on from the last checkpoint.
+
+    Args:
+        name: the sweep.
+        results: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
+        grace: seconds until what has not ended is killed.
+
+    Raises:
+        SpecError: there is no such sweep.
+        LedgerError: its plan cannot be read and no harness works on it, or the ledger cannot be read or written.
+    """
+    from toolrl_cli.harness.stopping import stop_sweep  # where a sweep stands is shown without it
+
+    root = results_root(results)
+    saved: SavedSweep | None = None
+    unreadable: LedgerError | None = None
+    try:
+        saved = SweepFolder(root, name).load()
+    except LedgerError as error:  # its harnesses can be reached all the same
+        unreadable = error
+    stopping = stop_sweep(SweepFolder(root, name), saved)
+    for stage_id, why in stopping.others.items():
+        LOG.info("%s: left alone; %s", stage_id, why)
+    if unreadable is not None and not stopping.harnesses:
+        raise unreadable
+    if not stopping.harnesses and not stopping.asked:
+        LOG.info("%s: nothing %sruns", name, "else " if stopping.others else "")
+        return Stopped(0, {}, stopping.others)
+    told = [_count(len(stopping.harnesses), "harness", "es")] if stopping.harnesses else []
+    told += [_count(len(stopping.asked), "attempt", "s")] if stopping.asked else []
+    LOG.info("%s: asked %s to stop", name, " and ".join(told))
+    left = stopping.wait(grace)
+    if left:
+        slow = _count(len(left), "attempt", "s")
+        LOG.info("%s: %s did not end within %g s; killing", name, slow, grace)
+        stopping.kill()
+        left = stopping.wait(KILLED)
+    ends: dict[str, str] = {folder.id: folder.state().status for folder in stopping.asked}
+    for stage_id, end in ends.items():
+        LOG.info("%s: %s", stage_id, end)
+    if left:
+        LOG.info("%s: what still runs does not die; see `ps` and `dmesg`", name)
+    elif unreadable is not None:
+        LOG.error("%s; attempts that no harness looks after were not looked for", unreadable)
+    else:
+        LOG.info("`toolrl resume %s` goes on from the last checkpoints", name)
+    left_ids = tuple(folder.id for folder in left)
+    return Stopped(len(stopping.harnesses), ends, stopping.others, left_ids, unreadable)
+
+
+def _count(number: int, word: str, plural: str) -> str:
+    return f"{number} {word}{plural if number != 1 else ''}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import attempt_alive, harness_of, local_alive
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder, saved_names
+
+POLL = 0.2  # seconds between two looks
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ class Stopping:
             state = folder.state()
             if state.active and state.launcher and not self._attended(state) and local_alive(state.launcher):
                 send(ProcessId.from_json(state.launcher), signal.SIGKILL)
+
+    def wait(self, seconds: float) -> list[StageFolder]:
+        """Wait for everything asked to end; the stages whose attempts have not.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        deadline = time.monotonic() + seconds
+        while (left := self.settle()) and time.monotonic() < deadline:
+            time.sleep(POLL)
+        return left
 
     def settle(self) -> list[StageFolder]:
         """Write down the ends that killed attempts could not; the stages whose attempts have not ended.
