@@ -210,6 +210,15 @@ def test_a_stage_that_heeds_the_request_to_stop_is_stopped(runner: Runner, stage
     assert runner.wait(folder)[0].status == "stopped"
 
 
+def test_a_stage_that_fails_of_itself_when_asked_to_stop_has_failed(runner: Runner, stages: Stages) -> None:
+    folder = runner.running(stages("a"), "raise_when_stopped")
+    eventually(lambda: "at work" in log(folder))
+    runner.launcher.stop(folder.state().launcher)
+    state = runner.wait(folder)[0]
+    assert state.failure is not None
+    assert (state.status, state.failure.message) == ("failed", "ValueError: no good")
+
+
 def test_a_killed_attempt_takes_its_processes_with_it(runner: Runner, stages: Stages) -> None:
     folder = runner.start(trained(stages, step_seconds=60), "train")
     eventually(

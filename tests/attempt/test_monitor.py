@@ -29,12 +29,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def after_a_step(folder: Path, stages: Stages, *, interval: float, hang_after: float) -> Monitor:
-    """A monitor, not started, that has seen one step at time 0."""
+def before_a_step(folder: Path, stages: Stages, *, interval: float, hang_after: float) -> Monitor:
+    """A monitor, not started, of an attempt that begins at time 0."""
     lease = SimpleNamespace(beat=lambda: True)
     spec = stages("rl", "rl", total_steps=9)
     writer = SimpleNamespace(state=StageState(spec.id, "rl"), change=lambda how: None)
-    made = Monitor(
+    return Monitor(
         spec,
         folder,
         cast(Any, lease),
@@ -44,6 +44,11 @@ def after_a_step(folder: Path, stages: Stages, *, interval: float, hang_after: f
         hang_after=hang_after,
         abandon=lambda failure: None,
     )
+
+
+def after_a_step(folder: Path, stages: Stages, *, interval: float, hang_after: float) -> Monitor:
+    """The same that has seen one step at time 0."""
+    made = before_a_step(folder, stages, interval=interval, hang_after=hang_after)
     (folder / "metrics.jsonl").write_text(json.dumps({"step": 1, "data": {}}) + "\n")
     made._round()
     return made
@@ -65,4 +70,18 @@ def test_rounds_without_a_step_add_up_to_a_hang(tmp_path: Path, stages: Stages, 
         monitor._round()
     assert monitor.verdict is not None
     assert (monitor.verdict.kind, monitor.verdict.message) == ("hang", "no training step for 602 seconds")
+    monitor.finish()
+
+
+def test_the_first_step_of_an_attempt_may_take_half_an_hour_however_short_the_patience(
+    tmp_path: Path, stages: Stages, clock: Clock
+) -> None:
+    monitor = before_a_step(tmp_path, stages, interval=2.0, hang_after=600.0)
+    for _ in range(900):
+        clock.now += 2.0
+        monitor._round()
+    assert monitor.verdict is None
+    clock.now += 2.0
+    monitor._round()
+    assert monitor.verdict is not None and monitor.verdict.kind == "hang"
     monitor.finish()

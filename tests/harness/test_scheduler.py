@@ -320,6 +320,16 @@ def test_an_attempt_that_does_not_heed_the_stop_is_killed_after_the_grace(
     assert 31 < command.launcher.now < 36
 
 
+def test_what_fails_after_a_stop_was_asked_for_has_failed_and_is_not_tried_again(
+    ledger: Ledger, stages: Stages
+) -> None:
+    a = stages("a")
+    command = Command(ledger, [a], endings=script((a, [INFRA])), seconds=lambda _: 5.0, deaf=True)
+    command.launcher.on_wait = interrupting(command, 2.0)
+    assert ends(command.run(policy=Policy(retries={"infra": Retry(times=1)}))) == {"a": "failed"}
+    assert command.told("retrying") == []
+
+
 def test_a_stop_while_waiting_for_a_retry_ends_at_once(ledger: Ledger, stages: Stages) -> None:
     a = stages("a")
     command = Command(ledger, [a], endings=script((a, [INFRA])))

@@ -114,6 +114,22 @@ def test_what_a_child_leaves_running_is_ended(tmp_path: Path) -> None:
     assert ProcessId.of(int(file.read_text())) is None
 
 
+def test_what_passes_through_the_caller_leaves_nothing_of_the_tree_behind(tmp_path: Path) -> None:
+    child_file, grandchild_file = tmp_path / "child", tmp_path / "grandchild"
+    child = writes_pid(child_file, starts_apart(writes_pid(grandchild_file)))
+    started: list[ProcessId] = []
+
+    def interrupted() -> bool:
+        if child_file.exists() and grandchild_file.exists():
+            started.extend(pid_in(file) for file in (child_file, grandchild_file))
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        run_child([*PYTHON, child], stop_requested=interrupted)
+    assert len(started) == 2 and all(gone(process) for process in started)
+
+
 @pytest.mark.parametrize("victim", ["caller", "guard"])
 def test_a_child_and_its_children_die_with_the_caller_and_with_the_guard(tmp_path: Path, victim: str) -> None:
     child_file, grandchild_file = tmp_path / "child", tmp_path / "grandchild"

@@ -32,7 +32,8 @@ GPU 1: NVIDIA H200 (UUID: GPU-77aa)
 
 
 def close(taken: dict[str, int] | None) -> None:
-    for descriptor in (taken or {}).values():
+    assert taken is not None
+    for descriptor in taken.values():
         os.close(descriptor)
 
 
@@ -71,6 +72,23 @@ def test_a_lock_file_that_was_tidied_up_locks_again(tmp_path: Path) -> None:
     close(locks.take(["0"]))
     (tmp_path / "0").unlink()
     taken = locks.take(["0"])
+    assert SlotLocks("sweep b", tmp_path).take(["0"]) is None
+    close(taken)
+
+
+def test_a_lock_file_that_is_tidied_up_just_as_it_is_locked_locks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, tidied = slot_locks.fcntl.flock, []
+
+    def tidied_up_first(descriptor: int, how: int) -> None:
+        if not tidied:
+            (tmp_path / "0").unlink()
+            tidied.append(descriptor)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(slot_locks.fcntl, "flock", tidied_up_first)
+    taken = SlotLocks("sweep a", tmp_path).take(["0"])
     assert SlotLocks("sweep b", tmp_path).take(["0"]) is None
     close(taken)
 

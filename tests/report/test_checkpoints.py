@@ -76,6 +76,14 @@ def test_where_a_run_exported_both_the_tables_rule_chooses(tree: Tree, rule: str
     ]
 
 
+def test_a_table_of_one_step_shows_that_step_and_models_that_were_not_trained(tree: Tree) -> None:
+    model = "qwen2.5-3b-instruct"
+    tree.sweep().run("raw", train=(), model=model).done({"overall": 0.5})
+    with_exports(tree, "b", 15, 20, model=model)
+    rows = table_of(tree, {"step": 20}).rows
+    assert {row.arm: row.cells["overall"].mean for row in rows} == {"raw": 50.0, "b": 20.0}
+
+
 def test_steps_chosen_by_a_metric_are_told_by_the_metric(tree: Tree) -> None:
     with_exports(tree, "a", 15, 20)
     with_exports(tree, "b", 15, reward="coarse")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,16 @@ def test_single_rollouts_have_no_advantage() -> None:
     assert result.sign_agreement == ((None,),)
     assert result.arms[0].zero_variance is None
     assert result.comparable_groups == 0
+
+
+def test_totals_that_differ_by_rounding_alone_are_ties(tmp_path: Path) -> None:
+    source = f"def f(completion):\n    return 0.1 + 0.2 if completion == {GOLD!r} else 0.3\n"
+    (tmp_path / "rewards.py").write_text(source)
+    mine = {"kind": "python", "path": str(tmp_path / "rewards.py"), "function": "f", "range": [0, 1]}
+    rows = rollouts([GOLD, turn(FLIGHT)])
+    result = rescore(rows, [get_reward({"components": {"mine": mine}}), get_reward("original")])
+    assert len(set(result.totals[0])) == 2
+    assert result.rank_correlation[0] == (None, None)
 
 
 def test_a_constant_arm_has_no_rank_correlation() -> None:

@@ -62,6 +62,11 @@ def test_an_extrapolated_line_goes_on() -> None:
     assert values(raw, 5, 10, 40) == [0.5, 1, 4]
 
 
+def test_an_extrapolated_share_ends_with_the_run() -> None:
+    raw = {"kind": "linear", "unit": "share", "until": 0.5, "from": 0, "to": 1, "extrapolate": True}
+    assert values(raw, 5, 10, 20, total=10) == [1, 2, 2]
+
+
 def test_points_that_start_late_hold_their_first_value() -> None:
     assert values({"kind": "step", "points": [[5, 1], [9, 2]]}, 0, 5, 9) == [1, 1, 2]
 

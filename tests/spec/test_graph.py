@@ -25,6 +25,10 @@ def test_inputs_come_first_and_the_given_order_decides_what_they_leave_open() ->
     assert list(reversed(StageGraph(DIAMOND))) == ["d", "c", "b", "a", "e"]
 
 
+def test_the_order_of_a_stage_s_inputs_is_not_the_order_of_the_stages() -> None:
+    assert list(StageGraph([stage("d", "b", "a"), stage("a"), stage("b")])) == ["a", "b", "d"]
+
+
 def test_a_closure_holds_its_beginning_and_all_that_is_reached_from_it() -> None:
     graph = StageGraph(DIAMOND)
     assert graph.with_inputs(["b"]) == {"a", "b"}

@@ -159,11 +159,34 @@ def test_every_dropped_combination_names_the_rule_that_dropped_it(grid: Callable
     assert [cell.arm for cell in expanded.cells] == ["grpo", "ppo-critic-warmup-0"]
 
 
+def test_cells_that_a_condition_gives_one_name_are_one_only_where_their_settings_are(
+    grid: Callable[[str], Grid],
+) -> None:
+    text = HEAD + "axes: {algorithm: [grpo, ppo], rl.lr: [1.0e-6, 1.0000001e-6], rl.critic_warmup: [0, 2]}\n"
+    with pytest.raises(SpecError, match="two cells are named 'grpo-lr-1e-06'"):
+        grid(text + "when: {rl.critic_warmup: {algorithm: ppo}}\n")
+
+
 def test_conditions_see_what_presets_and_defaults_set(resolve: Resolve) -> None:
     text = "name: s\nbase: {model: tiny, data: {kind: toolworld}}\n"
     text += "arms: {g: {preset: tiny_grpo}, p: {preset: tiny_ppo}}\naxes: {rl.critic_warmup: [0, 2]}\n"
     text += "when: {rl.critic_warmup: {algorithm: ppo}}\nexclude: [{algorithm: ppo, rl.critic_warmup: 0}]\n"
     assert arms(resolve(text)) == ["g", "p-critic-warmup-2"]
+
+
+def test_a_whole_block_and_a_key_of_it_are_laid_in_that_order_whichever_stands_first(
+    resolve: Resolve,
+) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo, reward.fidelity: paper, reward: {name: coarse}}\n"
+    (run,) = resolve(text)
+    assert run.spec.reward["fidelity"] == "paper"
+    assert run.spec.reward["components"]["correctness"]["granularity"] == "coarse"
+
+
+def test_conditions_see_what_set_gives_before_what_the_cell_does(resolve: Resolve) -> None:
+    text = HEAD + "axes: {reward: [coarse, dynamic]}\nexclude: [{reward: coarse}]\n"
+    assert arms(resolve(text)) == ["dynamic"]
+    assert arms(resolve(text, "reward=original")) == ["coarse", "dynamic"]
 
 
 def test_an_exclude_that_leaves_nothing_out_is_told_with_what_was_meant(grid: Callable[[str], Grid]) -> None:

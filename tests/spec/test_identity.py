@@ -105,6 +105,10 @@ def test_a_stage_survives_its_json(resolve: Resolve, facts: FixedFacts) -> None:
         assert StageSpec.from_json(stage.to_json()) == stage
 
 
+def test_a_slug_that_is_cut_short_ends_with_a_letter_or_digit() -> None:
+    assert slugify(f"{'a' * 47}-b") == slugify(f"{'a' * 47}.b") == "a" * 47
+
+
 def test_slugs_are_safe_in_paths() -> None:
     assert slugify("../../etc/passwd") == "etc-passwd"
     assert slugify("") == "x"

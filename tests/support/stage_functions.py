@@ -61,6 +61,13 @@ def sleep(ctx: StageContext) -> None:
         time.sleep(0.01)
 
 
+def raise_when_stopped(ctx: StageContext) -> None:
+    """Run until it is asked to stop, and fail of something else then."""
+    print("at work", flush=True)
+    sleep(ctx)
+    raise ValueError("no good")
+
+
 def sleep_deaf(ctx: StageContext) -> None:
     """Run without ever looking whether it is asked to stop."""
     time.sleep(1000)

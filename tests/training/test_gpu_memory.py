@@ -40,6 +40,12 @@ def test_auto_offloads_always_where_it_would_not_fit_otherwise() -> None:
     assert chosen_offload(sft(room=40), LARGE) == "always"
 
 
+def test_auto_keeps_a_tenth_of_the_gpu_free() -> None:
+    expected = training_need(rl(), SMALL, "idle").training[1] / GIB
+    assert chosen_offload(rl(room=expected / 0.89), SMALL) == "idle"
+    assert chosen_offload(rl(room=expected / 0.91), SMALL) == "always"
+
+
 def test_auto_is_modest_where_nothing_is_known() -> None:
     assert chosen_offload(rl(room=None), LARGE) == "idle"
     assert chosen_offload(rl(model={"kind": "huggingface", "path": "someone/x"})) == "idle"

@@ -137,6 +137,16 @@ def test_a_fault_of_the_scorer_is_raised_and_the_completion_kept(tmp_path: Path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["failure.json", "mine.py", "reward.json"]
 
 
+def test_a_total_that_is_no_finite_number_is_a_fault_and_no_score(tmp_path: Path, tokenizer: Any) -> None:
+    (tmp_path / "mine.py").write_text("def mine(completion):\n    return 100.0\n", encoding="utf-8")
+    mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine", "weight": 1e308}
+    subject = manager(tmp_path, tokenizer, {"components": {"mine": mine}})
+    with pytest.raises(RewardError, match="the total is inf"):
+        score(subject, sample(tokenizer, "large", step=5))
+    failure = ScoringFailure.load(tmp_path / "failure.json")
+    assert failure is not None and (failure.completion, failure.step) == ("large", 5)
+
+
 def test_where_no_scorer_failed_there_is_no_failure(tmp_path: Path) -> None:
     assert ScoringFailure.load(tmp_path / "failure.json") is None
 
