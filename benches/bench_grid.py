@@ -83,7 +83,7 @@ job()
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 100_000], help="multiples of 1000")
+    parser.add_argument("--cells", type=int, nargs="+", default=[2000, 10_000], help="multiples of 1000")
     parser.add_argument("--jobs", type=int, default=40, help="jobs of Hydra's multirun")
     parser.add_argument("--rounds", type=int, default=2, help="the best of so many counts")
     options = parser.parse_args()

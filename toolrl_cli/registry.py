@@ -83,8 +83,7 @@ class Registry(Generic[T]):
         return {name: self.get(name) for name in self.names()}
 
     def _own(self) -> list[str]:
-        package = importlib.import_module(self._folder)
-        return _modules(tuple(package.__path__))
+        return _modules(self._folder)
 
     def _one_of(self, values: Iterable[object], where: str) -> T:
         found = [value for value in values if isinstance(value, self._sort)]
@@ -113,7 +112,8 @@ class Registry(Generic[T]):
 
 
 @cache
-def _modules(path: tuple[str, ...]) -> list[str]:
+def _modules(folder: str) -> list[str]:
+    path = importlib.import_module(folder).__path__
     return sorted(module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_"))
 
 

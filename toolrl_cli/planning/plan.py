@@ -6,6 +6,7 @@ import fnmatch
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from toolrl_cli.errors import SpecError
@@ -84,7 +85,7 @@ class Plan:
         stages = {i: s for i, s in self.stages.items() if i in wanted}
         return Plan(self.sweep, runs, stages, self.tables, self.description)
 
-    @property
+    @cached_property
     def owed(self) -> list[StageSpec]:
         """The stages that still have to run and can, inputs first."""
         return [s.spec for s in self.stages.values() if s.owed and why_blocked(s.spec) is None]

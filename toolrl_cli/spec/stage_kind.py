@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from toolrl_cli.errors import SpecError
@@ -72,6 +72,7 @@ class StageKind:
         return self.start_up + self.per_step * (total_steps or 0)
 
 
+@cache
 def _load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,18 @@ KINDS: Mapping[Any, type[BaseModel]] = {
 FIELDS = tuple(RunSpec.model_fields)
 COMPONENTS = "reward.components."
 
-Blocks = tuple[Any, ...]
-"""The run spec's fields in the order of `FIELDS`."""
+
+@dataclass(frozen=True)
+class Blocks:
+    """A run spec without its seed.
+
+    Attributes:
+        values: the run spec's fields in the order of `FIELDS`.
+        texts: the JSON of each; equal texts are equal settings.
+    """
+
+    values: tuple[Any, ...]
+    texts: tuple[str, ...]
 
 
 class Resolver:
@@ -94,11 +105,12 @@ class Resolver:
             touched.setdefault(TOGETHER.get(head, head), []).append((path, _token(value)))
         keys = [(preset, name, tuple(touched.get(TOGETHER.get(name, name), ()))) for name in FIELDS]
         try:
-            return tuple(self._known[key] for key in keys), cell.settings
+            known = [self._known[key] for key in keys]
         except KeyError:
             blocks, settings = self._validated(cell)
-            self._known.update(zip(keys, blocks, strict=True))
+            self._known.update(zip(keys, zip(blocks.values, blocks.texts, strict=True), strict=True))
             return blocks, settings
+        return Blocks(tuple(value for value, _ in known), tuple(text for _, text in known)), cell.settings
 
     def _validated(self, cell: Cell) -> tuple[Blocks, Mapping[str, Any]]:
         tree = self._tree(cell)
@@ -109,7 +121,9 @@ class Resolver:
             settings = self._profile.adjust(tree, reference, cell.settings, self.reward)
         self._lay(self._overrides, tree, cell)
         spec = self._spec(tree, cell)
-        return tuple(getattr(spec, name) for name in FIELDS), settings
+        dumped = spec.model_dump(mode="json")
+        texts = tuple(canonical_json(dumped[name]) for name in FIELDS)
+        return Blocks(tuple(getattr(spec, name) for name in FIELDS), texts), settings
 
     def _preset(self, cell: Cell) -> dict[str, Any]:
         chosen = cell.settings.get("preset", self._base.get("preset"))
@@ -220,7 +234,7 @@ class Resolver:
 
 def run_spec(blocks: Blocks, seed: int) -> RunSpec:
     """A run spec of blocks that are valid (as `Resolver.blocks` gives them), with a seed that is."""
-    return RunSpec.model_construct(**{**dict(zip(FIELDS, blocks, strict=True)), "seed": seed})
+    return RunSpec.model_construct(**{**dict(zip(FIELDS, blocks.values, strict=True)), "seed": seed})
 
 
 def _token(value: Any) -> str:

@@ -72,13 +72,13 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
     cells: list[Cell] = []
     dropped: list[Dropped] = []
     warnings = list(grid.warnings)
-    twins: dict[str, Cell] = {}
+    twins: dict[tuple[str, ...], Cell] = {}
     names: dict[str, Cell] = {}
     runs: list[Run] = []
     for cell in grid.cells:
         blocks, settings = resolver.blocks(cell)
         arm = cell.arm if profile is None else profile.arm(cell)
-        twin = twins.setdefault(run_spec(blocks, 0).model_dump_json(), cell)
+        twin = twins.setdefault(blocks.texts, cell)
         if twin is not cell and profile is not None:
             same = profile.arm(twin)
             dropped.append(Dropped(cell.arm, settings, cell.origin, "profile", profile.place, same))
