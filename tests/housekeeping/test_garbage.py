@@ -26,6 +26,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.schemas import BEST
 from toolrl_cli.store.sweep_folder import SweepFolder
 
 HUB = {"kind": "huggingface", "path": "someone/model"}
@@ -318,7 +319,7 @@ def test_of_two_best_checkpoints_the_recorded_one_stays_else_the_later(
     for name in ("best_step_9", "best_step_10", "best_step_mine"):
         (checkpoints / name / "actor").mkdir(parents=True)
     if said is not None:
-        (checkpoints / "best.json").write_text(json.dumps({"judged": {"9": 0.5, "10": 0.4}, "step": said}))
+        write_json(checkpoints / BEST.name, BEST.stamped({"judged": {"9": 0.5, "10": 0.4}, "step": said}))
     results.stage("x", "export", after=("a",))
     remove(find_garbage(results.ledger, checkpoints="best"))
     assert sorted(p.name for p in checkpoints.iterdir() if p.is_dir()) == [left, "best_step_mine"]

@@ -26,16 +26,16 @@ def test_what_is_gone_is_told_however_the_plan_is_written(ledger: Ledger, writte
     if written == "edited":
         path.write_text(json.dumps(json.loads(path.read_text()), indent=1) + "\n")
     now = plan_of(ledger, [KEPT], [KEPT, AFTER])
-    earlier = read_earlier(path, ledger, now, now)
+    earlier = read_earlier(ledger, now, now)
     assert earlier.gone == {BEFORE.id: "rl"}
     assert list(earlier.runs.values()) == [[KEPT.id, BEFORE.id]]
     assert not earlier.finished(BEFORE.id, "rl")
 
 
 def test_nothing_is_kept_of_a_sweep_that_is_as_it_was(ledger: Ledger) -> None:
-    path = frozen(ledger)
+    frozen(ledger)
     now = plan_of(ledger, [KEPT], [KEPT, BEFORE])
-    earlier = read_earlier(path, ledger, now, now)
+    earlier = read_earlier(ledger, now, now)
     assert (earlier.runs, earlier.gone) == ({}, {})
 
 
@@ -44,12 +44,12 @@ def test_a_torn_plan_tells_nothing(ledger: Ledger, size: int) -> None:
     path = frozen(ledger)
     path.write_text(path.read_text()[:size])
     now = plan_of(ledger, [KEPT, AFTER])
-    earlier = read_earlier(path, ledger, now, now)
+    earlier = read_earlier(ledger, now, now)
     assert (earlier.runs, earlier.gone) == ({}, {})
 
 
 def test_a_stage_that_finished_is_found_by_the_ledger(ledger: Ledger) -> None:
-    path = frozen(ledger)
+    frozen(ledger)
     finish(ledger, BEFORE)
     now = plan_of(ledger, [KEPT, AFTER])
-    assert read_earlier(path, ledger, now, now).finished(BEFORE.id, "rl")
+    assert read_earlier(ledger, now, now).finished(BEFORE.id, "rl")

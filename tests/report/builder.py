@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tests.support.configs import whole_config
+from tests.support.results_tree import leave, write_stage
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.identity import stage_id
+from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.failures import Failure, FailureClass
+from toolrl_cli.store.jsonl import read_jsonl
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.schemas import SCORES
+from toolrl_cli.store.scores import ITEMS, write_scores
+from toolrl_cli.store.state import Progress, StageState, Status
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 TOOLWORLD = ("seen_tools", "unseen_tools", "parallel", "irrelevance")
 BFCL = ("overall", "non_live_ast", "non_live_exec", "live", "multi_turn", "relevance", "irrelevance")
@@ -100,29 +109,22 @@ class SweepTree:
         self.runs.append(made)
         return made
 
-    @property
-    def directory(self) -> Path:
-        return self.tree.root / "sweeps" / self.name
-
     def write(self) -> None:
-        stages = {s.id: s for run in self.runs for s in run.stages}
-        plan = {
-            "schema": 1,
-            "sweep": self.name,
-            "runs": [
-                {
-                    "id": f"{r.arm}-seed{r.seed}",
-                    "arm": r.arm,
-                    "seed": r.seed,
-                    "settings": r.settings,
-                    "stages": [s.id for s in r.stages],
-                }
-                for r in self.runs
-            ],
-            "stages": [s.to_json() for s in stages.values()],
-            "tables": self.tables,
-        }
-        write_json(self.directory / "plan.json", plan)
+        runs = tuple(
+            PlannedRun(self.name, f"{r.arm}-seed{r.seed}", r.arm, r.seed, r.settings, tuple(r.stages))
+            for r in self.runs
+        )
+        SweepFolder(self.tree.root, self.name).save(Planned(self.name, runs, tuple(self.tables)), None)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What `SweepFolder.save` writes down."""
+
+    sweep: str
+    runs: tuple[PlannedRun, ...]
+    tables: tuple[str, ...]
+    description: str = ""
 
 
 @dataclass
@@ -149,19 +151,25 @@ class RunTree:
     def _directory(self, stage: StageSpec) -> Path:
         return self.sweep.tree.root / "stages" / stage.kind / stage.id
 
-    def state(self, kind: str, status: str, **more: Any) -> RunTree:
+    def state(
+        self,
+        kind: str,
+        status: Status,
+        failure: Failure | None = None,
+        progress: Progress | None = None,
+    ) -> RunTree:
         """Set the last stage of a kind to a status; those before it have succeeded."""
         for stage in self.stages[: self.stages.index(self.stage(kind))]:
             self._write_state(stage, "succeeded")
-        self._write_state(self.stage(kind), status, **more)
+        self._write_state(self.stage(kind), status, failure, progress)
         return self
 
     def running(self, kind: str, step: int) -> RunTree:
         total = self.stage(kind).total_steps
-        return self.state(kind, "running", progress={"step": step, "total": total, "metrics": {}})
+        return self.state(kind, "running", progress=Progress(step, total))
 
-    def failed(self, kind: str, failure: str, message: str = "") -> RunTree:
-        return self.state(kind, "failed", failure={"class": failure, "message": message, "hint": ""})
+    def failed(self, kind: str, failure: FailureClass, message: str = "") -> RunTree:
+        return self.state(kind, "failed", Failure(failure, message))
 
     def done(
         self,
@@ -177,7 +185,6 @@ class RunTree:
                 self._write_state(earlier, "succeeded")
         self._write_state(stage, "succeeded")
         scores = {
-            "schema": 1,
             "benchmark": benchmark,
             "protocol": benchmark,
             "version": "1",
@@ -187,21 +194,21 @@ class RunTree:
             **conditions,
             "metrics": {name: _entry(value) for name, value in metrics.items()},
         }
-        write_json(self._directory(stage) / "output" / "scores.json", scores)
+        output = self._directory(stage) / "output"
+        write_scores(output, scores, list(read_jsonl(output / ITEMS)))
         return self
 
     def items(
         self, verdicts: Mapping[str, Mapping[str, bool | None]], benchmark: str = "toolworld"
     ) -> RunTree:
         """Write items.jsonl: category → item id → verdict."""
-        path = self.directory("evaluate", benchmark) / "output" / "items.jsonl"
+        output = self.directory("evaluate", benchmark) / "output"
         rows = [
             {"id": i, "category": c, "correct": v, "reason": "", "prompt": "p", "output": "o", "calls": []}
             for c, items in verdicts.items()
             for i, v in items.items()
         ]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+        write_scores(output, json.loads((output / SCORES.name).read_text()), rows)
         return self
 
     def metrics(self, rows: Mapping[int, Mapping[str, float]], attempt: int = 1) -> RunTree:
@@ -242,28 +249,24 @@ class RunTree:
             rows[step] = data
         return self.metrics(rows)
 
-    def _write_state(self, stage: StageSpec, status: str, **more: Any) -> None:
-        at_work = {"kind": "local", "slots": [], **ProcessId.current().to_json()}
-        state = {
-            "schema": 1,
-            "id": stage.id,
-            "kind": stage.kind,
-            "status": status,
-            "attempt": 1,
-            "launcher": at_work if status in ("queued", "running") else None,
-            "failure": None,
-            "progress": None,
-            "times": {"queued": 0.0, "started": 0.0, "ended": 0.0},
-            "attempts": [],
-            **more,
-        }
-        write_json(self._directory(stage) / "state.json", state)
-        write_json(self._directory(stage) / "spec.json", stage.to_json())
-
-
-def write_json(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data), encoding="utf-8")
+    def _write_state(
+        self,
+        stage: StageSpec,
+        status: Status,
+        failure: Failure | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        begun = StageState(stage.id, stage.kind).begun(
+            1, {"kind": "local", "slots": [], **ProcessId.current().to_json()}
+        )
+        at = 0.0 if status != "queued" else None
+        state = replace(
+            begun, status=status, failure=failure, progress=progress, queued=0.0, started=at, ended=at
+        )
+        ledger = Ledger(self.sweep.tree.root)
+        write_stage(ledger, stage, state)
+        if status == "succeeded" and stage.kind != "evaluate":  # `done` gives its scores
+            leave(ledger.folder(stage).path, stage)
 
 
 def toolworld_scores(share: float, total: int = 50) -> dict[str, tuple[int, int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.builder import RunTree, Tree, toolworld_scores
+from tests.report.builder import Tree, toolworld_scores
 from tests.report.test_tables import cells, table_of
 from tests.support.stages import dead_process
 from toolrl_cli.commands.status import standing
@@ -32,18 +32,6 @@ def running(tree: Tree, process: ProcessId) -> Path:
     stage = run.stage("rl")
     write(run.directory("rl") / "state.json", StageState(stage.id, "rl").begun(1, handle).running(handle))
     return tree.write()
-
-
-def keep_checkpoints(run: RunTree) -> None:
-    """What trainings leave; without it `status` says that they are owed again."""
-    for stage in run.stages:
-        if stage.total_steps:
-            folder = run.sweep.tree.root / "stages" / stage.kind / stage.id / "checkpoints"
-            (folder / f"global_step_{stage.total_steps}").mkdir(parents=True)
-        if stage.kind == "export":
-            model = run.sweep.tree.root / "stages" / stage.kind / stage.id / "output/model"
-            model.mkdir(parents=True)
-            (model / "config.json").write_text("{}")
 
 
 def seen(root: Path) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -81,7 +69,6 @@ def test_an_attempt_of_another_machine_is_running_for_both(tree: Tree) -> None:
 )
 def test_a_torn_state_is_unreadable_for_both_for_the_same_reason(tree: Tree, text: str, why: str) -> None:
     run = tree.sweep().run("grpo").done(toolworld_scores(0.5))
-    keep_checkpoints(run)
     (run.directory("rl") / "state.json").write_text(text)
     report, status = seen(root := tree.write())
     assert report == status
@@ -103,7 +90,6 @@ def test_a_state_of_a_later_version_is_unreadable_for_both(tree: Tree) -> None:
 def test_what_ended_or_waits_is_the_same_for_both(tree: Tree, status: str) -> None:
     run = tree.sweep().run("grpo")
     run.state("rl", status)
-    keep_checkpoints(run)
     report, shown = seen(tree.write())
     assert report[0] == shown[0] != "unreadable"
 

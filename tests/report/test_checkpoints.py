@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.report.builder import Tree, write_json
+from tests.report.builder import Tree
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.report.tables import build_table
+from toolrl_cli.store.files import write_json
+from toolrl_cli.store.schemas import CHECKPOINT
 
 
 def table_of(tree: Tree, checkpoint: Any = "last") -> Table:
@@ -97,9 +99,8 @@ def test_the_step_of_the_best_checkpoint_is_what_its_export_says(tree: Tree) -> 
     run = tree.sweep().runs[0]
     evaluation = read_sweep(tree.write(), "demo").runs[0].evaluations[0]
     assert (evaluation.origin.rule, evaluation.origin.step) == ("best", None)
-    write_json(
-        run.directory("export") / "output" / "checkpoint.json", {"schema": 1, "rule": "best", "step": 15}
-    )
+    output = run.directory("export") / "output"
+    write_json(output / CHECKPOINT.name, CHECKPOINT.stamped({"rule": "best", "step": 15}))
     evaluation = read_sweep(tree.write(), "demo").runs[0].evaluations[0]
     assert (evaluation.origin.rule, evaluation.origin.step) == ("best", 15)
 

@@ -12,6 +12,7 @@ from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.migration import migrated
+from toolrl_cli.store.schemas import Document
 from toolrl_cli.store.state import StageState
 
 
@@ -57,8 +58,7 @@ def test_an_earlier_versions_state_is_read_and_written_again_in_todays_form(
     def reclass(data: dict[str, Any]) -> dict[str, Any]:
         return {**data, "failure": {**data["failure"], "class": "infra"}}
 
-    monkeypatch.setattr(state, "SCHEMA", 2)
-    monkeypatch.setattr(state, "MIGRATIONS", {1: reclass})
+    monkeypatch.setattr(state, "STATE", Document("state.json", 2, {1: reclass}))
     read = folder.state()
     assert read.failure is not None and read.failure.kind == "infra"
     with take(folder.path, purpose="launch") as lease:

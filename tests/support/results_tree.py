@@ -14,9 +14,11 @@ from toolrl_cli.spec.identity import stage_id
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.pace import PACE_FILE
+from toolrl_cli.store.schemas import ENVIRONMENT, PACE
+from toolrl_cli.store.scores import write_scores
 from toolrl_cli.store.state import AttemptRecord, Progress, StageState
 
 CPU = {"kind": "local", "slots": ["cpu0"]}
@@ -101,24 +103,22 @@ def finish(
     folder = ledger.folder(spec)
     attempt = folder.attempt(1)
     attempt.mkdir(parents=True, exist_ok=True)
-    folder.write_spec(spec)
     rows = [
         {"timing_s/step": time, **({"actor/perf/max_memory_allocated_gb": memory_gb} if memory_gb else {})}
         for time in step_times
     ]
     text = "".join(json.dumps({"step": n, "data": row}) + "\n" for n, row in enumerate(rows, 1))
     (attempt / "metrics.jsonl").write_text(text, encoding="utf-8")
-    (attempt / "environment.json").write_text(json.dumps({"devices": None, **(environment or {})}))
+    write_json(attempt / ENVIRONMENT.name, ENVIRONMENT.stamped({"devices": None, **(environment or {})}))
     if pace and spec.total_steps:
         first, each = pace
         last = {"step": spec.total_steps, "after": first + each * (spec.total_steps - 1)}
-        document = {"schema": 1, "first": {"step": 1, "after": first}, "last": last}
-        (attempt / PACE_FILE).write_text(json.dumps(document))
+        write_json(attempt / PACE.name, PACE.stamped({"first": {"step": 1, "after": first}, "last": last}))
     if size:
         (folder.path / "output").mkdir(exist_ok=True)
         (folder.path / "output" / "weights").write_bytes(b"\0" * size)
     if status == "succeeded":
-        _leave(folder.path, spec)
+        leave(folder.path, spec)
     made = step if step is not None else spec.total_steps
     record = AttemptRecord(1, status, failure, 1000.0, 1000.0 + seconds)  # type: ignore[arg-type]
     state = replace(
@@ -130,21 +130,28 @@ def finish(
         progress=Progress(made, spec.total_steps) if made is not None else None,
         attempts=(record,),
     )
-    with take(folder.path, purpose="attempt") as lease:
-        folder.write_state(state, lease)
+    write_stage(ledger, spec, state)
     return state
 
 
-def _leave(folder: Path, spec: StageSpec) -> None:
-    """What later stages look for, as far as names go."""
-    left = {
-        "export": ("output/model/config.json",),
-        "evaluate": ("output/scores.json", "output/items.jsonl"),
-    }
-    for name in left.get(spec.kind, (f"checkpoints/global_step_{spec.total_steps}/data.pt",)):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
+def write_stage(ledger: Ledger, spec: StageSpec, state: StageState) -> None:
+    """Write down what a stage is and how it stands, as whoever holds its lease does."""
+    folder = ledger.folder(spec)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write_spec(spec)
+    with take(folder.path, purpose="attempt") as lease:
+        folder.write_state(state, lease)
+
+
+def leave(folder: Path, spec: StageSpec) -> None:
+    """Write what later stages look for: scores without a metric, an empty model or checkpoint."""
+    if spec.kind == "evaluate":
+        write_scores(folder / "output", {"benchmark": spec.config["benchmark"], "metrics": {}}, [{"id": "1"}])
+        return
+    checkpoint = f"checkpoints/global_step_{spec.total_steps}/data.pt"
+    path = folder / ("output/model/config.json" if spec.kind == "export" else checkpoint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
 
 
 def plan_of(ledger: Ledger, *chains: Sequence[StageSpec], name: str = "demo") -> Plan:

@@ -12,12 +12,11 @@ from toolrl_cli.attempt.tracebacks import Raised, root_cause
 from toolrl_cli.errors import SpecError, StageError, ToolrlError
 from toolrl_cli.processes.child import ChildFailed, describe_exit
 from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure, FailureClass, failure_class
-from toolrl_cli.store.files import read_json
 from toolrl_cli.store.metrics import FILE as METRICS_FILE
+from toolrl_cli.store.schemas import REWARD_FAILURE
 
 LOG = "log.txt"
 OWN_WORDS = "toolrl: "  # begin the lines that the attempt itself puts into its log
-REWARD_NOTE = "reward_failure.json"
 LOG_TAIL = 2_000_000  # bytes of the log's end that are looked at
 LONGEST_MESSAGE = 500  # characters
 OUTPUT_UNWRITABLE = 120  # exit status of a Python that could not write its output
@@ -106,7 +105,7 @@ def tail(path: Path, size: int = LOG_TAIL) -> str:
 
 def _reward_note(folder: Path) -> Failure | None:
     """The plugin leaves a note when a reward raised, because verl goes on or reports something else."""
-    note = read_json(folder / REWARD_NOTE)
+    note = REWARD_FAILURE.load(folder / REWARD_FAILURE.name)
     if note is None:
         return None
     return Failure.of("reward", one_line(str(note.get("error", "a reward raised"))))

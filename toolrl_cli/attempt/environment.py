@@ -15,6 +15,7 @@ from typing import Any
 from toolrl_cli.attempt.code_version import code_identity
 from toolrl_cli.processes.gpus import DEVICES
 from toolrl_cli.processes.process_id import host_name
+from toolrl_cli.store.schemas import ENVIRONMENT
 
 PACKAGES = (
     "toolrl-cli",
@@ -43,7 +44,7 @@ def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str,
     secret is left out even then.
     """
     return {
-        "schema": 1,
+        "schema": ENVIRONMENT.schema,
         "host": host_name(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),

@@ -42,6 +42,7 @@ from toolrl_cli.store.files import explained, write_json
 from toolrl_cli.store.lease import Lease, LeaseHeld
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.outputs import recorded, what_is_gone
+from toolrl_cli.store.schemas import ENVIRONMENT
 from toolrl_cli.store.state import Handle, StageState
 
 SUCCEEDED, FAILED, STOPPED, LEDGER_FAILED, NOT_MINE = 0, 1, 3, LEDGER_UNWRITABLE, LEASE_LOST
@@ -186,7 +187,7 @@ class Attempt:
         # importlib.metadata takes as long to import as all of the engine; nobody waits for this file
         from toolrl_cli.attempt.environment import describe_environment
 
-        write_json(self._dir / "environment.json", describe_environment(), durable=False)
+        write_json(self._dir / ENVIRONMENT.name, describe_environment(), durable=False)
         error = self._work()
         monitor.finish()
         return self._end(error, monitor.verdict)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import descendants, kill, marked
-from toolrl_cli.store.files import read_json, sweep_temporaries, write_json
+from toolrl_cli.store.files import sweep_temporaries, write_json
 from toolrl_cli.store.ledger import StageFolder
-
-PROCESSES = "processes.json"
+from toolrl_cli.store.schemas import PROCESSES
 
 
 class ProcessRecord:
@@ -24,7 +22,7 @@ class ProcessRecord:
     """
 
     def __init__(self, attempt_dir: Path, mark: str) -> None:
-        self._path = attempt_dir / PROCESSES
+        self._path = attempt_dir / PROCESSES.name
         self._mark = mark
         self._attempt = ProcessId.current()
         self._written: list[ProcessId] | None = None
@@ -54,14 +52,13 @@ class ProcessRecord:
         return left
 
     def _write(self, processes: Sequence[ProcessId], *, ended: bool) -> None:
-        data: dict[str, Any] = {
-            "schema": 1,
+        data = {
             "mark": self._mark,
             "ended": ended,
             "attempt": self._attempt.to_json(),
             "descendants": [process.to_json() for process in processes],
         }
-        write_json(self._path, data, durable=False)
+        write_json(self._path, PROCESSES.stamped(data), durable=False)
         self._written = list(processes)
 
 
@@ -74,11 +71,11 @@ def end_leftovers(folder: StageFolder) -> list[ProcessId]:
         The processes that were left.
 
     Raises:
-        LedgerError: the file system refuses.
+        LedgerError: the file system refuses, or a later version wrote down what is left.
     """
     ended: list[ProcessId] = []
     for attempt in reversed(folder.attempts()):
-        record = read_json(attempt / PROCESSES)
+        record = PROCESSES.load(attempt / PROCESSES.name)
         if record is None or record.get("ended"):
             continue
         try:
@@ -93,5 +90,5 @@ def end_leftovers(folder: StageFolder) -> list[ProcessId]:
         kill(left)
         ended += left
         sweep_temporaries(attempt)
-        write_json(attempt / PROCESSES, {**record, "ended": True, "descendants": []}, durable=False)
+        write_json(attempt / PROCESSES.name, {**record, "ended": True, "descendants": []}, durable=False)
     return ended

@@ -11,8 +11,8 @@ from toolrl_cli.store.files import explained, make_folder, write_json
 from toolrl_cli.store.lease import Lease
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import FILE as METRICS_FILE
-from toolrl_cli.store.rewinds import FILE as REWINDS
 from toolrl_cli.store.rewinds import read_rewinds
+from toolrl_cli.store.schemas import REWINDS, WHY_SUPERSEDED
 from toolrl_cli.store.state import StageState
 from toolrl_cli.training.checkpointing.checkpoints import saved_steps, what_is_torn
 
@@ -85,7 +85,7 @@ def _note_rewind(folder: StageFolder, attempt: int, step: int, note: str) -> Non
     with explained(folder.path):
         earlier = read_rewinds(folder.path)
     entry = {"attempt": attempt, "step": step, "reason": note, "time": time.time()}
-    write_json(folder.path / REWINDS, {"schema": 1, "rewinds": [*earlier, entry]})
+    write_json(folder.path / REWINDS.name, REWINDS.stamped({"rewinds": [*earlier, entry]}))
 
 
 def _supersede(folder: StageFolder, paths: Iterable[Path], note: str) -> None:
@@ -95,7 +95,8 @@ def _supersede(folder: StageFolder, paths: Iterable[Path], note: str) -> None:
         taken = [int(entry.name) for entry in place.iterdir() if entry.name.isdecimal()]
         target = place / str(max(taken, default=0) + 1)
         target.mkdir()
-        write_json(target / "why.json", {"schema": 1, "reason": note, "time": time.time()})
+        why = WHY_SUPERSEDED.stamped({"reason": note, "time": time.time()})
+        write_json(target / WHY_SUPERSEDED.name, why)
         for path in paths:
             new = target / path.relative_to(folder.path)
             new.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import typer
 
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.consoles import stdout_console
+from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
     from toolrl_cli.datasets.prepare import Manifest
@@ -78,7 +79,7 @@ def prepare(
     ]
     if as_json:
         gold = [{"split": split, **report.to_dict()} for split, _, report in reports]
-        print_json({"schema": 1, **_entry(folder, manifest), "gold": gold})
+        print_json({"schema": PRINTED, **_entry(folder, manifest), "gold": gold})
     else:
         _show([(folder, manifest)])
         _show_gold([(split, report) for split, _, report in reports])
@@ -102,7 +103,7 @@ def list_data(results: Results = None, as_json: AsJson = False) -> None:
     found = [(folder, read_manifest(folder)) for folder in sorted(root.glob("[!.]*"))]
     known = [(folder, manifest) for folder, manifest in found if manifest is not None]
     if as_json:
-        print_json({"schema": 1, "kinds": list(KINDS), "data": [_entry(*pair) for pair in known]})
+        print_json({"schema": PRINTED, "kinds": list(KINDS), "data": [_entry(*pair) for pair in known]})
     elif known:
         _show(known)
     else:

@@ -6,6 +6,7 @@ import typer
 
 from toolrl_cli.commands.exit_status import FAILED
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
+from toolrl_cli.store.schemas import PRINTED
 
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
 
@@ -19,7 +20,7 @@ def doctor(results: Results = None, as_json: AsJson = False) -> None:
 
     checks = run_checks(results_root(results))
     if as_json:
-        print_json({"schema": 1, "checks": [c.to_json() for c in checks]})
+        print_json({"schema": PRINTED, "checks": [c.to_json() for c in checks]})
     else:
         from rich.markup import escape
         from rich.table import Table

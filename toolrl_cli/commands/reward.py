@@ -10,6 +10,7 @@ import typer
 
 from toolrl_cli.commands.options import AsJson, print_json
 from toolrl_cli.commands.views.consoles import stdout_console
+from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
     pass
@@ -89,7 +90,7 @@ def explain(
     if as_json:
         print_json(
             {
-                "schema": 1,
+                "schema": PRINTED,
                 "source": case.source,
                 "completion": case.completion,
                 "ground_truth": case.ground_truth,
@@ -125,6 +126,6 @@ def list_designs(
         )
     designs = catalogue(fidelity)
     if as_json:
-        print_json({"schema": 1, "fidelity": fidelity, "designs": [d.to_dict() for d in designs]})
+        print_json({"schema": PRINTED, "fidelity": fidelity, "designs": [d.to_dict() for d in designs]})
     else:
         views.show_designs(stdout_console(), designs)

@@ -13,6 +13,7 @@ import typer
 
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
 from toolrl_cli.commands.views.live import duration
+from toolrl_cli.store.schemas import PRINTED
 
 MEGABYTE = 1_000_000
 
@@ -33,7 +34,7 @@ def show(
     found = find_run(root, run)
     ledger = Ledger(root)
     document = {
-        "schema": 1,
+        "schema": PRINTED,
         "sweep": found.sweep,
         "id": found.id,
         "arm": found.arm,

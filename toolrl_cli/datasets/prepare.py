@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.datasets import rlla, toolworld
 from toolrl_cli.datasets.folders import build_folder
 from toolrl_cli.datasets.verl_rows import Row, rl_row, sft_row, write_parquet
-from toolrl_cli.errors import SpecError
+from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.store.schemas import DATASET
 
-MANIFEST = "manifest.json"
-SCHEMA = 1
+MANIFEST = DATASET.name
 KINDS = ("toolworld", "rlla")
 _SFT_SPLITS: tuple[toolworld.Split, ...] = ("base", "sft")
 _RL_SPLITS: tuple[toolworld.Split, ...] = ("train", "val")
@@ -50,7 +50,6 @@ class Manifest:
     params: Mapping[str, Any]
     files: Mapping[str, FileEntry]
     notes: tuple[str, ...] = ()
-    schema: int = field(default=SCHEMA)
 
 
 def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
@@ -98,7 +97,9 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
             write_parquet(rows, path)
             files[split] = FileEntry(len(rows), _sha256(path))
         manifest = Manifest(kind, wanted, dict(params), files, notes)
-        (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
+        (folder / MANIFEST).write_text(
+            json.dumps(DATASET.stamped(asdict(manifest)), indent=1), encoding="utf-8"
+        )
 
     build_folder(out_dir, fill, is_made)
     manifest = read_manifest(out_dir)
@@ -109,10 +110,10 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a data folder; None where it is absent or invalid."""
     try:
-        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        data = DATASET.load(folder / MANIFEST) or {}
         files = {split: FileEntry(**entry) for split, entry in data["files"].items()}
-        return Manifest(**{**data, "files": files, "notes": tuple(data["notes"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Manifest(data["kind"], data["fingerprint"], data["params"], files, tuple(data["notes"]))
+    except (LedgerError, KeyError, TypeError, AttributeError):
         # absent, torn or of another schema: in each case the folder has to be created again
         return None
 

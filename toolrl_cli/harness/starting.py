@@ -19,6 +19,7 @@ from toolrl_cli.store.files import make_folder, write_json
 from toolrl_cli.store.lease import LeaseHeld, LeaseInfo
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.liveness import lease_alive
+from toolrl_cli.store.schemas import COMMAND
 from toolrl_cli.store.state import Adjust, StageState
 
 
@@ -125,7 +126,6 @@ def _hang_after(spec: StageSpec, options: AttemptOptions) -> float | None:
 
 def _write_command(request: LaunchRequest, launcher: str, adjust: Adjust) -> None:
     data = {
-        "schema": 1,
         "argv": request.argv(),
         "cwd": str(Path.cwd()),
         "launcher": launcher,
@@ -135,4 +135,4 @@ def _write_command(request: LaunchRequest, launcher: str, adjust: Adjust) -> Non
         "harness": request.harness.to_json(),
         "user": os.environ.get("USER", ""),
     }
-    write_json(request.attempt_dir / "command.json", data, durable=False)
+    write_json(request.attempt_dir / COMMAND.name, COMMAND.stamped(data), durable=False)

@@ -23,8 +23,9 @@ from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import HandleAlive, lease_alive, local_alive, observed
 from toolrl_cli.store.outputs import what_is_gone
+from toolrl_cli.store.schemas import PLAN, PRINTED
 from toolrl_cli.store.state import StageState
-from toolrl_cli.store.sweep_folder import PLAN, SweepFolder
+from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.training.checkpointing.best_checkpoint import read_best
 from toolrl_cli.training.checkpointing.checkpoints import newest_whole, saved_steps, what_is_torn
 
@@ -193,7 +194,7 @@ def _planned(ledger: Ledger) -> dict[str, StageSpec]:
     found: dict[str, StageSpec] = {}
     for path in sorted((ledger.results / "sweeps").glob("*")):
         if path.is_dir():
-            if not (path / PLAN).exists():
+            if not (path / PLAN.name).exists():
                 hint = "issue `toolrl sweep FILE` again, or remove the folder"
                 raise LedgerError("has no plan, so nobody can say what it refers to", str(path), hint)
             found.update(SweepFolder(ledger.results, path.name).load().stages)
@@ -246,7 +247,7 @@ def to_json(
     """The document of `gc --json`; `refused` is path → why for what could not be removed."""
     gone = {item.path for item in removed}
     return {
-        "schema": 1,
+        "schema": PRINTED,
         "results": str(garbage.results),
         "dry_run": dry_run,
         "bytes": garbage.bytes,

@@ -28,9 +28,8 @@ from toolrl_cli.planning.stage_differences import (
 )
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import kind_of
-from toolrl_cli.store.files import read_json
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.sweep_folder import PLAN
+from toolrl_cli.store.schemas import ENVIRONMENT
 
 LOOKED_AT = 200
 """Most stages, finished and replaced ones each, whose files are read where nobody asked for an explanation."""
@@ -119,7 +118,7 @@ def find_drift(
         LedgerError: a file is there and the file system does not give it.
     """
     whole = whole or plan
-    earlier = read_earlier(ledger.results / "sweeps" / plan.sweep / PLAN, ledger, plan, whole)
+    earlier = read_earlier(ledger, plan, whole)
     replaced = _replaced(plan, whole, earlier)
     finished = [s for s in plan.stages.values() if s.status == "succeeded"]
     stages: dict[str, StageDrift] = {}
@@ -174,7 +173,7 @@ def _since(
     """What is not as it was when a stage ran, without making it new."""
     folder = ledger.folder(stage.spec)
     attempt = stage.state.attempt if stage.state else 0
-    environment = read_json(folder.attempt(attempt) / "environment.json") or {}
+    environment = ENVIRONMENT.load(folder.attempt(attempt) / ENVIRONMENT.name) or {}
     kind = kind_of(stage.spec)
     found = _changed("code", environment.get("code"), code, kind.rooms)
     found += _changed("version", environment.get("versions"), versions, kind.libraries)

@@ -14,9 +14,7 @@ from toolrl_cli.planning.forecasts.limits import Limits, limits
 from toolrl_cli.planning.forecasts.this_machine import this_machine
 from toolrl_cli.planning.plan import Plan, PlannedStage
 from toolrl_cli.store.ledger import Ledger
-
-SCHEMA = 1
-"""Of `plan --json`."""
+from toolrl_cli.store.schemas import PRINTED
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Outlook:
     def to_json(self) -> dict[str, Any]:
         """The document of `plan --json`."""
         return {
-            "schema": SCHEMA,
+            "schema": PRINTED,
             "sweep": self.plan.sweep,
             "runs": [run.to_json() for run in self.plan.runs],
             "stages": [self._stage(stage) for stage in self.plan.stages.values()],

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
-from toolrl_cli.errors import LedgerError
+from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.store.files import read_json
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 
 @dataclass
@@ -45,28 +44,22 @@ class Earlier:
         return self._finished[stage_id]
 
 
-def read_earlier(path: Path, ledger: Ledger, plan: Plan, whole: Plan) -> Earlier:
+def read_earlier(ledger: Ledger, plan: Plan, whole: Plan) -> Earlier:
     """Read a frozen plan beside the one of now.
 
     Args:
-        path: of the frozen plan; where it is missing or torn, nothing is known of before.
-        ledger: where the stages are.
+        ledger: where the stages are, and the frozen plan; where that is missing or torn, nothing is known of before.
         plan: the part of the sweep that is looked at.
         whole: the sweep.
-
-    Raises:
-        LedgerError: the file is there and the file system does not give it.
     """
     run_ids = {run.id for run in plan.runs}
     earlier = Earlier(ledger)
-    data = read_json(path) or {}
     try:
-        kinds = {str(entry["id"]): str(entry["kind"]) for entry in data.get("stages", ())}
-        chains = {str(entry["id"]): list(map(str, entry["stages"])) for entry in data.get("runs", ())}
-    except (KeyError, TypeError, AttributeError):
+        saved = SweepFolder(ledger.results, plan.sweep).load()
+    except (LedgerError, SpecError):
         return earlier
-    earlier.gone.update((stage_id, kind) for stage_id, kind in kinds.items() if stage_id not in whole.stages)
-    for run_id, chain in chains.items():
-        if run_id in run_ids and not all(stage_id in plan.stages for stage_id in chain):
-            earlier.runs[run_id] = chain
+    earlier.gone.update((s.id, s.kind) for s in saved.stages.values() if s.id not in whole.stages)
+    for run in saved.runs:
+        if run.id in run_ids and not all(stage.id in plan.stages for stage in run.stages):
+            earlier.runs[run.id] = [stage.id for stage in run.stages]
     return earlier

@@ -15,14 +15,13 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.documents import fault_of
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.schemas import PRINTED
 from toolrl_cli.store.state import Progress, StageState
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
-"""Of `status --json`."""
 FIELDS = ("status", "attempt", "progress", "failure", "launcher", "times", "attempts", "note")
 DONE = "succeeded"
 
@@ -118,7 +117,7 @@ class SweepStatus:
     def to_json(self) -> dict[str, Any]:
         """The document of `status --json`: `plan --json`'s shape with progress, attempts and failure."""
         return {
-            "schema": SCHEMA,
+            "schema": PRINTED,
             "sweep": self.saved.name,
             "harnesses": [harness.to_json() for harness in self.harnesses],
             "runs": [run.to_json() for run in self.saved.runs],

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toolrl_cli.report.model import Cell, Printed, Source, Table
-
-SCHEMA = 1
+from toolrl_cli.store.schemas import PROVENANCE
 
 
 def provenance(table: Table) -> dict[str, Any]:
@@ -16,7 +15,7 @@ def provenance(table: Table) -> dict[str, Any]:
     one evaluation.
     """
     cells = [_cell(row.arm, head.name, row.cells[head.name]) for row in table.rows for head in table.columns]
-    return {"schema": SCHEMA, "table": table.name, "cells": cells}
+    return PROVENANCE.stamped({"table": table.name, "cells": cells})
 
 
 def _cell(arm: str, column: str, cell: Cell) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +12,6 @@ from toolrl_cli.errors import SpecError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-SCHEMA = 1
-"""Of `spec.json`, and of each stage in `plan.json`."""
 M = TypeVar("M", bound="BaseModel")
 
 
@@ -79,9 +76,8 @@ class StageSpec:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `spec.json`."""
+        """The content of `spec.json`, without the schema that the store writes it in."""
         return {
-            "schema": SCHEMA,
             "id": self.id,
             "kind": self.kind,
             "identity": dict(self.identity),
@@ -97,11 +93,8 @@ class StageSpec:
         """Read what `to_json` wrote.
 
         Raises:
-            KeyError: a field that every schema has is missing.
-            ValueError: the schema is unknown.
+            KeyError: a field is missing.
         """
-        if data.get("schema") != SCHEMA:
-            raise ValueError(f"stage schema {data.get('schema')!r} is not {SCHEMA}")
         return cls(
             id=data["id"],
             kind=data["kind"],
@@ -112,11 +105,6 @@ class StageSpec:
             total_steps=data["total_steps"],
             progress_metric=data["progress_metric"],
         )
-
-    @classmethod
-    def load(cls, path: Path) -> StageSpec:
-        """Read `spec.json`."""
-        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)

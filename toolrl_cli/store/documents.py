@@ -40,16 +40,6 @@ def fault_of(error: ToolrlError) -> str:
     return error.what if not name or name in error.what else f"{name} cannot be read ({error.what})"
 
 
-def schema_fault(data: Any, schema: int, name: str) -> str:
-    """What is wrong with the `schema` of a document that this version reads in one schema alone, or nothing."""
-    found = data.get("schema") if isinstance(data, dict) else None
-    if found == schema and not isinstance(found, bool):
-        return ""
-    if found is None:
-        return f"{name} names no schema"
-    return f"{name} is of schema {found!r}, and this toolrl reads schema {schema}"
-
-
 def number(value: Any) -> float | None:
     """`value` as a finite float, or None: booleans, text, NaN and infinities are no numbers."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -22,6 +22,7 @@ from typing import Any
 
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.files import explained, sweep_temporaries
+from toolrl_cli.store.schemas import LEASE
 
 NAME = "lease"
 TORN_AFTER = 60.0  # seconds after which a lease that names no owner has nobody still writing it
@@ -54,7 +55,7 @@ class LeaseInfo:
         """The file's content; the same length for every heartbeat, so that one can be written in place."""
         owner = self.owner.to_json() if self.owner else None
         data = {
-            "schema": 1,
+            "schema": LEASE.schema,
             "owner": owner,
             "purpose": self.purpose,
             "attempt": self.attempt,
@@ -66,9 +67,13 @@ class LeaseInfo:
 
     @classmethod
     def decode(cls, text: bytes) -> LeaseInfo | None:
-        """Read what `encode` wrote; None for anything else."""
+        """Read what `encode` wrote; None for anything else.
+
+        Raises:
+            LedgerError: a later version wrote it.
+        """
         try:
-            data = json.loads(text)
+            data = LEASE.current(json.loads(text))
             return cls(
                 ProcessId.from_json(data["owner"]),
                 str(data["purpose"]),

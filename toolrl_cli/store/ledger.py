@@ -22,6 +22,7 @@ from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import explained, read_json, write_json
 from toolrl_cli.store.lease import Lease, LeaseInfo
 from toolrl_cli.store.metrics import attempt_folders
+from toolrl_cli.store.schemas import SPEC
 from toolrl_cli.store.state import AttemptRecord, StageState
 
 
@@ -65,24 +66,24 @@ class StageFolder:
             LedgerError: `spec.json` is missing, torn or of another version.
         """
         path = self.path / "spec.json"
-        data = read_json(path)
+        data = SPEC.load(path)
         hint = "issue the command again that planned it; it writes the file anew"
         if data is None:
             raise LedgerError("missing or not JSON", str(path), hint)
         try:
             return StageSpec.from_json(data)
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError) as error:
             raise LedgerError(f"not a stage: {error}", str(path), hint) from error
 
     def write_spec(self, spec: StageSpec) -> None:
         """Write `spec.json`, or renew it where only transport has changed (paths, devices, batch sizes).
 
         Raises:
-            LedgerError: the directory belongs to a different stage, or cannot be written.
+            LedgerError: the directory belongs to a different stage, a later version wrote it, or it cannot be written.
         """
         path = self.path / "spec.json"
-        wanted = json.loads(json.dumps(spec.to_json()))
-        found = read_json(path)
+        wanted = json.loads(json.dumps(SPEC.stamped(spec.to_json())))
+        found = SPEC.load(path)
         if found == wanted:
             return
         if found is not None:

@@ -29,6 +29,7 @@ def merge_metrics(stage_dir: Path) -> list[dict[str, Any]]:
 
     Raises:
         OSError: a file is there and cannot be read.
+        LedgerError: a later version wrote down where the stage was set back.
     """
     merged: dict[int, dict[str, Any]] = {}
     still_counts = counts(stage_dir)

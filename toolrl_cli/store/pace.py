@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolrl_cli.store.files import read_json, write_json
+from toolrl_cli.store.files import write_json
+from toolrl_cli.store.schemas import PACE
 
-PACE_FILE = "pace.json"
+PACE_FILE = PACE.name
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,16 @@ class PaceRecord:
             name: {"step": step, "after": round(after, 3)}
             for name, (step, after) in (("first", self._first), ("last", self._last))
         }
-        write_json(self._path, {"schema": 1, **seen}, durable=False)
+        write_json(self._path, PACE.stamped(seen), durable=False)
 
 
 def read_pace(attempt_dir: Path) -> Pace | None:
     """The pace of an ended attempt; None where fewer than two looks saw different steps.
 
     Raises:
-        LedgerError: the file is there and the file system does not give it.
+        LedgerError: another version wrote it, or the file system does not give it.
     """
-    data = read_json(attempt_dir / PACE_FILE)
+    data = PACE.load(attempt_dir / PACE_FILE)
     try:
         first, last = data["first"], data["last"]  # type: ignore[index]
         steps = int(last["step"]) - int(first["step"])

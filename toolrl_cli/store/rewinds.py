@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FILE = "rewinds.json"
+from toolrl_cli.store.schemas import REWINDS
 
 
 def read_rewinds(stage_dir: Path) -> list[dict[str, Any]]:
@@ -17,9 +17,10 @@ def read_rewinds(stage_dir: Path) -> list[dict[str, Any]]:
 
     Raises:
         OSError: the file is there and cannot be read.
+        LedgerError: a later version wrote it.
     """
     try:
-        data = json.loads((stage_dir / FILE).read_bytes())
+        data = REWINDS.current(json.loads((stage_dir / REWINDS.name).read_bytes()), f"stage {stage_dir.name}")
         return [entry for entry in data["rewinds"] if type(entry["attempt"]) is type(entry["step"]) is int]
     except FileNotFoundError:
         return []
@@ -31,7 +32,7 @@ def counts(stage_dir: Path) -> Callable[[int, int], bool]:
     """Says of (attempt, step) whether what was logged there still counts.
 
     Raises:
-        OSError: as `read_rewinds`.
+        OSError, LedgerError: as `read_rewinds`.
     """
     rewinds = [(entry["attempt"], entry["step"]) for entry in read_rewinds(stage_dir)]
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.store.documents import number, read_document, schema_fault
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.store.documents import number, read_document
 from toolrl_cli.store.files import make_folder, write_json, write_text
+from toolrl_cli.store.schemas import SCORES
 
-SCHEMA = 1
-SCORES, ITEMS = "scores.json", "items.jsonl"
+ITEMS = "items.jsonl"
 
 CONDITIONS = ("protocol", "version", "data_fingerprint", "prompt_format", "sampling")
 """Fields of `scores.json` that must agree before two scores may be averaged or compared."""
@@ -56,13 +57,21 @@ def write_scores(output: Path, scores: Mapping[str, Any], items: Iterable[Mappin
     """
     make_folder(output)
     write_text(output / ITEMS, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items))
-    write_json(output / SCORES, {"schema": SCHEMA, **scores})
+    write_json(output / SCORES.name, SCORES.stamped(scores))
 
 
 def read_scores(path: Path, benchmark: str) -> Scores:
     """Read the scores of a finished evaluation of `benchmark`."""
     data, fault = read_document(path)
-    problem = fault or ("scores.json is missing" if data is None else _fault(data, benchmark))
+    if data is None:
+        return Scores(problem=fault or "scores.json is missing")
+    try:
+        data = SCORES.current(data)
+    except LedgerError as error:
+        return Scores(problem=error.what)
+    except (KeyError, TypeError, ValueError):
+        return Scores(problem="scores.json names no schema")
+    problem = _fault(data, benchmark)
     if problem:
         return Scores(problem=problem)
     return Scores(
@@ -71,13 +80,13 @@ def read_scores(path: Path, benchmark: str) -> Scores:
     )
 
 
-def _fault(data: Any, benchmark: str) -> str:
-    if not isinstance(data, dict) or not isinstance(data.get("metrics"), dict):
+def _fault(data: Mapping[str, Any], benchmark: str) -> str:
+    if not isinstance(data.get("metrics"), dict):
         return "scores.json has no metrics"
     named = data.get("benchmark", benchmark)
     if benchmark and named != benchmark:
         return f"scores.json is of benchmark {named!r}, and {benchmark!r} was planned"
-    return schema_fault(data, SCHEMA, SCORES)
+    return ""
 
 
 def _score(entry: Any) -> Score:

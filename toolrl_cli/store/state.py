@@ -8,11 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from toolrl_cli.store.failures import Failure
-from toolrl_cli.store.migration import Step, migrated
-
-SCHEMA = 1
-MIGRATIONS: Mapping[int, Step] = {}
-"""Schema n → what makes n + 1 of it; the first schema has none before it."""
+from toolrl_cli.store.schemas import STATE
 
 Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -163,7 +159,7 @@ class StageState:
     def to_json(self) -> dict[str, Any]:
         """The content of `state.json`."""
         return {
-            "schema": SCHEMA,
+            "schema": STATE.schema,
             "id": self.id,
             "kind": self.kind,
             "status": self.status,
@@ -195,7 +191,7 @@ class StageState:
             LedgerError: a later version of toolrl wrote it, or one that is too old.
             KeyError, TypeError, ValueError: it is something else.
         """
-        data = migrated(data, SCHEMA, MIGRATIONS, f"state.json of stage {data.get('id', '?')}")
+        data = STATE.current(data, f"stage {data.get('id', '?')}")
         if data["status"] not in STATUSES:
             raise ValueError(f"unknown status {data['status']!r}")
         times = data["times"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +17,8 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.documents import read_document
 from toolrl_cli.store.files import explained, make_folder, read_json, write_document, write_json, write_text
-from toolrl_cli.store.migration import Step, migrated
+from toolrl_cli.store.schemas import PLAN, SPEC
 
-PLAN = "plan.json"
-SCHEMA = 1
-"""Of `plan.json`."""
-MIGRATIONS: Mapping[int, Step] = {}
-"""Schema n → what makes n + 1 of it; the first schema has none before it."""
 HARNESSES = "harnesses"
 
 
@@ -61,12 +56,12 @@ def frozen(plan: Freezable) -> dict[str, Any]:
     for stage in (stage for run in plan.runs for stage in run.stages):
         stages.setdefault(stage.id, stage)  # equal stages are one: the first run's
     return {
-        "schema": SCHEMA,
+        "schema": PLAN.schema,
         "sweep": plan.sweep,
         "description": plan.description,
         "tables": list(plan.tables),
         "runs": [{**r.to_json(), "settings": dict(r.settings)} for r in plan.runs],
-        "stages": [s.to_json() for s in stages.values()],
+        "stages": [SPEC.stamped(s.to_json()) for s in stages.values()],
     }
 
 
@@ -92,7 +87,7 @@ class SweepFolder:
         make_folder(self.path)
         if text is not None:
             write_text(self.path / "sweep.yaml", text)
-        write_document(self.path / PLAN, frozen(plan))
+        write_document(self.path / PLAN.name, frozen(plan))
         with explained(self.path):
             for run in plan.runs:
                 self._link(run.id, run.stages)
@@ -155,18 +150,18 @@ class SweepFolder:
             SpecError: there is no such sweep.
             LedgerError: its plan cannot be read.
         """
-        data, fault = read_document(self.path / PLAN)
+        data, fault = read_document(self.path / PLAN.name)
         anew = "issue `toolrl sweep FILE` again; it writes the plan anew"
         if data is None:
             if self.path.is_dir():
                 what = f"the plan is missing or torn{f': {fault}' if fault else ''}"
-                raise LedgerError(what, str(self.path / PLAN), anew)
+                raise LedgerError(what, str(self.path / PLAN.name), anew)
             known = saved_names(self.results)
             hint = hint_for(self.name, known, "sweeps") if known else "run `toolrl sweep FILE` first"
             raise SpecError(f"no sweep {self.name!r}", str(self.results), hint)
         try:
-            data = migrated(data, SCHEMA, MIGRATIONS, PLAN)
-            stages = {s["id"]: StageSpec.from_json(s) for s in data["stages"]}
+            data = PLAN.current(data)
+            stages = {s["id"]: StageSpec.from_json(SPEC.current(s)) for s in data["stages"]}
             runs = tuple(
                 PlannedRun(
                     self.name,
@@ -183,15 +178,15 @@ class SweepFolder:
                 raise TypeError(f"{tables!r} is no list")
             return SavedSweep(self.name, runs, tuple(map(str, tables)), str(data.get("description", "")))
         except LedgerError as error:
-            raise LedgerError(error.what, str(self.path / PLAN), error.hint) from None
+            raise LedgerError(error.what, str(self.path / PLAN.name), error.hint) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"{PLAN} does not hold a plan ({type(error).__name__}: {error})"
-            raise LedgerError(what, str(self.path / PLAN), anew) from error
+            what = f"{PLAN.name} does not hold a plan ({type(error).__name__}: {error})"
+            raise LedgerError(what, str(self.path / PLAN.name), anew) from error
 
 
 def saved_names(results: Path) -> list[str]:
     """Names of the sweeps under a results root, newest plan first."""
-    plans = list((results / "sweeps").glob(f"*/{PLAN}"))
+    plans = list((results / "sweeps").glob(f"*/{PLAN.name}"))
     return [p.parent.name for p in sorted(plans, key=lambda p: p.stat().st_mtime, reverse=True)]
 
 

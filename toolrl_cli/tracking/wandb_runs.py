@@ -12,7 +12,6 @@ goes on as a new W&B run that has everything and names the one it replaces.
 
 from __future__ import annotations
 
-import json
 import math
 import netrc
 import os
@@ -22,12 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from toolrl_cli.errors import SpecError, TrackingError
+from toolrl_cli.errors import LedgerError, SpecError, TrackingError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.schemas import SCORES, WANDB
+from toolrl_cli.store.scores import read_scores
 
 Mode = Literal["online", "offline", "disabled"]
 MODES: tuple[Mode, ...] = ("online", "offline", "disabled")
@@ -122,13 +123,15 @@ def publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
     except OSError as error:
         what = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
         raise TrackingError(what, run.id) from error
+    except LedgerError as error:
+        raise TrackingError(f"{error.what}: {error.where}", run.id, error.hint) from error
 
 
 def _publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
     rows, summary = _history(run, mode), _scores(run)
     seen = digest([rows, summary], 16)
-    record_file = run.folder / "wandb.json"
-    record = _read(record_file)
+    record_file = run.folder / WANDB.name
+    record = WANDB.load(record_file) or {}  # not written yet, or torn: written anew
     wandb_id = _text(record, "id") if _text(record, "id").startswith(run.wandb_id) else run.wandb_id
     if (record.get("content"), record.get("mode"), record.get("id")) == (seen, mode, wandb_id):
         return Published(written=False, id=wandb_id)
@@ -143,7 +146,6 @@ def _publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
     folder = _write(run, wandb_id, replaces, results, mode, rows, summary)
     record_file.parent.mkdir(parents=True, exist_ok=True)
     body = {
-        "schema": 1,
         "id": wandb_id,
         "mode": mode,
         "content": seen,
@@ -151,7 +153,7 @@ def _publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
         "sent": marks if mode == "online" else [],
         "folder": folder,
     }
-    write_json(record_file, body)
+    write_json(record_file, WANDB.stamped(body))
     return Published(True, wandb_id, replaces)
 
 
@@ -226,23 +228,15 @@ def _scores(run: TrackedRun) -> dict[str, Any]:
     for stage, folder in run.stages:
         if stage.kind != "evaluate":
             continue
-        scores = _read(folder / "output" / "scores.json")
-        for column, cell in scores.get("metrics", {}).items():
-            found[f"{scores['benchmark']}/{column}"] = cell["value"]
+        benchmark = str(stage.config["benchmark"])
+        for column, score in read_scores(folder / "output" / SCORES.name, benchmark).metrics.items():
+            found[f"{benchmark}/{column}"] = score.value
     return found
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
     return value if isinstance(value, str) else ""
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}  # not written yet, or torn: written anew
-    return content if isinstance(content, dict) else {}
 
 
 def _remove_unsynced(folder: Any, results: Path) -> None:

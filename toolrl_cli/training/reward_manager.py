@@ -20,6 +20,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import RewardError, Score, get_reward
 from toolrl_cli.store.files import create_text
+from toolrl_cli.store.schemas import REWARD_FAILURE
 from toolrl_cli.training.plugin import require_plugin
 from toolrl_cli.training.reward_metrics import sample_numbers
 from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
@@ -46,7 +47,7 @@ class ScoringFailure:
 
     def save(self, path: Path) -> None:
         """Write the file unless it exists: the first failure is the cause of later ones."""
-        create_text(path, json.dumps({"schema": 1, **asdict(self)}, indent=1))
+        create_text(path, json.dumps(REWARD_FAILURE.stamped(asdict(self)), indent=1))
 
     @classmethod
     def load(cls, path: Path) -> ScoringFailure | None:

@@ -14,10 +14,12 @@ from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
-from toolrl_cli.spec.stage import StageContext, StageSpec
+from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import StageConfig, TrainingConfig
 from toolrl_cli.store.files import write_json
+from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.schemas import CHECKPOINT
 from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
 from toolrl_cli.training.checkpointing.chosen_checkpoint import best_to_export, last_to_export
@@ -96,7 +98,7 @@ def run_export(ctx: StageContext) -> None:
         StageError: there is no such checkpoint, or the merger failed.
     """
     source = ctx.inputs["checkpoint"] / "checkpoints"
-    trained = StageSpec.load(source.parent / "spec.json")
+    trained = StageFolder(source.parent).spec()
     config = ctx.spec.settings(ExportConfig)
     if config.checkpoint == "best":
         chosen = best_to_export(source, trained, config)
@@ -115,7 +117,7 @@ def run_export(ctx: StageContext) -> None:
     run_child(argv, env=_environment(ctx, config, device), stop_requested=ctx.stop_requested)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
-    write_json(output / "checkpoint.json", chosen.to_json())
+    write_json(output / CHECKPOINT.name, chosen.to_json())
     LOG.info("exported %s", chosen)
 
 

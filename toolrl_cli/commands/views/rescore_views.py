@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolrl_cli.rewards.rescore import Rescored
+from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -154,7 +155,7 @@ class Comparison:
         return grids
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": 1, "sources": [s.to_json() for s in self.sources], **self.result.to_dict()}
+        return {"schema": PRINTED, "sources": [s.to_json() for s in self.sources], **self.result.to_dict()}
 
 
 def _shown(value: float | None, form: str) -> str:

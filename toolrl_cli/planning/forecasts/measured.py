@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.store import jsonl
-from toolrl_cli.store.files import explained, read_json
+from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import FILE
 from toolrl_cli.store.pace import read_pace
+from toolrl_cli.store.schemas import ENVIRONMENT
 from toolrl_cli.store.state import StageState
 
 STEP_TIME = "timing_s/step"
@@ -63,7 +64,7 @@ def measure(folder: StageFolder, state: StageState, gpus: int) -> Measurement | 
     if state.status != "succeeded":
         return None
     attempt = folder.attempt(state.attempt)
-    environment = read_json(attempt / "environment.json") or {}
+    environment = ENVIRONMENT.load(attempt / ENVIRONMENT.name) or {}
     with explained(attempt):
         rows = [row["data"] for row in jsonl.read(attempt / FILE) if isinstance(row.get("data"), dict)]
     times = tuple(_numbers(rows, STEP_TIME))

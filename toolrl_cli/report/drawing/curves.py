@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.sources.results import Run, Stage
 from toolrl_cli.report.statistics import seed_mean
@@ -100,7 +101,9 @@ class CurveReader:
             return self._read(directory)
         except OSError as error:
             self.faults[directory.name] = error.strerror or type(error).__name__
-            return ()
+        except LedgerError as error:
+            self.faults[directory.name] = error.what
+        return ()
 
 
 def rl_stage(run: Run) -> Stage | None:

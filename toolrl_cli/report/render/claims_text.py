@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from toolrl_cli.report.comparisons.judging import ClaimResult, Step
 from toolrl_cli.report.model import fixed, rounded
 from toolrl_cli.report.render.markdown import escape
+from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SCHEMA = 1
 NOTE = (
     "Differences in points with their 95 % interval over seeds, averaged over models and benchmarks (a seed's "
     "values on several benchmarks count as one); not corrected for the number of claims. The paper's tables "
@@ -27,7 +27,7 @@ _COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 
 def document(results: Sequence[ClaimResult]) -> dict[str, Any]:
     """The claims as plain data."""
-    return {"schema": SCHEMA, "claims": [_plain(r) for r in results]}
+    return {"schema": PRINTED, "claims": [_plain(r) for r in results]}
 
 
 def render_json(results: Sequence[ClaimResult]) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 
 from toolrl_cli.report.model import Cell, Head, Table
 from toolrl_cli.report.render.shown import full_note
-
-SCHEMA = 1
+from toolrl_cli.store.schemas import PRINTED
 
 
 def document(tables: Sequence[Table]) -> dict[str, Any]:
@@ -18,7 +17,7 @@ def document(tables: Sequence[Table]) -> dict[str, Any]:
     Each cell has `mean`, `ci` (half-width of the 95 % t interval over seeds, null for n < 3), `n`,
     `published` (the printed number, in the same unit) and `note`. Percentages are numbers from 0 to 100.
     """
-    return {"schema": SCHEMA, "tables": [_table(t) for t in tables]}
+    return {"schema": PRINTED, "tables": [_table(t) for t in tables]}
 
 
 def render(tables: Sequence[Table]) -> str:

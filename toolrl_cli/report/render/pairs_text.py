@@ -10,11 +10,11 @@ from toolrl_cli.report.comparisons.pairs import Pair, PairColumn
 from toolrl_cli.report.model import Head, fixed, rounded
 from toolrl_cli.report.render.markdown import escape
 from toolrl_cli.report.statistics import MIN_SEEDS, Comparison
+from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SCHEMA = 1
 _NONE = "–"
 HEADS = (
     "",
@@ -39,7 +39,7 @@ NOTE = (
 
 def document(pairs: Sequence[Pair]) -> dict[str, Any]:
     """The pairs as plain data; differences and intervals in points, rounded like their columns."""
-    return {"schema": SCHEMA, "pairs": [_plain(p) for p in pairs]}
+    return {"schema": PRINTED, "pairs": [_plain(p) for p in pairs]}
 
 
 def render_json(pairs: Sequence[Pair]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
-from toolrl_cli.store.scores import Score
+from toolrl_cli.store.scores import ITEMS, Score
 from toolrl_cli.store.state import Status as LedgerStatus
 
 Status = Literal[LedgerStatus, "unreadable"]
@@ -88,7 +88,7 @@ class Evaluation:
     @property
     def items_path(self) -> Path:
         """Path of the per-item verdicts."""
-        return self.stage.directory / "output" / "items.jsonl"
+        return self.stage.directory / "output" / ITEMS
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage, Sw
 from toolrl_cli.spec.benchmarks import is_evaluation
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
-from toolrl_cli.store.documents import fault_of, read_document
+from toolrl_cli.store.documents import fault_of
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import observed
+from toolrl_cli.store.schemas import CHECKPOINT, PLAN, SCORES
 from toolrl_cli.store.scores import read_scores
-from toolrl_cli.store.sweep_folder import PLAN, SweepFolder, saved_names
+from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
 
 
 def list_sweeps(results: Path) -> list[str]:
@@ -49,7 +50,7 @@ def read_sweep(results: Path, name: str) -> Sweep:
     twin = _twin(runs)
     if twin:
         anew = "issue the sweep again to write the plan anew"
-        raise LedgerError(f"plan.json has {twin} twice", str(folder.path / PLAN), anew)
+        raise LedgerError(f"plan.json has {twin} twice", str(folder.path / PLAN.name), anew)
     return Sweep(name, runs, saved.tables)
 
 
@@ -89,7 +90,7 @@ def _read_evaluation(stage: Stage, stages: Mapping[str, Stage]) -> Evaluation:
     origin = origin_of(stage, stages)
     if stage.status != "succeeded":
         return Evaluation(stage, benchmark, origin)
-    scores = read_scores(stage.directory / "output" / "scores.json", benchmark)
+    scores = read_scores(stage.directory / "output" / SCORES.name, benchmark)
     return Evaluation(stage, benchmark, origin, scores.conditions, scores.metrics, scores.problem)
 
 
@@ -120,8 +121,10 @@ def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:
 
 
 def _exported_step(export: Stage) -> Any:
-    content, _ = read_document(export.directory / "output" / "checkpoint.json")
-    return content.get("step") if isinstance(content, dict) else None
+    try:
+        return (CHECKPOINT.load(export.directory / "output" / CHECKPOINT.name) or {}).get("step")
+    except LedgerError:
+        return None
 
 
 def _whole(value: Any) -> int | None:

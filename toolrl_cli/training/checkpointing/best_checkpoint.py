@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 from toolrl_cli.log import LOG
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MetricsFollower
+from toolrl_cli.store.schemas import BEST
 from toolrl_cli.training.checkpointing.checkpoints import prune, torn_model, what_is_torn
 from toolrl_cli.training.reward_metrics import TOTAL, validation_name
 
 if TYPE_CHECKING:  # not imported for `status`, which reads `best.json` and needs no rewards
     from toolrl_cli.rewards import Reward
 
-RECORD = "best.json"
+RECORD = BEST.name
 METRIC = f"val-reward/{TOTAL}/mean"
 LOOK = 0.2  # seconds between two looks at the metrics
 
@@ -81,9 +82,10 @@ def read_best(checkpoints: Path) -> Best:
 
     Raises:
         OSError: the file exists and cannot be read.
+        LedgerError: a later version wrote it.
     """
     try:
-        data = json.loads((checkpoints / RECORD).read_bytes())
+        data = BEST.current(json.loads((checkpoints / RECORD).read_bytes()))
         judged = {int(step): float(value) for step, value in data["judged"].items()}
         return Best(judged, data["step"])
     except FileNotFoundError:
@@ -193,8 +195,8 @@ class BestKeeper:
         return True
 
     def _write(self, kept: int | None) -> None:
-        data = {"schema": 1, "metric": METRIC, "step": kept, "judged": self._judged}
-        write_json(self._checkpoints / RECORD, data)
+        data = {"metric": METRIC, "step": kept, "judged": self._judged}
+        write_json(self._checkpoints / RECORD, BEST.stamped(data))
 
 
 class CheckpointWatch(threading.Thread):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.schemas import CHECKPOINT
 from toolrl_cli.training.checkpointing.best_checkpoint import METRIC, best_folder, read_best
 from toolrl_cli.training.checkpointing.checkpoints import newest_whole, saved_steps, torn_model
 
@@ -42,7 +43,7 @@ class Chosen:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `output/checkpoint.json`."""
-        said: dict[str, Any] = {"schema": 1, "rule": self.rule, "step": self.step}
+        said: dict[str, Any] = CHECKPOINT.stamped({"rule": self.rule, "step": self.step})
         if self.rule == "best":
             said |= {"metric": METRIC, "value": self.value, "among": list(self.among)}
         return said
