@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.results_tree import GPU, MODEL, finish, plan_of, stage
+from tests.support.results_tree import GPU, MODEL, finish, plan_of, stage, write_stage
+from toolrl_cli.planning.forecasts import work as work_module
 from toolrl_cli.planning.forecasts.estimates import WIDENED, Estimate
 from toolrl_cli.planning.forecasts.fitting import Misfit
 from toolrl_cli.planning.forecasts.forecast import Forecast, forecast
-from toolrl_cli.planning.forecasts.ranges import NONE
+from toolrl_cli.planning.forecasts.limits import limits
+from toolrl_cli.planning.forecasts.ranges import NONE, Range
 from toolrl_cli.planning.forecasts.this_machine import Machine, gpu_memory
 from toolrl_cli.planning.forecasts.work import Works
 from toolrl_cli.planning.plan import Plan, lay_out
@@ -20,6 +24,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.training.models.model_size import ModelSize
 
 GIB = 1 << 30
 LAPTOP = Machine((), None, 100 * GIB, Path("/"))
@@ -261,7 +266,7 @@ def test_networks_that_take_turns_need_room_for_one(ledger: Ledger) -> None:
 def test_stages_too_large_for_a_gpu_here_are_named_with_what_helps(ledger: Ledger) -> None:
     huge = stage("rl", model=MODEL, algorithm="ppo", device="cuda", settings={"micro_batch_tokens": 65536})
     (misfit,) = look(ledger, huge, machine=SERVER).totals.misfits
-    assert misfit.stages == (huge.id,) and misfit.here
+    assert misfit.stages == (huge.id,) and misfit.whose == "that a GPU here has"
     assert misfit.remedies == (
         "--set resources.offload=always",
         "rl.micro_batch_tokens under 65536",
@@ -277,11 +282,117 @@ def test_without_a_gpu_a_stage_is_held_against_the_gpu_it_is_meant_for(ledger: L
         return look(ledger, *owed, machine=machine).totals.misfits
 
     (misfit,) = planned("a", 8)
-    assert len(misfit.stages) == 2 and not misfit.here and misfit.room == 8 * GIB
+    assert len(misfit.stages) == 2 and misfit.room == 8 * GIB
     assert str(misfit).startswith(f"sft {misfit.stages[0]} and 1 more will not fit: ")
     assert "of the 8 GiB of a GPU (resources.gpu_memory)" in str(misfit)
     assert planned("b", 80) == ()
     assert planned("c", 8, SERVER) == ()  # what is there counts
+
+
+SMALL = {"kind": "huggingface", "name": "small", "path": "small"}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+    """A model of the size of SmolLM2-135M."""
+    size = ModelSize(134_515_008, 576, 30, 49_152, "here")
+    monkeypatch.setattr(work_module, "model_size", lambda model: size)
+    return SMALL
+
+
+def memory_of(ledger: Ledger, owed: StageSpec) -> Range:
+    found = only(look(ledger, owed)).memory
+    assert found is not None
+    return found
+
+
+def test_memory_on_a_cpu_is_what_was_measured_with_a_model_of_135_m_parameters(
+    ledger: Ledger, small: Mapping[str, Any]
+) -> None:
+    sft = stage("sft", model=small, device="cpu", settings={"micro_batch_size": 1, "max_length": 750})
+    assert memory_of(ledger, sft).expected / 1e9 == pytest.approx(4.7, rel=0.1)
+    grpo = stage("rl", model=small, device="cpu", settings={"micro_batch_tokens": 2054})
+    assert memory_of(ledger, grpo).expected / 1e9 == pytest.approx(
+        8.0 + 1.9, rel=0.15
+    )  # the actor, and the rest
+
+
+def test_a_reference_and_recomputation_count_in_the_memory(ledger: Ledger, small: Mapping[str, Any]) -> None:
+    plain = memory_of(ledger, stage("rl", "a", model=small, device="cpu"))
+    kl = memory_of(ledger, stage("rl", "b", model=small, device="cpu", settings={"kl": "in_loss"}))
+    assert kl.low - plain.low == pytest.approx(4 * 134_515_008)
+    options = {"actor_rollout_ref.model.enable_gradient_checkpointing": True}
+    assert (
+        memory_of(ledger, stage("rl", "c", model=small, device="cpu", verl_options=options)).low < plain.low
+    )
+
+
+def test_what_cannot_fit_into_the_machine_is_refused_with_what_helps(
+    ledger: Ledger, small: Mapping[str, Any]
+) -> None:
+    machine = replace(LAPTOP, memory=24 * GIB)
+    wide = stage(
+        "sft",
+        model=small,
+        device="cpu",
+        settings={"micro_batch_size": 32, "max_length": 512, "batch_size": 32},
+    )
+    totals = look(ledger, wide, machine=machine).totals
+    (refusal,) = limits(totals, None, Path("results")).refusals
+    assert str(refusal).startswith(f"sft {wide.id}: needs ") and "there are 24 GiB here" in str(refusal)
+    assert "sft.micro_batch_size under 32" in str(refusal)
+    assert totals.to_json()["too_large"] == 1
+    narrow = stage("sft", model=small, device="cpu", settings={"micro_batch_size": 4, "max_length": 512})
+    assert not limits(look(ledger, narrow, machine=machine).totals, None, Path("results")).refusals
+
+
+def test_seven_billion_parameters_do_not_train_on_a_laptop_but_may_be_planned_for_gpus(
+    ledger: Ledger,
+) -> None:
+    seven = {"kind": "huggingface", "name": "qwen", "path": "Qwen/Qwen2.5-7B-Instruct"}
+    machine = replace(LAPTOP, memory=24 * GIB, free=10_000 * GIB)
+    (refusal,) = limits(
+        look(ledger, stage("rl", model=seven), machine=machine).totals, None, Path("r")
+    ).refusals
+    assert "--set resources.device=cuda" in str(refusal)
+    elsewhere = look(ledger, stage("rl", model=seven, device="cuda"), machine=machine)
+    assert not limits(elsewhere.totals, None, Path("r")).refusals
+
+
+def test_weights_that_rest_in_the_hosts_memory_need_it(ledger: Ledger) -> None:
+    def memory(name: str, offload: str, kl: str = "none") -> Range:
+        resources = {"device": "cuda", "offload": offload}
+        return memory_of(ledger, stage("rl", name, model=MODEL, resources=resources, settings={"kl": kl}))
+
+    never, idle, always = memory("a", "never"), memory("b", "idle"), memory("c", "always")
+    assert idle.low - never.low == pytest.approx(12 * 1_543_714_304)
+    assert always.low - never.low == pytest.approx(16 * 1_543_714_304)
+    assert memory("d", "never", "in_loss").low - never.low == pytest.approx(4 * 1_543_714_304)
+
+
+def test_the_weights_of_the_best_checkpoint_count_on_the_disk(ledger: Ledger) -> None:
+    sft, rl = (
+        only(look(ledger, stage("sft", model=MODEL))).disk,
+        only(look(ledger, stage("rl", model=MODEL))).disk,
+    )
+    assert sft is not None and rl is not None
+    assert rl.expected - 2 * 12 * 1_543_714_304 > 4 * 1_543_714_304
+
+
+def test_a_stage_that_was_stopped_or_took_several_attempts_teaches_how_long_a_step_takes(
+    ledger: Ledger,
+) -> None:
+    finish(ledger, stage("rl", "a", seed=1), 90.0, step_times=[10.0, 10.0], status="stopped", step=2)
+    found = only(look(ledger, stage("rl", "a", seed=2, steps=10)))
+    assert found.seconds is not None and found.seconds.expected == pytest.approx(100.0)
+    spec = stage("sft", seed=1, steps=40)
+    state = finish(ledger, spec, 100.0, pace=(22.0, 2.0))
+    again = replace(
+        state, attempts=(replace(state.attempts[0], status="failed"), replace(state.attempts[0], n=2))
+    )
+    write_stage(ledger, spec, again)
+    found = only(look(ledger, stage("sft", seed=2, steps=40)))
+    assert found.seconds is not None and found.seconds.expected == pytest.approx(20.0 + 2.0 * 40)
 
 
 def test_the_size_of_a_gpu_is_that_of_the_smallest() -> None:

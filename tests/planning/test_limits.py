@@ -89,7 +89,9 @@ def test_a_disk_that_may_be_too_small_is_a_warning() -> None:
 
 
 def test_stages_that_may_not_fit_a_gpu_are_a_warning() -> None:
-    misfit = Misfit(("a", "b"), "rl", Range(70 * GIB, 85 * GIB, 100 * GIB), 80 << 30, True, ("x", "y"))
+    misfit = Misfit(
+        ("a", "b"), "rl", Range(70 * GIB, 85 * GIB, 100 * GIB), 80 << 30, "that a GPU here has", ("x", "y")
+    )
     totals = replace(TOTALS, misfits=(misfit,))
     assert totals.to_json()["too_large"] == 2
     assert limits(totals, None, PLACE).warnings == (

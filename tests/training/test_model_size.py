@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from huggingface_hub import constants
 
 from toolrl_cli.spec.models import HuggingFaceModel, TinyModel
-from toolrl_cli.training.models.model_size import PUBLISHED, dense_parameters, folder_size, model_size
+from toolrl_cli.training.models.hub_size import hub_config, parameters_of
+from toolrl_cli.training.models.model_size import PUBLISHED, folder_size, model_size
 from toolrl_cli.training.models.tiny_model import make_tiny_model
 
 
@@ -25,27 +31,97 @@ def test_the_tiny_models_size_is_reckoned_as_it_comes_out(tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        ("Qwen/Qwen2.5-1.5B-Instruct", (1536, 8960, 28, 256, 151_936)),
-        ("Qwen/Qwen2.5-3B-Instruct", (2048, 11008, 36, 256, 151_936)),
-    ],
-)
-def test_the_papers_models_with_tied_embeddings_have_the_size_of_their_configuration(
-    name: str, shape: tuple[int, int, int, int, int]
-) -> None:
-    assert PUBLISHED[name].parameters == dense_parameters(*shape)
+QWEN = {"model_type": "qwen2", "tie_word_embeddings": True, "vocab_size": 151_936, "num_key_value_heads": 2}
+SMALL = {
+    **QWEN,
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+}
+CONFIGURATIONS = {
+    "Qwen/Qwen2.5-1.5B-Instruct": SMALL,
+    "Qwen/Qwen2.5-3B-Instruct": {
+        **QWEN,
+        "hidden_size": 2048,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+    },
+    "Qwen/Qwen2.5-7B-Instruct": {
+        **QWEN,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152_064,
+        "tie_word_embeddings": False,
+    },
+    "meta-llama/Llama-3.2-3B-Instruct": {
+        "model_type": "llama",
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 128_256,
+        "tie_word_embeddings": True,
+    },
+}
 
 
-def test_the_7b_model_has_a_second_embedding_for_the_output() -> None:
-    tied = dense_parameters(3584, 18944, 28, 512, 152_064)
-    assert PUBLISHED["Qwen/Qwen2.5-7B-Instruct"].parameters == tied + 152_064 * 3584
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_papers_models_have_the_size_that_their_configuration_gives(name: str) -> None:
+    assert PUBLISHED[name].parameters == parameters_of(CONFIGURATIONS[name])
 
 
-def test_the_llama_model_has_no_biases() -> None:
-    with_biases = dense_parameters(3072, 8192, 28, 1024, 128_256)
-    assert PUBLISHED["meta-llama/Llama-3.2-3B-Instruct"].parameters == with_biases - 28 * (3072 + 2 * 1024)
+def test_of_another_kind_of_model_the_configuration_tells_no_size() -> None:
+    assert parameters_of({**SMALL, "model_type": "qwen2_moe"}) is None
+    assert parameters_of({**SMALL, "hidden_size": None}) is None
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that a server gives as if it were the hub, and an empty cache."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    hub_config.cache_clear()
+    yield tmp_path
+    server.shutdown()
+    hub_config.cache_clear()
+
+
+def put(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(SMALL))
+
+
+MODEL = HuggingFaceModel(kind="huggingface", name="m", path="some/model")
+
+
+def test_a_model_on_the_hub_has_the_size_of_its_configuration_there(hub: Path) -> None:
+    put(hub / "some/model/resolve/main")
+    size = model_size(MODEL)
+    assert size is not None and (size.parameters, size.hidden) == (1_543_714_304, 1536)
+    assert size.source == "the configuration of some/model"
+
+
+def test_a_cached_configuration_is_read_without_the_hub(hub: Path) -> None:
+    assert model_size(MODEL) is None
+    hub_config.cache_clear()
+    put(hub / "cache/models--some--model/snapshots/abc")
+    (hub / "cache/models--some--model/refs").mkdir()
+    (hub / "cache/models--some--model/refs/main").write_text("abc")
+    size = model_size(MODEL)
+    assert size is not None and size.parameters == 1_543_714_304
 
 
 def test_a_folder_whose_weights_cannot_be_read_has_no_known_size(tmp_path: Path) -> None:

@@ -137,6 +137,10 @@ class RlConfig(TrainingConfig):
         return self.rl.keep_checkpoints
 
     @property
+    def reference(self) -> bool:
+        return self.rl.kl != "none"
+
+    @property
     def entropy(self) -> bool:
         return bool(self.rl.entropy_coeff)
 

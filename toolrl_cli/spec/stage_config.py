@@ -116,6 +116,11 @@ class TrainingConfig(ModelConfig):
         return 1
 
     @property
+    def reference(self) -> bool:
+        """Whether a frozen copy of the first model is needed beside the one that is trained."""
+        return False
+
+    @property
     def entropy(self) -> bool:
         """Whether the loss has an entropy, which needs the logits twice."""
         return False

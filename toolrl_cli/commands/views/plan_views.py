@@ -205,6 +205,9 @@ def _totals(found: Outlook) -> Iterator[str]:
             yield f"  GPU-hours   {hours}{spent}"
         disk = total_text(totals.disk, size_text, unknown.get("disk", 0))
         yield f"  disk        {disk}; {disk_text(totals.disk_free)} free"
+        memory = most_text((e.memory for e in found.forecast.estimates.values()), size_text)
+        if memory and totals.memory:
+            yield f"  memory      {memory} for the stage that needs most; {disk_text(totals.memory)} here"
         if found.limits.budget is not None:
             yield f"  budget      {found.limits.budget:g} GPU-hours"
     for reason, count in found.plan.why_blocked().items():
@@ -270,6 +273,7 @@ def _estimate_lines(estimate: Estimate) -> Iterator[str]:
     texts = {
         "seconds": ("time", time_text(estimate.seconds)),
         "gpu_memory": ("GPU memory", size_text(estimate.gpu_memory)),
+        "memory": ("memory", size_text(estimate.memory)),
         "disk": ("disk", size_text(estimate.disk)),
     }
     for name, (label, text) in texts.items():

@@ -12,6 +12,8 @@ from pathlib import Path
 from toolrl_cli.housekeeping.health.check import Check, ask
 from toolrl_cli.housekeeping.health.requirements import declared, pip_install
 from toolrl_cli.planning.forecasts.this_machine import existing_part
+from toolrl_cli.processes.memory import GROUP
+from toolrl_cli.processes.memory import memory as usable_memory
 
 GIB = 1 << 30
 DISK_WANTED = 5 * GIB
@@ -173,17 +175,12 @@ def file_sizes() -> Check:
     return Check("file sizes", "warning", found, fix)
 
 
-def memory(limits: Path = Path("/sys/fs/cgroup")) -> Check:
+def memory(group: Path = GROUP) -> Check:
     """Free memory of the machine, or of the container if that is less."""
-    import psutil
-
-    free = psutil.virtual_memory().available
-    allowed = _group_free(limits)
-    where = ""
-    if allowed is not None and allowed < free:
-        free, where = allowed, " (the container's limit)"
-    found = f"{free / GIB:.1f} GiB free{where}, {os.cpu_count()} logical CPUs"
-    if free < MEMORY_WANTED:
+    here = usable_memory(group)
+    where = " (the container's limit)" if here.container else ""
+    found = f"{here.free / GIB:.1f} GiB free{where}, {os.cpu_count()} logical CPUs"
+    if here.free < MEMORY_WANTED:
         fix = "close other programs, or raise the container's limit: an RL stage on CPU needs about 4 GiB"
         return Check("memory", "warning", found, fix)
     return Check("memory", "ok", found)
@@ -201,16 +198,6 @@ def _limit(name: str, kind: int, wanted: int, command: str, better: int) -> Chec
         f"{command} {value}" if reachable else f"raise the hard limit of {hard} in /etc/security/limits.conf"
     )
     return Check(name, "warning", f"limit {soft}; {wanted} are wanted", fix)
-
-
-def _group_free(folder: Path) -> int | None:
-    """Bytes that this control group (version 2) may still use; None where there is no limit."""
-    try:
-        most = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = (folder / "memory.current").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return max(0, int(most) - int(used)) if most.isdecimal() and used.isdecimal() else None
 
 
 def _torch_cuda() -> str | None:

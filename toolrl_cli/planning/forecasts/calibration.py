@@ -1,4 +1,4 @@
-"""Finished stages of a results root as measurements, found when an estimate asks for them."""
+"""Ended stages of a results root as measurements, found when an estimate asks for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALIKE = 8
 
 @dataclass(frozen=True)
 class Point:
-    """A finished stage: what it had to do, by which recipe (`Works.recipe`), and what it took."""
+    """An ended stage: what it had to do, by which recipe (`Works.recipe`), and what it took."""
 
     id: str
     work: Work
@@ -34,10 +34,10 @@ class Point:
 
 
 class Calibration:
-    """Measurements of finished stages, by kind; each kind is read once, when it is asked for.
+    """Measurements of ended stages, by kind; each kind is read once, when it is asked for.
 
     Args:
-        plan: its finished stages come first.
+        plan: its ended stages come first.
         ledger: where the others are.
         works: tells what a stage had to do.
     """
@@ -50,13 +50,13 @@ class Calibration:
         self._recipes: dict[str, frozenset[str]] = {}
 
     def recipes(self, kind: str) -> frozenset[str]:
-        """The recipes of the finished stages of a kind."""
+        """The recipes of the ended stages of a kind."""
         if kind not in self._recipes:
             self._recipes[kind] = frozenset(point.recipe for point in self.points(kind))
         return self._recipes[kind]
 
     def points(self, kind: str) -> list[Point]:
-        """Finished stages of a kind. A stage whose files cannot be read is left out."""
+        """Ended stages of a kind. A stage whose files cannot be read is left out."""
         if kind not in self._points:
             self._points[kind] = [*self._own(kind), *self._others(kind)]
         return self._points[kind]
@@ -65,7 +65,7 @@ class Calibration:
         alike: Counter[str] = Counter()
         made = 0
         for stage in self._plan.stages.values():
-            if stage.spec.kind != kind or stage.status != "succeeded" or stage.state is None:
+            if stage.spec.kind != kind or stage.state is None:
                 continue
             recipe = self._works.recipe(stage.spec)
             if alike[recipe] >= ALIKE:
@@ -84,11 +84,10 @@ class Calibration:
                 LedgerError
             ):  # a torn or foreign stage tells nothing; the rest still does
                 state = folder.state()
-                if state.status == "succeeded":
-                    spec = folder.spec()
-                    point = self._point(spec, self._works.recipe(spec), folder, state)
-                    if point is not None:
-                        yield point
+                spec = folder.spec()
+                point = self._point(spec, self._works.recipe(spec), folder, state)
+                if point is not None:
+                    yield point
 
     def _point(self, spec: StageSpec, recipe: str, folder: StageFolder, state: StageState) -> Point | None:
         try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from toolrl_cli.planning.forecasts import published_times, sizes
@@ -46,6 +46,7 @@ class Estimate:
         seconds: of wall clock, once it has its slots.
         gpu_hours: the same on all its GPUs; 0 on a CPU.
         gpu_memory: peak bytes on each GPU; None on a CPU, where it does not apply.
+        memory: peak bytes on the machine, without what else runs there.
         disk: bytes that it adds to the results root.
         device: `cpu` or `cuda`.
         sources: field → where the numbers come from, or why there are none.
@@ -54,13 +55,14 @@ class Estimate:
     seconds: Range | None
     gpu_hours: Range | None
     gpu_memory: Range | None
+    memory: Range | None
     disk: Range | None
     device: str
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The value of `estimate` in `plan --json`."""
-        names = ("seconds", "gpu_hours", "gpu_memory", "disk")
+        names = ("seconds", "gpu_hours", "gpu_memory", "memory", "disk")
         found = {name: getattr(self, name) for name in names}
         return {
             **{name: value.to_json() if value else None for name, value in found.items()},
@@ -100,19 +102,21 @@ class Estimator:
         seconds = whole.seconds * left
         sources = {**whole.sources, "seconds": f"{left:.0%} of it left; {whole.sources['seconds']}"}
         hours = gpu_hours(seconds, work)
-        return Estimate(seconds, hours, whole.gpu_memory, whole.disk, whole.device, sources)
+        return replace(whole, seconds=seconds, gpu_hours=hours, sources=sources)
 
     def _estimate(self, work: Work, ladder: Ladder) -> Estimate:
         seconds, how = self._seconds(work, ladder)
-        memory, memory_how = self._memory(work, ladder)
+        gpu_memory, gpu_memory_how = self._gpu_memory(work, ladder)
+        memory, memory_how = sizes.memory(work)
         disk, disk_how = self._disk(work, ladder)
         return Estimate(
             seconds,
             gpu_hours(seconds, work),
+            gpu_memory,
             memory,
             disk,
             work.device,
-            {"seconds": how, "gpu_memory": memory_how, "disk": disk_how},
+            {"seconds": how, "gpu_memory": gpu_memory_how, "memory": memory_how, "disk": disk_how},
         )
 
     def _seconds(self, work: Work, ladder: Ladder) -> tuple[Range | None, str]:
@@ -129,7 +133,7 @@ class Estimator:
         reckoned = sizes.export_seconds(work) if work.device == "cuda" else None
         return reckoned or (None, f"unknown: no finished {work.kind} stage to go by")
 
-    def _memory(self, work: Work, ladder: Ladder) -> tuple[Range | None, str]:
+    def _gpu_memory(self, work: Work, ladder: Ladder) -> tuple[Range | None, str]:
         if work.device == "cpu":
             return None, "runs on the CPU"
         for rung, points in ladder:

@@ -10,7 +10,7 @@ from typing import Any
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.planning.forecasts.calibration import Calibration
 from toolrl_cli.planning.forecasts.estimates import Estimate, Estimator
-from toolrl_cli.planning.forecasts.fitting import Misfit, misfits
+from toolrl_cli.planning.forecasts.fitting import Misfit, host_misfits, misfits
 from toolrl_cli.planning.forecasts.makespan import Rehearsal
 from toolrl_cli.planning.forecasts.measured import disk_use, on_gpus, seconds_used
 from toolrl_cli.planning.forecasts.ranges import NONE, Range, total
@@ -38,7 +38,9 @@ class Totals:
         disk_free: bytes.
         gpus: how many there are here.
         gpu_memory: of one of them, bytes, or None.
-        misfits: owed stages that are expected to need more than that, or than the GPUs that they are meant for.
+        memory: of this machine, bytes, or None.
+        misfits: owed stages that are expected to need more than a GPU has, here or where they are meant for.
+        host_misfits: owed stages that are expected to need more than this machine has.
     """
 
     slots: int
@@ -51,7 +53,9 @@ class Totals:
     disk_free: int
     gpus: int = 0
     gpu_memory: int | None = None
+    memory: int | None = None
     misfits: tuple[Misfit, ...] = ()
+    host_misfits: tuple[Misfit, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The value of `totals` in `plan --json`."""
@@ -71,7 +75,8 @@ class Totals:
             "disk_free": self.disk_free,
             "gpus": self.gpus,
             "gpu_memory": self.gpu_memory,
-            "too_large": sum(len(misfit.stages) for misfit in self.misfits),
+            "memory": self.memory,
+            "too_large": sum(len(misfit.stages) for misfit in (*self.misfits, *self.host_misfits)),
         }
 
 
@@ -134,7 +139,9 @@ def forecast(
         disk_free=machine.free,
         gpus=len(machine.gpus),
         gpu_memory=machine.gpu_total,
+        memory=machine.memory,
         misfits=misfits(specs, estimates, works, machine.gpu_total),
+        host_misfits=host_misfits(specs, estimates, works, machine),
     )
     return Forecast(estimates, totals)
 

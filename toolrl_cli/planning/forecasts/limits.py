@@ -1,4 +1,4 @@
-"""Limits that refuse to start: a budget of GPU-hours, and the free space on disk."""
+"""Limits that refuse to start: a budget of GPU-hours, the free space on disk, and the memory of this machine."""
 
 from __future__ import annotations
 
@@ -68,6 +68,10 @@ def limits(totals: Totals, budget: float | None, place: Path) -> Limits:
             warnings.append(
                 f"the budget of {budget:g} GPU-hours may not do: up to {number_text(totals.gpu_hours.high)} are needed"
             )
+    for misfit in totals.host_misfits:
+        more = f" and {len(misfit.stages) - 1} more" if len(misfit.stages) > 1 else ""
+        what = f"needs {misfit.need_text} of memory, and there are {number_text(misfit.room / GIB)} GiB here"
+        refusals.append(SpecError(what, f"{misfit.what} {misfit.stages[0]}{more}", misfit.ways))
     disk = totals.disk or NONE
     margin = min(MARGIN, disk.expected)
     free = f"{disk_text(totals.disk_free)} are free"

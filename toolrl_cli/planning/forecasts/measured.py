@@ -1,8 +1,9 @@
-"""What finished stages took: the facts that estimates are made from."""
+"""What stages took that have ended: the facts that estimates are made from."""
 
 from __future__ import annotations
 
 import os
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +27,15 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one succeeded stage took.
+    """What one stage took, as far as it came.
 
     Attributes:
-        seconds: from start to end, of the one attempt that did all of it; None where there were several.
+        seconds: from start to end, of the one attempt that did all of it; None where none did.
         start_up: the part of it that does not grow with the steps; None where that is not known.
         step_seconds: of each step with its share of validation, or one mean; empty where that is not known.
-        steps: how many were made.
+        steps: how many were made, of a stage that succeeded.
         peak_memory: bytes that torch had allocated on the GPU that had most; None on a CPU.
-        disk: bytes of the stage's folder.
+        disk: bytes of the folder of a stage that succeeded, else 0.
         device: `cpu` or `cuda`.
         gpu: model of the GPU, where it is known.
         gpus: slots that it occupied.
@@ -52,7 +53,10 @@ class Measurement:
 
 
 def measure(folder: StageFolder, state: StageState, gpus: int) -> Measurement | None:
-    """What a succeeded stage took; None where its files do not tell.
+    """What a stage that has ended took; None where its files do not tell.
+
+    All its attempts tell how long a step takes, whatever became of them: a stage that was stopped, or that failed
+    between two steps, is measured as well.
 
     Args:
         folder, state: the stage.
@@ -61,37 +65,38 @@ def measure(folder: StageFolder, state: StageState, gpus: int) -> Measurement | 
     Raises:
         LedgerError: a file is there and the file system does not give it.
     """
-    if state.status != "succeeded":
+    if state.active or not state.attempt:
         return None
-    attempt = folder.attempt(state.attempt)
-    environment = ENVIRONMENT.load(attempt / ENVIRONMENT.name) or {}
-    with explained(attempt):
-        rows = [row["data"] for row in jsonl.read(attempt / FILE) if isinstance(row.get("data"), dict)]
+    done = state.status == "succeeded"
+    environment = ENVIRONMENT.load(folder.attempt(state.attempt) / ENVIRONMENT.name) or {}
+    rows = [row for attempt in folder.attempts() for row in _rows(attempt)]
     times = tuple(_numbers(rows, STEP_TIME))
     if times:
         validation = sum(_numbers(rows, VALIDATION_TIME)) / len(times)  # it comes every few steps
         times = tuple(time + validation for time in times)
-    steps = state.progress.step if state.progress else None
-    alone = len(state.attempts) <= 1 and bool(state.seconds)
-    seconds = state.seconds if alone else None
-    start_up: float | None = None
-    if times:
-        if seconds is not None:
-            start_up = max(0.0, seconds - sum(times))
-    elif seconds is not None and steps and (pace := read_pace(attempt)) is not None:
+    pace = max(filter(None, map(read_pace, folder.attempts())), key=lambda pace: pace.steps, default=None)
+    if not times and pace is not None:
         times = (pace.per_step,)
-        start_up = max(0.0, seconds - pace.per_step * steps)
+    if not times and not done:
+        return None
+    steps = state.progress.step if state.progress and done else None
+    seconds = state.seconds if done and len(state.attempts) <= 1 else None
+    start_up: float | None = None
+    if times and seconds and steps:
+        start_up = max(0.0, seconds - statistics.fmean(times) * steps)
+    elif times and pace is not None:
+        start_up = max(0.0, pace.start_up - times[0])
     device = "cuda" if on_gpus(state, environment) else "cpu"
     peaks = [value for row in rows for name, value in row.items() if name.endswith(PEAK_MEMORY)]
     peak = max((p for p in peaks if isinstance(p, (int, float))), default=None)
     models = environment.get("gpus") or [""]
     return Measurement(
-        seconds=seconds,
+        seconds=seconds or None,
         start_up=start_up,
         step_seconds=times,
         steps=steps,
-        peak_memory=peak * GIB if peak is not None and device == "cuda" else None,
-        disk=disk_use(folder.path),
+        peak_memory=peak * GIB if peak is not None and done and device == "cuda" else None,
+        disk=disk_use(folder.path) if done else 0,
         device=device,
         gpu=str(models[0]),
         gpus=gpus,
@@ -119,6 +124,11 @@ def seconds_used(state: StageState, now: float) -> float:
         if attempt.started is not None and (attempt.ended is not None or attempt.status == "running")
     ]
     return sum(max(0.0, span) for span in spans)
+
+
+def _rows(attempt: Path) -> list[Mapping[str, Any]]:
+    with explained(attempt):
+        return [row["data"] for row in jsonl.read(attempt / FILE) if isinstance(row.get("data"), dict)]
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> Iterator[float]:

@@ -5,11 +5,14 @@ Every number here is derived, not measured, and is labelled so where it is shown
 
 from __future__ import annotations
 
-from toolrl_cli.planning.forecasts.ranges import NONE, Range, exactly
+from toolrl_cli.planning.forecasts.ranges import Range, exactly
 from toolrl_cli.planning.forecasts.work import Work
-from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig
+from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.stage_config import TrainingConfig
-from toolrl_cli.training.models.gpu_memory import training_need
+from toolrl_cli.training.checking.config_check import planned_options
+from toolrl_cli.training.device import Device
+from toolrl_cli.training.models.gpu_memory import WEIGHTS, training_need
+from toolrl_cli.training.models.host_memory import host_need
 
 CHECKPOINT = 4 + 8
 """Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved."""
@@ -46,7 +49,7 @@ def disk(work: Work) -> Range | None:
     """Bytes that a stage leaves on disk; None where the model's size is not known.
 
     A training stage keeps its newest checkpoints, and for a moment one more; verl's PPO saves a critic of the
-    same size. RL also dumps every rollout as text.
+    same size. RL also keeps the weights of its best checkpoint, and dumps every rollout as text.
     """
     if isinstance(work.config, EvaluateConfig):
         return _text(work) * work.units
@@ -56,8 +59,11 @@ def disk(work: Work) -> Range | None:
         return exactly(work.size.parameters * EXPORT + RECORDS)
     one = work.size.parameters * CHECKPOINT * work.training.networks
     kept = _kept(work.training, work.steps)
-    text = _text(work) * ((work.steps or 0) * work.units) if isinstance(work.config, RlConfig) else NONE
-    return Range(kept * one, kept * one + RECORDS, (kept + 1) * one + RECORDS) + text
+    fixed = Range(kept * one, kept * one + RECORDS, (kept + 1) * one + RECORDS)
+    if not isinstance(work.config, RlConfig):
+        return fixed
+    best = work.size.parameters * WEIGHTS  # none of its own while it is among the newest
+    return fixed + Range(0, best, best) + _text(work) * ((work.steps or 0) * work.units)
 
 
 def export_seconds(work: Work) -> tuple[Range, str] | None:
@@ -92,6 +98,18 @@ def gpu_memory(work: Work, gpu_total: int | None) -> tuple[Range, str] | None:
             found = Range(*(max(value, generating) for value in (found.low, found.expected, found.high)))
             how += f"; vLLM's {share:.0%} of {gpu_total / GIB:.0f} GiB"
     return found, how
+
+
+def memory(work: Work) -> tuple[Range | None, str]:
+    """Peak bytes of a stage on its machine, and how that was reckoned, or why it is not known."""
+    if work.size is None:
+        return None, "unknown: the model's size is not known here"
+    device: Device = "cpu" if work.device == "cpu" else "cuda"
+    options = planned_options(work.config, device) if isinstance(work.config, (RlConfig, SftConfig)) else {}
+    need = host_need(work.config, work.size, device, options)
+    if need is None:
+        return None, f"unknown: nothing to reckon an {work.kind} stage's memory by"
+    return Range(*need.peak), f"arithmetic: {need.how}"
 
 
 def _text(work: Work) -> Range:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolrl_cli.processes.gpus import DRIVER_PATIENCE, visible_gpus
+from toolrl_cli.processes.memory import memory
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Machine:
         gpu_total: bytes of the smallest of them, or None where that is not known.
         free: bytes that may be written to the results root's file system.
         place: a folder of that file system.
+        memory: bytes that processes here may use; None where that does not matter.
     """
 
     gpus: tuple[str, ...]
     gpu_total: int | None
     free: int
     place: Path
+    memory: int | None = None
 
     def slots(self, widest: int, max_parallel: int | None, *, cpu: bool = False) -> tuple[int, int]:
         """Slots that the local launcher makes, and most attempts at a time; see `LocalLauncher.detect`.
@@ -43,7 +46,7 @@ def this_machine(results: Path) -> Machine:
     """The machine that this runs on."""
     gpus = tuple(visible_gpus())
     place = existing_part(results)
-    return Machine(gpus, gpu_memory() if gpus else None, shutil.disk_usage(place).free, place)
+    return Machine(gpus, gpu_memory() if gpus else None, shutil.disk_usage(place).free, place, memory().total)
 
 
 def existing_part(path: Path) -> Path:

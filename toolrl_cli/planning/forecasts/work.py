@@ -15,6 +15,8 @@ from toolrl_cli.training.models.model_size import ModelSize, model_size
 FindStage = Callable[[str], "StageSpec | None"]
 """Stage id → stage."""
 
+_MEMORY_OPTIONS = ("_offload", "_policy", "gradient_checkpointing", "model_dtype")
+"""Ends of verl's options that change what memory a stage takes."""
 _DEVICE_NAMES = ("cpu", "cuda")
 
 
@@ -104,7 +106,8 @@ class Works:
             *(spec.kind, amount, model and model.name, origin and origin.model_path, device, spec.slots),
             tuple(config.transport.items()),
             *(resources.rollout, resources.gpu_memory_utilization, resources.offload, resources.gpu_memory),
-            *(name for name in options if name.endswith(("_offload", "_policy"))),
+            origin is not None and isinstance(origin, TrainingConfig) and (origin.entropy, origin.reference),
+            *((name, str(value)) for name, value in options.items() if name.endswith(_MEMORY_OPTIONS)),
         )
         return Work(
             kind=spec.kind,

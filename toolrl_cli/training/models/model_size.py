@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.spec.models import ModelSpec, TinyModel
+from toolrl_cli.training.models.hub_size import hub_config, parameters_of
 from toolrl_cli.training.models.model_folder import folder_of, weight_files
 
 HEADER_LIMIT = 100 << 20  # safetensors' own limit on its header
@@ -49,14 +50,32 @@ def model_size(model: ModelSpec) -> ModelSize | None:
     """The size of the model that a stage starts from; None if it cannot be found on this machine.
 
     The size of a folder is read from the headers of its safetensors files, that of the tiny model is computed from
-    its shape, and those of the paper's models are listed by hub name.
+    its shape, and those of the paper's models are listed by hub name. Of another model on the hub its configuration
+    tells, where that is cached or can be reached.
     """
     if isinstance(model, TinyModel):
         return _tiny_size()
     if model.path in PUBLISHED:
         return PUBLISHED[model.path]
     folder = folder_of(model.path)
-    return folder_size(folder) if folder else None
+    return folder_size(folder) if folder else _hub_size(model.path, model.revision)
+
+
+def _hub_size(name: str, revision: str | None) -> ModelSize | None:
+    found = hub_config(name, revision)
+    if found is None:
+        return None
+    parameters = parameters_of(found[1])
+    if parameters is None:
+        return folder_size(found[0]) if found[0] is not None else None
+    config = found[1]
+    return ModelSize(
+        parameters,
+        _int(config, "hidden_size"),
+        _int(config, "num_hidden_layers"),
+        _int(config, "vocab_size"),
+        f"the configuration of {name}",
+    )
 
 
 @lru_cache(maxsize=64)
@@ -77,26 +96,15 @@ def folder_size(folder: Path) -> ModelSize | None:
     )
 
 
-def dense_parameters(hidden: int, intermediate: int, layers: int, kv: int, vocabulary: int) -> int:
-    """Parameters of a Qwen2-architecture model with tied embeddings.
-
-    Args:
-        hidden, intermediate, layers, vocabulary: as in its configuration.
-        kv: width of keys and values, heads × head size.
-    """
-    attention = 2 * hidden * hidden + 2 * hidden * kv + hidden + 2 * kv  # q, o; k, v; biases of q, k, v
-    return vocabulary * hidden + layers * (attention + 3 * hidden * intermediate + 2 * hidden) + hidden
-
-
 @lru_cache(maxsize=1)
 def _tiny_size() -> ModelSize:
     from toolrl_cli.training.models.tiny_model import TinyShape
     from toolrl_cli.training.models.tiny_tokenizer import vocabulary_size
 
     shape, vocabulary = TinyShape(), vocabulary_size()
-    parameters = dense_parameters(
-        shape.hidden_size, shape.intermediate_size, shape.num_hidden_layers, shape.hidden_size, vocabulary
-    )
+    config = {**vars(shape), "model_type": "qwen2", "vocab_size": vocabulary, "tie_word_embeddings": True}
+    parameters = parameters_of(config)
+    assert parameters is not None
     return ModelSize(
         parameters, shape.hidden_size, shape.num_hidden_layers, vocabulary, "the tiny model's recipe"
     )
