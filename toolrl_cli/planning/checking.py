@@ -26,22 +26,31 @@ def check_against_verl(
         announce: told how many sets of options are new to verl, which takes seconds each time.
 
     Raises:
-        SpecError: the first that verl would refuse, with the place in the sweep that sets it.
+        SpecError: what is not the sweep's to set, or verl would refuse, with the place in the sweep that sets it;
+            `Mistakes` where there are several.
     """
-    from toolrl_cli.errors import SpecError
+    from toolrl_cli.errors import Mistakes, SpecError
     from toolrl_cli.spec.sweeps.places import full_place_of
     from toolrl_cli.training.checking.config_check import check_stages
 
-    finding = check_stages(plan.owed, announce)
-    if finding is None:
-        return
-    ids = {stage.id for stage in finding.stages}
-    arms = list(dict.fromkeys(run.arm for run in plan.runs if any(s.id in ids for s in run.stages)))
-    told = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
-    hint = f"{finding.fault.hint}; " if finding.fault.hint else ""
-    cell = next(cell for cell in grid.cells if cell.arm == arms[0])
-    where = full_place_of(finding.setting, cell, document)
-    raise SpecError(finding.fault.what, where, f"{hint}{'arm' if len(arms) == 1 else 'arms'}: {told}")
+    cells = {cell.arm: cell for cell in grid.cells}
+    arms_of: dict[str, list[str]] = {}
+    for run in plan.runs:
+        for stage in run.stages:
+            arms_of.setdefault(stage.id, []).append(run.arm)
+    told: dict[tuple[str, str, str], dict[str, None]] = {}
+    for finding in check_stages(plan.owed, announce):
+        for arm in dict.fromkeys(arm for stage in finding.stages for arm in arms_of[stage.id]):
+            where = full_place_of(finding.setting, cells[arm], document)
+            told.setdefault((where, finding.fault.what, finding.fault.hint), {})[arm] = None
+    faults = []
+    for (where, what, hint), named in told.items():
+        arms = list(named)
+        most = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
+        arm = f"{'arm' if len(arms) == 1 else 'arms'}: {most}"
+        faults.append(SpecError(what, where, f"{hint}; {arm}" if hint else arm))
+    if faults:
+        raise faults[0] if len(faults) == 1 else Mistakes(faults)
 
 
 def twin_warnings(plan: Plan) -> list[str]:

@@ -61,8 +61,10 @@ class Owner:
         found.pop("'auto'", None)  # chooses among the others
         if len(found) == 1:
             return next(iter(found.values()))
-        alike = any(type(value) is type(setting) for _, setting in self.seen)
-        if self.direct and (alike or (type(value) is int and isinstance(self.seen[0][1], float))):
+        own = [setting for _, setting in self.seen if setting is not None]
+        kinds = {type(setting) for setting in own}
+        fits = type(value) in kinds or (type(value) is int and float in kinds)
+        if self.direct and (not own or (fits and (value in own or not isinstance(value, str)))):
             return value
         raise LookupError(value)
 
