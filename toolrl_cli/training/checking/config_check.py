@@ -178,8 +178,8 @@ def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
         check_batches(kind, tree)
     except UnknownOption as fault:
         name = split_prefix(fault.option)[1]
-        adds = f"+{name} adds one on purpose" if is_read(name) else ""
-        return OptionFault(fault.what, fault.option, "; ".join(filter(None, [meant(kind, name), adds])))
+        adds = f"+{name} adds one on purpose" if is_read(kind, name) else ""
+        return OptionFault(fault.what, fault.option, " ".join(filter(None, [meant(kind, name), adds])))
     except OptionFault as fault:
         return fault
     return None

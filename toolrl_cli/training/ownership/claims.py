@@ -79,16 +79,17 @@ def _claim(key: str, name: str, value: Any, situation: Situation) -> OptionFault
         if not owner.setting:
             return OptionFault("is toolrl's own: it sets the same whatever the settings", key, "leave it out")
         return _of_setting(key, owner.setting, owner, value)
-    below = [n for n in owners(kind, situation.device) if n.startswith(f"{name}.")]
-    inside = [n for n in below if owner_of(kind, n, situation.device)]
-    if inside and not isinstance(value, Mapping):
-        return OptionFault(f"holds {inside[0]}, which toolrl sets", key, "name single options of it")
+    if value is None or value is REMOVED:  # of a section, all that is in it
+        below = (n for n in owners(kind, situation.device) if n.startswith(f"{name}."))
+        inside = next((n for n in below if owner_of(kind, n, situation.device)), None)
+        if inside is not None:
+            return OptionFault(f"holds {inside}, which toolrl sets", key, "name single options of it")
     return _unread(key, name, situation)
 
 
 def _unread(key: str, name: str, situation: Situation) -> OptionFault | None:
     """Of an option that is added to verl's and that nothing in verl asks for."""
-    if name in composed(situation.kind).names or is_read(name) or situation.given.keys() & OWN_CODE:
+    if name in composed(situation.kind).names or is_read(situation.kind, name) or situation.given.keys() & OWN_CODE:
         return None
     if not split_prefix(key)[0].startswith("+"):
         return None  # unknown to Hydra, which is told elsewhere

@@ -104,9 +104,10 @@ def meant(kind: Kind, name: str) -> str:
     return f"did you mean the setting `{setting}`, verl's {close}?" if setting else f"did you mean {close!r}?"
 
 
-def is_read(name: str) -> bool:
+def is_read(kind: Kind, name: str) -> bool:
     """Whether verl's source has the last part of a name at all, or hands on the section that it is in."""
-    return _FREE_SECTIONS.fullmatch(name) is not None or _in_source(name.rpartition(".")[2])
+    known = name.partition(".")[0] in composed(kind).raw
+    return known and (_FREE_SECTIONS.fullmatch(name) is not None or _in_source(name.rpartition(".")[2]))
 
 
 @lru_cache(maxsize=256)
