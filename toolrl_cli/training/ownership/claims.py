@@ -89,7 +89,11 @@ def _claim(key: str, name: str, value: Any, situation: Situation) -> OptionFault
 
 def _unread(key: str, name: str, situation: Situation) -> OptionFault | None:
     """Of an option that is added to verl's and that nothing in verl asks for."""
-    if name in composed(situation.kind).names or is_read(situation.kind, name) or situation.given.keys() & OWN_CODE:
+    if (
+        name in composed(situation.kind).names
+        or is_read(situation.kind, name)
+        or situation.given.keys() & OWN_CODE
+    ):
         return None
     if not split_prefix(key)[0].startswith("+"):
         return None  # unknown to Hydra, which is told elsewhere

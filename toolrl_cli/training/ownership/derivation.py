@@ -57,7 +57,8 @@ class Owner:
         Raises:
             LookupError: it cannot be told.
         """
-        found = {repr(setting): setting for option, setting in self.seen if option == value != setting}
+        pairs = [pair for pair in self.seen if pair[0] == value and not (self.direct and pair[1] == value)]
+        found = {repr(setting): setting for _, setting in pairs}
         found.pop("'auto'", None)  # chooses among the others
         if len(found) == 1:
             return next(iter(found.values()))

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from toolrl_cli.spec.suggest import nearest
 from toolrl_cli.training.checking.composed import Kind, composed, config_folder
-from toolrl_cli.training.ownership.owning import setting_for
+from toolrl_cli.training.ownership.owning import may_be_wanted, setting_for
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 
@@ -112,7 +112,8 @@ def is_read(kind: Kind, name: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _in_source(word: str) -> bool:
-    whole = re.compile(rf"\b{re.escape(word)}\b")
+    # an attribute, a key, a field or an argument
+    whole = re.compile(rf"""[.'"]{re.escape(word)}\b|\b{re.escape(word)}\s*[:=]""")
     root = config_folder().parents[1]
     texts = (path.read_text(encoding="utf-8", errors="replace") for path in sorted(root.rglob("*.py")))
     return any(word in text and whole.search(text) is not None for text in texts)
@@ -123,7 +124,7 @@ def _closest(kind: Kind, name: str) -> str | None:
     section, _, last = name.rpartition(".")
     if last in SAME[kind]:
         return SAME[kind][last]
-    namesakes = [n for n in names if n.rpartition(".")[2] == last]
+    namesakes = [n for n in names if n.rpartition(".")[2] == last and may_be_wanted(kind, n)]
     if namesakes:
         within = [n for n in namesakes if n.endswith(f".{name}")]
         return max(sorted(within or namesakes), key=lambda n: SequenceMatcher(None, n, name).ratio())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolrl_cli.training.checking.composed import Kind
 from toolrl_cli.training.device import Device
 from toolrl_cli.training.ownership.derivation import FOLDER, Owner, owners
-from toolrl_cli.training.ownership.rule import compiled
+from toolrl_cli.training.ownership.rule import compiled, never
 from toolrl_cli.training.ownership.rules import FREE, RULES
 
 
@@ -26,3 +26,8 @@ def setting_for(kind: Kind, name: str, device: Device) -> str | None:
             return rule.setting
     owner = owner_of(kind, name, device)
     return owner.setting if owner is not None and owner.setting not in ("", FOLDER) else None
+
+
+def may_be_wanted(kind: Kind, name: str) -> bool:
+    """Whether a bare option, or the setting that gives it, can be set to something."""
+    return all(rule.setting or rule.passes is not never for rule in RULES if rule.matches(name, kind))
