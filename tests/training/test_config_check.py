@@ -244,7 +244,7 @@ def test_no_options_break_the_check(kind: Kind, options: Options) -> None:
         (GRPO, ["verl.sft.optim.amsgrd=true"],
          "verl.sft.optim.amsgrd: verl has no option 'optim.amsgrd' "
          "(optim has betas, clip_grad, lr, lr_scheduler_type, lr_warmup_steps, lr_warmup_steps_ratio, "
-         "min_lr_ratio, num_cycles, …;)"),
+         "min_lr_ratio, num_cycles, …)"),
         (GRPO, ["verl.rl.actor.optim.betas=[0.9, 0.95]"],
          "verl.rl.actor.optim.betas: verl has no option 'actor.optim.betas' "
          f"(did you mean '{ACTOR}.optim.betas'?)"),
@@ -264,7 +264,7 @@ def test_no_options_break_the_check(kind: Kind, options: Options) -> None:
         (GRPO, ["verl.rl.trainer.log_val_generations=often"],
          "verl.rl.trainer.log_val_generations: 'often' is not a whole number (verl's default is 0)"),
         (GRPO, [f"verl.rl.{ROLLOUT}.max_num_seqs=2.5"],
-         f"verl.rl.{ROLLOUT}.max_num_seqs: 2.5 is not a whole number (verl's default is 1024)"),
+         f"verl.rl.{ROLLOUT}.max_num_seqs: 2.5 is not a whole number (verl's default is 256)"),
         (GRPO, ["verl.rl.trainer.val_before_train=7"],
          "verl.rl.trainer.val_before_train: 7 is not true or false (verl's default is true)"),
         (GRPO, [f"verl.rl.{ACTOR}.clip_ratio_c=wide"],
@@ -305,7 +305,7 @@ def test_no_options_break_the_check(kind: Kind, options: Options) -> None:
         (GRPO, [f"verl.rl.+{ACTOR}.total_epochs=1"],
          f"verl.rl.+{ACTOR}.total_epochs: verl's FSDPActorConfig has no field 'total_epochs' "
          "(did you mean 'ppo_epochs'?)"),
-        (GRPO, ["resources.gpus=3"],
+        (GRPO, ["resources.gpus=3", "rl.rollouts=6"],
          "model.pretrain.batch_size: a batch of 64 rows does not divide over 3 GPUs (use a multiple of 3)"),
         (GRPO, ["rl.prompts=6", "rl.mini_batch=2", "rl.rollouts=3", "resources.gpus=4"],
          "rl.mini_batch: a mini-batch of 2 prompts × 3 rollouts does not divide over 4 GPUs "
@@ -325,6 +325,29 @@ def test_no_options_break_the_check(kind: Kind, options: Options) -> None:
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_setting(sweep: str, sets: list[str], says: str, stages: Stages) -> None:
     assert told(check_stages(stages(sweep, *sets))) == [says]
+
+
+def test_faults_of_both_tiers_and_of_settings_are_told_together(stages: Stages) -> None:
+    rl = (f"{ROLLOUT}.n=64", "trainer.save_frq=5", f"{ACTOR}.loss_agg_mode=mean", f"{ACTOR}.tau_pos=x")
+    sets = [*(f"verl.rl.{option}" for option in rl), "verl.sft.data.pad_mode=rigth", "resources.gpus=3"]
+    found = check_stages(stages(PPO, *sets))
+    assert [finding.setting for finding in found] == [
+        "verl.sft.data.pad_mode",
+        "model.pretrain.batch_size",
+        "verl.sft.data.pad_mode",
+        "sft.batch_size",
+        f"verl.rl.{ROLLOUT}.n",
+        "verl.rl.trainer.save_frq",
+        f"verl.rl.{ACTOR}.tau_pos",
+        "rl.mini_batch",
+    ]
+    found = check_stages(stages(PPO, *sets[:-1]))
+    assert [finding.setting for finding in found if finding.stages[0].kind == "rl"] == [
+        f"verl.rl.{ROLLOUT}.n",
+        "verl.rl.trainer.save_frq",
+        f"verl.rl.{ACTOR}.tau_pos",
+        f"verl.rl.{ACTOR}.loss_agg_mode",
+    ]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -348,7 +371,7 @@ def test_every_preset_passes(preset: str, device: str, stages: Stages) -> None:
 @pytest.mark.parametrize(
     "setting",
     ["resources.gpus=2", "rl.kl=in_loss", "rl.kl=in_reward", "rl.micro_batch=4", "precision=bf16",
-     "verl.rl.~data.val_batch_size=null", f"verl.rl.{ACTOR}.optim.betas=[0.9, 0.95]",
+     "verl.rl.~trainer.log_val_generations=0", f"verl.rl.{ACTOR}.optim.betas=[0.9, 0.95]",
      "verl.rl.algorithm.rollout_correction.rollout_is_threshold=0.5_5.0"],
 )  # fmt: skip
 @pytest.mark.parametrize("sweep", [GRPO, PPO], ids=["grpo", "ppo"])
@@ -487,7 +510,11 @@ def test_seeds_data_and_rewards_are_one_set_of_options(
     monkeypatch.setattr(config_check, "ask_verl", lambda sets: asked.extend(sets) or [[]] * len(sets))
     text = GRPO + "axes: {reward: [original, coarse], rl.lr: [1e-3, 1e-4]}\nseeds: {range: [0, 50]}\n"
     assert check_stages(stages(text)) == []
-    assert [question.kind for question in asked] == ["sft", "rl", "rl"]  # the tiny model's SFT, two learning rates
+    assert [question.kind for question in asked] == [
+        "sft",
+        "rl",
+        "rl",
+    ]  # the tiny model's SFT, two learning rates
 
 
 def test_what_verl_accepted_is_not_asked_again_and_what_it_refused_is(

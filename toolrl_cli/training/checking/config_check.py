@@ -98,17 +98,14 @@ def check_stages(
     Raises:
         SpecError: verl is not installed, or cannot be imported.
     """
-    alike: dict[str, list[StageSpec]] = {}
-    for stage in stages:
-        key = _distinguishing(stage)
-        if key is not None:
-            alike.setdefault(key, []).append(stage)
+    alike = _alike(stages)
     known = (verdicts.accepted() | _seen) if alike else set()
     told: dict[str, list[OptionFault]] = {}
     asked: dict[str, Question] = {}
     askers: dict[str, list[str]] = {}
     for key, (stage, *_) in alike.items():
-        told[key], question = _first_tier(cast(Kind, stage.kind), training_settings(stage), known)
+        told[key] = _claims(stage)
+        question = _first_tier(stage, told[key], known)
         if question is not None:
             digest = verdicts.digest(question.kind, question.options)
             asked.setdefault(digest, question)
@@ -123,31 +120,53 @@ def check_stages(
             for key in askers[digest]:
                 told[key] += faults
     return [
-        Finding(tuple(alike[key]), setting_of(alike[key][0], fault.option), fault)
+        Finding(tuple(alike[key]), setting_of(alike[key][0], fault), fault)
         for key, faults in told.items()
         for fault in faults
     ]
 
 
-def _first_tier(
-    kind: Kind, config: TrainingConfig, known: set[str]
-) -> tuple[list[OptionFault], Question | None]:
-    """The faults that need no verl, and what to ask it: None where it is known, or a setting is at fault."""
-    device = planned_device(config.resources.device)
-    faults = claims(kind, config, device)
-    own = {key: value for key, value in config.verl_options.items() if key not in {f.option for f in faults}}
-    ours = planned_options(config.model_copy(update={"verl_options": {}}), device)
+def claimed(stages: Iterable[StageSpec]) -> list[Finding]:
+    """What of the stages' own options is not theirs to set, without anything that takes time."""
+    return [
+        Finding(tuple(group), setting_of(group[0], fault), fault)
+        for group in _alike(stages).values()
+        for fault in _claims(group[0])
+    ]
+
+
+def _claims(stage: StageSpec) -> list[OptionFault]:
+    config = training_settings(stage)
+    return claims(cast(Kind, stage.kind), config, planned_device(config.resources.device))
+
+
+def _alike(stages: Iterable[StageSpec]) -> dict[str, list[StageSpec]]:
+    """The stages that verl trains, those of equal options together."""
+    alike: dict[str, list[StageSpec]] = {}
+    for stage in stages:
+        key = _distinguishing(stage)
+        if key is not None:
+            alike.setdefault(key, []).append(stage)
+    return alike
+
+
+def _first_tier(stage: StageSpec, faults: list[OptionFault], known: set[str]) -> Question | None:
+    """Add the faults that need no verl; what to ask it, or None where that is known or a setting is at fault."""
+    kind, config = cast(Kind, stage.kind), training_settings(stage)
+    refused = {fault.option for fault in faults}
+    own = {key: value for key, value in config.verl_options.items() if key not in refused}
+    ours = planned_options(config.model_copy(update={"verl_options": {}}))
     while True:
         question = Question(kind, ours, own)
         if verdicts.digest(kind, question.options) in known:
-            return faults, None
+            return None
         fault = quick_fault(kind, question.options)
         if fault is None:
-            return faults, question
+            return question
         faults.append(fault)
-        blamed = given_key(fault.option, own)
+        blamed = given_key(fault.option, own, fault.what)
         if blamed is None:
-            return faults, None
+            return None
         own = {key: value for key, value in own.items() if key != blamed}
 
 
@@ -178,8 +197,10 @@ def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
         check_batches(kind, tree)
     except UnknownOption as fault:
         name = split_prefix(fault.option)[1]
-        adds = f"+{name} adds one on purpose" if is_read(kind, name) else ""
-        return OptionFault(fault.what, fault.option, " ".join(filter(None, [meant(kind, name), adds])))
+        hint = meant(kind, name)
+        if is_read(kind, name):
+            hint += f"{'; ' if hint and not hint.endswith('?') else ' '}+{name} adds one on purpose"
+        return OptionFault(fault.what, fault.option, hint.strip())
     except OptionFault as fault:
         return fault
     return None
@@ -217,12 +238,12 @@ def ask_verl(questions: list[Question]) -> list[list[OptionFault]]:
     return [[OptionFault(**fault) for fault in answer] for answer in json.loads(child.stdout)]
 
 
-def setting_of(stage: StageSpec, option: str) -> str:
-    """The setting of the sweep that an option comes from."""
+def setting_of(stage: StageSpec, fault: OptionFault) -> str:
+    """The setting of the sweep that an option at fault comes from."""
     kind = cast(Kind, stage.kind)
     config = training_settings(stage)
-    name = split_prefix(option)[1]
-    given = given_key(option, config.verl_options)
+    name = split_prefix(fault.option)[1]
+    given = given_key(fault.option, config.verl_options, fault.what)
     if given is not None:
         return f"verl.{kind}.{given}"
     setting = setting_for(kind, name, planned_device(config.resources.device))

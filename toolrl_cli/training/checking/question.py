@@ -29,11 +29,18 @@ class Question:
         return self.ours | self.given
 
 
-def given_key(option: str, given: Mapping[str, Any]) -> str | None:
-    """The user's key that an option, or the one option below a section, comes from."""
+def given_key(option: str, given: Mapping[str, Any], what: str = "") -> str | None:
+    """The user's key that an option, or the one option below a section, comes from.
+
+    Args:
+        option: as a fault names it.
+        given: the user's options.
+        what: the fault, which may name one of several options below a section.
+    """
     name = split_prefix(option)[1]
     for key in given:
         if option and (key == option or split_prefix(key)[1] == name):
             return key
     below = [key for key in given if name and split_prefix(key)[1].startswith(f"{name}.")]
-    return below[0] if len(below) == 1 else None
+    named = [key for key in below if key.rpartition(".")[2] in what.replace(":", " ").split()]
+    return next((keys[0] for keys in (named, below) if len(keys) == 1), None)

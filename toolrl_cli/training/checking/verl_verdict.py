@@ -42,7 +42,7 @@ def objections(question: Question) -> list[OptionFault]:
         if fault is None:
             return found
         found.append(fault)
-        blamed = given_key(fault.option, given)
+        blamed = given_key(fault.option, given, fault.what)
         if blamed is None:
             return found
         del given[blamed]
