@@ -7,18 +7,26 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import SWEEP, Toolrl
-from toolrl_cli.training.checking import config_check
+from toolrl_cli.training.checking import config_check, verdicts
 
 WRONG = "verl.rl.trainer.save_frq"
 SAYS = (
-    "verl has no option 'trainer.save_frq' (did you mean 'trainer.save_freq'? "
-    "+trainer.save_frq adds one on purpose; arms: coarse, original)"
+    "verl has no option 'trainer.save_frq' "
+    "(did you mean the setting `rl.save_every`, verl's trainer.save_freq?; arms: coarse, original)"
 )
+
+
+@pytest.fixture
+def without_verl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """verl objects to nothing: only the first tier is at work."""
+    monkeypatch.setattr(config_check, "ask_verl", lambda questions: [[] for _ in questions])
+    monkeypatch.setattr(config_check, "_seen", set())
+    monkeypatch.setattr(verdicts, "remember", lambda digests: None)
 
 
 @pytest.mark.parametrize("command", [["plan"], ["sweep"], ["sweep", "--dry-run"]], ids=" ".join)
 def test_a_misspelt_option_is_refused_before_anything_runs(
-    toolrl: Toolrl, sweep_file: Path, tmp_path: Path, command: list[str]
+    toolrl: Toolrl, sweep_file: Path, tmp_path: Path, command: list[str], without_verl: None
 ) -> None:
     answer = toolrl(*command, "small.yaml", "--set", f"{WRONG}=5")
     assert (answer.code, answer.out) == (2, "")
@@ -26,14 +34,14 @@ def test_a_misspelt_option_is_refused_before_anything_runs(
     assert not (tmp_path / "results").exists()
 
 
-def test_the_line_of_the_file_is_named(toolrl: Toolrl, sweep_file: Path) -> None:
-    sweep_file.write_text(SWEEP + "axes:\n  verl.rl.trainer.total_epochs: [1, many]\n")
+def test_the_line_of_the_file_is_named(toolrl: Toolrl, sweep_file: Path, without_verl: None) -> None:
+    sweep_file.write_text(SWEEP + "axes:\n  verl.rl.trainer.log_val_generations: [1, many]\n")
     answer = toolrl("plan", "small.yaml")
     assert answer.code == 2
     assert answer.err == (
-        "error: small.yaml:8: axes.verl.rl.trainer.total_epochs[1] (verl.rl.trainer.total_epochs): "
+        "error: small.yaml:8: axes.verl.rl.trainer.log_val_generations[1] (verl.rl.trainer.log_val_generations): "
         "'many' is not a whole number "
-        "(verl's default is 30; arms: coarse-many, original-many)\n"
+        "(verl's default is 0; arms: coarse-many, original-many)\n"
     )
 
 
@@ -49,9 +57,11 @@ def test_verl_itself_is_asked_once(
     monkeypatch.setattr(config_check, "_seen", set())
     assert toolrl("plan", "small.yaml").code == 0
     assert asked == [2]  # the tiny model's SFT, and RL, which the arms share
-    answer = toolrl("plan", "small.yaml", "--set", "verl.rl.algorithm.adv_estimator=grop")
+    answer = toolrl(
+        "plan", "small.yaml", "--set", "verl.rl.actor_rollout_ref.actor.policy_loss.loss_mode=vanila"
+    )
     assert answer.code == 2
-    assert "verl knows no 'grop' (did you mean 'grpo'?; arms: coarse, original)" in answer.err
+    assert "verl knows no 'vanila' (did you mean 'vanilla'?; arms: coarse, original)" in answer.err
 
 
 def test_stages_that_are_done_are_not_checked(
@@ -66,3 +76,61 @@ def test_stages_that_are_done_are_not_checked(
     monkeypatch.setattr(config_check, "_seen", set())
     assert toolrl("plan", "small.yaml").code == 0
     assert checked == []
+
+
+SCRIPT = """
+  verl:
+    rl:
+      data: {train_batch_size: 64, shuffle: false}
+      actor_rollout_ref:
+        actor.use_token_level_loss: true
+        rollout: {n: 64, max_num_seqs: many}
+      +trainer.logger: [console, wandb]
+      custom_reward_function.path: mine.py
+"""
+
+
+def test_all_faults_of_a_scripts_options_are_told_at_once(
+    toolrl: Toolrl, sweep_file: Path, without_verl: None
+) -> None:
+    sweep_file.write_text(
+        SWEEP.replace("base: {preset: tiny_grpo, rl.steps: 2}", f"base:\n  preset: tiny_grpo{SCRIPT}")
+    )
+    answer = toolrl("plan", "small.yaml")
+    assert (answer.code, answer.out) == (2, "")
+    assert [line.partition("base.verl.rl.")[2].partition(" (")[0] for line in answer.err.splitlines()] == [
+        "data.train_batch_size: is given by the setting rl.prompts",
+        "+trainer.logger: is toolrl's: curves, the best checkpoint and the check for hangs read the metrics file",
+        "custom_reward_function.path: is never called: the reward is toolrl's",
+        "actor_rollout_ref.rollout.n: is given by the setting rl.rollouts",
+        "actor_rollout_ref.actor.use_token_level_loss: verl has no option "
+        "'actor_rollout_ref.actor.use_token_level_loss'",
+        "actor_rollout_ref.rollout.max_num_seqs: 'many' is not a whole number",
+    ]
+    assert "(set `rl.rollouts: 64`; arms: coarse, original)" in answer.err
+
+
+def test_each_place_of_a_fault_has_its_line_and_its_arms(
+    toolrl: Toolrl, sweep_file: Path, without_verl: None
+) -> None:
+    sweep_file.write_text(SWEEP + "axes:\n  verl.rl.data.train_batch_size: [4, 8]\n")
+    lines = toolrl("plan", "small.yaml").err.splitlines()
+    assert [line.partition("(set ")[2] for line in lines] == [
+        "`rl.prompts: 4`; arms: coarse-train-batch-size-4, original-train-batch-size-4)",
+        "`rl.prompts: 8`; arms: coarse-train-batch-size-8, original-train-batch-size-8)",
+    ]
+
+
+def test_a_saved_sweep_that_an_earlier_version_let_pass_is_not_resumed(
+    toolrl: Toolrl, sweep_file: Path, monkeypatch: pytest.MonkeyPatch, without_verl: None
+) -> None:
+    option = "verl.rl.trainer.test_freq"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(config_check, "claims", lambda *given: [])
+        assert toolrl("sweep", "small.yaml", "--set", f"{option}=3", "--only", "raw").code == 0
+    answer = toolrl("resume", "small")
+    assert answer.code == 2
+    assert answer.err == (
+        f"error: sweep small: {option}: is given by the setting rl.validate_every "
+        "(set `rl.validate_every: 3`; arms: coarse, original)\n"
+    )

@@ -1,9 +1,9 @@
-"""Asking verl about a plan before anything runs: options that it would refuse become one line."""
+"""Asking verl about a plan before anything runs: options that it would refuse become one line each."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from toolrl_cli.spec.planned_run import PlannedRun
     from toolrl_cli.spec.sweeps.grid import Grid
     from toolrl_cli.spec.sweeps.sweep import Document
+    from toolrl_cli.training.checking.config_check import Finding
 
 
 def check_against_verl(
@@ -26,22 +27,46 @@ def check_against_verl(
         announce: told how many sets of options are new to verl, which takes seconds each time.
 
     Raises:
-        SpecError: the first that verl would refuse, with the place in the sweep that sets it.
+        SpecError: what is not the sweep's to set, or verl would refuse, with the place in the sweep that sets it;
+            `Mistakes` where there are several.
     """
-    from toolrl_cli.errors import SpecError
     from toolrl_cli.spec.sweeps.places import full_place_of
     from toolrl_cli.training.checking.config_check import check_stages
 
-    finding = check_stages(plan.owed, announce)
-    if finding is None:
-        return
-    ids = {stage.id for stage in finding.stages}
-    arms = list(dict.fromkeys(run.arm for run in plan.runs if any(s.id in ids for s in run.stages)))
-    told = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
-    hint = f"{finding.fault.hint}; " if finding.fault.hint else ""
-    cell = next(cell for cell in grid.cells if cell.arm == arms[0])
-    where = full_place_of(finding.setting, cell, document)
-    raise SpecError(finding.fault.what, where, f"{hint}{'arm' if len(arms) == 1 else 'arms'}: {told}")
+    cells = {cell.arm: cell for cell in grid.cells}
+    findings = check_stages(plan.owed, announce)
+    _raise(plan, findings, lambda key, arm: full_place_of(key, cells[arm], document))
+
+
+def check_owners(plan: Plan) -> None:
+    """Check that no owed stage of a saved sweep sets options of verl that are not its own: an earlier toolrl let it.
+
+    Raises:
+        SpecError: as `check_against_verl`, with the setting.
+    """
+    from toolrl_cli.training.checking.config_check import claimed
+
+    _raise(plan, claimed(plan.owed), lambda key, arm: f"sweep {plan.sweep}: {key}")
+
+
+def _raise(plan: Plan, findings: Iterable[Finding], place: Callable[[str, str], str]) -> None:
+    """Raise the findings, if there are any; equal ones of one place are one, with its arms."""
+    from toolrl_cli.errors import Mistakes, SpecError
+
+    told: dict[tuple[str, str, str], dict[str, None]] = {}
+    for finding in findings:
+        ids = {stage.id for stage in finding.stages}
+        for arm in dict.fromkeys(run.arm for run in plan.runs if any(s.id in ids for s in run.stages)):
+            line = (place(finding.setting, arm), finding.fault.what, finding.fault.hint)
+            told.setdefault(line, {})[arm] = None
+    faults = []
+    for (where, what, hint), named in told.items():
+        arms = list(named)
+        most = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
+        concerned = f"{'arm' if len(arms) == 1 else 'arms'}: {most}"
+        faults.append(SpecError(what, where, f"{hint}; {concerned}" if hint else concerned))
+    if faults:
+        raise faults[0] if len(faults) == 1 else Mistakes(faults)
 
 
 def twin_warnings(plan: Plan) -> list[str]:

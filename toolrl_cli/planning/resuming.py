@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from toolrl_cli.attempt.setting_back import START
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.log import LOG
+from toolrl_cli.planning.checking import check_owners
 from toolrl_cli.planning.plan import Plan, lay_out
 from toolrl_cli.planning.rewinding import check_steps, set_back, with_readers
 from toolrl_cli.planning.selecting import Selection, part, select, shared_with_others
@@ -91,7 +92,8 @@ def plan_resumption(
 
     Raises:
         SpecError: nothing matches, the choice contradicts itself, no stage has the checkpoint, the whole sweep would
-            be set back unconfirmed, or a training that nobody named would have to be made again.
+            be set back unconfirmed, a training that nobody named would have to be made again, or a stage sets
+            options of verl that are not its own.
         LedgerError: the results root cannot be read, or stages are to be set back of a sweep at work.
     """
     runs = _allowing(saved.runs) if choice.allow_imperfect_gold else saved.runs
@@ -114,6 +116,7 @@ def plan_resumption(
             owed = len(part_of.owed)
             more = f"; without --failed {owed} owed would run" if owed else ""
             LOG.info("%s: no stage has failed%s", saved.name, more)
+        check_owners(selection.plan)
         return Resumption(before, selection.plan)
     targets = _targets(ledger, before, part_of, selection, choice, confirm)
     asked = f"resume {choice.option}"
@@ -121,6 +124,7 @@ def plan_resumption(
     whole = planned(dict.fromkeys(with_readers(ledger, targets), asked))
     chosen = part(whole, selection.plan.stages)
     _refuse_more(before, whole)
+    check_owners(chosen)
     left = sum(s.owed and s.spec.id not in chosen.stages for s in whole.stages.values())
     if left:
         more, them = ("1 other stage is", "it") if left == 1 else (f"{left} other stages are", "them")

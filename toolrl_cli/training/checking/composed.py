@@ -11,15 +11,13 @@ import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.suggest import nearest
 from toolrl_cli.spec.sweeps.settings import copied
-from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.option_fault import OptionFault, UnknownOption
 from toolrl_cli.training.checking.verl_interpolation import Tree, resolve
 from toolrl_cli.training.cpu.cpu_options import hydra_arguments
 
@@ -54,26 +52,6 @@ class Composed:
                 return None
             node = node[part]
         return node
-
-    def unknown(self, option: str) -> OptionFault:
-        """The fault of an option that verl does not have."""
-        name = split_prefix(option)[1]
-        section, _, last = name.rpartition(".")
-        namesakes = [n for n in self.names if n.rpartition(".")[2] == last]
-        siblings = {n.rpartition(".")[2]: n for n in self.names if n.rpartition(".")[0] == section}
-        within = [n for n in namesakes if n.endswith(f".{name}")]
-        like = get_close_matches(last, siblings, n=1, cutoff=0.7)
-        close = (
-            siblings[like[0]]
-            if like
-            else nearest(name, within or namesakes) or min(within or namesakes, default=None)
-        )
-        if close is None and section and siblings:
-            hint = f"{section} has {', '.join(sorted(siblings)[:8])}{', …' if len(siblings) > 8 else ''}; "
-        else:
-            close = close or nearest(name, self.names)
-            hint = f"did you mean {close!r}? " if close else ""
-        return OptionFault(f"verl has no option {name!r}", option, f"{hint}+{name} adds one on purpose")
 
 
 def composed(kind: Kind, choices: tuple[str, ...] = ()) -> Composed:
@@ -140,7 +118,7 @@ def merge(kind: Kind, options: Mapping[str, Any]) -> Tree:
     tree: Tree = copied(base.raw)
     for option, value in options.items():
         if split_prefix(option)[1] not in groups:
-            _apply(tree, option, value, base)
+            _apply(tree, option, value)
     return resolve(tree)
 
 
@@ -150,7 +128,7 @@ def split_prefix(option: str) -> tuple[str, str]:
     return option[: len(option) - len(name)], name
 
 
-def _apply(tree: Tree, option: str, value: Any, base: Composed) -> None:
+def _apply(tree: Tree, option: str, value: Any) -> None:
     prefix, name = split_prefix(option)
     if prefix not in ("", "+", "++", "~"):
         raise OptionFault(
@@ -167,17 +145,17 @@ def _apply(tree: Tree, option: str, value: Any, base: Composed) -> None:
             raise OptionFault("an element of a list cannot be set", option, "give the whole list")
         if not isinstance(inner, dict):
             if prefix not in ("+", "++"):
-                raise base.unknown(option)
+                raise UnknownOption(name, option)
             if inner is not None:
                 at = ".".join(above[: depth + 1])
                 raise OptionFault(f"{at!r} is a single value; nothing can be added below it", option)
             inner = node[part] = {}
         node = inner
     if prefix == "~":
-        _remove(node, last, option, value, base)
+        _remove(node, last, option, value)
         return
     if prefix == "" and last not in node:
-        raise base.unknown(option)
+        raise UnknownOption(name, option)
     if prefix == "+" and node.get(last) is not None and not isinstance(value, list):
         raise OptionFault(f"verl already has {name!r}", option, f"write {name} to change it")
     if isinstance(node.get(last), dict) and value is not None:  # Hydra would silently drop it
@@ -187,9 +165,11 @@ def _apply(tree: Tree, option: str, value: Any, base: Composed) -> None:
     node[last] = list(value) if isinstance(value, (list, tuple)) else value
 
 
-def _remove(node: Tree, last: str, option: str, value: Any, base: Composed) -> None:
-    if node.get(last) is None:
-        raise base.unknown(option) if last not in node else OptionFault("is null already", option)
+def _remove(node: Tree, last: str, option: str, value: Any) -> None:
+    if last not in node:
+        raise UnknownOption(split_prefix(option)[1], option)
+    if node[last] is None:
+        raise OptionFault("is null already", option)
     if value is not None and node[last] != value:
         raise OptionFault(f"is {node[last]!r} and not {value!r}; it is removed only if it is", option)
     del node[last]

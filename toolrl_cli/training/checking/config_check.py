@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -32,14 +32,17 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of, training_settings
 from toolrl_cli.training.checking import verdicts
-from toolrl_cli.training.checking.batches import at, check_batches, has_critic
-from toolrl_cli.training.checking.composed import Composed, Kind, composed, merge, split_prefix
-from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.batches import check_batches
+from toolrl_cli.training.checking.composed import Kind, composed, merge, split_prefix
+from toolrl_cli.training.checking.option_fault import OptionFault, UnknownOption
 from toolrl_cli.training.checking.option_ranges import check_ranges
 from toolrl_cli.training.checking.option_types import check_type
 from toolrl_cli.training.checking.option_words import check_words
-from toolrl_cli.training.checking.verl_interpolation import Tree
+from toolrl_cli.training.checking.question import Question, given_key
 from toolrl_cli.training.device import Device, planned_device
+from toolrl_cli.training.ownership.claims import claims
+from toolrl_cli.training.ownership.meanings import is_read, meant
+from toolrl_cli.training.ownership.owning import setting_for
 from toolrl_cli.training.verl_options import Options, Paths, rl_options, sft_options
 
 PLACEHOLDER = Paths(
@@ -49,29 +52,6 @@ PLACEHOLDER = Paths(
     checkpoints=Path("/placeholder/stage/checkpoints"),
     attempt=Path("/placeholder/stage/attempts/1"),
 )
-
-SETTINGS: dict[Kind, dict[str, str]] = {
-    "rl": {
-        "data.train_batch_size": "rl.prompts",
-        "data.max_prompt_length": "rl.max_prompt_length",
-        "data.max_response_length": "rl.max_response_length",
-        "actor_rollout_ref.rollout.n": "rl.rollouts",
-        "actor_rollout_ref.rollout.name": "resources.rollout",
-        "actor_rollout_ref.actor.ppo_mini_batch_size": "rl.mini_batch",
-        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu": "rl.micro_batch",
-        "actor_rollout_ref.actor.ppo_max_token_len_per_gpu": "rl.micro_batch_tokens",
-        "critic.ppo_mini_batch_size": "rl.mini_batch",
-        "critic.ppo_micro_batch_size_per_gpu": "rl.micro_batch",
-        "trainer.n_gpus_per_node": "resources.gpus",
-    },
-    "sft": {
-        "data.train_batch_size": "sft.batch_size",
-        "data.micro_batch_size_per_gpu": "sft.micro_batch_size",
-        "data.max_length": "sft.max_length",
-        "trainer.n_gpus_per_node": "resources.gpus",
-    },
-}
-"""verl's option → the setting that it comes from, for messages."""
 
 TIMEOUT = 600
 """Seconds for the child; importing verl from a cold network disk takes minutes at worst."""
@@ -103,55 +83,91 @@ class Finding:
 
 def check_stages(
     stages: Iterable[StageSpec], announce: Callable[[int], None] = lambda sets: None
-) -> Finding | None:
+) -> list[Finding]:
     """Check the options of all stages that verl trains; equal sets of options are checked once.
+
+    An option at fault is left out and the rest is checked on, so that all faults are found at once.
 
     Args:
         stages: of any kind; those that do not train are ignored.
         announce: called with the number of sets for the second tier, before the seconds that it takes.
 
     Returns:
-        The first options that would be refused, or None.
+        What would be refused, in the order of the stages; empty where all is well.
 
     Raises:
         SpecError: verl is not installed, or cannot be imported.
     """
-    stages = list(stages)
-    first: dict[str, tuple[StageSpec, Kind, Options]] = {}
-    known: set[str] | None = None
-    seen: set[str] = set()
+    alike = _alike(stages)
+    known = (verdicts.accepted() | _seen) if alike else set()
+    told: dict[str, list[OptionFault]] = {}
+    asked: dict[str, Question] = {}
+    askers: dict[str, list[str]] = {}
+    for key, (stage, *_) in alike.items():
+        told[key] = _claims(stage)
+        question = _first_tier(stage, told[key], known)
+        if question is not None:
+            digest = verdicts.digest(question.kind, question.options)
+            asked.setdefault(digest, question)
+            askers.setdefault(digest, []).append(key)
+    if asked:
+        announce(len(asked))
+        answers = dict(zip(asked, ask_verl(list(asked.values())), strict=True))
+        good = {digest for digest, faults in answers.items() if not faults}
+        _seen.update(good)
+        verdicts.remember(good)
+        for digest, faults in answers.items():
+            for key in askers[digest]:
+                told[key] += faults
+    return [
+        Finding(tuple(alike[key]), setting_of(alike[key][0], fault), fault)
+        for key, faults in told.items()
+        for fault in faults
+    ]
+
+
+def claimed(stages: Iterable[StageSpec]) -> list[Finding]:
+    """What of the stages' own options is not theirs to set, without anything that takes time."""
+    return [
+        Finding(tuple(group), setting_of(group[0], fault), fault)
+        for group in _alike(stages).values()
+        for fault in _claims(group[0])
+    ]
+
+
+def _claims(stage: StageSpec) -> list[OptionFault]:
+    config = training_settings(stage)
+    return claims(cast(Kind, stage.kind), config, planned_device(config.resources.device))
+
+
+def _alike(stages: Iterable[StageSpec]) -> dict[str, list[StageSpec]]:
+    """The stages that verl trains, those of equal options together."""
+    alike: dict[str, list[StageSpec]] = {}
     for stage in stages:
         key = _distinguishing(stage)
-        if key is None or key in seen:
-            continue
-        seen.add(key)
-        kind = cast(Kind, stage.kind)
-        options = planned_options(training_settings(stage))
-        known = (verdicts.accepted() | _seen) if known is None else known
-        digest = verdicts.digest(kind, options)
-        if digest in known or digest in first:
-            continue
-        fault = quick_fault(kind, options)
-        if fault is not None:
-            return _finding(stage, fault, stages)
-        first[digest] = (stage, kind, options)
-    if not first:
-        return None
-    announce(len(first))
-    answers = ask_verl([(kind, options) for _, kind, options in first.values()])
-    good = {d for d, fault in zip(first, answers, strict=True) if fault is None}
-    _seen.update(good)
-    verdicts.remember(good)
-    for (stage, _, _), fault in zip(first.values(), answers, strict=True):
-        if fault is not None:
-            return _finding(stage, fault, stages)
-    return None
+        if key is not None:
+            alike.setdefault(key, []).append(stage)
+    return alike
 
 
-def _finding(stage: StageSpec, fault: OptionFault, stages: Iterable[StageSpec]) -> Finding:
-    key = _distinguishing(stage)
-    alike = tuple(other for other in stages if _distinguishing(other) == key)
-    return Finding(alike, setting_of(stage, fault.option), fault)
+def _first_tier(stage: StageSpec, faults: list[OptionFault], known: set[str]) -> Question | None:
+    """Add the faults that need no verl; what to ask it, or None where that is known or a setting is at fault."""
+    kind, config = cast(Kind, stage.kind), training_settings(stage)
+    refused = {fault.option for fault in faults}
+    own = {key: value for key, value in config.verl_options.items() if key not in refused}
+    ours = planned_options(config.model_copy(update={"verl_options": {}}))
+    while True:
+        question = Question(kind, ours, own)
+        if verdicts.digest(kind, question.options) in known:
+            return None
+        fault = quick_fault(kind, question.options)
+        if fault is None:
+            return question
+        faults.append(fault)
+        blamed = given_key(fault.option, own, fault.what)
+        if blamed is None:
+            return None
+        own = {key: value for key, value in own.items() if key != blamed}
 
 
 def planned_options(config: TrainingConfig, device: Device | None = None) -> Options:
@@ -170,37 +186,36 @@ def planned_options(config: TrainingConfig, device: Device | None = None) -> Opt
 
 
 def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
-    """The first tier: keys, types, words, ranges, batch sizes. Imports neither torch nor verl."""
+    """The first fault of the first tier: keys, types, words, ranges, batch sizes. Imports neither torch nor verl."""
     try:
         base = composed(kind)
         tree = merge(kind, options)
         for option, value in options.items():
             check_type(kind, option, value, base)
-        if kind == "rl" and has_critic(tree) and _unset("critic.model.path", tree, base):
-            what, option = (
-                "needs a critic, and this is planned as GRPO, without one",
-                "algorithm.adv_estimator",
-            )
-            raise OptionFault(what, option, "set `algorithm: ppo`")
         check_words(kind, tree)
         check_ranges(kind, tree)
         check_batches(kind, tree)
+    except UnknownOption as fault:
+        name = split_prefix(fault.option)[1]
+        hint = meant(kind, name)
+        if is_read(kind, name):
+            hint += f"{'; ' if hint and not hint.endswith('?') else ' '}+{name} adds one on purpose"
+        return OptionFault(fault.what, fault.option, hint.strip())
     except OptionFault as fault:
         return fault
     return None
 
 
-def _unset(option: str, tree: Tree, base: Composed) -> bool:
-    return bool(at(tree, option) == base.default(option))
-
-
-def ask_verl(questions: list[tuple[Kind, Options]]) -> list[OptionFault | None]:
+def ask_verl(questions: list[Question]) -> list[list[OptionFault]]:
     """The second tier: verl's own verdict on each set of options, from one child process.
+
+    Returns:
+        For each question, what verl would refuse.
 
     Raises:
         SpecError: the child failed.
     """
-    text = json.dumps([{"kind": kind, "options": options} for kind, options in questions])
+    text = json.dumps([asdict(question) for question in questions])
     package = str(Path(toolrl_cli.__file__).parents[1])
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))}
     try:
@@ -220,22 +235,18 @@ def ask_verl(questions: list[tuple[Kind, Options]]) -> list[OptionFault | None]:
     if child.returncode:
         last = (child.stderr.strip().splitlines() or ["no message"])[-1]
         raise SpecError(f"verl gave no answer: {last}", "checking options", "see `toolrl doctor`")
-    return [answer and OptionFault(**answer) for answer in json.loads(child.stdout)]
+    return [[OptionFault(**fault) for fault in answer] for answer in json.loads(child.stdout)]
 
 
-def setting_of(stage: StageSpec, option: str) -> str:
-    """The setting of the sweep that an option comes from."""
+def setting_of(stage: StageSpec, fault: OptionFault) -> str:
+    """The setting of the sweep that an option at fault comes from."""
     kind = cast(Kind, stage.kind)
     config = training_settings(stage)
-    given = config.verl_options
-    name = split_prefix(option)[1]
-    for key in given:
-        if option and (key == option or split_prefix(key)[1] == name):
-            return f"verl.{kind}.{key}"
-    below = [key for key in given if name and split_prefix(key)[1].startswith(f"{name}.")]
-    if len(below) == 1:
-        return f"verl.{kind}.{below[0]}"
-    setting = SETTINGS[kind].get(name)
+    name = split_prefix(fault.option)[1]
+    given = given_key(fault.option, config.verl_options, fault.what)
+    if given is not None:
+        return f"verl.{kind}.{given}"
+    setting = setting_for(kind, name, planned_device(config.resources.device))
     if setting is None:
         return f"verl.{kind}.{name}" if name else f"verl.{kind}"
     pretrained = kind == "sft" and not stage.inputs and isinstance(config.model, TinyModel)

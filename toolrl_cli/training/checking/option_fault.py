@@ -15,3 +15,10 @@ class OptionFault(Exception):
     def __init__(self, what: str, option: str = "", hint: str = "") -> None:
         self.what, self.option, self.hint = what, option, hint
         super().__init__(f"{option}: {what} ({hint})")
+
+
+class UnknownOption(OptionFault):
+    """An option that verl does not have; `ownership.meanings` tells what was meant."""
+
+    def __init__(self, name: str, option: str) -> None:
+        super().__init__(f"verl has no option {name!r}", option)

@@ -35,46 +35,25 @@ class Range:
         return f"{lower}, at most {self.most:g}"
 
 
-NATURAL, SHARE = Range(1), Range(0, 1)
-ONE_NODE = {
-    "trainer.nnodes": Range(1, 1)
-}  # our own limit: a stage runs on one machine, and verl would wait for others for ever
-
-OPTIMIZER = {  # torch/optim/adamw.py
-    "lr": Range(0),
-    "weight_decay": Range(0),
-}
+NATURAL = Range(1)
 ROLLOUT = "actor_rollout_ref.rollout"
 
 RANGES: dict[Kind, dict[str, Range]] = {
     "rl": {
-        **{f"actor_rollout_ref.actor.optim.{key}": bounds for key, bounds in OPTIMIZER.items()},
-        **{f"critic.optim.{key}": bounds for key, bounds in OPTIMIZER.items()},
-        # vllm/config/cache.py
-        f"{ROLLOUT}.gpu_memory_utilization": Range(0, 1, closed=False),
         # vllm/config/scheduler.py
         f"{ROLLOUT}.max_num_seqs": NATURAL,
         f"{ROLLOUT}.max_num_batched_tokens": NATURAL,
         # vllm/sampling_params.py
-        f"{ROLLOUT}.temperature": Range(0),
-        f"{ROLLOUT}.top_p": Range(0, 1, closed=False),
         f"{ROLLOUT}.top_k": Range(-1),
         f"{ROLLOUT}.val_kwargs.temperature": Range(0),
         f"{ROLLOUT}.val_kwargs.top_p": Range(0, 1, closed=False),
         f"{ROLLOUT}.val_kwargs.top_k": Range(-1),
         # trainer/ppo/core_algos.py `compute_policy_loss_vanilla` asserts it
         "actor_rollout_ref.actor.clip_ratio_c": Range(1, closed=False),
-        # outside, the return is not finite
-        "algorithm.gamma": SHARE,
-        "algorithm.lam": SHARE,
-        **ONE_NODE,
     },
-    "sft": {
-        **{f"optim.{key}": bounds for key, bounds in OPTIMIZER.items()},
-        **ONE_NODE,
-    },
+    "sft": {},
 }
-"""Option → its range."""
+"""Option → its range. The settings have ranges of their own (`spec.models`)."""
 
 
 def check_ranges(kind: Kind, tree: Tree) -> None:

@@ -1,8 +1,8 @@
 """Asks verl 0.9.1 itself whether it accepts a stage's options; a program, because importing verl takes seconds.
 
-`main` reads a JSON list of questions, `{"kind": "rl" | "sft", "options": {option: value}}`, from standard input
-and writes the answers in the same order, null or `{"what", "option", "hint"}`. It reads no model: the folder may
-not exist yet, so the model section is compared with its dataclass and not built.
+`main` reads a JSON list of questions, `{"kind": "rl" | "sft", "ours": {option: value}, "given": {option: value}}`, from
+standard input and writes the answers in the same order, lists of `{"what", "option", "hint"}`. It reads no model: the
+folder may not exist yet, so the model section is compared with its dataclass and not built.
 
 It finds everything that verl refuses in its main program before it starts Ray (`main_ppo.main`:
 `validate_config`) and in its workers when they build their configurations (`engine_workers.init_model`,
@@ -26,10 +26,26 @@ from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.training.checking.batches import at
 from toolrl_cli.training.checking.composed import Kind, merge, split_prefix
 from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.checking.question import Question, given_key
 from toolrl_cli.training.checking.verl_interpolation import Tree
 
 MODELS: dict[Kind, tuple[str, ...]] = {"rl": ("actor_rollout_ref.model", "critic.model"), "sft": ("model",)}
 SFT_SECTIONS = ("engine", "optim", "checkpoint", "profiler")
+
+
+def objections(question: Question) -> list[OptionFault]:
+    """All of verl's objections: an option of the user's that it refuses is left out, and the rest looked at."""
+    given: dict[str, Any] = dict(question.given)
+    found: list[OptionFault] = []
+    while True:
+        fault = verdict(question.kind, question.ours | given)
+        if fault is None:
+            return found
+        found.append(fault)
+        blamed = given_key(fault.option, given, fault.what)
+        if blamed is None:
+            return found
+        del given[blamed]
 
 
 def verdict(kind: Kind, options: Mapping[str, Any]) -> OptionFault | None:
@@ -235,9 +251,8 @@ def main() -> None:
         import verl.utils.config  # noqa: F401
     except ImportError as error:
         sys.exit(f"verl cannot be imported: {error}")
-    said = []
-    for question in json.load(sys.stdin):
-        fault = verdict(question["kind"], question["options"])
-        said.append(fault and {"what": fault.what, "option": fault.option, "hint": fault.hint})
-    json.dump(said, answers)
+    said = [objections(Question(**question)) for question in json.load(sys.stdin)]
+    json.dump(
+        [[{"what": f.what, "option": f.option, "hint": f.hint} for f in faults] for faults in said], answers
+    )
     answers.close()
