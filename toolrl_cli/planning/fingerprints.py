@@ -10,7 +10,8 @@ from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, RllaData, TinyModel
-from toolrl_cli.training.models.model_folder import check_model_folder, fingerprint, folder_of
+from toolrl_cli.training.models.model_fingerprint import fingerprint
+from toolrl_cli.training.models.model_folder import check_model_folder, folder_of
 from toolrl_cli.training.models.tiny_model import tiny_model_identity
 
 SHORT = 16
@@ -66,6 +67,8 @@ def _model_fingerprint(path: str, revision: str | None) -> str:
         if folder is None:
             return f"{path}@{revision or 'main'}"
         check_model_folder(folder)
+        return fingerprint(folder)
     except SpecError as error:
         raise SpecError(f"{error.what}: {path}", "model.path", error.hint) from None
-    return fingerprint(folder)
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}: {error.filename}", "model.path") from None
