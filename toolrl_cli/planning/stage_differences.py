@@ -17,7 +17,7 @@ EXPLANATIONS: Mapping[Group, str] = {
     "model": "it starts from another model",
     "verl": "another version of the trainer",
     "reward": "the reward is composed otherwise",
-    "reward code": "the source file of a component has changed",
+    "reward code": "a source file of a component has changed",
     "input": "an earlier stage of its chain is another one",
     "code": "toolrl or a library has changed",
 }
