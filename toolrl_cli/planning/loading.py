@@ -65,19 +65,20 @@ def load(
     if chosen is not None:
         document = chosen.document(document)
         tables = tuple(document.sweep.tables)
+    facts = LocalFacts()
     resolved = resolve_sweep(document, chosen)
     cells = {cell.arm: cell for cell in resolved.grid.cells}
     plan = make_plan(
         document.sweep.name,
         resolved.runs,
-        LocalFacts(),
+        facts,
         Ledger(results),
         tables=tables,
         description=document.sweep.description,
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
     check_against_verl(plan, resolved.grid, document, announce)
-    warnings = (*resolved.grid.warnings, *twin_warnings(plan), *data_warnings(plan))
+    warnings = (*resolved.grid.warnings, *facts.notes, *twin_warnings(plan), *data_warnings(plan))
     notes = tuple(f"warning: {line}" for line in warnings)
     if chosen is not None:
         notes += chosen.told(resolved.grid)

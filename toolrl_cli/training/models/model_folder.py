@@ -18,15 +18,26 @@ LFS_POINTER = b"version https://git-lfs"
 
 
 def folder_of(path: str) -> Path | None:
-    """The local folder that a model's `path` names; None for a name on the hub."""
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    if path.startswith((".", "/", "~")):
+    """The local folder that a model's `path` names, absolute; None for a name on the hub.
+
+    What a sweep names a folder is absolute after planning, wherever it is read then.
+
+    Raises:
+        SpecError: there is no such folder.
+    """
+    if not names_folder(path):
+        return None
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
         raise SpecError(
             "no such model folder", path, "give a folder, or a hub name such as Qwen/Qwen2.5-1.5B-Instruct"
         )
-    return None
+    return folder
+
+
+def names_folder(path: str) -> bool:
+    """Whether a model's `path` is written as a folder, and not as a name on the hub."""
+    return path.startswith((".", "/", "~"))
 
 
 def check_model_folder(folder: Path) -> None:
