@@ -51,7 +51,12 @@ def load(
         SpecError: anything wrong in the file, the options, the data or the model.
         LedgerError: the results root cannot be read.
     """
-    from toolrl_cli.planning.checking import check_against_verl, data_warnings, twin_warnings
+    from toolrl_cli.planning.checking import (
+        check_against_verl,
+        data_warnings,
+        twin_warnings,
+        unread_options,
+    )
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
     from toolrl_cli.spec.sweeps.profile import load_profile
@@ -78,7 +83,13 @@ def load(
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
     check_against_verl(plan, resolved.grid, document, announce)
-    warnings = (*resolved.grid.warnings, *facts.notes, *twin_warnings(plan), *data_warnings(plan))
+    warnings = (
+        *resolved.grid.warnings,
+        *facts.notes,
+        *unread_options(resolved.runs),
+        *twin_warnings(plan),
+        *data_warnings(plan),
+    )
     notes = tuple(f"warning: {line}" for line in warnings)
     if chosen is not None:
         notes += chosen.told(resolved.grid)

@@ -130,9 +130,11 @@ def _at_default(field: str, value: Any) -> bool:
 
 
 def _place(field: str) -> bool:
-    """Whether it only says where a user's component lies, whose content is part of the identity."""
+    """Whether it only says where model, data or a user's component lie, whose content is part of the identity."""
     parts = field.split(".")
-    return parts[:2] == ["reward", "components"] and parts[-1] in ("path", "module")
+    return field in ("model.path", "model.name", "data.path") or (
+        parts[:2] == ["reward", "components"] and parts[-1] in ("path", "module")
+    )
 
 
 def _settings(stage: StageSpec, name: str) -> Mapping[str, Any]:

@@ -23,6 +23,8 @@ from toolrl_cli.spec.stage_config import StageConfig
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.spec.verl_keys import canonical_options
 
+IdOf = Callable[[str, str, Mapping[str, Any], Mapping[str, str]], str]
+
 
 class Facts(Protocol):
     """What identity needs and the spec cannot know: fingerprints of things on disk, versions."""
@@ -59,10 +61,12 @@ class StageMaker:
 
     Args:
         facts: what only the machine knows.
+        id_of: kind, id, identity and inputs of a stage → the id that the same stage has already.
     """
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, id_of: IdOf = lambda kind, wanted, identity, inputs: wanted) -> None:
         self.facts = facts
+        self._id_of = id_of
         self._known: dict[tuple[str, str], Any] = {}
 
     def stages(self, run: RunSpec) -> list[StageSpec]:
@@ -132,9 +136,9 @@ class StageMaker:
             config: the kind's settings.
             more: of `StageSpec`: slots, total_steps, progress_metric.
         """
-        return StageSpec(
-            id=stage_id(kind, slug, identity, inputs), kind=kind, identity=identity, inputs=inputs, **more
-        ).with_settings(config)
+        name = self._id_of(kind, stage_id(kind, slug, identity, inputs), identity, inputs)
+        made = StageSpec(id=name, kind=kind, identity=identity, inputs=inputs, **more)
+        return made.with_settings(config)
 
     def sft(
         self, run: RunSpec, sft: SftSpec, data: DataSpec, model: StageSpec | None, seed: int
