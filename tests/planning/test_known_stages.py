@@ -61,7 +61,7 @@ def test_two_names_of_one_model_in_one_sweep_are_one_chain(planned: Planned, led
 
 def test_results_that_two_names_have_already_stay_two(planned: Planned, ledger: Ledger) -> None:
     first = note(ledger, planned("./first"))
-    (head, *rest) = first
+    head = first[0]
     twin = ledger.at("sft", head.replace("first", "copy"))
     shutil.copytree(ledger.at("sft", head).path, twin.path)
     assert next(iter(planned("./copy").stages)) == twin.id
