@@ -129,7 +129,7 @@ def test_a_changed_reward_file_makes_its_stages_new_and_is_named(
     command = [sys.executable, "-m", "toolrl_cli", "plan", "small.yaml", "--only", "own", "--explain"]
     environment = {**os.environ, "PYTHONPATH": str(Path(toolrl_cli.__file__).parents[1])}
     told = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    assert "reward code (the source file of a component has changed)" in told
+    assert "reward code (a source file of a component has changed)" in told
     assert "reward.components.mine.sha256: " in told
 
 

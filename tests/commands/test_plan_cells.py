@@ -136,7 +136,7 @@ def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ("models: [./nowhere]", "small.yaml:3: models[0] (model.path): no such model folder: ./nowhere"),
+        ("models: [./nowhere]", "small.yaml:3: models[0] (model.path): no such model folder: /"),
         (
             "arms: {a: {data: {kind: rlla}}}",
             "small.yaml:3: arms.a.data (data.path): the rlla data needs a path",

@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.results_tree import finish, plan_of, stage
 from toolrl_cli.planning.drift import LOOKED_AT, Drift, find_drift
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.planning.stage_differences import identity_differences, transport_differences
+from toolrl_cli.planning.stage_differences import EXPLANATIONS, identity_differences, transport_differences
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder
@@ -68,6 +68,13 @@ def test_each_kind_of_change_is_told_apart() -> None:
         "data | data.seed: 0 → 1",
         "model | model files: as they were → changed",
     ]
+
+
+def test_a_fingerprint_of_the_last_version_says_that_the_model_may_be_the_same() -> None:
+    marks = ("2bd476f1ea8292e5", "sha256:1db07c22bd4e77fa")
+    old, new = (stage("rl", identity={"model": {"kind": "huggingface", "fingerprint": m}}) for m in marks)
+    (difference,) = identity_differences(old, new)
+    assert difference.group == "fingerprint" and "cannot be told" in EXPLANATIONS[difference.group]
 
 
 def test_a_field_that_only_one_of_them_has_is_shown_as_absent() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, TinyModel
+from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, Precision, RunSpec, TinyModel
 from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 
@@ -22,6 +22,12 @@ class FixedFacts:
 
     def model_fingerprint(self, model: HuggingFaceModel) -> str:
         return model.path
+
+    def pinned(self, model: HuggingFaceModel) -> HuggingFaceModel:
+        return model
+
+    def precision(self, run: RunSpec) -> Precision:
+        return run.precision
 
     def tiny_fingerprint(self, model: TinyModel) -> str:
         return f"tiny{model.seed}"

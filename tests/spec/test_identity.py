@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.spec.conftest import FixedFacts
+from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import VERSION, canonical_json, digest, slugify, stage_id, value_slug
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
@@ -92,6 +93,42 @@ def test_what_changes_the_result_changes_the_rl_stage_and_leaves_the_base_alone(
     assert after[4].id != before[4].id
     if not setting.startswith("precision"):
         assert [s.id for s in after[:2]] == [s.id for s in before[:2]]
+
+
+@pytest.mark.parametrize("spelling", ["+actor.x", "++actor.x", "actor.x", "actor={x: 5}"])
+def test_a_spelling_of_an_option_changes_no_id(resolve: Resolve, facts: FixedFacts, spelling: str) -> None:
+    setting = spelling if "=" in spelling else f"{spelling}=5"
+    plain = [s.id for s in chain(resolve(HEAD, "verl.rl.actor.x=5"), facts)]
+    assert [s.id for s in chain(resolve(HEAD, f"verl.rl.{setting}"), facts)] == plain
+    assert plain != [s.id for s in chain(resolve(HEAD, "verl.rl.~actor.x=5"), facts)]
+
+
+def test_two_values_of_one_option_are_refused(resolve: Resolve, facts: FixedFacts) -> None:
+    with pytest.raises(SpecError, match=r"'actor.x' is set twice, to 5 and 6 \(keep one spelling"):
+        chain(resolve(HEAD, "verl.rl.actor.x=5", "verl.rl.+actor.x=6"), facts)
+
+
+def test_an_arm_s_options_of_sft_leave_the_tiny_model_s_pretraining_alone(
+    resolve: Resolve, facts: FixedFacts
+) -> None:
+    both = HEAD.replace("tiny_grpo", "tiny_grpo, train: [sft, rl]")
+    plain, other = (
+        chain(resolve(both, *sets), facts) for sets in ((), ("verl.sft.optim.lr_scheduler_type=linear",))
+    )
+    assert [a.id == b.id for a, b in zip(plain, other, strict=True)] == [True, True] + [False] * 5
+    assert other[0].config["verl_options"] == {}
+
+
+def test_a_precision_that_the_device_has_not_is_no_part_of_an_id(
+    resolve: Resolve, facts: FixedFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fp32 = chain(resolve(HEAD), facts)
+    monkeypatch.setattr(facts, "precision", lambda run: "fp32")
+    on_cpu = chain(resolve(HEAD, "precision=bf16"), facts)
+    assert [s.id for s in on_cpu] == [s.id for s in fp32]
+    told = [(s.config["precision"], s.config["asked_precision"]) for s in on_cpu if s.kind != "export"]
+    assert told == [("fp32", "bf16")] * 3
+    assert "asked_precision" not in fp32[0].config
 
 
 def test_a_reward_s_label_changes_no_id(resolve: Resolve, facts: FixedFacts) -> None:

@@ -52,6 +52,8 @@ def stages(tmp_path: Path) -> Stages:
         path = sweep if isinstance(sweep, Path) else tmp_path / "s.yaml"
         if isinstance(sweep, str):
             path.write_text(sweep, encoding="utf-8")
+        if any(text.startswith("verl.sft") for text in sets):
+            sets = ("train=[sft, rl]", *sets)
         runs = resolve_runs(read_sweep(path, sets))
         return list({s.id: s for run in runs for s in run_stages(run.spec, FixedFacts())}.values())
 

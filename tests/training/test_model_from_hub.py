@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from toolrl_cli.errors import StageError
+from toolrl_cli.planning.fingerprints import LocalFacts
 from toolrl_cli.spec.models import HuggingFaceModel
 from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.training.inputs import model_path
@@ -29,13 +30,18 @@ def found(tmp_path: Path, revision: str | None) -> str:
     return model_path(StageContext(spec, tmp_path, tmp_path / "stage", tmp_path / "attempt", {}), model)
 
 
-def test_the_snapshot_of_that_revision_is_used(cache: Path, tmp_path: Path) -> None:
+def whole_snapshot(cache: Path) -> Path:
     snapshot = cache / "models--some--model" / "snapshots" / REVISION
     snapshot.mkdir(parents=True)
     files = {"config.json": "{}", "model.safetensors": "x", "tokenizer.json": "{}"}
     files["tokenizer_config.json"] = '{"chat_template": "x"}'
     for name, text in files.items():
         (snapshot / name).write_text(text)
+    return snapshot
+
+
+def test_the_snapshot_of_that_revision_is_used(cache: Path, tmp_path: Path) -> None:
+    snapshot = whole_snapshot(cache)
     assert found(tmp_path, REVISION) == str(snapshot)
 
 
@@ -57,5 +63,37 @@ def test_a_revision_that_is_not_to_be_had_is_one_line_with_the_command_that_fetc
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_without_a_revision_is_left_to_the_loader(cache: Path, tmp_path: Path) -> None:
-    assert found(tmp_path, None) == "some/model"
+def test_a_model_without_a_revision_is_the_main_branch_as_a_folder(cache: Path, tmp_path: Path) -> None:
+    snapshot = whole_snapshot(cache)
+    (cache / "models--some--model" / "refs").mkdir()
+    (cache / "models--some--model" / "refs" / "main").write_text(REVISION)
+    assert found(tmp_path, None) == str(snapshot)
+
+
+def test_a_plan_pins_the_commit_that_the_cache_has_and_says_so_once_where_nothing_tells(
+    cache: Path, tmp_path: Path
+) -> None:
+    facts = LocalFacts()
+    model = HuggingFaceModel(kind="huggingface", name="m", path="some/model", revision=None)
+    assert facts.pinned(model) == model and facts.pinned(model) == model
+    (note,) = facts.notes
+    assert "some/model is taken as the hub has it" in note
+    (cache / "models--some--model" / "refs").mkdir(parents=True)
+    (cache / "models--some--model" / "refs" / "main").write_text(REVISION)
+    facts = LocalFacts()
+    assert facts.pinned(model).revision == REVISION and not facts.notes
+    assert facts.model_fingerprint(facts.pinned(model)) == f"some/model@{REVISION}"
+
+
+def test_a_folder_that_changes_between_plan_and_training_is_refused(cache: Path, tmp_path: Path) -> None:
+    folder = whole_snapshot(cache)
+    model = HuggingFaceModel(kind="huggingface", name="m", path=str(folder))
+    spec = StageSpec(
+        "rl-x-0000000000", "rl", {"model": {"fingerprint": LocalFacts().model_fingerprint(model)}}
+    )
+    ctx = StageContext(spec, tmp_path, tmp_path / "stage", tmp_path / "attempt", {})
+    assert model_path(ctx, model) == str(folder)
+    (folder / "generation_config.json").write_text("{}")
+    with pytest.raises(StageError, match="has changed since the stage was planned") as caught:
+        model_path(ctx, model)
+    assert caught.value.failure_class == "config"

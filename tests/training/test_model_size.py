@@ -130,9 +130,12 @@ def test_a_folder_whose_weights_cannot_be_read_has_no_known_size(tmp_path: Path)
     assert model_size(HuggingFaceModel(kind="huggingface", name="m", path="someone/elses-model")) is None
 
 
-def test_shards_are_added_up(tmp_path: Path) -> None:
+def test_shards_are_added_up_and_a_consolidated_file_beside_them_is_not(tmp_path: Path) -> None:
     for number in (1, 2):
         header = json.dumps({"a": {"dtype": "BF16", "shape": [number, 3], "data_offsets": [0, 0]}}).encode()
         (tmp_path / f"model-{number}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    shards = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(shards))
+    (tmp_path / "consolidated.safetensors").write_bytes((tmp_path / "model-1.safetensors").read_bytes())
     size = folder_size(tmp_path)
     assert size is not None and size.parameters == 3 + 6

@@ -9,7 +9,7 @@ from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
-from toolrl_cli.training.device import choose_device
+from toolrl_cli.training.device import device_for
 from toolrl_cli.training.inputs import model_path
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -37,7 +37,7 @@ def run(ctx: StageContext) -> None:
             settings.max_response_length,
             settings.batch_size,
         ),
-        choose_device(config.resources.device),
+        device_for(config),
         DTYPES[config.precision],
         ctx.stop_requested,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from toolrl_cli.planning.plan import Plan
     from toolrl_cli.spec.planned_run import PlannedRun
     from toolrl_cli.spec.sweeps.grid import Grid
+    from toolrl_cli.spec.sweeps.resolve import Run
     from toolrl_cli.spec.sweeps.sweep import Document
     from toolrl_cli.training.checking.config_check import Finding
 
@@ -88,6 +89,16 @@ def twin_warnings(plan: Plan) -> list[str]:
                 "(`when:` or `exclude:` leaves one out)"
             ] = None
     return list(found)
+
+
+def unread_options(runs: Sequence[Run]) -> list[str]:
+    """Options of verl for a kind of training that no run has; the tiny model's own pretraining takes none."""
+    trained = {kind for run in runs for kind in run.spec.train}
+    return [
+        f"verl.{kind} changes nothing: no run trains with {kind} (train)"
+        for kind in ("sft", "rl")
+        if kind not in trained and any(getattr(run.spec.verl, kind) for run in runs)
+    ]
 
 
 def data_warnings(plan: Plan) -> list[str]:

@@ -9,15 +9,22 @@ from toolrl_cli.datasets import toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, RllaData, TinyModel
-from toolrl_cli.training.models.model_folder import check_model_folder, fingerprint, folder_of
+from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, Precision, RllaData, RunSpec, TinyModel
+from toolrl_cli.training.device import planned_device
+from toolrl_cli.training.models.hub_revision import commit_of
+from toolrl_cli.training.models.model_fingerprint import fingerprint
+from toolrl_cli.training.models.model_folder import check_model_folder, folder_of, names_folder
 from toolrl_cli.training.models.tiny_model import tiny_model_identity
 
 SHORT = 16
 
 
 class LocalFacts:
-    """The `Facts` of this machine; each file is read once, however many cells use it."""
+    """The `Facts` of this machine; each file is read once, however many cells use it.
+
+    Attributes:
+        notes: lines that a person should see, each once.
+    """
 
     def __init__(self) -> None:
         try:
@@ -27,6 +34,9 @@ class LocalFacts:
         # per instance, so that a long-lived process sees files that change between two plans
         self._rlla = lru_cache(maxsize=None)(_rlla_fingerprint)
         self._model = lru_cache(maxsize=None)(_model_fingerprint)
+        self._commit = lru_cache(maxsize=None)(commit_of)
+        self._device = lru_cache(maxsize=None)(planned_device)
+        self.notes: dict[str, None] = {}
 
     def data_fingerprint(self, data: DataSpec, splits: tuple[str, ...]) -> str:
         """ToolWorld: the generator's version, the seed and the sizes of these splits; rlla: the files' SHA-256.
@@ -51,6 +61,24 @@ class LocalFacts:
         """
         return self._model(model.path, model.revision)
 
+    def pinned(self, model: HuggingFaceModel) -> HuggingFaceModel:
+        """A name on the hub stands for the same bytes from now on, where the cache or the hub says for which."""
+        if names_folder(model.path):
+            return model
+        commit = self._commit(model.path, model.revision)
+        if commit is None:
+            told = f"{model.path} is taken as the hub has it when it is trained: neither the local cache nor the hub "
+            self.notes[f"{told}says which commit that is; model.revision names one"] = None
+            return model
+        return model if commit == model.revision else model.model_copy(update={"revision": commit})
+
+    def precision(self, run: RunSpec) -> Precision:
+        """fp32 where the run is planned for a CPU, whose training knows nothing else (`cpu.cpu_options`)."""
+        if run.precision == "fp32" or self._device(run.resources.device) == "cuda":
+            return run.precision
+        self.notes[f"precision: {run.precision} is fp32 on a CPU, in training and in evaluation"] = None
+        return "fp32"
+
     def tiny_fingerprint(self, model: TinyModel) -> str:
         """Of the recipe's version, the shape and the seed."""
         return digest(tiny_model_identity(model.seed), SHORT)
@@ -61,11 +89,16 @@ def _rlla_fingerprint(path: str, limit: tuple[tuple[str, int], ...]) -> str:
 
 
 def _model_fingerprint(path: str, revision: str | None) -> str:
+    if revision is not None and names_folder(path):
+        what = f"{path} is a folder, and {revision} a revision on the hub"
+        raise SpecError(what, "model.revision", "leave the revision out, or name a hub model")
     try:
         folder = folder_of(path)
         if folder is None:
             return f"{path}@{revision or 'main'}"
         check_model_folder(folder)
+        return fingerprint(folder)
     except SpecError as error:
         raise SpecError(f"{error.what}: {path}", "model.path", error.hint) from None
-    return fingerprint(folder)
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}: {error.filename}", "model.path") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.planning.known_stages import KnownStages
 from toolrl_cli.planning.plan import Plan, lay_out
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stages import Facts, StageMaker
@@ -38,7 +39,7 @@ def make_plan(
         LedgerError: the results root cannot be read.
     """
     planned = []
-    maker = StageMaker(facts)
+    maker = StageMaker(facts, KnownStages(ledger).id_of)
     for run in runs:
         try:
             chain = maker.stages(run.spec)

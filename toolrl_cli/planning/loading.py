@@ -51,7 +51,12 @@ def load(
         SpecError: anything wrong in the file, the options, the data or the model.
         LedgerError: the results root cannot be read.
     """
-    from toolrl_cli.planning.checking import check_against_verl, data_warnings, twin_warnings
+    from toolrl_cli.planning.checking import (
+        check_against_verl,
+        data_warnings,
+        twin_warnings,
+        unread_options,
+    )
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
     from toolrl_cli.spec.sweeps.profile import load_profile
@@ -65,19 +70,26 @@ def load(
     if chosen is not None:
         document = chosen.document(document)
         tables = tuple(document.sweep.tables)
+    facts = LocalFacts()
     resolved = resolve_sweep(document, chosen)
     cells = {cell.arm: cell for cell in resolved.grid.cells}
     plan = make_plan(
         document.sweep.name,
         resolved.runs,
-        LocalFacts(),
+        facts,
         Ledger(results),
         tables=tables,
         description=document.sweep.description,
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
     check_against_verl(plan, resolved.grid, document, announce)
-    warnings = (*resolved.grid.warnings, *twin_warnings(plan), *data_warnings(plan))
+    warnings = (
+        *resolved.grid.warnings,
+        *facts.notes,
+        *unread_options(resolved.runs),
+        *twin_warnings(plan),
+        *data_warnings(plan),
+    )
     notes = tuple(f"warning: {line}" for line in warnings)
     if chosen is not None:
         notes += chosen.told(resolved.grid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,18 +10,23 @@ from typing import Any, Literal
 from toolrl_cli.spec.models import SftSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.sweeps.fields import defaults
+from toolrl_cli.training.models.model_fingerprint import PREFIX
 
-Group = Literal["configuration", "data", "model", "verl", "reward", "reward code", "input", "code"]
+Group = Literal[
+    "configuration", "data", "model", "fingerprint", "verl", "reward", "reward code", "input", "code"
+]
 EXPLANATIONS: Mapping[Group, str] = {
     "configuration": "other settings: another experiment",
     "data": "the rows are others",
     "model": "it starts from another model",
+    "fingerprint": "toolrl 0.1 read only the ends of weight files, so whether the model is the same cannot be told",
     "verl": "another version of the trainer",
     "reward": "the reward is composed otherwise",
-    "reward code": "the source file of a component has changed",
+    "reward code": "a source file of a component has changed",
     "input": "an earlier stage of its chain is another one",
     "code": "toolrl or a library has changed",
 }
+_OF_0_1 = re.compile("[0-9a-f]{16}")
 ABSENT = "–"
 LONGEST = 60
 
@@ -55,7 +61,7 @@ def identity_differences(old: StageSpec, new: StageSpec) -> list[Difference]:
     the files were.
     """
     found = [
-        Difference(_group(field), field, before, after)
+        Difference(_group(field, before, after), field, before, after)
         for field, before, after in compare(old.identity, new.identity)
     ]
     found += [
@@ -112,7 +118,9 @@ def grouped(differences: list[Difference]) -> dict[Group, list[Difference]]:
     return {group: found for group, found in groups.items() if found}
 
 
-def _group(field: str) -> Group:
+def _group(field: str, old: str, new: str) -> Group:
+    if field == "model.fingerprint" and new.startswith(PREFIX) and _OF_0_1.fullmatch(old):
+        return "fingerprint"
     head = field.partition(".")[0]
     if head == "reward" and field.endswith(".sha256"):
         return "reward code"
@@ -130,9 +138,11 @@ def _at_default(field: str, value: Any) -> bool:
 
 
 def _place(field: str) -> bool:
-    """Whether it only says where a user's component lies, whose content is part of the identity."""
+    """Whether it only says where model, data or a user's component lie, whose content is part of the identity."""
     parts = field.split(".")
-    return parts[:2] == ["reward", "components"] and parts[-1] in ("path", "module")
+    return field in ("model.path", "model.name", "data.path") or (
+        parts[:2] == ["reward", "components"] and parts[-1] in ("path", "module")
+    )
 
 
 def _settings(stage: StageSpec, name: str) -> Mapping[str, Any]:

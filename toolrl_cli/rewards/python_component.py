@@ -7,6 +7,9 @@ The function declares its inputs by the names of its parameters, any of:
 - `calls`: the predicted calls as parsed JSON, None where they cannot be read;
 - `gold_calls`: the ground truth's calls.
 
+The files beside it, and packages there, can be imported by their names (`import helper`), and are part of the
+component's identity; see `user_code.sources` for which are found.
+
 It returns a finite number inside the declared range. Anything else, an exception included, stops the run.
 """
 
@@ -26,6 +29,8 @@ from typing import Any, ClassVar
 from toolrl_cli.rewards.components import Component, Range
 from toolrl_cli.rewards.errors import RewardError, nearest, shown
 from toolrl_cli.rewards.reading import Reading, read_calls
+from toolrl_cli.rewards.user_code.loading import load
+from toolrl_cli.rewards.user_code.sources import parsed, sources_of
 
 INPUTS = ("completion", "ground_truth", "step", "total_steps", "calls", "gold_calls")
 TOLERANCE = 1e-9  # tolerance for a sum that leaves its range by rounding
@@ -39,7 +44,7 @@ class PythonComponent(Component):
 
     Attributes:
         function: name of the function at the top level of its source.
-        sha256: of the source file.
+        sha256: of the source file and of those that it imports from beside it (`user_code.sources`).
         path: the file, absolute; empty for an importable one.
         module: dotted name of the module; empty for a file.
     """
@@ -94,20 +99,6 @@ def _input(reading: Reading, name: str) -> Any:
     return getattr(reading, name)
 
 
-def source_sha256(path: Path, where: str) -> str:
-    """SHA-256 of a source file.
-
-    Raises:
-        RewardError: it cannot be read.
-    """
-    import hashlib
-
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as fault:
-        raise RewardError(f"cannot read {path}: {fault.strerror}", where, "check the path") from fault
-
-
 def source_of_module(module: str, where: str) -> Path:
     """Source file of an importable module.
 
@@ -123,18 +114,15 @@ def source_of_module(module: str, where: str) -> Path:
     return Path(spec.origin)
 
 
-def check_defined(path: Path, function: str, where: str) -> None:
-    """Check, without running the file, that it defines `function`, so that a misspelt name is found when planning.
+def check_defined(path: Path, code: bytes, function: str, where: str) -> None:
+    """Check, without running a file, that its code defines `function`, so that a misspelt name is found when planning.
 
     Raises:
         RewardError: the file is not valid Python, or does not define the name.
     """
     import ast  # only a reward with a user component needs it
 
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError) as fault:
-        raise RewardError(f"{path} is no valid Python: {fault}", where) from fault
+    tree = parsed(path, code, where)
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -153,25 +141,26 @@ def _load(path: str, module: str, function: str, sha256: str) -> tuple[Callable[
     """The function, and the names of its parameters."""
     where = path or module
     source = Path(path) if path else source_of_module(module, where)
-    if source_sha256(source, where) != sha256:
-        raise RewardError(
-            f"{source} has changed since the reward was resolved",
-            where,
-            "issue the command again to run with the file as it is now",
-        )
+    sources = sources_of(source, where, module)
+    if sources.sha256 != sha256:
+        raise changed(source, where)
     try:
-        if path:
-            spec = importlib.util.spec_from_file_location(f"toolrl_reward_{sha256[:12]}", path)
-            if spec is None or spec.loader is None:
-                raise ImportError("not a .py file")
-            loaded = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(loaded)
-        else:
-            loaded = importlib.import_module(module)
+        if path and source.suffix != ".py":
+            raise ImportError("not a .py file")
+        loaded = load(sources) if path else importlib.import_module(module)
         found = getattr(loaded, function)
     except Exception as fault:  # importing runs the user's code, which may raise anything
         raise RewardError(f"cannot be imported: {type(fault).__name__}: {fault}", where) from fault
     return found, _inputs_of(found, where)
+
+
+def changed(source: Path, where: str) -> RewardError:
+    """What to say of a file that is no longer as it was when its reward was resolved."""
+    return RewardError(
+        f"{source}, or a file that it imports, has changed since the reward was resolved",
+        where,
+        "issue the command again to run with the files as they are now",
+    )
 
 
 def _inputs_of(function: Callable[..., Any], where: str) -> tuple[str, ...]:

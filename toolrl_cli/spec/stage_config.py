@@ -78,6 +78,10 @@ class ModelConfig(StageConfig):
 
     model: ModelSpec
     precision: Precision = "bf16"
+    asked_precision: Precision | None = Field(
+        None,
+        description="what the sweep asks for, where the device that it was planned for computes in another",
+    )
 
     @property
     def model_path(self) -> str:

@@ -12,13 +12,18 @@ from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig,
 from toolrl_cli.spec.models import (
     DataSpec,
     HuggingFaceModel,
+    Precision,
     RunSpec,
     SftSpec,
     TinyModel,
+    VerlOptions,
 )
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import StageConfig
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
+from toolrl_cli.spec.verl_keys import canonical_options
+
+IdOf = Callable[[str, str, Mapping[str, Any], Mapping[str, str]], str]
 
 
 class Facts(Protocol):
@@ -35,6 +40,12 @@ class Facts(Protocol):
     def tiny_fingerprint(self, model: TinyModel) -> str:
         """Fingerprint of what determines the tiny model's first weights and tokenizer."""
 
+    def pinned(self, model: HuggingFaceModel) -> HuggingFaceModel:
+        """The model with the commit that its name on the hub stands for, where that can be found out."""
+
+    def precision(self, run: RunSpec) -> Precision:
+        """The precision that the run's device computes in."""
+
 
 def run_stages(run: RunSpec, facts: Facts) -> list[StageSpec]:
     """The stages of one run, inputs before what reads them; see `StageMaker` for many runs.
@@ -50,10 +61,12 @@ class StageMaker:
 
     Args:
         facts: what only the machine knows.
+        id_of: kind, id, identity and inputs of a stage → the id that the same stage has already.
     """
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, id_of: IdOf = lambda kind, wanted, identity, inputs: wanted) -> None:
         self.facts = facts
+        self._id_of = id_of
         self._known: dict[tuple[str, str], Any] = {}
 
     def stages(self, run: RunSpec) -> list[StageSpec]:
@@ -63,8 +76,10 @@ class StageMaker:
             SpecError: a fingerprint cannot be taken (missing data, missing model).
         """
         stages: list[StageSpec] = []
+        if isinstance(run.model, HuggingFaceModel):
+            run = run.model_copy(update={"model": self.facts.pinned(run.model)})
         if isinstance(run.model, TinyModel):
-            parts = (run.model, run.verl, run.resources)
+            parts = (run.model, run.resources)
             key = "".join([*(part.model_dump_json() for part in parts), run.precision])
             stages += self._once("pretrained", key, lambda: self._pretrained(run))
         for name in run.train:
@@ -74,9 +89,11 @@ class StageMaker:
         return stages + [self._evaluate(run, benchmark, model) for benchmark in run.evaluate]
 
     def _pretrained(self, run: RunSpec) -> list[StageSpec]:
-        """What gives the tiny model its rough ability."""
-        assert isinstance(run.model, TinyModel)
-        pretrain = self.sft(run, run.model.pretrain, run.model.pretrain_data, None, run.model.seed)
+        """What gives the tiny model its rough ability: the same to all arms, whatever verl options they have."""
+        model = run.model
+        assert isinstance(model, TinyModel)
+        bare = run.model_copy(update={"verl": VerlOptions()})
+        pretrain = self.sft(bare, model.pretrain, model.pretrain_data, None, model.seed)
         return [pretrain, self.export(pretrain)]
 
     def start(self, run: RunSpec, model: StageSpec | None) -> tuple[dict[str, str], dict[str, Any]]:
@@ -119,9 +136,9 @@ class StageMaker:
             config: the kind's settings.
             more: of `StageSpec`: slots, total_steps, progress_metric.
         """
-        return StageSpec(
-            id=stage_id(kind, slug, identity, inputs), kind=kind, identity=identity, inputs=inputs, **more
-        ).with_settings(config)
+        name = self._id_of(kind, stage_id(kind, slug, identity, inputs), identity, inputs)
+        made = StageSpec(id=name, kind=kind, identity=identity, inputs=inputs, **more)
+        return made.with_settings(config)
 
     def sft(
         self, run: RunSpec, sft: SftSpec, data: DataSpec, model: StageSpec | None, seed: int
@@ -134,12 +151,12 @@ class StageMaker:
             "data": self.data(data, (sft.split,)),
             "sft": sft.identity(),
             "seed": seed,
-            "precision": run.precision,
-            "verl_options": options,
+            "precision": self.facts.precision(run),
+            "verl_options": canonical_options(options),
             "verl": self.facts.verl_version,
         }
         config = SftConfig.model_construct(
-            **_of_run(run), data=data, seed=seed, verl_options=options, sft=sft
+            **self._of_run(run), data=data, seed=seed, verl_options=options, sft=sft
         )
         return self.stage(
             "sft",
@@ -163,12 +180,12 @@ class StageMaker:
             "reward": self.reward(run.reward),
             "rl": run.rl.identity(),
             "seed": run.seed,
-            "precision": run.precision,
-            "verl_options": options,
+            "precision": self.facts.precision(run),
+            "verl_options": canonical_options(options),
             "verl": self.facts.verl_version,
         }
         config = RlConfig.model_construct(
-            **_of_run(run),
+            **self._of_run(run),
             data=run.data,
             seed=run.seed,
             verl_options=options,
@@ -207,7 +224,7 @@ class StageMaker:
             **start,
             "benchmark": benchmark,
             "evaluation": run.evaluation.identity(),
-            "precision": run.precision,
+            "precision": self.facts.precision(run),
         }
         data = known.data(run)
         if data is not None:
@@ -217,7 +234,7 @@ class StageMaker:
             # without a runner there are no items yet, and its version will bring a new id with it
             identity |= {} if known.why_not_run else {"version": known.version}
         config = EvaluateConfig.model_construct(
-            **_of_run(run),
+            **self._of_run(run),
             benchmark=benchmark,
             evaluation=run.evaluation,
             data=data,
@@ -225,6 +242,11 @@ class StageMaker:
         )
         name = model.id.rsplit("-", 1)[0] if model else run.model.name
         return self.stage("evaluate", f"{benchmark}-{name}", identity, inputs, config)
+
+    def _of_run(self, run: RunSpec) -> dict[str, Any]:
+        used = self.facts.precision(run)
+        asked = run.precision if used != run.precision else None
+        return {"model": run.model, "precision": used, "asked_precision": asked, "resources": run.resources}
 
     def _once(self, what: str, settings: str, work_out: Callable[[], Any]) -> Any:
         """What is worked out from settings, given as JSON."""
@@ -243,10 +265,6 @@ def make_rl(maker: StageMaker, run: RunSpec, model: StageSpec | None) -> list[St
     """What `rl` in a run's `train` means: train, and export the checkpoint that the run asks for."""
     trained = maker.rl(run, model)
     return [trained, maker.export(trained, run.rl.save_every if run.checkpoint == "best" else None)]
-
-
-def _of_run(run: RunSpec) -> dict[str, Any]:
-    return {"model": run.model, "precision": run.precision, "resources": run.resources}
 
 
 def reward_label(reward: Mapping[str, Any]) -> str:

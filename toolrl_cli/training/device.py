@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from toolrl_cli.errors import StageError
+
+if TYPE_CHECKING:
+    from toolrl_cli.spec.stage_config import ModelConfig
 
 Device = Literal["cpu", "cuda"]
 
@@ -32,6 +35,30 @@ def choose_device(wanted: str) -> Device:
             failure_class="config",
         )
     return "cpu"
+
+
+def device_for(config: ModelConfig) -> Device:
+    """The device of a stage with a model, which computes in the precision that it was planned for.
+
+    Raises:
+        StageError: as `choose_device`; or the device computes in another precision (class `config`).
+    """
+    device, wanted = choose_device(config.resources.device), config.asked_precision
+    if device == "cuda" and wanted is not None:
+        raise StageError(
+            f"planned for a CPU, where {wanted} is {config.precision}, and this machine has a GPU",
+            "resources.device",
+            "issue `toolrl sweep FILE` again with --set resources.device=cuda (or =cpu)",
+            failure_class="config",
+        )
+    if device == "cpu" and config.precision != "fp32":
+        raise StageError(
+            f"planned in {config.precision}, and a CPU trains in fp32; torch sees no GPU here",
+            "resources.device",
+            "issue `toolrl sweep FILE` again with --set resources.device=cpu, or see `toolrl doctor`",
+            failure_class="config",
+        )
+    return device
 
 
 def planned_device(wanted: str) -> Device:

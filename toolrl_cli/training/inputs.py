@@ -11,6 +11,7 @@ from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.models import DataSpec, ModelSpec, RllaData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import TrainingConfig
+from toolrl_cli.training.models.model_fingerprint import PREFIX, fingerprint
 from toolrl_cli.training.models.model_folder import check_model_folder, folder_of
 from toolrl_cli.training.models.tiny_model import make_tiny_model, tiny_model_identity
 
@@ -61,14 +62,15 @@ def dataset_params(data: DataSpec) -> dict[str, Any]:
 
 
 def model_path(ctx: StageContext, model: ModelSpec) -> str:
-    """The model that a stage starts from: an earlier stage's export, the tiny model, a folder, or a hub name.
+    """The folder, absolute, of the model that a stage starts from: an earlier stage's export, the tiny model's, the
+    user's own, or a snapshot of the hub's.
 
     Args:
         ctx: of the attempt.
         model: what the stage's config names, where it reads no earlier stage's.
 
     Raises:
-        StageError: an input has no exported model.
+        StageError: an input has no exported model, or a folder has changed since the stage was planned.
         SpecError: a folder is incomplete.
     """
     if "model" in ctx.inputs:
@@ -84,20 +86,28 @@ def model_path(ctx: StageContext, model: ModelSpec) -> str:
     if local is None:
         return _from_hub(model.path, model.revision)
     check_model_folder(local)
+    planned = str(ctx.spec.identity.get("model", {}).get("fingerprint", ""))
+    if planned.startswith(PREFIX) and fingerprint(local) != planned:
+        raise StageError(
+            "the model folder has changed since the stage was planned",
+            str(local),
+            "issue `toolrl sweep FILE` again: it is another model, and other stages",
+            failure_class="config",
+        )
     return str(local)
 
 
 def _from_hub(name: str, revision: str | None) -> str:
-    """The name itself, or the local snapshot of the revision that the stage's identity names.
+    """The local snapshot of the revision that the stage's identity names, or else of `main`.
 
     Raises:
         StageError: the revision is neither in the local cache nor available from the hub.
         SpecError: the model is incomplete.
     """
-    if revision is None:
-        return name
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    told = revision or "main"
 
     def folder(*, here: bool) -> str:
         found = snapshot_download(
@@ -114,8 +124,8 @@ def _from_hub(name: str, revision: str | None) -> str:
         return folder(here=False)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise StageError(
-            f"revision {revision[:12]} cannot be had: {(str(error) or type(error).__name__).splitlines()[0]}",
+            f"revision {told[:12]} cannot be had: {(str(error) or type(error).__name__).splitlines()[0]}",
             name,
-            f"hf download {name} --revision {revision}, or name a folder (model: ./{name.rsplit('/', 1)[-1]})",
+            f"hf download {name} --revision {told}, or name a folder (model: ./{name.rsplit('/', 1)[-1]})",
             failure_class="infra",
         ) from error

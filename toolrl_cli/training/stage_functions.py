@@ -24,7 +24,7 @@ from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, Checkp
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
 from toolrl_cli.training.checkpointing.chosen_checkpoint import best_to_export, last_to_export
 from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
-from toolrl_cli.training.device import Device, choose_device
+from toolrl_cli.training.device import Device, choose_device, device_for
 from toolrl_cli.training.inputs import data_folder, model_path
 from toolrl_cli.training.rollout_dumps import gold_answers
 from toolrl_cli.training.seeding import seed_environment
@@ -42,7 +42,7 @@ def run_sft(ctx: StageContext) -> None:
         SpecError: data or model cannot be used.
     """
     config = ctx.spec.settings(SftConfig)
-    device, sft = choose_device(config.resources.device), config.sft
+    device, sft = device_for(config), config.sft
     paths = _paths(ctx, config, train=sft.split, val=None)
     train, val = sft_files(paths.train, sft.val_share, config.seed, sft.batch_size, ctx.stage_dir / FOLDER)
     paths = replace(paths, train=train, val=val)
@@ -72,7 +72,7 @@ def run_rl(ctx: StageContext) -> None:
         SpecError: data or model cannot be used.
     """
     config = ctx.spec.settings(RlConfig)
-    device = choose_device(config.resources.device)
+    device = device_for(config)
     paths = _paths(ctx, config, train="train", val="val")
     options = rl_options(config, paths, device)
     keep = options["trainer.max_actor_ckpt_to_keep"]

@@ -15,10 +15,11 @@ def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component
     """See `ComponentKind.read`."""
     from toolrl_cli.rewards.python_component import (
         PythonComponent,
+        changed,
         check_defined,
         source_of_module,
-        source_sha256,
     )
+    from toolrl_cli.rewards.user_code.sources import sources_of
 
     if ("path" in raw) == ("module" in raw):
         raise RewardError("a python component has a path or a module", where, "give one of the two")
@@ -29,17 +30,12 @@ def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component
         raise RewardError("a python component names its function", f"{where}.function")
     path = str(Path(base, raw["path"]).expanduser().resolve()) if "path" in raw else ""
     source = Path(path) if path else source_of_module(raw["module"], f"{where}.module")
-    digest = source_sha256(source, where)
-    if raw.get("sha256", digest) != digest:
-        raise RewardError(
-            f"{source} has changed since the reward was resolved",
-            f"{where}.sha256",
-            "issue the command again to run with the file as it is now",
-        )
-    check_defined(source, raw["function"], f"{where}.function")
-    return PythonComponent(
-        name, function=raw["function"], sha256=digest, path=path, module=raw.get("module", "")
-    )
+    module = raw.get("module", "")
+    sources = sources_of(source, where, module)
+    if raw.get("sha256", sources.sha256) != sources.sha256:
+        raise changed(source, f"{where}.sha256")
+    check_defined(source, sources.files[sources.main].code, raw["function"], f"{where}.function")
+    return PythonComponent(name, function=raw["function"], sha256=sources.sha256, path=path, module=module)
 
 
 PYTHON = ComponentKind("python", read, keys=("path", "module", "function", "sha256"), position=3)

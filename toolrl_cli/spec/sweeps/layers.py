@@ -28,6 +28,7 @@ from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.faults import Fault, fault_text, telling_fault, what_to_write, words_of
 from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, fields_at
 from toolrl_cli.spec.sweeps.grid import Cell
+from toolrl_cli.spec.sweeps.paths import Anchor
 from toolrl_cli.spec.sweeps.places import full_place_of, place_of
 from toolrl_cli.spec.sweeps.profile import Profile
 from toolrl_cli.spec.sweeps.settings import apply, copied, flatten
@@ -67,6 +68,9 @@ class Resolver:
         document: the sweep.
         profile: changes every cell before `--set`; None for none.
 
+    Attributes:
+        notes: lines that a person should see, of the cells resolved so far.
+
     Raises:
         SpecError: the base or `--set` names a key that does not exist.
     """
@@ -85,6 +89,9 @@ class Resolver:
         self._overrides = flatten(dict(document.overrides), "--set")
         for key in self._overrides:
             check_setting(key, f"--set {key}")
+        self.notes: dict[str, None] = {}
+        self._in_file = Anchor(document.path.parent, self.notes)
+        self._in_set = Anchor(Path.cwd(), self.notes)
         self._known: dict[Any, Any] = {}
         # a rule between blocks would be missed where blocks are validated apart; a profile works across them
         self._apart = not RunSpec.__pydantic_decorators__.model_validators and profile is None
@@ -119,7 +126,7 @@ class Resolver:
             reference: dict[str, Any] = {}
             apply(_ordered(self._preset(cell)), reference)
             settings = self._profile.adjust(tree, reference, cell.settings, self.reward)
-        self._lay(self._overrides, tree, cell)
+        self._lay(self._overrides, tree, cell, self._in_set)
         spec = self._spec(tree, cell)
         dumped = spec.model_dump(mode="json")
         texts = tuple(canonical_json(dumped[name]) for name in FIELDS)
@@ -133,12 +140,13 @@ class Resolver:
         tree: dict[str, Any] = {}
         apply(_ordered(self._preset(cell)), tree)
         for layer in (self._base, cell.settings):
-            self._lay(layer, tree, cell)
+            self._lay(layer, tree, cell, self._in_file)
         return tree
 
-    def _lay(self, layer: Mapping[str, Any], tree: dict[str, Any], cell: Cell) -> None:
+    def _lay(self, layer: Mapping[str, Any], tree: dict[str, Any], cell: Cell, anchor: Anchor) -> None:
         """Lay settings over what stands; a part of a reward that is a name changes the composition behind it."""
-        for key, value in _ordered(self._with_model(layer, cell)).items():
+        settings = anchor(self._with_model(layer, cell), lambda key: self.where(key, cell))
+        for key, value in _ordered(settings).items():
             reward = tree.get("reward")
             if key.startswith(COMPONENTS) and "components" not in (reward or {}):
                 composition = self.reward(reward, self.where("reward", cell))

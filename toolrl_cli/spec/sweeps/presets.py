@@ -77,7 +77,7 @@ def _model(name: str) -> dict[str, Any]:
 def model(value: Any, where: str) -> Any:
     """A model given by name → its mapping; a mapping or a path-like name of the user's own is kept.
 
-    A name with a slash, a dot-path or an existing folder is taken as a Hugging Face folder or hub name.
+    A name with a slash, or that begins with a dot or `~`, is a Hugging Face folder or a name on the hub.
 
     Raises:
         SpecError: a bare name that no preset has.

@@ -91,7 +91,7 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
             raise two_named(arm, names[arm].origin, cell.origin, source.name)
         cells.append(cell if arm == cell.arm else Cell(arm, settings, cell.choices))
         runs += [Run(f"{arm}-seed{seed}", arm, seed, settings, run_spec(blocks, seed)) for seed in seeds]
-    return Resolved(runs, Grid(cells, [*grid.dropped, *dropped], warnings))
+    return Resolved(runs, Grid(cells, [*grid.dropped, *dropped], [*warnings, *resolver.notes]))
 
 
 def _equal(first: Cell, second: Cell, document: Document) -> str:

@@ -1,28 +1,43 @@
-"""Hugging Face model folders: checks that one is complete, and computes its fingerprint. Imports no torch."""
+"""Hugging Face model folders: which of its files count, and whether one is whole. Imports no torch."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from toolrl_cli.errors import SpecError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-SAMPLE = 1 << 20
-"""Bytes read at each end of a weight file for the fingerprint: enough to tell two trainings apart, cheap on NFS."""
+WEIGHTS = (
+    *("model.safetensors", "model.safetensors.index.json"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
+LFS_POINTER = b"version https://git-lfs"
 
 
 def folder_of(path: str) -> Path | None:
-    """The local folder that a model's `path` names; None for a name on the hub."""
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    if path.startswith((".", "/", "~")):
+    """The local folder that a model's `path` names, absolute; None for a name on the hub.
+
+    What a sweep names a folder is absolute after planning, wherever it is read then.
+
+    Raises:
+        SpecError: there is no such folder.
+    """
+    if not names_folder(path):
+        return None
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
         raise SpecError(
             "no such model folder", path, "give a folder, or a hub name such as Qwen/Qwen2.5-1.5B-Instruct"
         )
-    return None
+    return folder
+
+
+def names_folder(path: str) -> bool:
+    """Whether a model's `path` is written as a folder, and not as a name on the hub."""
+    return path.startswith((".", "/", "~"))
 
 
 def check_model_folder(folder: Path) -> None:
@@ -35,20 +50,28 @@ def check_model_folder(folder: Path) -> None:
         raise SpecError(
             "the model folder has no config.json", str(folder), "is this a Hugging Face model folder?"
         )
-    if not weight_files(folder):
+    weights = weight_files(folder)
+    if not weights:
         raise SpecError(
-            "the model folder has no weights", str(folder), "expected *.safetensors or pytorch_model*.bin"
+            "the model folder has no weights",
+            str(folder),
+            "expected model.safetensors or pytorch_model.bin, or the index of their shards",
         )
+    for file in weights:
+        if not file.is_file():
+            raise SpecError(f"{file.name}, which its index names, is missing", str(folder), "copy it again")
+        with file.open("rb") as stream:
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                hint = "`git lfs pull` in it fetches the weights"
+                raise SpecError(f"{file.name} is a pointer of Git LFS, not weights", str(folder), hint)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise SpecError(
             "the model folder has no tokenizer",
             str(folder),
             "copy tokenizer.json and tokenizer_config.json into it",
         )
-    has_template = (folder / "chat_template.jinja").is_file() or "chat_template" in _text(
-        folder / "tokenizer_config.json"
-    )
-    if not has_template:
+    in_config = _mapping(folder / "tokenizer_config.json").get("chat_template")
+    if not in_config and not (folder / "chat_template.jinja").is_file():
         raise SpecError(
             "the model's tokenizer has no chat template",
             str(folder),
@@ -57,25 +80,27 @@ def check_model_folder(folder: Path) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a model folder, sorted by name."""
-    return sorted(p for pattern in WEIGHTS for p in folder.glob(pattern))
+    """The weight files that `from_pretrained` loads of a folder, sorted by name; [] where it would find none.
 
-
-def fingerprint(folder: Path) -> str:
-    """16 hex digits over configuration, tokenizer and weights (their names, sizes and both ends)."""
-    whole = hashlib.sha256()
-    for name in ("config.json", "chat_template.jinja", "tokenizer_config.json", *TOKENIZER_FILES):
+    Of several it takes one set, in this order: `model.safetensors`, the shards of its index, `pytorch_model.bin`, the
+    shards of that index (transformers 5, `modeling_utils._get_resolved_checkpoint_files`); adapter weights besides.
+    """
+    adapted = (folder / "adapter_config.json").is_file()
+    adapters = [folder / name for name in ADAPTERS if adapted and (folder / name).is_file()][:1]
+    named = _mapping(folder / "config.json").get("transformers_weights")
+    for name in [named] if isinstance(named, str) else WEIGHTS:
         if (folder / name).is_file():
-            whole.update(name.encode() + b"\0" + hashlib.sha256((folder / name).read_bytes()).digest())
-    for weights in weight_files(folder):
-        size = weights.stat().st_size
-        whole.update(f"{weights.name}\0{size}".encode())
-        with weights.open("rb") as stream:
-            whole.update(stream.read(SAMPLE))
-            stream.seek(max(0, size - SAMPLE))
-            whole.update(stream.read(SAMPLE))
-    return whole.hexdigest()[:16]
+            shards = [folder / name]
+            if name.endswith(".index.json"):
+                parts = _mapping(folder / name).get("weight_map")
+                shards = [folder / str(part) for part in set((parts or {}).values())]
+            return sorted([*shards, *adapters])
+    return adapters
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
