@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.results_tree import finish, plan_of, stage
 from toolrl_cli.planning.drift import LOOKED_AT, Drift, find_drift
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.planning.stage_differences import identity_differences, transport_differences
+from toolrl_cli.planning.stage_differences import EXPLANATIONS, identity_differences, transport_differences
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder
@@ -68,6 +68,13 @@ def test_each_kind_of_change_is_told_apart() -> None:
         "data | data.seed: 0 → 1",
         "model | model files: as they were → changed",
     ]
+
+
+def test_a_fine_tuning_before_seeds_counted_says_why_it_is_another_now() -> None:
+    old = stage("sft", identity={"seed": 2})
+    (found,) = identity_differences(old, stage("sft", identity={"seed": 2, "shuffle": "seed"}))
+    assert f"{found.group}: {found}" == "row order: shuffle: – → seed"
+    assert EXPLANATIONS[found.group].startswith("the seed draws the order of the rows now")
 
 
 def test_a_field_that_only_one_of_them_has_is_shown_as_absent() -> None:

@@ -94,6 +94,14 @@ def test_what_changes_the_result_changes_the_rl_stage_and_leaves_the_base_alone(
         assert [s.id for s in after[:2]] == [s.id for s in before[:2]]
 
 
+def test_the_order_of_sft_s_rows_is_part_of_its_identity_and_not_of_the_tiny_model_s_own_pretraining(
+    resolve: Resolve, facts: FixedFacts
+) -> None:
+    pretrained, _, tuned, *_ = chain(resolve(HEAD, "train=[sft]"), facts)
+    assert tuned.identity["shuffle"] == tuned.config["shuffle"] == "seed"
+    assert "shuffle" not in {**pretrained.identity, **pretrained.config}
+
+
 def test_a_reward_s_label_changes_no_id(resolve: Resolve, facts: FixedFacts) -> None:
     by_name = chain(resolve(HEAD), facts)
     by_axes = chain(resolve(HEAD, "reward={granularity: original}"), facts)

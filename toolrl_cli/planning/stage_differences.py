@@ -10,9 +10,12 @@ from toolrl_cli.spec.models import SftSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.sweeps.fields import defaults
 
-Group = Literal["configuration", "data", "model", "verl", "reward", "reward code", "input", "code"]
+Group = Literal[
+    "configuration", "row order", "data", "model", "verl", "reward", "reward code", "input", "code"
+]
 EXPLANATIONS: Mapping[Group, str] = {
     "configuration": "other settings: another experiment",
+    "row order": "the seed draws the order of the rows now; before, every seed was the same training",
     "data": "the rows are others",
     "model": "it starts from another model",
     "verl": "another version of the trainer",
@@ -112,8 +115,14 @@ def grouped(differences: list[Difference]) -> dict[Group, list[Difference]]:
     return {group: found for group, found in groups.items() if found}
 
 
+_OF_VERSIONS: Mapping[str, Group] = {"shuffle": "row order"}
+"""Fields that a version of toolrl brought, and no setting does."""
+
+
 def _group(field: str) -> Group:
     head = field.partition(".")[0]
+    if field in _OF_VERSIONS:
+        return _OF_VERSIONS[field]
     if head == "reward" and field.endswith(".sha256"):
         return "reward code"
     if head in ("data", "model", "verl", "reward"):

@@ -28,9 +28,15 @@ from toolrl_cli.spec.stage_config import (
 
 
 class SftConfig(TrainingConfig):
-    """Of an `sft` stage."""
+    """Of an `sft` stage.
+
+    Attributes:
+        sft: its settings.
+        shuffle: what draws the order of the rows; None: they stand as in the split, and no seed changes the training.
+    """
 
     sft: SftSpec
+    shuffle: Literal["seed"] | None = None
 
     def amount(self, total_steps: int | None) -> Amount:
         return Amount(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.benchmarks import BENCHMARKS
@@ -74,9 +74,10 @@ class StageMaker:
         return stages + [self._evaluate(run, benchmark, model) for benchmark in run.evaluate]
 
     def _pretrained(self, run: RunSpec) -> list[StageSpec]:
-        """What gives the tiny model its rough ability."""
+        """What gives the tiny model its rough ability; its seed draws the first weights, not the rows' order."""
         assert isinstance(run.model, TinyModel)
-        pretrain = self.sft(run, run.model.pretrain, run.model.pretrain_data, None, run.model.seed)
+        model = run.model
+        pretrain = self.sft(run, model.pretrain, model.pretrain_data, None, model.seed, shuffle=None)
         return [pretrain, self.export(pretrain)]
 
     def start(self, run: RunSpec, model: StageSpec | None) -> tuple[dict[str, str], dict[str, Any]]:
@@ -124,9 +125,19 @@ class StageMaker:
         ).with_settings(config)
 
     def sft(
-        self, run: RunSpec, sft: SftSpec, data: DataSpec, model: StageSpec | None, seed: int
+        self,
+        run: RunSpec,
+        sft: SftSpec,
+        data: DataSpec,
+        model: StageSpec | None,
+        seed: int,
+        *,
+        shuffle: Literal["seed"] | None = "seed",
     ) -> StageSpec:
-        """Supervised fine-tuning of a model."""
+        """Supervised fine-tuning of a model.
+
+        The order of the rows is named in the identity, because earlier versions trained every seed in one order.
+        """
         inputs, start = self.start(run, model)
         options = dict(run.verl.sft)
         identity = {
@@ -138,8 +149,10 @@ class StageMaker:
             "verl_options": options,
             "verl": self.facts.verl_version,
         }
+        if shuffle is not None:
+            identity["shuffle"] = shuffle
         config = SftConfig.model_construct(
-            **_of_run(run), data=data, seed=seed, verl_options=options, sft=sft
+            **_of_run(run), data=data, seed=seed, verl_options=options, sft=sft, shuffle=shuffle
         )
         return self.stage(
             "sft",

@@ -44,7 +44,8 @@ def run_sft(ctx: StageContext) -> None:
     config = ctx.spec.settings(SftConfig)
     device, sft = choose_device(config.resources.device), config.sft
     paths = _paths(ctx, config, train=sft.split, val=None)
-    train, val = sft_files(paths.train, sft.val_share, config.seed, sft.batch_size, ctx.stage_dir / FOLDER)
+    rows, shuffle = ctx.stage_dir / FOLDER, config.shuffle == "seed"
+    train, val = sft_files(paths.train, sft.val_share, config.seed, sft.batch_size, rows, shuffle=shuffle)
     paths = replace(paths, train=train, val=val)
     options = sft_options(config, paths, device)
     keep = options["trainer.max_ckpt_to_keep"]
