@@ -77,6 +77,11 @@ def test_a_fine_tuning_before_seeds_counted_says_why_it_is_another_now() -> None
     assert EXPLANATIONS[found.group].startswith("the seed draws the order of the rows now")
 
 
+def test_an_export_that_was_rounded_says_why_it_is_another_now() -> None:
+    (found,) = identity_differences(stage("export"), stage("export", identity={"dtype": "fp32"}))
+    assert EXPLANATIONS[found.group].startswith("what trained in fp32 is exported in fp32 now")
+
+
 def test_a_field_that_only_one_of_them_has_is_shown_as_absent() -> None:
     old, new = stage("rl", identity={"reward": {"a": 1}}), stage("rl", identity={"reward": {"b": None}})
     assert [str(d) for d in identity_differences(old, new)] == ["reward.b: – → None", "reward.a: 1 → –"]

@@ -11,11 +11,21 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.sweeps.fields import defaults
 
 Group = Literal[
-    "configuration", "row order", "data", "model", "verl", "reward", "reward code", "input", "code"
+    "configuration",
+    "row order",
+    "exported precision",
+    "data",
+    "model",
+    "verl",
+    "reward",
+    "reward code",
+    "input",
+    "code",
 ]
 EXPLANATIONS: Mapping[Group, str] = {
     "configuration": "other settings: another experiment",
     "row order": "the seed draws the order of the rows now; before, every seed was the same training",
+    "exported precision": "what trained in fp32 is exported in fp32 now; before, it was rounded to bf16",
     "data": "the rows are others",
     "model": "it starts from another model",
     "verl": "another version of the trainer",
@@ -115,7 +125,7 @@ def grouped(differences: list[Difference]) -> dict[Group, list[Difference]]:
     return {group: found for group, found in groups.items() if found}
 
 
-_OF_VERSIONS: Mapping[str, Group] = {"shuffle": "row order"}
+_OF_VERSIONS: Mapping[str, Group] = {"shuffle": "row order", "dtype": "exported precision"}
 """Fields that a version of toolrl brought, and no setting does."""
 
 

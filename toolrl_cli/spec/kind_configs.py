@@ -10,6 +10,7 @@ from toolrl_cli.spec.models import (
     Algorithm,
     DataSpec,
     EvaluateSpec,
+    Precision,
     Resources,
     RllaData,
     RlSpec,
@@ -168,6 +169,7 @@ class ExportConfig(StageConfig):
     Attributes:
         checkpoint: which one: of the last step, or the best by validation among those saved.
         source: kind of the stage that trained.
+        dtype: of the exported weights: that of the training.
         save_every: steps between the checkpoints that the best is chosen from.
     """
 
@@ -176,6 +178,7 @@ class ExportConfig(StageConfig):
     checkpoint: Literal["last", "best"] = "last"
     format: Literal["huggingface"] = "huggingface"
     source: str = "rl"
+    dtype: Precision = "bf16"
     save_every: int | None = None
 
 

@@ -204,9 +204,12 @@ class StageMaker:
     def export(self, trained: StageSpec, best_of_every: int | None = None) -> StageSpec:
         """The export of the last checkpoint, or of the best among those of every so many steps.
 
-        Which ones there are to choose from decides what comes out, so there the distance is part of the identity.
+        Which ones there are to choose from decides what comes out, so there the distance is part of the identity. So
+        is fp32, because earlier versions exported everything in bf16.
         """
         identity: dict[str, Any] = {"checkpoint": "last", "format": "huggingface"}
+        if trained.identity.get("precision") == "fp32":
+            identity["dtype"] = "fp32"
         if best_of_every is not None:
             identity |= {"checkpoint": "best", "save_every": best_of_every}
         config = ExportConfig(source=trained.kind, **identity)

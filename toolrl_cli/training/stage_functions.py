@@ -15,7 +15,7 @@ from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.stage import StageContext
-from toolrl_cli.spec.stage_config import StageConfig, TrainingConfig
+from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import merge_metrics
@@ -91,12 +91,13 @@ def run_rl(ctx: StageContext) -> None:
 
 
 def run_export(ctx: StageContext) -> None:
-    """Merge a checkpoint of the input stage to a Hugging Face folder with verl's merger: `output/model`.
+    """Merge a checkpoint of the input stage to a Hugging Face folder: `output/model`.
 
     `checkpoint` in the stage's config decides which one; `output/checkpoint.json` names its step.
 
     Raises:
-        StageError: there is no such checkpoint, or the merger failed.
+        StageError: there is no such checkpoint, or it holds another model than it says.
+        InterruptedError: asked to stop; nothing is exported.
     """
     source = ctx.inputs["checkpoint"] / "checkpoints"
     trained = StageFolder(source.parent).spec()
@@ -110,12 +111,9 @@ def run_export(ctx: StageContext) -> None:
     temporary = output / ".model.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.parent.mkdir(parents=True, exist_ok=True)
-    argv = [
-        *(sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"),
-        *("--local_dir", str(chosen.model), "--target_dir", str(temporary)),
-    ]
-    device = choose_device(config.resources.device)
-    run_child(argv, env=_environment(ctx, config, device), stop_requested=ctx.stop_requested)
+    from toolrl_cli.training.checkpointing.merging import merge_checkpoint  # imports torch
+
+    merge_checkpoint(chosen.model, temporary, config.dtype, ctx.stop_requested)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
     write_json(output / CHECKPOINT.name, chosen.to_json())
@@ -204,14 +202,13 @@ def _command(module: str, options: Options, device: Device, ranks: int | None) -
     return [*torchrun, "-m", module, *arguments]
 
 
-def _environment(ctx: StageContext, config: StageConfig, device: Device) -> dict[str, str]:
+def _environment(ctx: StageContext, config: TrainingConfig, device: Device) -> dict[str, str]:
     env = dict(os.environ)
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
     env["HYDRA_FULL_ERROR"] = "1"
     env.pop("RAY_ADDRESS", None)  # every attempt starts its own Ray
     env["WANDB_MODE"] = "disabled"  # `tracking` feeds W&B from the files
-    if isinstance(config, TrainingConfig):
-        env |= seed_environment(config.seed)
+    env |= seed_environment(config.seed)
     if device == "cpu":
         env |= cpu_environment(ranks=config.resources.gpus)
     return env
