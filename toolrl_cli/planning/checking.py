@@ -44,6 +44,35 @@ def check_against_verl(
     raise SpecError(finding.fault.what, where, f"{hint}{'arm' if len(arms) == 1 else 'arms'}: {told}")
 
 
+def check_lora(plan: Plan, grid: Grid, document: Document) -> None:
+    """Check that the modules which LoRA is to adapt are there, wherever a model's modules can be read here.
+
+    Raises:
+        SpecError: the first fault, with the place in the sweep that sets it.
+    """
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.spec.stage_config import TrainingConfig
+    from toolrl_cli.spec.stage_kind import settings_of
+    from toolrl_cli.spec.sweeps.places import full_place_of
+    from toolrl_cli.training.models.lora_modules import lora_fault, modules_of, tied_embeddings
+
+    cells = {cell.arm: cell for cell in grid.cells}
+    seen: set[str] = set()
+    for run in plan.runs:
+        for stage in run.stages:
+            config = settings_of(stage) if plan.stages[stage.id].owed and stage.id not in seen else None
+            seen.add(stage.id)
+            if not isinstance(config, TrainingConfig) or config.lora is None:
+                continue
+            modules = modules_of(config.model)
+            fault = modules and lora_fault(config.lora, modules, tied=tied_embeddings(config.model))
+            if fault:
+                where = full_place_of(fault.setting, cells[run.arm], document)
+                raise SpecError(
+                    fault.what, where, f"{fault.hint}; arm {run.arm!r}, model {config.model.name}"
+                )
+
+
 def twin_warnings(plan: Plan) -> list[str]:
     """Arms whose stages are all the same: what tells them apart changes nothing in any of them."""
     from toolrl_cli.spec.sweeps.settings import ABSENT

@@ -51,7 +51,7 @@ def load(
         SpecError: anything wrong in the file, the options, the data or the model.
         LedgerError: the results root cannot be read.
     """
-    from toolrl_cli.planning.checking import check_against_verl, data_warnings, twin_warnings
+    from toolrl_cli.planning.checking import check_against_verl, check_lora, data_warnings, twin_warnings
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
     from toolrl_cli.spec.sweeps.profile import load_profile
@@ -76,6 +76,7 @@ def load(
         description=document.sweep.description,
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
+    check_lora(plan, resolved.grid, document)
     check_against_verl(plan, resolved.grid, document, announce)
     warnings = (*resolved.grid.warnings, *twin_warnings(plan), *data_warnings(plan))
     notes = tuple(f"warning: {line}" for line in warnings)

@@ -12,6 +12,7 @@ from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig,
 from toolrl_cli.spec.models import (
     DataSpec,
     HuggingFaceModel,
+    LoraSpec,
     RunSpec,
     SftSpec,
     TinyModel,
@@ -133,6 +134,7 @@ class StageMaker:
         seed: int,
         *,
         shuffle: Literal["seed"] | None = "seed",
+        lora: LoraSpec | None = None,
     ) -> StageSpec:
         """Supervised fine-tuning of a model.
 
@@ -151,12 +153,13 @@ class StageMaker:
         }
         if shuffle is not None:
             identity["shuffle"] = shuffle
+        identity |= _lora_identity(lora)
         config = SftConfig.model_construct(
-            **_of_run(run), data=data, seed=seed, verl_options=options, sft=sft, shuffle=shuffle
+            **_of_run(run), data=data, seed=seed, verl_options=options, sft=sft, shuffle=shuffle, lora=lora
         )
         return self.stage(
             "sft",
-            f"{run.model.name}-{sft.split}-s{seed}",
+            f"{run.model.name}-{sft.split}{_lora_label(lora)}-s{seed}",
             identity,
             inputs,
             config,
@@ -179,6 +182,7 @@ class StageMaker:
             "precision": run.precision,
             "verl_options": options,
             "verl": self.facts.verl_version,
+            **_lora_identity(run.lora),
         }
         config = RlConfig.model_construct(
             **_of_run(run),
@@ -188,11 +192,13 @@ class StageMaker:
             algorithm=run.algorithm,
             reward=run.reward,
             rl=run.rl,
+            lora=run.lora,
         )
         origin = "-sft" if "sft" in run.train else ""
         return self.stage(
             "rl",
-            f"{run.algorithm}-{run.model.name}{origin}-{reward_label(run.reward)}-s{run.seed}",
+            f"{run.algorithm}-{run.model.name}{origin}{_lora_label(run.lora)}"
+            f"-{reward_label(run.reward)}-s{run.seed}",
             identity,
             inputs,
             config,
@@ -251,7 +257,7 @@ class StageMaker:
 
 def make_sft(maker: StageMaker, run: RunSpec, model: StageSpec | None) -> list[StageSpec]:
     """What `sft` in a run's `train` means: fine-tune, and export the last checkpoint."""
-    tuned = maker.sft(run, run.sft, run.data, model, run.seed)
+    tuned = maker.sft(run, run.sft, run.data, model, run.seed, lora=run.lora)
     return [tuned, maker.export(tuned)]
 
 
@@ -259,6 +265,14 @@ def make_rl(maker: StageMaker, run: RunSpec, model: StageSpec | None) -> list[St
     """What `rl` in a run's `train` means: train, and export the checkpoint that the run asks for."""
     trained = maker.rl(run, model)
     return [trained, maker.export(trained, run.rl.save_every if run.checkpoint == "best" else None)]
+
+
+def _lora_identity(lora: LoraSpec | None) -> dict[str, Any]:
+    return {} if lora is None else {"lora": lora.identity()}
+
+
+def _lora_label(lora: LoraSpec | None) -> str:
+    return "" if lora is None else f"-lora{lora.rank}"
 
 
 def _of_run(run: RunSpec) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
+from toolrl_cli.spec.models import LoraSpec
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.store.files import write_json
@@ -26,6 +27,12 @@ from toolrl_cli.training.checkpointing.chosen_checkpoint import best_to_export, 
 from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.device import Device, choose_device
 from toolrl_cli.training.inputs import data_folder, model_path
+from toolrl_cli.training.models.lora_modules import (
+    folder_modules,
+    loaded_modules,
+    lora_fault,
+    tied_embeddings,
+)
 from toolrl_cli.training.rollout_dumps import gold_answers
 from toolrl_cli.training.seeding import seed_environment
 from toolrl_cli.training.sft_rows import FOLDER, sft_files
@@ -182,13 +189,38 @@ def _paths(ctx: StageContext, config: TrainingConfig, train: str, val: str | Non
     data = data_folder(config, ctx.results)
     checkpoints = ctx.stage_dir / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
+    model = model_path(ctx, config.model)
+    if config.lora is not None:
+        check_lora(config.lora, model)
     return Paths(
-        model=model_path(ctx, config.model),
+        model=model,
         train=data / f"{train}.parquet",
         val=None if val is None else data / f"{val}.parquet",
         checkpoints=checkpoints,
         attempt=ctx.attempt_dir,
     )
+
+
+def check_lora(lora: LoraSpec, model: str) -> None:
+    """Refuse modules that the model does not have, which peft passes over where it finds others.
+
+    Args:
+        lora: the settings.
+        model: a folder, or a hub name whose configuration is read.
+
+    Raises:
+        StageError: with the first of them.
+    """
+    folder = Path(model)
+    try:
+        modules = (folder_modules(folder) if folder.is_dir() else None) or loaded_modules(model)
+    except (OSError, ValueError) as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise StageError(f"the model's configuration cannot be read: {told}", model) from error
+    tied = tied_embeddings(folder) if folder.is_dir() else "lm_head" not in modules
+    fault = lora_fault(lora, modules, tied=tied)
+    if fault is not None:
+        raise StageError(fault.what, f"{fault.setting}, model {model}", fault.hint, failure_class="config")
 
 
 def _command(module: str, options: Options, device: Device, ranks: int | None) -> list[str]:

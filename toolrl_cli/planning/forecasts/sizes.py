@@ -13,9 +13,11 @@ from toolrl_cli.training.checking.config_check import planned_options
 from toolrl_cli.training.device import Device
 from toolrl_cli.training.models.gpu_memory import WEIGHTS, training_need
 from toolrl_cli.training.models.host_memory import host_need
+from toolrl_cli.training.models.lora_modules import adapter_parameters
 
-CHECKPOINT = 4 + 8
-"""Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved."""
+CHECKPOINT = WEIGHTS + 8
+"""Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved. With LoRA the base
+has no moments, and is saved all the same."""
 EXPORT = {"fp32": 4, "bf16": 2}
 """Bytes a parameter of an exported model; an export reads fp32 weights whatever it writes."""
 DISK_SPEED = (2e9, 3e8, 5e7)
@@ -58,6 +60,9 @@ def disk(work: Work) -> Range | None:
     if work.training is None:
         return None
     one = work.size.parameters * CHECKPOINT * work.training.networks
+    if work.training.lora is not None:
+        adapters = adapter_parameters(work.training.lora, work.training.model, work.size)
+        one += CHECKPOINT * adapters - (CHECKPOINT - WEIGHTS) * work.size.parameters
     kept = _kept(work.training, work.steps)
     fixed = Range(kept * one, kept * one + RECORDS, (kept + 1) * one + RECORDS)
     if not isinstance(work.config, RlConfig):
