@@ -31,7 +31,6 @@ from toolrl_cli.training.models.lora_modules import (
     folder_modules,
     loaded_modules,
     lora_fault,
-    tied_embeddings,
 )
 from toolrl_cli.training.rollout_dumps import gold_answers
 from toolrl_cli.training.seeding import seed_environment
@@ -217,8 +216,7 @@ def check_lora(lora: LoraSpec, model: str) -> None:
     except (OSError, ValueError) as error:
         told = (str(error) or type(error).__name__).splitlines()[0]
         raise StageError(f"the model's configuration cannot be read: {told}", model) from error
-    tied = tied_embeddings(folder) if folder.is_dir() else "lm_head" not in modules
-    fault = lora_fault(lora, modules, tied=tied)
+    fault = lora_fault(lora, modules)
     if fault is not None:
         raise StageError(fault.what, f"{fault.setting}, model {model}", fault.hint, failure_class="config")
 

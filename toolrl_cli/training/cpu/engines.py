@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -157,6 +158,10 @@ class CpuEngineWithValueHead(_Packed, FSDPEngineWithValueHead):
         if self.model_config.enable_gradient_checkpointing:
             module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         return module
+
+    def disable_adapter(self) -> contextlib.AbstractContextManager[None]:
+        # where the reference is the policy without its adapters, verl asks the critic for its own without them too
+        return contextlib.nullcontext()
 
     def prepare_model_outputs(
         self, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,9 @@ from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.training.models.model_folder import folder_of, weight_files
 from toolrl_cli.training.models.model_size import ModelSize, tensor_shapes
 from toolrl_cli.training.models.tiny_model import TinyShape
+
+HEADS = ("lm_head", "embed_out")
+"""Names of output heads, which stand in no file where they are tied to the embeddings."""
 
 Modules = Mapping[str, tuple[int, ...]]
 """Dotted name of a module with a two-dimensional weight → the weight's shape."""
@@ -81,26 +83,25 @@ def loaded_modules(path: str) -> Modules:
     return {name: tuple(weight.shape) for name, weight in weights.items() if weight.dim() == 2}
 
 
-def lora_fault(lora: LoraSpec, modules: Modules, *, tied: bool) -> LoraFault | None:
+def lora_fault(lora: LoraSpec, modules: Modules) -> LoraFault | None:
     """What is wrong with the modules that are named; peft complains only where nothing at all is adapted.
+
+    The output head gets no adapter: where it is tied to the embeddings they would come apart, and where it is not, verl
+    leaves it out of what it merges for the sampler (`fsdp_merge_unmerge` goes through the layers alone).
 
     Args:
         lora: the settings.
         modules: of the model.
-        tied: whether its output head is its embedding.
     """
-    known = sorted({name.rpartition(".")[2] for name in modules if not _is_embedding(name)})
+    known = sorted({name.rpartition(".")[2] for name in modules if _adaptable(name)})
     named = () if lora.target_modules == "all-linear" else lora.target_modules
     for key, names in (("target_modules", named), ("exclude_modules", lora.exclude_modules)):
         for name in names:
             hits = [module for module in modules if _named(module, [name])]
             setting = f"lora.{key}"
-            if key == "target_modules" and any(_is_embedding(hit) for hit in hits):
-                what = f"{name!r} is an embedding, and adapters are for linear layers"
+            if key == "target_modules" and (name in HEADS or not all(map(_adaptable, hits))):
+                what = f"{name!r} is the model's embedding or output head, which get no adapters"
                 return LoraFault(what, setting, f"of {', '.join(known)}")
-            if key == "target_modules" and tied and name == "lm_head":
-                what = "'lm_head' is the model's embedding too: an adapter would untie them"
-                return LoraFault(what, setting, "leave it out, or use a model whose embeddings are not tied")
             if not hits:
                 what = f"no module of the model is named {name!r}"
                 return LoraFault(what, setting, hint_for(name, known, "modules"))
@@ -109,22 +110,10 @@ def lora_fault(lora: LoraSpec, modules: Modules, *, tied: bool) -> LoraFault | N
     return None
 
 
-def tied_embeddings(model: ModelSpec | Path) -> bool:
-    """Whether a model's output head is its embedding; False where its configuration cannot be read."""
-    if isinstance(model, TinyModel):
-        return True
-    folder = model if isinstance(model, Path) else folder_of(model.path)
-    try:
-        config = json.loads((folder / "config.json").read_bytes()) if folder else {}
-    except (OSError, ValueError):
-        return False
-    return bool(config.get("tie_word_embeddings", False))
-
-
 def adapted(lora: LoraSpec, modules: Modules) -> list[str]:
     """The modules that get an adapter: those named, or every linear layer but the output head."""
     if lora.target_modules == "all-linear":
-        found = [name for name in modules if not _is_embedding(name) and "." in name]
+        found = [name for name in modules if _adaptable(name)]
     else:
         found = [name for name in modules if _named(name, lora.target_modules)]
     return [name for name in found if not _named(name, lora.exclude_modules)]
@@ -163,6 +152,7 @@ def _named(module: str, names: Sequence[str]) -> bool:
     return any(module == name or module.endswith(f".{name}") for name in names)
 
 
-def _is_embedding(module: str) -> bool:
+def _adaptable(module: str) -> bool:
+    """Whether it is a linear layer within the model, and neither an embedding nor the output head above it."""
     last = module.rpartition(".")[2]
-    return last in ("wte", "wpe") or ("embed" in last and last != "embed_out")
+    return "." in module and "embed" not in last and last not in ("wte", "wpe")
