@@ -1,4 +1,4 @@
-"""What an earlier version left is read as it was: nothing is owed again, and the numbers are the same."""
+"""What an earlier version left is read as it was, with the same numbers; what would come out otherwise is new."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.commands.conftest import Toolrl
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "results_0_1_0"
 SMOKE = Path(__file__).parents[2] / "sweeps" / "smoke.yaml"
-IDS = {
-    "tiny-base-s0-14f10df6b3",
+PRETRAINED = "tiny-base-s0-14f10df6b3"
+REPLACED = {
     "tiny-base-s0-952a460b66",
     "toolworld-tiny-base-s0-3c51004173",
     "grpo-tiny-original-s1-50ac47ff21",
@@ -26,12 +26,19 @@ def root(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FIXTURE, tmp_path / "results", symlinks=True))
 
 
-def test_a_sweep_of_the_last_version_owes_nothing_under_the_same_ids(toolrl: Toolrl, root: Path) -> None:
-    answer = toolrl("plan", str(SMOKE), "--json")
+def test_what_the_last_version_rounded_is_made_anew_and_the_plan_says_why(toolrl: Toolrl, root: Path) -> None:
+    """It exported in bf16 what was trained in fp32, as this sweep is; its pretraining is as good as ever."""
+    answer = toolrl("plan", str(SMOKE), "--json", "--explain")
     assert answer.code == 0, answer.err
-    stages = answer.json["stages"]
-    assert {stage["id"] for stage in stages} == IDS
-    assert [(stage["status"], stage["owed"]) for stage in stages] == [("succeeded", False)] * 6
+    stages = {stage["id"]: stage for stage in answer.json["stages"]}
+    assert [stage_id for stage_id, stage in stages.items() if not stage["owed"]] == [PRETRAINED]
+    assert {s["drift"]["earlier"] for s in stages.values() if s["owed"] and s["drift"]["new"]} == REPLACED
+    short, told = toolrl("plan", str(SMOKE)).out, toolrl("plan", str(SMOKE), "--explain").out
+    assert "5 owed stages are new: earlier results are of another identity (exported precision)" in short
+    assert (
+        "exported precision (what trained in fp32 is exported in fp32 now; before, it was rounded to bf16)"
+        in told
+    )
 
 
 def test_a_sweep_of_the_last_version_is_shown_as_done(toolrl: Toolrl, root: Path) -> None:
@@ -48,11 +55,11 @@ def test_the_report_of_the_last_version_has_the_same_numbers(toolrl: Toolrl, roo
     assert means == {"raw": [0.0, 0.0, 0.0, 0.0, 0.0], "grpo": [25.0, 0.0, 25.0, 0.0, 12.5]}
 
 
-def test_going_on_with_a_sweep_of_the_last_version_runs_nothing_and_keeps_its_files(
+def test_resuming_a_sweep_of_the_last_version_as_it_was_runs_nothing_and_keeps_its_files(
     toolrl: Toolrl, root: Path
 ) -> None:
     before = {p: p.read_bytes() for p in root.glob("stages/**/*") if p.is_file()}
-    answer = toolrl("sweep", str(SMOKE))
+    answer = toolrl("resume", "smoke")
     assert answer.code == 0, answer.err
     assert "nothing to do" in answer.err
     assert {p: p.read_bytes() for p in root.glob("stages/**/*") if p.is_file()} == before

@@ -133,6 +133,27 @@ def test_a_changed_reward_file_makes_its_stages_new_and_is_named(
     assert "reward.components.mine.sha256: " in told
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("lora.target_modules: [q_proj, query]", "no module of the model is named 'query'"),
+        (
+            "resources.device: cuda, algorithm: ppo, rl.kl: in_loss",
+            "with LoRA and a KL term, verl 0.9.1's PPO fails",
+        ),
+    ],
+)
+def test_adapters_that_would_do_nothing_or_fail_are_refused_when_planned(
+    toolrl: Toolrl, settings: str, told: str
+) -> None:
+    Path("lora.yaml").write_text(
+        f"name: l\nbase: {{preset: tiny_grpo, lora.rank: 4, {settings}}}\nevaluate: [toolworld]\n"
+    )
+    answer = toolrl("plan", "lora.yaml")
+    assert answer.code == 2 and told in answer.err and "lora.yaml:2" in answer.err
+    assert answer.err.count("\n") == 1
+
+
 def test_a_budget_that_is_too_small_refuses_plan_sweep_and_resume(
     toolrl: Toolrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,18 @@ def test_a_fingerprint_of_the_last_version_says_that_the_model_may_be_the_same()
     assert difference.group == "fingerprint" and "cannot be told" in EXPLANATIONS[difference.group]
 
 
+def test_a_fine_tuning_before_seeds_counted_says_why_it_is_another_now() -> None:
+    old = stage("sft", identity={"seed": 2})
+    (found,) = identity_differences(old, stage("sft", identity={"seed": 2, "shuffle": "seed"}))
+    assert f"{found.group}: {found}" == "row order: shuffle: – → seed"
+    assert EXPLANATIONS[found.group].startswith("the seed draws the order of the rows now")
+
+
+def test_an_export_that_was_rounded_says_why_it_is_another_now() -> None:
+    (found,) = identity_differences(stage("export"), stage("export", identity={"dtype": "fp32"}))
+    assert EXPLANATIONS[found.group].startswith("what trained in fp32 is exported in fp32 now")
+
+
 def test_a_field_that_only_one_of_them_has_is_shown_as_absent() -> None:
     old, new = stage("rl", identity={"reward": {"a": 1}}), stage("rl", identity={"reward": {"b": None}})
     assert [str(d) for d in identity_differences(old, new)] == ["reward.b: – → None", "reward.a: 1 → –"]

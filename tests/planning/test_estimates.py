@@ -217,12 +217,13 @@ def test_disk_of_another_seed_is_measured_and_of_a_new_model_is_arithmetic(ledge
     assert only(unknown).disk is None and unknown.totals.unknown["disk"] == 1
 
 
-def test_an_export_is_as_large_as_its_model_in_bf16(ledger: Ledger) -> None:
+@pytest.mark.parametrize(("dtype", "width"), [("bf16", 2), ("fp32", 4)])
+def test_an_export_is_as_large_as_its_model_in_its_precision(ledger: Ledger, dtype: str, width: int) -> None:
     rl = stage("rl", model=MODEL)
-    export = stage("export", after=[rl])
+    export = stage("export", after=[rl], dtype=dtype)
     finish(ledger, rl)
     disk = forecast(plan_of(ledger, [rl, export]), ledger, LAPTOP).estimates[export.id].disk
-    assert disk is not None and disk.expected == pytest.approx(2 * 1_543_714_304, rel=0.01)
+    assert disk is not None and disk.expected == pytest.approx(width * 1_543_714_304, rel=0.01)
 
 
 def test_an_export_on_gpus_is_reckoned_so_that_a_budget_can_be_kept_from_the_start(ledger: Ledger) -> None:

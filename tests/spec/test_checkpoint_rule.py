@@ -28,7 +28,15 @@ def test_without_a_word_the_last_checkpoint_is_exported_under_the_same_id(
     plain = chain(resolve, facts)
     assert [s.id for s in chain(resolve, facts, "checkpoint=last")] == [s.id for s in plain]
     exports = [s.identity for s in plain if s.kind == "export"]
-    assert exports == [{"checkpoint": "last", "format": "huggingface"}] * 3
+    assert exports == [{"checkpoint": "last", "format": "huggingface", "dtype": "fp32"}] * 3
+
+
+def test_an_export_in_bf16_keeps_the_identity_that_it_had_before_fp32_was_told_apart(
+    resolve: Resolve, facts: FixedFacts
+) -> None:
+    exports = [s for s in chain(resolve, facts, "precision=bf16") if s.kind == "export"]
+    assert [s.identity for s in exports] == [{"checkpoint": "last", "format": "huggingface"}] * 3
+    assert {s.config["dtype"] for s in exports} == {"bf16"}
 
 
 def test_the_best_changes_the_export_after_rl_and_what_reads_it_alone(

@@ -131,6 +131,14 @@ def test_a_precision_that_the_device_has_not_is_no_part_of_an_id(
     assert "asked_precision" not in fp32[0].config
 
 
+def test_the_order_of_sft_s_rows_is_part_of_its_identity_and_not_of_the_tiny_model_s_own_pretraining(
+    resolve: Resolve, facts: FixedFacts
+) -> None:
+    pretrained, _, tuned, *_ = chain(resolve(HEAD, "train=[sft]"), facts)
+    assert tuned.identity["shuffle"] == tuned.config["shuffle"] == "seed"
+    assert "shuffle" not in {**pretrained.identity, **pretrained.config}
+
+
 def test_a_reward_s_label_changes_no_id(resolve: Resolve, facts: FixedFacts) -> None:
     by_name = chain(resolve(HEAD), facts)
     by_axes = chain(resolve(HEAD, "reward={granularity: original}"), facts)

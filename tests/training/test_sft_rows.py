@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from torch.utils.data import DistributedSampler
 
 from tests.support.configs import rl_config
 from toolrl_cli.datasets.verl_rows import rl_row, sft_row, write_parquet
@@ -26,15 +27,38 @@ def answers(path: Path | None) -> list[str]:
     return [row["messages"][-1]["content"] for row in pq.read_table(path).to_pylist()]
 
 
-def test_a_split_is_read_where_it_lies_when_nothing_is_kept_back(sft_split: Path, tmp_path: Path) -> None:
-    assert sft_files(sft_split, 0.0, 1, 8, tmp_path / "rows") == (sft_split, None)
+def test_a_split_in_its_own_order_is_read_where_it_lies_when_nothing_is_kept_back(
+    sft_split: Path, tmp_path: Path
+) -> None:
+    assert sft_files(sft_split, 0.0, 1, 8, tmp_path / "rows", shuffle=False) == (sft_split, None)
     assert not (tmp_path / "rows").exists()
+
+
+def test_another_seed_trains_in_another_order_and_the_same_in_the_same(
+    sft_split: Path, tmp_path: Path
+) -> None:
+    def order(seed: int, folder: str) -> list[str]:
+        """As verl's SFT trainer hands the rows out: its sampler takes no seed."""
+        train, _ = sft_files(sft_split, 0.0, seed, 8, tmp_path / folder)
+        rows = answers(train)
+        sampler: DistributedSampler[str] = DistributedSampler(
+            rows,  # type: ignore[arg-type]
+            num_replicas=1,
+            rank=0,
+            shuffle=True,
+            drop_last=True,
+        )
+        return [rows[position] for position in sampler]
+
+    one, again, two = order(1, "one"), order(1, "again"), order(2, "two")
+    assert one == again != two
+    assert sorted(one) == sorted(two) == sorted(answers(sft_split))
 
 
 def test_the_rows_of_rl_are_learned_with_their_gold_turns_as_answers(tmp_path: Path) -> None:
     rows = [rl_row("s", f"u{n}", f"gold{n}", data_source="x", index=n, extra={}) for n in range(10)]
     write_parquet(rows, tmp_path / "train.parquet")
-    train, val = sft_files(tmp_path / "train.parquet", 0.0, 1, 8, tmp_path / "rows")
+    train, val = sft_files(tmp_path / "train.parquet", 0.0, 1, 8, tmp_path / "rows", shuffle=False)
     assert val is None
     first = pq.read_table(train).to_pylist()[0]
     assert first["messages"] == sft_row("s", "u0", "gold0")["messages"]

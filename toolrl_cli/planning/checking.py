@@ -70,6 +70,45 @@ def _raise(plan: Plan, findings: Iterable[Finding], place: Callable[[str, str], 
         raise faults[0] if len(faults) == 1 else Mistakes(faults)
 
 
+def check_lora(plan: Plan, grid: Grid, document: Document) -> None:
+    """Check that the modules which LoRA is to adapt are there, wherever a model's modules can be read here.
+
+    For a reference model verl asks actor and critic alike to leave their adapters out
+    (`PPOTrainer._compute_ref_log_prob` leaves `no_lora_adapter` in the batch); only the engine for the CPU can.
+
+    Raises:
+        SpecError: the first fault, with the place in the sweep that sets it.
+    """
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.spec.kind_configs import RlConfig
+    from toolrl_cli.spec.stage_config import TrainingConfig
+    from toolrl_cli.spec.stage_kind import settings_of
+    from toolrl_cli.spec.sweeps.places import full_place_of
+    from toolrl_cli.training.device import planned_device
+    from toolrl_cli.training.models.lora_modules import lora_fault, modules_of
+
+    cells = {cell.arm: cell for cell in grid.cells}
+    seen: set[str] = set()
+    for run in plan.runs:
+        for stage in run.stages:
+            config = settings_of(stage) if plan.stages[stage.id].owed and stage.id not in seen else None
+            seen.add(stage.id)
+            if not isinstance(config, TrainingConfig) or config.lora is None:
+                continue
+            with_reference = isinstance(config, RlConfig) and config.networks == 2 and config.rl.kl != "none"
+            if with_reference and planned_device(config.resources.device) == "cuda":
+                what = "with LoRA and a KL term, verl 0.9.1's PPO fails on GPUs: its critic has no adapters"
+                where = full_place_of("rl.kl", cells[run.arm], document)
+                raise SpecError(what, where, f"set rl.kl: none, or another algorithm; arm {run.arm!r}")
+            modules = modules_of(config.model)
+            fault = modules and lora_fault(config.lora, modules)
+            if fault:
+                where = full_place_of(fault.setting, cells[run.arm], document)
+                raise SpecError(
+                    fault.what, where, f"{fault.hint}; arm {run.arm!r}, model {config.model.name}"
+                )
+
+
 def twin_warnings(plan: Plan) -> list[str]:
     """Arms whose stages are all the same: what tells them apart changes nothing in any of them."""
     from toolrl_cli.spec.sweeps.settings import ABSENT

@@ -13,10 +13,22 @@ from toolrl_cli.spec.sweeps.fields import defaults
 from toolrl_cli.training.models.model_fingerprint import PREFIX
 
 Group = Literal[
-    "configuration", "data", "model", "fingerprint", "verl", "reward", "reward code", "input", "code"
+    "configuration",
+    "row order",
+    "exported precision",
+    "data",
+    "model",
+    "fingerprint",
+    "verl",
+    "reward",
+    "reward code",
+    "input",
+    "code",
 ]
 EXPLANATIONS: Mapping[Group, str] = {
     "configuration": "other settings: another experiment",
+    "row order": "the seed draws the order of the rows now; before, every seed was the same training",
+    "exported precision": "what trained in fp32 is exported in fp32 now; before, it was rounded to bf16",
     "data": "the rows are others",
     "model": "it starts from another model",
     "fingerprint": "toolrl 0.1 read only the ends of weight files, so whether the model is the same cannot be told",
@@ -118,10 +130,16 @@ def grouped(differences: list[Difference]) -> dict[Group, list[Difference]]:
     return {group: found for group, found in groups.items() if found}
 
 
+_OF_VERSIONS: Mapping[str, Group] = {"shuffle": "row order", "dtype": "exported precision"}
+"""Fields that a version of toolrl brought, and no setting does."""
+
+
 def _group(field: str, old: str, new: str) -> Group:
     if field == "model.fingerprint" and new.startswith(PREFIX) and _OF_0_1.fullmatch(old):
         return "fingerprint"
     head = field.partition(".")[0]
+    if field in _OF_VERSIONS:
+        return _OF_VERSIONS[field]
     if head == "reward" and field.endswith(".sha256"):
         return "reward code"
     if head in ("data", "model", "verl", "reward"):

@@ -10,6 +10,7 @@ from toolrl_cli.spec.models import (
     Algorithm,
     DataSpec,
     EvaluateSpec,
+    Precision,
     Resources,
     RllaData,
     RlSpec,
@@ -28,9 +29,15 @@ from toolrl_cli.spec.stage_config import (
 
 
 class SftConfig(TrainingConfig):
-    """Of an `sft` stage."""
+    """Of an `sft` stage.
+
+    Attributes:
+        sft: its settings.
+        shuffle: what draws the order of the rows; None: they stand as in the split, and no seed changes the training.
+    """
 
     sft: SftSpec
+    shuffle: Literal["seed"] | None = None
 
     def amount(self, total_steps: int | None) -> Amount:
         return Amount(
@@ -162,6 +169,7 @@ class ExportConfig(StageConfig):
     Attributes:
         checkpoint: which one: of the last step, or the best by validation among those saved.
         source: kind of the stage that trained.
+        dtype: of the exported weights: that of the training.
         save_every: steps between the checkpoints that the best is chosen from.
     """
 
@@ -170,6 +178,7 @@ class ExportConfig(StageConfig):
     checkpoint: Literal["last", "best"] = "last"
     format: Literal["huggingface"] = "huggingface"
     source: str = "rl"
+    dtype: Precision = "bf16"
     save_every: int | None = None
 
 

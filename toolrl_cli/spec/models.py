@@ -129,6 +129,22 @@ class RlSpec(StageSettings):
         return self
 
 
+class LoraSpec(StageSettings):
+    """Low-rank adapters: W + (alpha/rank)·B·A is trained in B and A alone, by SFT and by RL's policy."""
+
+    rank: Annotated[Whole, Field(gt=0, le=512)] = Field(description="of B·A; vLLM takes up to 512")
+    alpha: Positive = Field(16, description="the adapters' product is scaled by alpha/rank")
+    target_modules: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        "all-linear", description="names such as [q_proj, v_proj]; all-linear: all but the output head"
+    )
+    exclude_modules: tuple[str, ...] = Field((), description="names of modules that get no adapter")
+
+    @field_validator("target_modules", "exclude_modules")
+    @classmethod
+    def _in_one_order(cls, names: Any) -> Any:
+        return names if isinstance(names, str) else tuple(sorted(set(names)))
+
+
 class ToolWorldData(Frozen):
     """The generated tool-use task; sizes are rows."""
 
@@ -231,6 +247,7 @@ class RunSpec(Frozen):
     reward: dict[str, Any] = Field(description="a name or a composition; canonical after validation")
     sft: SftSpec = SftSpec()
     rl: RlSpec = RlSpec()
+    lora: LoraSpec | None = Field(None, description="adapters for SFT and RL; null: all weights are trained")
     checkpoint: Literal["last", "best"] = Field(
         "last", description="of RL, what is exported: the last one, or the best by validation among the saved"
     )

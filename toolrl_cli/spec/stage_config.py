@@ -9,7 +9,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from toolrl_cli.spec.models import DataSpec, Frozen, HuggingFaceModel, ModelSpec, Precision, Resources
+from toolrl_cli.spec.models import (
+    DataSpec,
+    Frozen,
+    HuggingFaceModel,
+    LoraSpec,
+    ModelSpec,
+    Precision,
+    Resources,
+)
 
 ELSE_HELPS = "a device with more memory helps"
 
@@ -94,6 +102,7 @@ class TrainingConfig(ModelConfig):
 
     data: DataSpec
     seed: int = 0
+    lora: LoraSpec | None = None
     verl_options: dict[str, Any] = Field(default_factory=dict)
 
     offload_while_idle: ClassVar[bool] = False

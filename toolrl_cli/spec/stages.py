@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.benchmarks import BENCHMARKS
@@ -12,6 +12,7 @@ from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig,
 from toolrl_cli.spec.models import (
     DataSpec,
     HuggingFaceModel,
+    LoraSpec,
     Precision,
     RunSpec,
     SftSpec,
@@ -89,11 +90,14 @@ class StageMaker:
         return stages + [self._evaluate(run, benchmark, model) for benchmark in run.evaluate]
 
     def _pretrained(self, run: RunSpec) -> list[StageSpec]:
-        """What gives the tiny model its rough ability: the same to all arms, whatever verl options they have."""
+        """What gives the tiny model its rough ability: the same to all arms, whatever verl options they have.
+
+        Its seed draws the first weights, not the rows' order.
+        """
         model = run.model
         assert isinstance(model, TinyModel)
         bare = run.model_copy(update={"verl": VerlOptions()})
-        pretrain = self.sft(bare, model.pretrain, model.pretrain_data, None, model.seed)
+        pretrain = self.sft(bare, model.pretrain, model.pretrain_data, None, model.seed, shuffle=None)
         return [pretrain, self.export(pretrain)]
 
     def start(self, run: RunSpec, model: StageSpec | None) -> tuple[dict[str, str], dict[str, Any]]:
@@ -141,9 +145,20 @@ class StageMaker:
         return made.with_settings(config)
 
     def sft(
-        self, run: RunSpec, sft: SftSpec, data: DataSpec, model: StageSpec | None, seed: int
+        self,
+        run: RunSpec,
+        sft: SftSpec,
+        data: DataSpec,
+        model: StageSpec | None,
+        seed: int,
+        *,
+        shuffle: Literal["seed"] | None = "seed",
+        lora: LoraSpec | None = None,
     ) -> StageSpec:
-        """Supervised fine-tuning of a model."""
+        """Supervised fine-tuning of a model.
+
+        The order of the rows is named in the identity, because earlier versions trained every seed in one order.
+        """
         inputs, start = self.start(run, model)
         options = dict(run.verl.sft)
         identity = {
@@ -155,12 +170,21 @@ class StageMaker:
             "verl_options": canonical_options(options),
             "verl": self.facts.verl_version,
         }
+        if shuffle is not None:
+            identity["shuffle"] = shuffle
+        identity |= _lora_identity(lora)
         config = SftConfig.model_construct(
-            **self._of_run(run), data=data, seed=seed, verl_options=options, sft=sft
+            **self._of_run(run),
+            data=data,
+            seed=seed,
+            verl_options=options,
+            sft=sft,
+            shuffle=shuffle,
+            lora=lora,
         )
         return self.stage(
             "sft",
-            f"{run.model.name}-{sft.split}-s{seed}",
+            f"{run.model.name}-{sft.split}{_lora_label(lora)}-s{seed}",
             identity,
             inputs,
             config,
@@ -183,6 +207,7 @@ class StageMaker:
             "precision": self.facts.precision(run),
             "verl_options": canonical_options(options),
             "verl": self.facts.verl_version,
+            **_lora_identity(run.lora),
         }
         config = RlConfig.model_construct(
             **self._of_run(run),
@@ -192,11 +217,13 @@ class StageMaker:
             algorithm=run.algorithm,
             reward=run.reward,
             rl=run.rl,
+            lora=run.lora,
         )
         origin = "-sft" if "sft" in run.train else ""
         return self.stage(
             "rl",
-            f"{run.algorithm}-{run.model.name}{origin}-{reward_label(run.reward)}-s{run.seed}",
+            f"{run.algorithm}-{run.model.name}{origin}{_lora_label(run.lora)}"
+            f"-{reward_label(run.reward)}-s{run.seed}",
             identity,
             inputs,
             config,
@@ -208,9 +235,12 @@ class StageMaker:
     def export(self, trained: StageSpec, best_of_every: int | None = None) -> StageSpec:
         """The export of the last checkpoint, or of the best among those of every so many steps.
 
-        Which ones there are to choose from decides what comes out, so there the distance is part of the identity.
+        Which ones there are to choose from decides what comes out, so there the distance is part of the identity. So
+        is fp32, because earlier versions exported everything in bf16.
         """
         identity: dict[str, Any] = {"checkpoint": "last", "format": "huggingface"}
+        if trained.identity.get("precision") == "fp32":
+            identity["dtype"] = "fp32"
         if best_of_every is not None:
             identity |= {"checkpoint": "best", "save_every": best_of_every}
         config = ExportConfig(source=trained.kind, **identity)
@@ -257,7 +287,7 @@ class StageMaker:
 
 def make_sft(maker: StageMaker, run: RunSpec, model: StageSpec | None) -> list[StageSpec]:
     """What `sft` in a run's `train` means: fine-tune, and export the last checkpoint."""
-    tuned = maker.sft(run, run.sft, run.data, model, run.seed)
+    tuned = maker.sft(run, run.sft, run.data, model, run.seed, lora=run.lora)
     return [tuned, maker.export(tuned)]
 
 
@@ -265,6 +295,14 @@ def make_rl(maker: StageMaker, run: RunSpec, model: StageSpec | None) -> list[St
     """What `rl` in a run's `train` means: train, and export the checkpoint that the run asks for."""
     trained = maker.rl(run, model)
     return [trained, maker.export(trained, run.rl.save_every if run.checkpoint == "best" else None)]
+
+
+def _lora_identity(lora: LoraSpec | None) -> dict[str, Any]:
+    return {} if lora is None else {"lora": lora.identity()}
+
+
+def _lora_label(lora: LoraSpec | None) -> str:
+    return "" if lora is None else f"-lora{lora.rank}"
 
 
 def reward_label(reward: Mapping[str, Any]) -> str:

@@ -2,6 +2,9 @@
 
 The `train` split has the format of RL, and its gold turns become the training targets (the paper's SFT4k). A share
 of any split can be held out for the validation loss.
+
+verl 0.9.1's SFT trainer reads no seed: its sampler draws the order of each epoch from a generator with torch's seed 0.
+So the rows are written in an order that the seed draws, or every seed would be the same training.
 """
 
 from __future__ import annotations
@@ -16,16 +19,17 @@ FOLDER = "rows"
 
 
 def sft_files(
-    source: Path, val_share: float, seed: int, batch_size: int, target: Path
+    source: Path, val_share: float, seed: int, batch_size: int, target: Path, *, shuffle: bool = True
 ) -> tuple[Path, Path | None]:
     """The parquet files for training and validation.
 
     Args:
         source: `<split>.parquet` of the data folder, in either of verl's row formats.
         val_share: share of the rows to hold out, in [0, 1).
-        seed: decides which rows are held out.
+        seed: decides which rows are held out, and the order of the others.
         batch_size: sequences a step; verl validates on whole batches only.
         target: folder for derived files; equal arguments give equal files.
+        shuffle: whether the rows to train on are put in an order that the seed draws.
 
     Returns:
         The training rows and the held-out rows. The latter is None if there are none, or if they do not fill a batch
@@ -38,12 +42,14 @@ def sft_files(
 
     table = pq.read_table(source)
     learnable = "messages" in table.column_names
-    if learnable and not val_share:
+    if learnable and not val_share and not shuffle:
         return source, None
     found = table.to_pylist()
     rows = found if learnable else [_from_rl(row) for row in found]
     kept_back = set(random.Random(f"validation-{seed}").sample(range(len(rows)), int(val_share * len(rows))))
     train = [row for position, row in enumerate(rows) if position not in kept_back]
+    if shuffle:
+        random.Random(f"order-{seed}").shuffle(train)
     if len(train) < batch_size:
         raise StageError(
             f"{len(train)} rows are left to train on, and a step takes {batch_size}",

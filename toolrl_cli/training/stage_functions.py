@@ -14,8 +14,9 @@ from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
+from toolrl_cli.spec.models import LoraSpec
 from toolrl_cli.spec.stage import StageContext
-from toolrl_cli.spec.stage_config import StageConfig, TrainingConfig
+from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import merge_metrics
@@ -24,8 +25,13 @@ from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, Checkp
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
 from toolrl_cli.training.checkpointing.chosen_checkpoint import best_to_export, last_to_export
 from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
-from toolrl_cli.training.device import Device, choose_device, device_for
+from toolrl_cli.training.device import Device, device_for
 from toolrl_cli.training.inputs import data_folder, model_path
+from toolrl_cli.training.models.lora_modules import (
+    folder_modules,
+    loaded_modules,
+    lora_fault,
+)
 from toolrl_cli.training.rollout_dumps import gold_answers
 from toolrl_cli.training.seeding import seed_environment
 from toolrl_cli.training.sft_rows import FOLDER, sft_files
@@ -44,7 +50,8 @@ def run_sft(ctx: StageContext) -> None:
     config = ctx.spec.settings(SftConfig)
     device, sft = device_for(config), config.sft
     paths = _paths(ctx, config, train=sft.split, val=None)
-    train, val = sft_files(paths.train, sft.val_share, config.seed, sft.batch_size, ctx.stage_dir / FOLDER)
+    rows, shuffle = ctx.stage_dir / FOLDER, config.shuffle == "seed"
+    train, val = sft_files(paths.train, sft.val_share, config.seed, sft.batch_size, rows, shuffle=shuffle)
     paths = replace(paths, train=train, val=val)
     options = sft_options(config, paths, device)
     keep = options["trainer.max_ckpt_to_keep"]
@@ -90,12 +97,13 @@ def run_rl(ctx: StageContext) -> None:
 
 
 def run_export(ctx: StageContext) -> None:
-    """Merge a checkpoint of the input stage to a Hugging Face folder with verl's merger: `output/model`.
+    """Merge a checkpoint of the input stage to a Hugging Face folder: `output/model`.
 
     `checkpoint` in the stage's config decides which one; `output/checkpoint.json` names its step.
 
     Raises:
-        StageError: there is no such checkpoint, or the merger failed.
+        StageError: there is no such checkpoint, or it holds another model than it says.
+        InterruptedError: asked to stop; nothing is exported.
     """
     source = ctx.inputs["checkpoint"] / "checkpoints"
     trained = StageFolder(source.parent).spec()
@@ -109,12 +117,9 @@ def run_export(ctx: StageContext) -> None:
     temporary = output / ".model.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.parent.mkdir(parents=True, exist_ok=True)
-    argv = [
-        *(sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"),
-        *("--local_dir", str(chosen.model), "--target_dir", str(temporary)),
-    ]
-    device = choose_device(config.resources.device)
-    run_child(argv, env=_environment(ctx, config, device), stop_requested=ctx.stop_requested)
+    from toolrl_cli.training.checkpointing.merging import merge_checkpoint  # imports torch
+
+    merge_checkpoint(chosen.model, temporary, config.dtype, ctx.stop_requested)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
     write_json(output / CHECKPOINT.name, chosen.to_json())
@@ -183,13 +188,37 @@ def _paths(ctx: StageContext, config: TrainingConfig, train: str, val: str | Non
     data = data_folder(config, ctx.results)
     checkpoints = ctx.stage_dir / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
+    model = model_path(ctx, config.model)
+    if config.lora is not None:
+        check_lora(config.lora, model)
     return Paths(
-        model=model_path(ctx, config.model),
+        model=model,
         train=data / f"{train}.parquet",
         val=None if val is None else data / f"{val}.parquet",
         checkpoints=checkpoints,
         attempt=ctx.attempt_dir,
     )
+
+
+def check_lora(lora: LoraSpec, model: str) -> None:
+    """Refuse modules that the model does not have, which peft passes over where it finds others.
+
+    Args:
+        lora: the settings.
+        model: a folder, or a hub name whose configuration is read.
+
+    Raises:
+        StageError: with the first of them.
+    """
+    folder = Path(model)
+    try:
+        modules = (folder_modules(folder) if folder.is_dir() else None) or loaded_modules(model)
+    except (OSError, ValueError) as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise StageError(f"the model's configuration cannot be read: {told}", model) from error
+    fault = lora_fault(lora, modules)
+    if fault is not None:
+        raise StageError(fault.what, f"{fault.setting}, model {model}", fault.hint, failure_class="config")
 
 
 def _command(module: str, options: Options, device: Device, ranks: int | None) -> list[str]:
@@ -203,14 +232,13 @@ def _command(module: str, options: Options, device: Device, ranks: int | None) -
     return [*torchrun, "-m", module, *arguments]
 
 
-def _environment(ctx: StageContext, config: StageConfig, device: Device) -> dict[str, str]:
+def _environment(ctx: StageContext, config: TrainingConfig, device: Device) -> dict[str, str]:
     env = dict(os.environ)
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
     env["HYDRA_FULL_ERROR"] = "1"
     env.pop("RAY_ADDRESS", None)  # every attempt starts its own Ray
     env["WANDB_MODE"] = "disabled"  # `tracking` feeds W&B from the files
-    if isinstance(config, TrainingConfig):
-        env |= seed_environment(config.seed)
+    env |= seed_environment(config.seed)
     if device == "cpu":
         env |= cpu_environment(ranks=config.resources.gpus)
     return env

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
+from toolrl_cli.spec.models import LoraSpec
 from toolrl_cli.spec.stage_config import Offload
 from toolrl_cli.training.cpu.cpu_options import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
 from toolrl_cli.training.device import Device
@@ -111,6 +112,15 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         "trainer.n_gpus_per_node": gpus,
         **_common(paths),
     }
+    transformers = options["actor_rollout_ref.rollout.name"] == "transformers"
+    if config.lora is not None:
+        options |= _lora("actor_rollout_ref.model", config.lora)
+        # vLLM takes adapters beside a base that it loads itself, the Transformers server whole weights only
+        options |= (
+            {"actor_rollout_ref.model.lora.merge": True}
+            if transformers
+            else {"actor_rollout_ref.rollout.load_format": "auto"}
+        )
     share = max(1, rl.mini_batch * rl.rollouts // gpus)
     micro = None if rl.micro_batch is None else min(rl.micro_batch, share)  # as in `sft_options`
     options |= _micro_batches("actor_rollout_ref.actor", "ppo", micro, rl.micro_batch_tokens)
@@ -130,7 +140,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
             "critic.data_loader_seed": seed,
         }
         options |= _micro_batches("critic", "ppo", micro, rl.micro_batch_tokens)
-    if options["actor_rollout_ref.rollout.name"] == "transformers":
+    if transformers:
         options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
     if device == "cuda":
         sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
@@ -169,6 +179,8 @@ def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
         "trainer.n_gpus_per_node": resources.gpus,
         **_common(paths),
     }
+    if config.lora is not None:
+        options |= _lora("model", config.lora)
     if paths.val is not None:
         options |= {"data.val_files": str(paths.val), "trainer.test_freq": "after_each_epoch"}
     if sft.steps is None:
@@ -208,6 +220,19 @@ def _offloading(wanted: Offload, sections: Iterable[str]) -> Options:
     names: Mapping[Offload, tuple[str, ...]]
     names = {"never": (), "idle": ("param_offload", "optimizer_offload"), "always": ("offload_policy",)}
     return {f"{section}.{name}": True for section in sections for name in names[wanted]}
+
+
+def _lora(model: str, lora: LoraSpec) -> Options:
+    """Options of a model section for adapters. PPO's critic has a section of its own and is trained whole."""
+    targets = lora.target_modules
+    options: Options = {
+        f"{model}.lora_rank": lora.rank,
+        f"{model}.lora_alpha": lora.alpha,
+        f"{model}.target_modules": targets if isinstance(targets, str) else list(targets),
+    }
+    return options | (
+        {f"{model}.exclude_modules": list(lora.exclude_modules)} if lora.exclude_modules else {}
+    )
 
 
 def _common(paths: Paths) -> Options:

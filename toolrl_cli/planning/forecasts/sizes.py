@@ -13,13 +13,13 @@ from toolrl_cli.training.checking.config_check import planned_options
 from toolrl_cli.training.device import Device
 from toolrl_cli.training.models.gpu_memory import WEIGHTS, training_need
 from toolrl_cli.training.models.host_memory import host_need
+from toolrl_cli.training.models.lora_modules import adapter_parameters
 
-CHECKPOINT = 4 + 8
-"""Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved."""
-EXPORT = 2
-"""Bytes a parameter of an exported model; verl 0.9.1's merger writes bf16 whatever the training's precision."""
-MERGED = 4 + EXPORT
-"""Bytes a parameter that an export reads (fp32 weights) and writes."""
+CHECKPOINT = WEIGHTS + 8
+"""Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved. With LoRA the base
+has no moments, and is saved all the same."""
+EXPORT = {"fp32": 4, "bf16": 2}
+"""Bytes a parameter of an exported model; an export reads fp32 weights whatever it writes."""
 DISK_SPEED = (2e9, 3e8, 5e7)
 """Bytes a second of a fast disk, a usual one and a share on the network: chosen, not measured."""
 START_UP = Range(5.0, 15.0, 60.0)
@@ -55,9 +55,14 @@ def disk(work: Work) -> Range | None:
         return _text(work) * work.units
     if work.size is None:
         return None
+    if isinstance(work.config, ExportConfig):
+        return exactly(work.size.parameters * EXPORT[work.config.dtype] + RECORDS)
     if work.training is None:
-        return exactly(work.size.parameters * EXPORT + RECORDS)
+        return None
     one = work.size.parameters * CHECKPOINT * work.training.networks
+    if work.training.lora is not None:
+        adapters = adapter_parameters(work.training.lora, work.training.model, work.size)
+        one += CHECKPOINT * adapters - (CHECKPOINT - WEIGHTS) * work.size.parameters
     kept = _kept(work.training, work.steps)
     fixed = Range(kept * one, kept * one + RECORDS, (kept + 1) * one + RECORDS)
     if not isinstance(work.config, RlConfig):
@@ -70,7 +75,7 @@ def export_seconds(work: Work) -> tuple[Range, str] | None:
     """How long an export takes, which is reading and writing, and how that was reckoned; None where it cannot be."""
     if not isinstance(work.config, ExportConfig) or work.size is None:
         return None
-    amount = work.size.parameters * MERGED
+    amount = work.size.parameters * (EXPORT["fp32"] + EXPORT[work.config.dtype])
     seconds = Range(*(amount / speed for speed in DISK_SPEED)) + START_UP
     return seconds, f"arithmetic: {amount / 1e9:.3g} GB read and written, at 2 to 0.05 GB/s"
 

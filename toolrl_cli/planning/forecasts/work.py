@@ -101,13 +101,15 @@ class Works:
         device = self._device(resources.device)
         amount = config.amount(spec.total_steps)
         model = origin.model if origin else None
-        options = origin.verl_options if isinstance(origin, TrainingConfig) else {}
+        trained = origin if isinstance(origin, TrainingConfig) else None
+        options = trained.verl_options if trained else {}
         shape = (
             *(spec.kind, amount, model and model.name, origin and origin.model_path, device, spec.slots),
             tuple(config.transport.items()),
             *(resources.rollout, resources.gpu_memory_utilization, resources.offload, resources.gpu_memory),
-            origin is not None and isinstance(origin, TrainingConfig) and (origin.entropy, origin.reference),
+            trained is not None and (trained.entropy, trained.reference),
             *((name, str(value)) for name, value in options.items() if name.endswith(_MEMORY_OPTIONS)),
+            *([trained.lora] if trained and trained.lora else []),
         )
         return Work(
             kind=spec.kind,

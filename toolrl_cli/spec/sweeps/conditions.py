@@ -8,7 +8,7 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.spec.sweeps import presets
-from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, defaults
+from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, defaults, fields_at
 from toolrl_cli.spec.sweeps.settings import ABSENT, flatten, matches
 from toolrl_cli.spec.sweeps.sweep import Document
 
@@ -23,10 +23,22 @@ class Settings:
         self._layers: dict[str, Mapping[str, Any]] = {}
 
     def value(self, key: str, settings: Mapping[str, Any]) -> Any:
-        """`ABSENT` where nothing sets it and it has no default."""
+        """`ABSENT` where nothing sets it and it has no default.
+
+        Of a block that is null by default, what is set in it.
+        """
+        block = key.partition(".")[0]
         for layer in (self._overrides, settings, self._base):
             if key in layer:
                 return layer[key]
+            if (
+                block != key and layer.get(block, ABSENT) is None
+            ):  # `lora: null` here, `lora.rank` further below
+                return ABSENT
+            if block == key and defaults().get(key, ABSENT) is None and fields_at((key,)):
+                inside = {name: value for name, value in layer.items() if name.startswith(f"{key}.")}
+                if inside:
+                    return inside
         chosen = settings.get("preset", self._base.get("preset"))
         name = repr(chosen)
         if name not in self._layers:

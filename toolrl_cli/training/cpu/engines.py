@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from tensordict import NonTensorStack, TensorDict
+from torch.distributed.tensor import DTensor
 from transformers import AutoModelForTokenClassification
 from verl.utils import tensordict_utils as tu
+from verl.utils.fsdp_utils import merged_lora_context, normalize_peft_param_name
 from verl.utils.torch_dtypes import PrecisionType
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead, FSDPEngineWithValueHead
@@ -75,6 +79,13 @@ class _Packed:
             return super()._build_fsdp_module(module)  # type: ignore[misc, no-any-return]
         finally:
             self.engine_config = config
+
+    def _merged_lora_per_tensor_param(self) -> Iterator[tuple[str, torch.Tensor]]:
+        # verl rounds merged adapters to bf16 whatever the precision, so that another policy would be sampled from;
+        # copies, because the base's weights are put back before the last of them are sent
+        with merged_lora_context(self.module, backup_adapters=True):
+            for name, weight in normalize_peft_param_name(self.module.state_dict()).items():
+                yield name, (weight.full_tensor() if isinstance(weight, DTensor) else weight).detach().clone()
 
     def forward_backward_batch(self, data: TensorDict, *args: Any, **kwargs: Any) -> Any:
         # dataset columns travel with every batch, and moving them through verl's splitting and copying takes
@@ -147,6 +158,10 @@ class CpuEngineWithValueHead(_Packed, FSDPEngineWithValueHead):
         if self.model_config.enable_gradient_checkpointing:
             module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         return module
+
+    def disable_adapter(self) -> contextlib.AbstractContextManager[None]:
+        # where the reference is the policy without its adapters, verl asks the critic for its own without them too
+        return contextlib.nullcontext()
 
     def prepare_model_outputs(
         self, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any

@@ -2,7 +2,8 @@
 
 Derived from verl's source, not measured. With FSDP2 each of N GPUs holds 1/N of the fp32 weights, their fp32
 gradients and Adam's two fp32 moments (`model_dtype: fp32`, `reduce_dtype: fp32`), all at once during an update, even
-if they are offloaded between updates (`EngineTrainModeCtx`). The reference model is always kept in the host's memory
+if they are offloaded between updates (`EngineTrainModeCtx`). With LoRA the base has weights alone, and the adapters
+have all of these; a critic is trained whole. The reference model is always kept in the host's memory
 (`forward_only` → `CPUOffloadPolicy`). One layer is gathered in bf16 while the next is fetched; embeddings and head
 stay gathered during a pass. verl packs sequences without padding and keeps the logits of a whole
 micro-batch (`use_fused_kernels: False`).
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.stage_config import Offload, TrainingConfig
+from toolrl_cli.training.models.lora_modules import adapter_parameters
 from toolrl_cli.training.models.model_size import ModelSize, model_size
 
 Bounds = tuple[float, float, float]
@@ -84,7 +86,11 @@ def training_need(config: TrainingConfig, size: ModelSize, offload: Offload | No
     )
     told = {"never": "", "idle": ", offloaded between uses", "always": ", all of it offloaded"}[offload]
     critic = ", with a critic" if networks == 2 else ""
-    how = f"{parameters_text(size)} parameters × {STATES} bytes / {gpus} GPUs, {tokens} tokens at once{critic}{told}"
+    weights = f"{parameters_text(size)} parameters × {STATES} bytes"
+    if config.lora is not None:
+        adapters = size_text(adapter_parameters(config.lora, config.model, size))
+        weights = f"({parameters_text(size)} parameters × {WEIGHTS} bytes + {adapters} of LoRA × {STATES})"
+    how = f"{weights} / {gpus} GPUs, {tokens} tokens at once{critic}{told}"
     return Need((low, expected, high), resting, how)
 
 
@@ -118,7 +124,12 @@ def chosen_offload(config: TrainingConfig, size: ModelSize | None = None) -> Off
 
 def parameters_text(size: ModelSize) -> str:
     """`1.54 G`, `0.2 M`."""
-    millions = size.parameters / 1e6
+    return size_text(size.parameters)
+
+
+def size_text(parameters: int) -> str:
+    """`1.54 G`, `0.2 M`."""
+    millions = parameters / 1e6
     return f"{millions / 1000:.3g} G" if millions >= 1000 else f"{millions:.2g} M"
 
 
@@ -126,7 +137,14 @@ def _states(config: TrainingConfig, size: ModelSize, offload: Offload) -> tuple[
     """Bytes of weights, gradients and moments on each GPU while training, and of weights while generating."""
     if offload == "always":
         return 0.0, 0.0
-    share = size.parameters / config.resources.gpus
+    gpus = config.resources.gpus
+    critics = (config.networks - 1) * STATES * size.parameters / gpus
+    trained = STATES * size.parameters / gpus
+    resting = WEIGHTS * size.parameters / gpus * config.networks
+    if config.lora is not None:
+        adapters = adapter_parameters(config.lora, config.model, size)
+        trained = (WEIGHTS * size.parameters + STATES * adapters) / gpus
+        resting += WEIGHTS * adapters / gpus
     if offload == "idle" and config.offload_while_idle:  # actor and critic take turns
-        return STATES * share, 0.0
-    return STATES * share * config.networks, WEIGHTS * share * config.networks
+        return max(trained, critics), 0.0
+    return trained + critics, resting

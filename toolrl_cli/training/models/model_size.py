@@ -82,9 +82,9 @@ def _hub_size(name: str, revision: str | None) -> ModelSize | None:
 def folder_size(folder: Path) -> ModelSize | None:
     """The size of a Hugging Face folder; None where its weights are not readable safetensors."""
     files = [path for path in weight_files(folder) if path.suffix == ".safetensors"]
-    counts = [_tensors(path) for path in files]
-    known = [count for count in counts if count is not None]
-    if not known or len(known) < len(counts):
+    shapes = [tensor_shapes(path) for path in files]
+    known = [sum(map(math.prod, found.values())) for found in shapes if found is not None]
+    if not known or len(known) < len(shapes):
         return None
     config = _config(folder / "config.json")
     return ModelSize(
@@ -110,15 +110,15 @@ def _tiny_size() -> ModelSize:
     )
 
 
-def _tensors(path: Path) -> int | None:
-    """Elements of all tensors, from the header: 8 bytes of length, then JSON with a shape for each."""
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
+    """The tensors of a safetensors file, from its header: 8 bytes of length, then JSON with a shape for each."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > HEADER_LIMIT:
                 return None
             header = json.loads(file.read(length))
-        return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+        return {name: tuple(map(int, t["shape"])) for name, t in header.items() if name != "__metadata__"}
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
         return None
 
