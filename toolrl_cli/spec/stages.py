@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.identity import canonical_json, slugify, stage_id
 from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig, SftConfig
@@ -167,6 +168,11 @@ class StageMaker:
             "verl_options": options,
             "verl": self.facts.verl_version,
         }
+        algorithm = ALGORITHMS[run.algorithm]
+        if definition := algorithm.definition():
+            identity["algorithm_definition"] = definition
+        if algorithm.within_rank:
+            identity["gpus"] = run.resources.gpus
         config = RlConfig.model_construct(
             **_of_run(run),
             data=run.data,
@@ -179,7 +185,7 @@ class StageMaker:
         origin = "-sft" if "sft" in run.train else ""
         return self.stage(
             "rl",
-            f"{run.algorithm}-{run.model.name}{origin}-{reward_label(run.reward)}-s{run.seed}",
+            f"{algorithm.slug}-{run.model.name}{origin}-{reward_label(run.reward)}-s{run.seed}",
             identity,
             inputs,
             config,

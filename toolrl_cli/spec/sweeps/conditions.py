@@ -8,13 +8,14 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.spec.sweeps import presets
+from toolrl_cli.spec.sweeps.algorithm_layer import algorithm_settings
 from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, defaults
 from toolrl_cli.spec.sweeps.settings import ABSENT, flatten, matches
 from toolrl_cli.spec.sweeps.sweep import Document
 
 
 class Settings:
-    """The value of any setting in a cell, for conditions: `--set`, the cell, the base, its presets, the default."""
+    """The value of any setting in a cell, for conditions: `--set`, the cell, the base, its algorithm, its presets, the default."""
 
     def __init__(self, base: Mapping[str, Any], document: Document) -> None:
         self._base = base
@@ -27,6 +28,10 @@ class Settings:
         for layer in (self._overrides, settings, self._base):
             if key in layer:
                 return layer[key]
+        if key.startswith("rl."):
+            brought = algorithm_settings(self.value("algorithm", settings))
+            if key in brought:
+                return brought[key]
         chosen = settings.get("preset", self._base.get("preset"))
         name = repr(chosen)
         if name not in self._layers:
