@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from toolrl_cli.spec.algorithms.algorithm import Algorithm, AlgorithmName
+from toolrl_cli.spec.algorithms.algorithm import Algorithm
 
 _ACTOR = "actor_rollout_ref.actor"
 _WITHOUT_KL = {"kl": "none", "entropy_coeff": 0.0}
@@ -212,5 +212,5 @@ _ALL = (
     ),
 )
 
-ALGORITHMS: Mapping[AlgorithmName, Algorithm] = {algorithm.name: algorithm for algorithm in _ALL}
+ALGORITHMS: Mapping[str, Algorithm] = {algorithm.name: algorithm for algorithm in _ALL}
 """Name → algorithm."""

@@ -11,7 +11,7 @@ from toolrl_cli.spec.sweeps.settings import apply, copied
 
 def algorithm_settings(name: Any) -> Mapping[str, Any]:
     """Dotted setting → value of those that an algorithm brings; empty for what is no name of one."""
-    algorithm = ALGORITHMS.get(name) if isinstance(name, str) else None  # type: ignore[call-overload]
+    algorithm = ALGORITHMS.get(name) if isinstance(name, str) else None
     return {f"rl.{key}": value for key, value in algorithm.settings.items()} if algorithm else {}
 
 
@@ -23,7 +23,7 @@ def lay_algorithm(name: Any, tree: dict[str, Any]) -> None:
         tree: nested settings that the presets give.
     """
     apply({key: copied(value) for key, value in algorithm_settings(name).items()}, tree)
-    algorithm = ALGORITHMS.get(name) if isinstance(name, str) else None  # type: ignore[call-overload]
+    algorithm = ALGORITHMS.get(name) if isinstance(name, str) else None
     given = tree.get("verl", {}).get("rl", {})
     for option in algorithm.verl_options if algorithm else ():
         given.pop(option, None)

@@ -15,7 +15,10 @@ from toolrl_cli.spec.sweeps.sweep import Document
 
 
 class Settings:
-    """The value of any setting in a cell, for conditions: `--set`, the cell, the base, its algorithm, its presets, the default."""
+    """The value of any setting in a cell, for conditions.
+
+    The first of: `--set`, the cell, the base, its algorithm, its presets, the default.
+    """
 
     def __init__(self, base: Mapping[str, Any], document: Document) -> None:
         self._base = base

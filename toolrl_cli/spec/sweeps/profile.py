@@ -149,7 +149,7 @@ class Profile:
     @cached_property
     def _by_algorithm(self) -> dict[str, dict[str, Any]]:
         dropped = {*self.file.keep, "model", "data"}
-        taken = {}
+        taken: dict[str, dict[str, Any]] = {}
         for algorithm, preset in self.file.presets.items():
             layers = {**presets.layered(preset, self.place), **flatten(self.file.settings, self.place)}
             taken[algorithm] = {k: v for k, v in layers.items() if k not in dropped}
