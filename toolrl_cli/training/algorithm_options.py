@@ -43,6 +43,6 @@ def algorithm_options(config: RlConfig) -> dict[str, Any]:
         options[f"+{OWN}.parts"] = list(rl.gdpo_weights)
         options[f"+{OWN}.weights"] = list(rl.gdpo_weights.values())
     if algorithm.extra_responses:
-        options[f"{_SAMPLER}.custom_sampler.path"] = "pkg://toolrl_cli.training.baseline_buffer"
+        options[f"{_SAMPLER}.custom_sampler.path"] = "pkg://toolrl_cli.training.trainers.remax"
         options[f"{_SAMPLER}.custom_sampler.name"] = "BaselineBuffer"
     return options

@@ -129,10 +129,10 @@ class TrainingReplayBuffer(ReplayBuffer):
         for uid in known.keys() - finished:
             del known[uid]
         new = finished - known.keys()
-        keys = [key for key in self.partitions[partition_id] if _prompt_of(key) in new]
+        keys = [key for key in self.partitions[partition_id] if prompt_of(key) in new]
         earned: dict[str, list[float]] = {uid: [] for uid in new}
-        for key, numbers in zip(keys, _numbers_of(keys, partition_id), strict=True):
-            earned[_prompt_of(key)].append(numbers[metric])
+        for key, numbers in zip(keys, numbers_of(keys, partition_id), strict=True):
+            earned[prompt_of(key)].append(numbers[metric])
             self._totals.append(numbers[TOTAL])
         for uid, values in earned.items():
             known[uid] = values[0] if len(values) > 1 and max(values) == min(values) else None
@@ -193,18 +193,24 @@ def _by_prompt(places: Mapping[str, int]) -> Callable[[str], tuple[int, int, int
     return place
 
 
-def _prompt_of(key: str) -> str:
+def prompt_of(key: str) -> str:
+    """The prompt of one of verl's keys, `<prompt>_<sample>_<output>`."""
     return key.split("_", 1)[0]
 
 
 def _reward_numbers(batch: Any) -> list[dict[str, float]]:
     """What the reward manager returned for each sample of the batch."""
     keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-    return _numbers_of(keys, batch.partition_id)
+    return numbers_of(keys, batch.partition_id)
 
 
-def _numbers_of(keys: Iterable[str], partition_id: str) -> list[dict[str, float]]:
-    """The same for keys of the queue."""
+def numbers_of(keys: Iterable[str], partition_id: str) -> list[dict[str, float]]:
+    """What the reward manager returned for samples, by their keys.
+
+    Args:
+        keys: of the queue.
+        partition_id: `train` or `val`.
+    """
     keys = list(keys)
     if not keys:
         return []

@@ -109,6 +109,11 @@ def _parts(run: RunSpec) -> Iterator[AlgorithmFault]:
         hint = hint_for(sampling.metric, (TOTAL, *parts), "metrics")
         what = f"{sampling.metric!r} is no part of the reward"
         yield AlgorithmFault("rl.dynamic_sampling.metric", what, hint)
+    for name, part in parts.items():
+        if part.get("kind", name) == "overlong" and part["max_length"] > run.rl.max_response_length:
+            what = f"is {part['max_length']}, more tokens than rl.max_response_length ({run.rl.max_response_length})"
+            hint = f"set it to {run.rl.max_response_length}"
+            yield AlgorithmFault(f"reward.components.{name}.max_length", what, hint)
     for name in run.rl.gdpo_weights or ():
         if name not in parts:
             what = f"{name!r} is no part of the reward"
