@@ -309,8 +309,9 @@ def test_no_options_break_the_check(kind: Kind, options: Options) -> None:
         (GRPO, ["verl.rl.reward.num_workers=0"],
          "verl.rl.reward.num_workers: 0 is too small (at least 1)"),
         (GRPO, ["verl.rl.algorithm.adv_estimator=gae"],
-         "verl.rl.algorithm.adv_estimator: needs a critic, and this is planned as GRPO, without one "
-         "(set `algorithm: ppo`)"),
+         "verl.rl.algorithm.adv_estimator: is 'gae', and this is planned as grpo (set `algorithm: ppo`)"),
+        (GRPO, ["verl.rl.critic.enable=true"],
+         "verl.rl.critic.enable: trains a critic, and this is planned without one (set `algorithm: ppo`)"),
         (GRPO, ["verl.sft.trainer.save_freq=0"],
          "verl.sft.trainer.save_freq: 0 is no number of steps (-1: never)"),
         (GRPO, ["verl.sft.data.pad_mode=rigth"],

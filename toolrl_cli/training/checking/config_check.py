@@ -32,6 +32,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of, training_settings
 from toolrl_cli.training.checking import verdicts
+from toolrl_cli.training.checking.algorithm_check import algorithm_fault
 from toolrl_cli.training.checking.batches import at, check_batches, has_critic
 from toolrl_cli.training.checking.composed import Composed, Kind, composed, merge, split_prefix
 from toolrl_cli.training.checking.option_fault import OptionFault
@@ -126,7 +127,11 @@ def check_stages(
             continue
         seen.add(key)
         kind = cast(Kind, stage.kind)
-        options = planned_options(training_settings(stage))
+        config = training_settings(stage)
+        contradiction = algorithm_fault(config) if isinstance(config, RlConfig) else None
+        if contradiction is not None:
+            return _finding(stage, contradiction, stages)
+        options = planned_options(config)
         known = (verdicts.accepted() | _seen) if known is None else known
         digest = verdicts.digest(kind, options)
         if digest in known or digest in first:
@@ -177,11 +182,8 @@ def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
         for option, value in options.items():
             check_type(kind, option, value, base)
         if kind == "rl" and has_critic(tree) and _unset("critic.model.path", tree, base):
-            what, option = (
-                "needs a critic, and this is planned as GRPO, without one",
-                "algorithm.adv_estimator",
-            )
-            raise OptionFault(what, option, "set `algorithm: ppo`")
+            what = "trains a critic, and this is planned without one"
+            raise OptionFault(what, "critic.enable", "set `algorithm: ppo`")
         check_words(kind, tree)
         check_ranges(kind, tree)
         check_batches(kind, tree)
