@@ -231,7 +231,7 @@ FAULTS = [
     (HEAD + "axes: {rl.lr: [.nan]}\n", "nan"),
     (HEAD + "axes: {rl.lr: [.inf]}\n", "inf"),
     (HEAD + "axes: {rl.lr: [fast]}\n", "'fast'"),
-    (HEAD + "axes: {algorithm: [dpo]}\n", "'grpo' or 'ppo'"),
+    (HEAD + "axes: {algorithm: [dpo]}\n", "did you mean 'gdpo'?"),
     (HEAD + "zip: {rl.lr: [0.1], rl.steps: [1, 2]}\n", "differ in length"),
     (HEAD + "zip: {rl.lr: [], rl.steps: []}\n", "differ in length or are empty"),
     (HEAD + "arms: {a: {}}\nablate: {change: {b: {}}}\n", "both name arms"),

@@ -3,67 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from tensordict import TensorDict
-from tensordict.tensorclass import NonTensorStack
 from verl.trainer.ppo.v1 import replay_buffer as verls
 
+from tests.support.queue_double import Queue
 from toolrl_cli.errors import StageError
-from toolrl_cli.training import replay_buffer as ours
 from toolrl_cli.training.replay_buffer import POLL_SECONDS, TrainingReplayBuffer
 from toolrl_cli.training.reward_manager import ScoringFailure
-
-STEP = {"status": "success", "seq_len": 9}
-
-
-class Queue:
-    """What the replay buffer asks of the TransferQueue."""
-
-    def __init__(self) -> None:
-        self.partitions: dict[str, dict[str, dict[str, Any]]] = {}
-        self.rewards: dict[str, dict[str, float]] = {}
-        self.polls = 0
-        self.later: list[tuple[str, str]] = []
-
-    def prompt(
-        self, uid: str, status: str, rewards: list[float], partition: str = "train", step: int = 1
-    ) -> None:
-        tags = self.partitions.setdefault(partition, {})
-        tags[uid] = {"is_prompt": True, "status": status, "global_steps": step}
-        for session, total in enumerate(rewards):
-            self.sample(uid, session, total, partition)
-
-    def sample(self, uid: str, session: int, total: float, partition: str = "train") -> None:
-        key = f"{uid}_{session}_0"
-        self.partitions[partition][key] = {**STEP, "of": key}
-        self.rewards[key] = {"total": total, "format/raw": total / 2}
-
-    def kv_list(self) -> dict[str, dict[str, dict[str, Any]]]:
-        self.polls += 1
-        if self.later and self.polls > 2:
-            uid, status = self.later.pop()
-            self.partitions["train"][uid]["status"] = status
-        return self.partitions
-
-    def kv_clear(self, partition_id: str, keys: list[str]) -> None:
-        for key in keys:
-            del self.partitions[partition_id][key]
-
-    def kv_batch_get(self, keys: list[str], partition_id: str, select_fields: list[str]) -> TensorDict:
-        assert select_fields == ["extra_fields"]
-        fields = [{"reward_extra_info": self.rewards[key]} for key in keys]
-        return TensorDict({"extra_fields": NonTensorStack(*fields)}, batch_size=len(keys))
-
-
-@pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
-    queue = Queue()
-    monkeypatch.setattr(verls, "tq", queue)
-    monkeypatch.setattr(ours, "tq", queue)
-    return queue
 
 
 def buffer(**options: object) -> TrainingReplayBuffer:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.matching import correct_share
 from toolrl_cli.rewards.reading import Reading, format_holds, think_words
 from toolrl_cli.rewards.schedule import Schedule
@@ -147,3 +148,30 @@ class Length(Component):
     def to_dict(self) -> dict[str, Any]:
         target = self.target.to_dict() if isinstance(self.target, Schedule) else self.target
         return {**super().to_dict(), "target": target}
+
+
+@dataclass(frozen=True)
+class Overlong(Component):
+    """Nothing lost up to `max_length - buffer` tokens, then evenly more, and everything from `max_length` on.
+
+    DAPO's soft overlong punishment (arXiv 2503.14476, §3.4): min(-(tokens - (max - buffer)) / buffer, 0), at least -1.
+    """
+
+    range: Range | None = (-1.0, 0.0)
+    max_length: int = 0
+    buffer: int = 0
+
+    kind: ClassVar[str] = "overlong"
+
+    def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
+        if reading.tokens is None:
+            raise RewardError(
+                "the length of the response in tokens is not known here",
+                f"components.{self.name}",
+                "it is in training only; leave the part out to score texts",
+            )
+        over = (reading.tokens - (self.max_length - self.buffer)) / self.buffer
+        return high + (low - high) * min(max(over, 0.0), 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "max_length": self.max_length, "buffer": self.buffer}

@@ -4,6 +4,7 @@ The function declares its inputs by the names of its parameters, any of:
 
 - `completion`, `ground_truth`: the texts;
 - `step`, `total_steps`: verl's global step and the run's length (None where it is not known);
+- `tokens`: length of the response as it was generated (None where only its text is known, as in `toolrl rescore`);
 - `calls`: the predicted calls as parsed JSON, None where they cannot be read;
 - `gold_calls`: the ground truth's calls.
 
@@ -32,7 +33,7 @@ from toolrl_cli.rewards.reading import Reading, read_calls
 from toolrl_cli.rewards.user_code.loading import load
 from toolrl_cli.rewards.user_code.sources import parsed, sources_of
 
-INPUTS = ("completion", "ground_truth", "step", "total_steps", "calls", "gold_calls")
+INPUTS = ("completion", "ground_truth", "step", "total_steps", "tokens", "calls", "gold_calls")
 TOLERANCE = 1e-9  # tolerance for a sum that leaves its range by rounding
 
 

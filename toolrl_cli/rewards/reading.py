@@ -198,19 +198,26 @@ _UNREAD: list[Any] = []
 class Reading:
     """One completion with its ground truth: the input of every component.
 
-    The calls are parsed once, when a component first asks for them.
+    The calls are parsed once, when a component first asks for them. `tokens` is the length of the response as it was
+    generated, None where only its text is known.
     """
 
-    __slots__ = ("_calls", "completion", "step", "total_steps", "truth", "turn")
+    __slots__ = ("_calls", "completion", "step", "tokens", "total_steps", "truth", "turn")
 
     def __init__(
-        self, completion: str, ground_truth: str, step: int = 0, total_steps: int | None = None
+        self,
+        completion: str,
+        ground_truth: str,
+        step: int = 0,
+        total_steps: int | None = None,
+        tokens: int | None = None,
     ) -> None:
         self.completion = completion
         self.truth = read_truth(ground_truth)
         self.turn = assistant_turn(completion)
         self.step = step
         self.total_steps = total_steps
+        self.tokens = tokens
         self._calls: list[Any] | None = _UNREAD
 
     @property

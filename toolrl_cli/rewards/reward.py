@@ -66,7 +66,12 @@ class Reward:
     )
 
     def score(
-        self, completion: str, ground_truth: str, step: int = 0, total_steps: int | None = None
+        self,
+        completion: str,
+        ground_truth: str,
+        step: int = 0,
+        total_steps: int | None = None,
+        tokens: int | None = None,
     ) -> Score:
         """Scores one completion.
 
@@ -76,15 +81,16 @@ class Reward:
             ground_truth: text of the gold turn.
             step: verl's global step: 1 at the first update, 0 in the validation before training.
             total_steps: length of the run; needed where a schedule counts in shares of the run.
+            tokens: length of the response as it was generated; needed by `overlong`.
 
         Raises:
-            RewardError: the ground truth cannot be read, a user component failed, or a schedule lacks
-                `total_steps`. Never because of the completion's text.
+            RewardError: the ground truth cannot be read, a user component failed, a schedule lacks `total_steps`,
+                or `overlong` lacks `tokens`. Never because of the completion's text.
         """
         if not isinstance(completion, str) or not isinstance(ground_truth, str):
             wrong = completion if not isinstance(completion, str) else ground_truth
             raise RewardError(f"completion and ground truth are texts, and one is {shown(wrong)}", "score")
-        reading = Reading(completion, ground_truth, step, total_steps)
+        reading = Reading(completion, ground_truth, step, total_steps, tokens)
         addends = []
         parts: dict[str, Part] = {}
         scales = self._scales.get((step, total_steps)) or self._scales_at(step, total_steps)

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from toolrl_cli.spec.algorithms.algorithm import AlgorithmName
+from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.models import (
-    Algorithm,
     DataSpec,
     EvaluateSpec,
     Precision,
@@ -89,14 +90,15 @@ _VLLM_TOO_MODEST = "No available memory for the cache blocks"
 class RlConfig(TrainingConfig):
     """Of an `rl` stage; `reward` is canonical, as `toolrl_cli.rewards.get_reward` takes it."""
 
-    algorithm: Algorithm
+    algorithm: AlgorithmName
     reward: dict[str, Any]
     rl: RlSpec
 
     offload_while_idle: ClassVar[bool] = True
 
     def amount(self, total_steps: int | None) -> Amount:
-        return Amount(self.algorithm, total_steps, self.rl.prompts * self.rl.rollouts, self.longest)
+        responses = self.rl.rollouts + ALGORITHMS[self.algorithm].extra_responses
+        return Amount(self.algorithm, total_steps, self.rl.prompts * responses, self.longest)
 
     def with_less_memory(self, message: str = "") -> Change | str:
         """See `StageConfig`; vLLM's message says whether its share was too large or too small."""
@@ -106,6 +108,8 @@ class RlConfig(TrainingConfig):
         if change is not None:
             return change
         else_helps = "a shorter rl.max_response_length"
+        if ALGORITHMS[self.algorithm].whole_mini_batches:
+            return f"{self.algorithm} needs whole mini-batches; a smaller rl.mini_batch or {else_helps} helps"
         if self.rl.micro_batch is not None:
             return divided("rl.micro_batch", self.rl.micro_batch, else_helps)
         tokens = self.rl.micro_batch_tokens
@@ -127,7 +131,7 @@ class RlConfig(TrainingConfig):
 
     @property
     def networks(self) -> int:
-        return 2 if self.algorithm == "ppo" else 1
+        return 2 if ALGORITHMS[self.algorithm].critic else 1
 
     @property
     def tokens_at_once(self) -> int:

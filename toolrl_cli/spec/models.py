@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
+from toolrl_cli.spec.algorithms.algorithm import AlgorithmName
+
 Whole = Annotated[int, Strict()]  # neither `yes` nor 2.5 is a number of steps
 Number = Annotated[float, Strict()]
 Positive = Annotated[Whole, Field(gt=0)]
@@ -15,7 +17,6 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 Rate = Annotated[Number, Field(gt=0, lt=1)]
 
 
-Algorithm = Literal["grpo", "ppo"]
 Precision = Literal["fp32", "bf16"]
 
 
@@ -75,6 +76,24 @@ class SftSpec(StageSettings):
     )
 
 
+LossAggregation = Literal[
+    "token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"
+]
+
+
+class DynamicSampling(StageSettings):
+    """Groups whose responses all earned the same are left out, and further prompts take their place (DAPO)."""
+
+    PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"max_refills"})
+
+    metric: str = Field(
+        "reward", description="what must differ: the whole reward, or one of its parts by name"
+    )
+    max_refills: Positive = Field(
+        10, description="most prompts that take others' place in a step, in multiples of `prompts`"
+    )
+
+
 class RlSpec(StageSettings):
     """Reinforcement learning with verl (paper Tables 8 and 9)."""
 
@@ -82,6 +101,12 @@ class RlSpec(StageSettings):
         {"micro_batch", "micro_batch_tokens", "save_every", "keep_checkpoints"}
     )
     PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_imperfect_gold"})
+    ADDED_LATER: ClassVar[Mapping[str, Any]] = {
+        **dict.fromkeys(
+            ("clip_ratio_low", "clip_ratio_high", "loss_agg", "dynamic_sampling", "gdpo_weights")
+        ),
+        "norm_by_std": True,
+    }
 
     steps: Positive = 105
     prompts: Positive = Field(512, description="prompts a step")
@@ -101,11 +126,27 @@ class RlSpec(StageSettings):
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     grad_clip: Annotated[Number, Field(gt=0)] = 1.0
     clip_ratio: Rate = 0.2
+    clip_ratio_low: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="how far below 1 the ratio is clipped; None: clip_ratio"
+    )
+    clip_ratio_high: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="how far above 1 the ratio is clipped; None: clip_ratio"
+    )
+    loss_agg: LossAggregation | None = Field(
+        None, description="how a loss is made of those of the tokens (verl's loss_agg_mode); None: token-mean"
+    )
+    norm_by_std: bool = Field(True, description="divide advantages by the standard deviation of their group")
     entropy_coeff: Annotated[Number, Field(ge=0)] = 0.0
     gamma: Share = Field(1.0, description="discount (PPO)")
     gae_lambda: Share = Field(1.0, description="λ of generalised advantage estimation (PPO)")
     kl: Literal["none", "in_reward", "in_loss"] = "none"
     kl_coef: Annotated[Number, Field(ge=0)] = 0.001
+    dynamic_sampling: DynamicSampling | None = Field(
+        None, description="leave out groups whose responses all earned the same; None: train on all"
+    )
+    gdpo_weights: dict[str, Number] | None = Field(
+        None, description="part of the reward → its weight in GDPO; for others their own in the reward"
+    )
     temperature: Annotated[Number, Field(gt=0)] = 1.0
     top_p: Annotated[Number, Field(gt=0, le=1)] = 1.0
     top_k: Whole = Field(-1, description="-1: all tokens")
@@ -121,6 +162,11 @@ class RlSpec(StageSettings):
         False,
         description="train although gold answers score below their maximum; does not change the result",
     )
+
+    def identity(self) -> dict[str, Any]:
+        """See `StageSettings`."""
+        sampling = {} if self.dynamic_sampling is None else self.dynamic_sampling.identity()
+        return {**super().identity(), **({"dynamic_sampling": sampling} if sampling else {})}
 
     @model_validator(mode="after")
     def _batches_fit(self) -> RlSpec:
@@ -243,7 +289,7 @@ class RunSpec(Frozen):
     stages: dict[str, dict[str, Any]] = Field(
         {}, description="settings of kinds of training that other distributions add: kind → settings"
     )
-    algorithm: Algorithm = "grpo"
+    algorithm: AlgorithmName = Field("grpo", description="of RL; it brings `rl.*` settings of its own")
     reward: dict[str, Any] = Field(description="a name or a composition; canonical after validation")
     sft: SftSpec = SftSpec()
     rl: RlSpec = RlSpec()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.identity import canonical_json, slugify, stage_id
 from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig, SftConfig
@@ -209,6 +210,11 @@ class StageMaker:
             "verl": self.facts.verl_version,
             **_lora_identity(run.lora),
         }
+        algorithm = ALGORITHMS[run.algorithm]
+        if definition := algorithm.definition():
+            identity["algorithm_definition"] = definition
+        if algorithm.within_rank:
+            identity["gpus"] = run.resources.gpus
         config = RlConfig.model_construct(
             **self._of_run(run),
             data=run.data,
@@ -222,7 +228,7 @@ class StageMaker:
         origin = "-sft" if "sft" in run.train else ""
         return self.stage(
             "rl",
-            f"{run.algorithm}-{run.model.name}{origin}{_lora_label(run.lora)}"
+            f"{algorithm.slug}-{run.model.name}{origin}{_lora_label(run.lora)}"
             f"-{reward_label(run.reward)}-s{run.seed}",
             identity,
             inputs,

@@ -95,19 +95,21 @@ class ToolrlRewardManager(RewardManagerBase):
             RewardError: the scorer failed; the completion is in `reward.toolrl.failure_file`.
         """
         item = data[-1]
-        completion = self._completion(item)
+        responses = item.batch["responses"]
+        tokens = int(item.batch["attention_mask"][-responses.shape[-1] :].sum())
+        completion = self._completion(responses[:tokens].tolist())
         fields = item.non_tensor_batch
         ground_truth = str(fields["reward_model"]["ground_truth"])
         step = int(fields["global_steps"])
         try:
-            score = self._score(completion, ground_truth, step)
+            score = self._score(completion, ground_truth, step, tokens)
         except Exception as error:
             self._save_failure(error, completion, ground_truth, step, str(fields.get("data_source", "")))
             raise
         return {"reward_score": score.total, "reward_extra_info": sample_numbers(score)}
 
-    def _score(self, completion: str, ground_truth: str, step: int) -> Score:
-        score = self._reward.score(completion, ground_truth, step=step, total_steps=self._total_steps)
+    def _score(self, completion: str, ground_truth: str, step: int, tokens: int) -> Score:
+        score = self._reward.score(completion, ground_truth, step, self._total_steps, tokens)
         if not math.isfinite(score.total):
             raise RewardError(
                 f"the total is {score.total}",
@@ -118,11 +120,8 @@ class ToolrlRewardManager(RewardManagerBase):
             )
         return score
 
-    def _completion(self, item: Any) -> str:
+    def _completion(self, ids: list[int]) -> str:
         """Text of the response up to its end-of-turn token, including tags that are special tokens."""
-        responses = item.batch["responses"]
-        valid = int(item.batch["attention_mask"][-responses.shape[-1] :].sum())
-        ids = responses[:valid].tolist()
         end = next((index for index, token in enumerate(ids) if token in self._stop_ids), len(ids))
         return str(self.tokenizer.decode(ids[:end], skip_special_tokens=False))
 

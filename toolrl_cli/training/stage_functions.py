@@ -13,6 +13,7 @@ from toolrl_cli.log import LOG
 from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
+from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.models import LoraSpec
 from toolrl_cli.spec.stage import StageContext
@@ -71,7 +72,7 @@ def run_sft(ctx: StageContext) -> None:
 
 
 def run_rl(ctx: StageContext) -> None:
-    """Train with GRPO or PPO, from the newest whole checkpoint if there is one; leaves `checkpoints/`.
+    """Train with the stage's algorithm, from the newest whole checkpoint if there is one; leaves `checkpoints/`.
 
     Raises:
         StageError: a gold answer falls short of its maximum, the trainer failed, or ended without its last
@@ -91,7 +92,9 @@ def run_rl(ctx: StageContext) -> None:
         return
     _check_gold(config, paths.train)
     write_json(ctx.attempt_dir / REWARD_FILE, config.reward)
-    argv = _command("verl.trainer.main_ppo", options, device, None)
+    own = ALGORITHMS[config.algorithm].own_trainer
+    program = "toolrl_cli.training.trainers.program" if own else "verl.trainer.main_ppo"
+    argv = _command(program, options, device, None)
     watch = CheckpointWatch(paths.checkpoints, ctx.attempt_dir, keeper, keep)
     _train(ctx, config, argv, device, paths, resume, watch)
 

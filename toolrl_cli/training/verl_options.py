@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
 from toolrl_cli.spec.models import LoraSpec
 from toolrl_cli.spec.stage_config import Offload
+from toolrl_cli.training.algorithm_options import algorithm_options
 from toolrl_cli.training.cpu.cpu_options import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
 from toolrl_cli.training.device import Device
 from toolrl_cli.training.models.gpu_memory import chosen_offload
@@ -39,7 +41,7 @@ class Paths:
 
 
 def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
-    """Options of `verl.trainer.main_ppo` for GRPO or PPO.
+    """Options of `verl.trainer.main_ppo`, or of toolrl's own program for the algorithms that have one.
 
     Args:
         config: the `config` of an `rl` stage.
@@ -47,9 +49,11 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         device: `cpu` or `cuda`.
     """
     rl, resources, seed = config.rl, config.resources, config.seed
-    ppo = config.algorithm == "ppo"
+    algorithm = ALGORITHMS[config.algorithm]
+    critic = algorithm.critic
     gpus = resources.gpus
     dtype = DTYPES[config.precision]
+    low, high = rl.clip_ratio_low, rl.clip_ratio_high
     options: Options = {
         "data.train_files": str(paths.train),
         "data.val_files": str(paths.val),
@@ -59,7 +63,6 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         "data.truncation": rl.truncation,
         "data.seed": seed,
         "data.dataloader_num_workers": 0,
-        "algorithm.adv_estimator": "gae" if ppo else "grpo",
         "algorithm.gamma": rl.gamma,
         "algorithm.lam": rl.gae_lambda,
         "algorithm.use_kl_in_reward": rl.kl == "in_reward",
@@ -78,8 +81,8 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         "actor_rollout_ref.actor.ppo_mini_batch_size": rl.mini_batch,
         "actor_rollout_ref.actor.ppo_epochs": rl.updates,
         "actor_rollout_ref.actor.clip_ratio": rl.clip_ratio,
-        "actor_rollout_ref.actor.clip_ratio_low": rl.clip_ratio,
-        "actor_rollout_ref.actor.clip_ratio_high": rl.clip_ratio,
+        "actor_rollout_ref.actor.clip_ratio_low": rl.clip_ratio if low is None else low,
+        "actor_rollout_ref.actor.clip_ratio_high": rl.clip_ratio if high is None else high,
         "actor_rollout_ref.actor.entropy_coeff": rl.entropy_coeff,
         "actor_rollout_ref.actor.use_kl_loss": rl.kl == "in_loss",
         "actor_rollout_ref.actor.kl_loss_coef": rl.kl_coef,
@@ -111,6 +114,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         "trainer.validation_data_dir": str(paths.attempt / "validation"),
         "trainer.n_gpus_per_node": gpus,
         **_common(paths),
+        **algorithm_options(config),
     }
     transformers = options["actor_rollout_ref.rollout.name"] == "transformers"
     if config.lora is not None:
@@ -126,7 +130,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
     options |= _micro_batches("actor_rollout_ref.actor", "ppo", micro, rl.micro_batch_tokens)
     options |= _micro_batches("actor_rollout_ref.rollout", "log_prob", micro, rl.micro_batch_tokens)
     options |= _micro_batches("actor_rollout_ref.ref", "log_prob", micro, rl.micro_batch_tokens)
-    if ppo:
+    if critic:
         options |= {
             "critic.strategy": "fsdp2",
             "critic.model.path": str(paths.model),
@@ -144,9 +148,9 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
     if device == "cuda":
         sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
-        options |= _offloading(chosen_offload(config), [*sections, "critic.fsdp"] if ppo else sections)
+        options |= _offloading(chosen_offload(config), [*sections, "critic.fsdp"] if critic else sections)
     if device == "cpu":
-        options |= cpu_rl_overrides(critic=ppo, ranks=gpus)
+        options |= cpu_rl_overrides(critic=critic, ranks=gpus)
     return options | config.verl_options
 
 

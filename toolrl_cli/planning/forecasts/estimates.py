@@ -125,7 +125,8 @@ class Estimator:
             if found is not None:
                 return found.widened(WIDENED[rung]), _measured(rung, points)
         if work.kind == "rl" and work.device == "cuda" and work.size is not None:
-            published = published_times.nearest_published(work.what, work.size.parameters)
+            critic = work.training is not None and work.training.networks > 1
+            published = published_times.nearest_published("ppo" if critic else "grpo", work.size.parameters)
             if published is not None:
                 slower = "; slower with all of it offloaded" if _rests_always(work) else ""
                 return published_seconds(work, published), f"published: {published.source}{slower}"

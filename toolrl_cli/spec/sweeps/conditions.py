@@ -8,13 +8,17 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.spec.sweeps import presets
+from toolrl_cli.spec.sweeps.algorithm_layer import algorithm_settings
 from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, defaults, fields_at
 from toolrl_cli.spec.sweeps.settings import ABSENT, flatten, matches
 from toolrl_cli.spec.sweeps.sweep import Document
 
 
 class Settings:
-    """The value of any setting in a cell, for conditions: `--set`, the cell, the base, its presets, the default."""
+    """The value of any setting in a cell, for conditions.
+
+    The first of: `--set`, the cell, the base, its algorithm, its presets, the default.
+    """
 
     def __init__(self, base: Mapping[str, Any], document: Document) -> None:
         self._base = base
@@ -39,6 +43,10 @@ class Settings:
                 inside = {name: value for name, value in layer.items() if name.startswith(f"{key}.")}
                 if inside:
                     return inside
+        if key.startswith("rl."):
+            brought = algorithm_settings(self.value("algorithm", settings))
+            if key in brought:
+                return brought[key]
         chosen = settings.get("preset", self._base.get("preset"))
         name = repr(chosen)
         if name not in self._layers:

@@ -1,4 +1,4 @@
-"""From a cell to a validated run spec: preset, base, cell, profile, `--set`, the later one stronger.
+"""From a cell to a validated run spec: preset, algorithm, base, cell, profile, `--set`, the later one stronger.
 
 A large grid has few distinct values of each block (`rl`, `reward`, `model`, …) and many combinations of them. Each
 distinct block is built, validated and kept once; a cell is then put together from blocks that are known to be valid.
@@ -20,11 +20,13 @@ from pydantic import BaseModel, ValidationError
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.errors import shown
+from toolrl_cli.spec.algorithms.rules import first_fault
 from toolrl_cli.spec.benchmarks import check_benchmarks
 from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.models import DATA_KINDS, HuggingFaceModel, RunSpec, TinyModel
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
+from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
 from toolrl_cli.spec.sweeps.faults import Fault, fault_text, telling_fault, what_to_write, words_of
 from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, fields_at
 from toolrl_cli.spec.sweeps.grid import Cell
@@ -34,7 +36,7 @@ from toolrl_cli.spec.sweeps.profile import Profile
 from toolrl_cli.spec.sweeps.settings import apply, copied, flatten
 from toolrl_cli.spec.sweeps.sweep import Document
 
-TOGETHER = {"train": "reward"}
+TOGETHER = {"train": "reward", "algorithm": "rl", "verl": "rl"}
 """Blocks that are built in one go, because one's value decides what the other must be."""
 
 KINDS: Mapping[Any, type[BaseModel]] = {
@@ -102,6 +104,11 @@ class Resolver:
         Raises:
             SpecError: the first fault, with file, line, key path and the nearest valid name.
         """
+        blocks, settings = self._blocks(cell)
+        self._check_algorithm(run_spec(blocks, 0), cell)
+        return blocks, settings
+
+    def _blocks(self, cell: Cell) -> tuple[Blocks, Mapping[str, Any]]:
         if not self._apart:
             return self._validated(cell)
         preset = repr(cell.settings.get("preset"))
@@ -139,9 +146,24 @@ class Resolver:
     def _tree(self, cell: Cell) -> dict[str, Any]:
         tree: dict[str, Any] = {}
         apply(_ordered(self._preset(cell)), tree)
+        chosen = (
+            layer["algorithm"]
+            for layer in (self._overrides, cell.settings, self._base)
+            if "algorithm" in layer
+        )
+        lay_algorithm(next(chosen, tree.get("algorithm")), tree)
         for layer in (self._base, cell.settings):
             self._lay(layer, tree, cell, self._in_file)
         return tree
+
+    def _check_algorithm(self, run: RunSpec, cell: Cell) -> None:
+        """Refuse what does not fit the algorithm, whichever layers it comes from."""
+        if "rl" not in run.train:
+            return
+        fault = first_fault(run, {*self._base, *cell.settings, *self._overrides})
+        if fault is not None:
+            where = full_place_of(fault.setting, cell, self._document)
+            raise SpecError(f"{fault.what}", where, f"arm {cell.arm!r}; {fault.hint}")
 
     def _lay(self, layer: Mapping[str, Any], tree: dict[str, Any], cell: Cell, anchor: Anchor) -> None:
         """Lay settings over what stands; a part of a reward that is a name changes the composition behind it."""

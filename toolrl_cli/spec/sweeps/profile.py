@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.stretch import stretched
+from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.models import DATA_KINDS, Frozen, RlSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
@@ -35,7 +36,9 @@ class ProfileFile(Frozen):
     data_rows: float = Field(gt=0, description="its rows for each row of `data.limit`")
     evaluate: list[str]
     tables: list[str]
-    presets: dict[str, str] = Field(description="algorithm → preset whose settings are taken")
+    presets: dict[Literal["grpo", "ppo"], str] = Field(
+        description="preset whose settings are taken, for algorithms without a critic and with one"
+    )
     settings: dict[str, Any] = Field({}, description="further settings, stronger than these presets")
     keep: list[str] = Field([], description="settings of these presets that are not taken")
     proportional: list[str] = Field(
@@ -123,7 +126,7 @@ class Profile:
             The cell's own settings as they are now, with the profile's name.
 
         Raises:
-            SpecError: the reward cannot be used, or the algorithm has no preset here.
+            SpecError: the reward cannot be used, or there is no such algorithm.
         """
         steps_before = _get(tree, RL_STEPS) or RlSpec().steps
         forced = self._forced(tree)
@@ -146,22 +149,22 @@ class Profile:
     @cached_property
     def _by_algorithm(self) -> dict[str, dict[str, Any]]:
         dropped = {*self.file.keep, "model", "data"}
-        taken = {}
+        taken: dict[str, dict[str, Any]] = {}
         for algorithm, preset in self.file.presets.items():
             layers = {**presets.layered(preset, self.place), **flatten(self.file.settings, self.place)}
             taken[algorithm] = {k: v for k, v in layers.items() if k not in dropped}
         return taken
 
     def _forced(self, tree: Mapping[str, Any]) -> dict[str, Any]:
-        algorithm = tree.get("algorithm", "grpo")
-        known = self._by_algorithm
-        if not isinstance(algorithm, str) or algorithm not in known:
+        name = tree.get("algorithm", "grpo")
+        algorithm = next((known for known in ALGORITHMS.values() if known.name == name), None)
+        if algorithm is None:
             raise SpecError(
-                f"the algorithm {algorithm!r} has no sizes here",
+                f"the algorithm {name!r} has no sizes here",
                 self.place,
-                hint_for(str(algorithm), known, "algorithms"),
+                hint_for(str(name), ALGORITHMS, "algorithms"),
             )
-        return dict(known[algorithm])
+        return dict(self._by_algorithm["ppo" if algorithm.critic else "grpo"])
 
     def _replace_model(self, tree: dict[str, Any]) -> None:
         """One that is of the same kind already stays as the sweep has it."""

@@ -13,7 +13,7 @@ from toolrl_cli.spec.sweeps.sweep_file import SweepFile
 
 Schema = dict[str, Any]
 
-FREE = r"^(verl\.(rl|sft)|reward|data\.(limit|at_least))\."
+FREE = r"^(verl\.(rl|sft)|reward|data\.(limit|at_least)|rl\.gdpo_weights)\."
 """Dotted keys below which the run spec has no fields of its own."""
 
 

@@ -32,6 +32,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of, training_settings
 from toolrl_cli.training.checking import verdicts
+from toolrl_cli.training.checking.algorithm_check import algorithm_faults
 from toolrl_cli.training.checking.batches import check_batches
 from toolrl_cli.training.checking.composed import Kind, composed, merge, split_prefix
 from toolrl_cli.training.checking.option_fault import OptionFault, UnknownOption
@@ -137,7 +138,9 @@ def claimed(stages: Iterable[StageSpec]) -> list[Finding]:
 
 def _claims(stage: StageSpec) -> list[OptionFault]:
     config = training_settings(stage)
-    return claims(cast(Kind, stage.kind), config, planned_device(config.resources.device))
+    other = algorithm_faults(config) if isinstance(config, RlConfig) else {}
+    owned = claims(cast(Kind, stage.kind), config, planned_device(config.resources.device))
+    return [*other.values(), *(fault for fault in owned if fault.option not in other)]
 
 
 def _alike(stages: Iterable[StageSpec]) -> dict[str, list[StageSpec]]:

@@ -281,7 +281,6 @@ RULES: tuple[Rule, ...] = (
 )
 
 FREE: tuple[str, ...] = (
-    f"{ACTOR}.clip_ratio_{{low,high}}",
     "data.{dataloader_num_workers,num_workers,ignore_input_ids_mismatch}",
     f"{ROLLOUT}.{{agent.num_workers,engine_kwargs.**,checkpoint_engine.**,free_cache_engine}}",
     "reward.num_workers",
