@@ -20,7 +20,15 @@ BLOCKS = [
     for block in re.findall(r"```yaml\n(name: .*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
     if "base:" in block
 ]
-RUNS = {"quickstart": 5, "reward_scale": 12, "ablation": 7, "critic": 2, "own_reward": 4, "three_algorithms": 3, "dapo": 1}
+RUNS = {
+    "quickstart": 5,
+    "reward_scale": 12,
+    "ablation": 7,
+    "critic": 2,
+    "own_reward": 4,
+    "three_algorithms": 3,
+    "dapo": 1,
+}
 
 
 @pytest.mark.parametrize("text", BLOCKS, ids=lambda text: text.split("\n")[0])

@@ -128,6 +128,9 @@ def test_weights_of_parts_reach_the_trainer_by_name(config: Config) -> None:
         ("gspo", f"{ACTOR}.loss_agg_mode", "token-mean", "(set rl.loss_agg instead)"),
         ("dapo", f"{ACTOR}.clip_ratio_high", 0.2, "(set rl.clip_ratio_high instead)"),
         ("dr_grpo", "algorithm.norm_adv_by_std_in_grpo", True, "(set rl.norm_by_std instead)"),
+        ("grpo", f"{ACTOR}.tau_pos", 2.0, "is not read by grpo (it is of sapo; remove it)"),
+        ("clip_cov", f"{ACTOR}.policy_loss.kl_cov_ratio", 0.1, "is not read by clip_cov (it is of kl_cov"),
+        ("gdpo", "+algorithm.gdpo_reward_keys", ["format"], "(set rl.gdpo_weights: {PART: WEIGHT})"),
         ("grpo", "algorithm.filter_groups.enable", True, "(set rl.dynamic_sampling: {metric: reward})"),
     ],
 )
@@ -146,6 +149,7 @@ def test_an_option_that_makes_it_another_algorithm_is_refused_with_its_name(
         ("grpo", LOSS, "bypass_mode"),
         ("grpo", ESTIMATOR, "grop"),  # verl itself says that it knows none such
         ("kl_cov", f"{ACTOR}.policy_loss.kl_cov_ratio", 0.01),
+        ("grpo", f"{ACTOR}.clip_ratio_c", 10.0),
     ],
 )
 def test_an_option_that_leaves_the_algorithm_what_it_is_passes(

@@ -23,6 +23,7 @@ SETTINGS = {
 FILTERING = "algorithm.filter_groups"
 BYPASS = "bypass_mode"
 """verl's name for the clipped loss against the log-probs of the rollout."""
+_WEIGHTS = ("algorithm.gdpo_reward_keys", "algorithm.gdpo_reward_weights")
 _CANNOT_RUN = ("optimal_token_baseline", "tir_optimal_token_baseline")
 
 
@@ -46,6 +47,14 @@ def _fault(algorithm: Algorithm, name: str, value: Any, config: RlConfig) -> tup
         return _another(algorithm, value, _by_estimator(value))
     if name == LOSS and value != algorithm.loss and (value, algorithm.loss) != (BYPASS, VANILLA):
         return _another(algorithm, value, _by_loss(value))
+    if name in _WEIGHTS:
+        return (
+            "is not read: parts of the reward are known by their names",
+            "set rl.gdpo_weights: {PART: WEIGHT}",
+        )
+    readers = [a.name for a in ALGORITHMS.values() if name in a.options]
+    if readers and algorithm.name not in readers and name != f"{_ACTOR}.clip_ratio_c":  # others read that too
+        return f"is not read by {algorithm.name}", f"it is of {' and '.join(readers)}; remove it"
     setting = SETTINGS.get(name)
     if setting in algorithm.settings and value != getattr(config.rl, setting or ""):
         return f"is {value!r}, and rl.{setting} of {algorithm.name} is another", f"set rl.{setting} instead"
