@@ -143,7 +143,14 @@ def run(module: str, options: dict[str, Any], folder: Path, ranks: int | None = 
 
 
 def rl(
-    material: Material, folder: Path, ray_folder: str, *, ppo: bool = False, ranks: int = 1, **changes: Any
+    material: Material,
+    folder: Path,
+    ray_folder: str,
+    *,
+    ppo: bool = False,
+    ranks: int = 1,
+    module: str = "verl.trainer.main_ppo",
+    **changes: Any,
 ) -> Outcome:
     samples = 1 if ppo else 4
     failure = str(folder / "reward_failure.json")
@@ -180,7 +187,7 @@ def rl(
     }
     if ppo:
         options |= {"critic.model.path": str(material.model), "critic.optim.lr": 1e-3}
-    return run("verl.trainer.main_ppo", options | changes, folder)
+    return run(module, options | changes, folder)
 
 
 def assert_trained(outcome: Outcome, steps: list[int]) -> None:
@@ -197,6 +204,28 @@ def assert_trained(outcome: Outcome, steps: list[int]) -> None:
         assert data["reward/total/mean"] == pytest.approx(parts, abs=1e-4)
         assert data["reward/total/std"] > 0
         assert data["actor/grad_norm"] > 0
+
+
+def test_a_trainer_of_ours_trains_on_the_groups_that_differ(
+    material: Material, tmp_path: Path, ray_folder: str
+) -> None:
+    sampler = {"filter_groups_metric": "short", "max_refills": 20, "train_batch_size": 4}
+    options: dict[str, Any] = {
+        "+trainer.toolrl.algorithm": "gdpo",
+        "+trainer.toolrl.parts": ["short"],
+        "+trainer.toolrl.weights": [2.0],
+        "algorithm.filter_groups.enable": True,
+        **{f"+trainer.v1.sampler.sampler_kwargs.{key}": value for key, value in sampler.items()},
+    }
+    outcome = rl(material, tmp_path, ray_folder, module="toolrl_cli.training.trainers.program", **options)
+    assert_trained(outcome, [1, 2])
+    for data in outcome.steps.values():
+        assert data["critic/advantages/max"] > 0 > data["critic/advantages/min"]
+        left_out = data["training/filter_groups/evicted_samples"]
+        assert data["training/filter_groups/refilled_prompts"] >= left_out
+        assert (data["training/filter_groups/reward_of_all/mean"] == data["reward/total/mean"]) == (
+            left_out == 0
+        )
 
 
 def test_grpo_trains_validates_and_goes_on_from_its_checkpoint(

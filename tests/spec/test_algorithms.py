@@ -211,3 +211,10 @@ def test_greedy_responses_count_as_work(run: Run) -> None:
         for name in ("grpo", "remax")
     )
     assert (grpo, remax) == (64, 72)
+
+
+def test_the_documentation_has_a_row_for_each_with_its_source() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    for algorithm in ALGORITHMS.values():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{algorithm.name}` |"))
+        assert algorithm.source in row and algorithm.summary in row

@@ -16,11 +16,20 @@ from toolrl_cli.spec.sweeps.sweep import read_sweep
 ROOT = Path(__file__).parents[2]
 BLOCKS = [
     block
-    for page in ("README.md", "docs/sweeps.md")
+    for page in ("README.md", "docs/sweeps.md", "docs/algorithms.md")
     for block in re.findall(r"```yaml\n(name: .*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
     if "base:" in block
 ]
-RUNS = {"quickstart": 5, "reward_scale": 12, "ablation": 7, "critic": 2, "own_reward": 4, "adapters": 3}
+RUNS = {
+    "quickstart": 5,
+    "reward_scale": 12,
+    "ablation": 7,
+    "critic": 2,
+    "own_reward": 4,
+    "adapters": 3,
+    "three_algorithms": 3,
+    "dapo": 1,
+}
 
 
 @pytest.mark.parametrize("text", BLOCKS, ids=lambda text: text.split("\n")[0])

@@ -12,6 +12,7 @@ from toolrl_cli.training.checking.option_fault import OptionFault
 
 BYPASS = "bypass_mode"
 """verl's name for the clipped loss against the log-probs of the rollout."""
+_WEIGHTS = ("algorithm.gdpo_reward_keys", "algorithm.gdpo_reward_weights")
 _CANNOT_RUN = ("optimal_token_baseline", "tir_optimal_token_baseline")
 
 
@@ -33,6 +34,16 @@ def _fault(algorithm: Algorithm, name: str, value: Any) -> tuple[str, str] | Non
         return _another(algorithm, value, _by_estimator(value))
     if name == LOSS and value != algorithm.loss and (value, algorithm.loss) != (BYPASS, VANILLA):
         return _another(algorithm, value, _by_loss(value))
+    if name in _WEIGHTS:
+        return (
+            "is not read: parts of the reward are known by their names",
+            "set rl.gdpo_weights: {PART: WEIGHT}",
+        )
+    readers = [a.name for a in ALGORITHMS.values() if name in a.options]
+    if (
+        readers and algorithm.name not in readers and name != "actor_rollout_ref.actor.clip_ratio_c"
+    ):  # others read that too
+        return f"is not read by {algorithm.name}", f"it is of {' and '.join(readers)}; remove it"
     return None
 
 
