@@ -124,7 +124,6 @@ def test_weights_of_parts_reach_the_trainer_by_name(config: Config) -> None:
         ("grpo", LOSS, "cispo", "(set `algorithm: cispo`)"),
         ("grpo", LOSS, "geo_mean", "(set `algorithm: gmpo`)"),
         ("gspo", LOSS, "vanilla", "(set `algorithm: grpo`)"),
-        ("dapo", f"{ACTOR}.clip_ratio_high", 0.2, "(set rl.clip_ratio_high instead)"),
         ("grpo", f"{ACTOR}.tau_pos", 2.0, "is not read by grpo (it is of sapo; remove it)"),
         ("clip_cov", f"{ACTOR}.policy_loss.kl_cov_ratio", 0.1, "is not read by clip_cov (it is of kl_cov"),
         ("gdpo", "+algorithm.gdpo_reward_keys", ["format"], "(set rl.gdpo_weights: {PART: WEIGHT})"),

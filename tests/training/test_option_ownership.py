@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from toolrl_cli.training.device import Device
 from toolrl_cli.training.ownership.claims import claims
 from toolrl_cli.training.ownership.derivation import owners
 from toolrl_cli.training.ownership.meanings import SAME, is_read, meant
-from toolrl_cli.training.ownership.rule import compiled
-from toolrl_cli.training.ownership.rules import FREE, RULES
+from toolrl_cli.training.ownership.owning import owner_of
+from toolrl_cli.training.ownership.rules import RULES
 
 ACTOR, ROLLOUT, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", "actor_rollout_ref.model"
 REF, LOSS = "actor_rollout_ref.ref", "actor_rollout_ref.actor.policy_loss"
@@ -55,7 +56,7 @@ MAPPED: list[tuple[Kind, str, Any, str]] = [
     ("rl", "data.train_batch_size", 64, "rl.prompts: 64"),
     ("rl", "data.max_prompt_length", 64, "rl.max_prompt_length: 64"),
     ("rl", "data.max_response_length", 64, "rl.max_response_length: 64"),
-    ("rl", "data.truncation", "error", "rl.truncation: error"),
+    ("rl", "data.truncation", "error", "rl.truncation"),
     ("sft", "data.train_batch_size", 64, "sft.batch_size: 64"),
     ("sft", "data.micro_batch_size_per_gpu", 64, "sft.micro_batch_size: 64"),
     ("sft", "data.use_dynamic_bsz", True, "sft.micro_batch_size"),
@@ -80,7 +81,6 @@ MAPPED: list[tuple[Kind, str, Any, str]] = [
     ("rl", f"{ACTOR}.clip_ratio_low", 0.28, "rl.clip_ratio_low: 0.28"),
     ("rl", f"{ACTOR}.clip_ratio_high", 0.28, "rl.clip_ratio_high: 0.28"),
     ("rl", f"{ACTOR}.loss_agg_mode", "seq-mean-token-mean", 'rl.loss_agg: "seq-mean-token-mean"'),
-    ("rl", f"{ACTOR}.loss_scale_factor", 1024, "rl.loss_agg"),
     ("rl", "algorithm.norm_adv_by_std_in_grpo", False, "rl.norm_by_std: false"),
     ("rl", f"{ACTOR}.entropy_coeff", 0.01, "rl.entropy_coeff: 0.01"),
     ("rl", f"{ACTOR}.use_kl_loss", True, "rl.kl: in_loss"),
@@ -244,8 +244,8 @@ TAKEN: list[tuple[Kind, str, Any]] = [
     ("rl", f"{CORRECTION}.rollout_is_threshold", "0.5_5.0"),
     ("rl", f"{CORRECTION}.rollout_rs", "token_k1"),
     ("rl", f"{ACTOR}.clip_ratio_c", 10.0),
+    ("rl", f"{ACTOR}.loss_scale_factor", 1024),
     ("rl", f"{ACTOR}.kl_loss_type", "k2"),
-    ("rl", f"{LOSS}.loss_mode", "gspo"),
     ("rl", f"{LOSS}.kl_cov_ratio", 0.1),
     ("rl", f"{ACTOR}.tau_pos", 1.0),
     ("rl", f"{ACTOR}.calculate_entropy", True),
@@ -328,6 +328,26 @@ def test_an_option_that_is_the_users_is_taken(kind: Kind, option: str, value: An
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        (f"{ACTOR}.clip_ratio_low", 0.2),
+        (f"{ACTOR}.clip_ratio_high", 0.28),
+        (f"{ACTOR}.loss_agg_mode", "seq-mean-token-mean"),
+        (f"{LOSS}.loss_mode", "gspo"),
+        ("algorithm.norm_adv_by_std_in_grpo", False),
+    ],
+)
+def test_what_tells_algorithms_apart_is_the_settings_where_there_is_one_and_the_users_elsewhere(
+    option: str, value: Any
+) -> None:
+    owner = owner_of("rl", option, "cpu")
+    for given in spellings(option, value):
+        assert [fault.what for fault in faults("rl", given)] == (
+            [f"is given by the setting {owner.setting}"] if owner else []
+        )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
         (f"{ROLLOUT}.tensor_model_parallel_size", 2),
         (f"{ROLLOUT}.data_parallel_size", 2),
         (f"{ROLLOUT}.multi_turn.enable", True),
@@ -354,8 +374,9 @@ def test_both_halves_of_the_bypass_pass_together_and_none_alone() -> None:
         f"+{LOSS}.rollout_correction.loss_type": "reinforce",
     }
     assert faults("rl", whole) == []
-    for key in whole:
-        assert faults("rl", {k: v for k, v in whole.items() if k != key}) != []
+    for size in (1, 2):
+        for part in itertools.combinations(whole.items(), size):
+            assert len(faults("rl", dict(part))) == size
     assert [f.option for f in faults("rl", {**whole, f"{CORRECTION}.rollout_is": "token"})] == [
         f"{CORRECTION}.rollout_is"
     ]
@@ -374,7 +395,7 @@ def test_everything_that_the_builder_sets_has_an_owner_and_is_refused_or_free(
     kind: Kind, device: Device
 ) -> None:
     for option in owners(kind, device):
-        free = any(compiled(pattern).fullmatch(option) for pattern in FREE)
+        free = owner_of(kind, option, device) is None
         assert (faults(kind, {option: "a value that nobody has"}, device, "transformers") == []) == free, (
             option
         )
@@ -387,7 +408,9 @@ def test_a_setting_that_is_added_owns_what_follows_it(monkeypatch: pytest.Monkey
         return {"trainer.keeps": config.rl.keep_checkpoints > 2, "trainer.fixed": 1}
 
     monkeypatch.setattr(derivation, "rl_options", with_keeping)
-    found = derivation._of_device.__wrapped__("rl", "cpu", ("grpo",))
+    derivation._observed.cache_clear()
+    found = derivation._of_device("rl", "cpu", ("grpo",))
+    derivation._observed.cache_clear()
     assert {option: owner.setting for option, owner in found.items()} == {
         "trainer.keeps": "rl.keep_checkpoints",
         "trainer.fixed": "",
@@ -410,7 +433,8 @@ def test_names_of_other_trainers_lead_to_options_that_verl_has(kind: Kind) -> No
 @pytest.mark.parametrize(
     ("kind", "name", "says"),
     [
-        ("rl", f"{ACTOR}.use_token_level_loss", f"did you mean the setting `rl.loss_agg`, verl's {ACTOR}.loss_agg_mode?"),
+        ("rl", f"{ACTOR}.use_token_level_loss",
+         "did you mean the setting `rl.loss_agg`, verl's actor_rollout_ref.actor.loss_agg_mode?"),
         ("rl", "grpo.num_generations", f"did you mean the setting `rl.rollouts`, verl's {ROLLOUT}.n?"),
         ("rl", "algorithm.kl_coef", "did you mean the setting `rl.kl_coef`, verl's algorithm.kl_ctrl.kl_coef?"),
         ("rl", "actor.clip_ratio_c", f"did you mean '{ACTOR}.clip_ratio_c'?"),
@@ -422,6 +446,7 @@ def test_names_of_other_trainers_lead_to_options_that_verl_has(kind: Kind) -> No
 )  # fmt: skip
 def test_what_was_meant_is_told_by_meaning(kind: Kind, name: str, says: str) -> None:
     assert meant(kind, name) == says
+    assert f"{ACTOR}.loss_agg_mode" in meant("rl", f"{ACTOR}.use_token_level_loss")
 
 
 @pytest.mark.parametrize(

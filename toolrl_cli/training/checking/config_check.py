@@ -1,6 +1,7 @@
 """Checks that verl will accept a stage's options, before anything is started.
 
-There are two tiers, so that `toolrl plan` stays fast:
+Options that are not the sweep's to set are found first (`ownership`). For the rest there are two tiers, so that
+`toolrl plan` stays fast:
 
 1. In this process: the options are merged into verl's own composed configuration (unknown, missing and
    doubled keys), their types are compared with its defaults, and batch sizes are checked (`composed`,
@@ -15,17 +16,11 @@ not exist: placeholders are used for them.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import toolrl_cli
-from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
 from toolrl_cli.spec.models import TinyModel
 from toolrl_cli.spec.stage import StageSpec
@@ -39,7 +34,7 @@ from toolrl_cli.training.checking.option_fault import OptionFault, UnknownOption
 from toolrl_cli.training.checking.option_ranges import check_ranges
 from toolrl_cli.training.checking.option_types import check_type
 from toolrl_cli.training.checking.option_words import check_words
-from toolrl_cli.training.checking.question import Question, given_key
+from toolrl_cli.training.checking.question import Question, ask_verl, given_key
 from toolrl_cli.training.device import Device, planned_device
 from toolrl_cli.training.ownership.claims import claims
 from toolrl_cli.training.ownership.meanings import is_read, meant
@@ -53,15 +48,6 @@ PLACEHOLDER = Paths(
     checkpoints=Path("/placeholder/stage/checkpoints"),
     attempt=Path("/placeholder/stage/attempts/1"),
 )
-
-TIMEOUT = 600
-"""Seconds for the child; importing verl from a cold network disk takes minutes at worst."""
-
-ASK = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; "
-    "from toolrl_cli.training.checking.verl_verdict import main; main()"
-)
-"""The child's program. The working folder is not on its path: it may hold another verl."""
 
 _seen: set[str] = set()
 """Digests accepted in this process."""
@@ -207,38 +193,6 @@ def quick_fault(kind: Kind, options: Options) -> OptionFault | None:
     except OptionFault as fault:
         return fault
     return None
-
-
-def ask_verl(questions: list[Question]) -> list[list[OptionFault]]:
-    """The second tier: verl's own verdict on each set of options, from one child process.
-
-    Returns:
-        For each question, what verl would refuse.
-
-    Raises:
-        SpecError: the child failed.
-    """
-    text = json.dumps([asdict(question) for question in questions])
-    package = str(Path(toolrl_cli.__file__).parents[1])
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))}
-    try:
-        child = subprocess.run(
-            [sys.executable, "-c", ASK],
-            input=text,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise SpecError(
-            f"verl did not answer within {TIMEOUT} s", "checking options", "see `toolrl doctor`"
-        ) from None
-    if child.returncode:
-        last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-        raise SpecError(f"verl gave no answer: {last}", "checking options", "see `toolrl doctor`")
-    return [[OptionFault(**fault) for fault in answer] for answer in json.loads(child.stdout)]
 
 
 def setting_of(stage: StageSpec, fault: OptionFault) -> str:

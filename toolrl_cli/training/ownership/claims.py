@@ -66,7 +66,7 @@ def _claim(key: str, name: str, value: Any, situation: Situation) -> OptionFault
     if name == "model_engine":
         name, value = "engine.strategy", {"dp": "fsdp2", "fsdp": "fsdp2"}.get(str(value), value)
     for rule in RULES:
-        if rule.matches(name, kind):
+        if rule.matches(name, kind) and rule.applies(value, situation):
             if rule.passes(value, situation):
                 return None
             if rule.setting:

@@ -8,7 +8,7 @@ comes from that setting; one that is set whatever the settings is toolrl's own. 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -35,6 +35,10 @@ _OTHER_PATHS = {"model": "model", "train": "data", "val": "data", "checkpoints":
 
 _NOT_VARIED = frozenset({"model", "data", "reward", "verl_options"})
 _REFERENCE = re.compile(r"\$\{(?:oc\.select:)?\s*(\.*)([\w.]+)\s*(?:,[^{}]*)?\}")
+
+
+Observed = dict[str, dict[str, list[tuple[Any, Any]]]]
+"""Option → setting that changes it → values of the option and of the setting."""
 
 
 @dataclass(frozen=True)
@@ -85,51 +89,48 @@ def owners(kind: Kind, device: Device, algorithm: str = "grpo") -> Mapping[str, 
     names = tuple(dict.fromkeys((algorithm, "grpo", "ppo")))
     here = _of_device(kind, device, names)
     there = _of_device(kind, "cpu" if device == "cuda" else "cuda", names)
-    found = {
-        **here,
-        **{o: owner for o, owner in there.items() if _of_setting(owner) and not _of_setting(here.get(o))},
-    }
-    return _with_dependents(kind, found)
+    more = {o: owner for o, owner in there.items() if _of_setting(owner) and not _of_setting(here.get(o))}
+    return _with_dependents(kind, {**here, **more})
 
 
 def _of_setting(owner: Owner | None) -> bool:
     return owner is not None and owner.setting not in ("", FOLDER)
 
 
+def _of_device(kind: Kind, device: Device, algorithms: tuple[str, ...]) -> dict[str, Owner]:
+    observed: Observed = {}
+    for algorithm in algorithms if kind == "rl" else algorithms[:1]:
+        for option, by in _observed(kind, device, algorithm).items():
+            of_option = observed.setdefault(option, {})
+            for setting, pairs in by.items():
+                of_option.setdefault(setting, []).extend(pairs)
+    return {option: _owner(option, by) for option, by in observed.items()}
+
+
 @lru_cache
-def _of_device(kind: Kind, device: Device, algorithms: tuple[str, ...]) -> Mapping[str, Owner]:
-    observed: dict[str, dict[str, list[tuple[Any, Any]]]] = {}
-    always: dict[str, Owner] = {}
-    for config in _bases(kind, device, algorithms):
-        base = _built(config, _PATHS, device)
-        always |= dict.fromkeys(base, Owner(""))
-        for setting, value, options in _changed(config, device):
-            own = _at(config, setting)
-            for option in base.keys() | options.keys():
-                pairs = [(of[option], s) for of, s in ((base, own), (options, value)) if option in of]
-                if setting == "algorithm" and len(pairs) == 1:
-                    continue  # what an algorithm leaves out comes from other settings where it is there
-                if len(pairs) == 1 or pairs[0][0] != pairs[1][0]:
-                    observed.setdefault(option, {}).setdefault(setting, []).extend(pairs)
-    return always | {option: _owner(option, by) for option, by in observed.items()}
+def _observed(kind: Kind, device: Device, algorithm: str) -> Observed:
+    """What changes with what, from one default configuration on; nothing, for an option that never changes."""
+    config = _base(kind, device, algorithm)
+    base = _built(config, _PATHS, device)
+    raw: Observed = {option: {} for option in base}
+    for setting, value, options in _changed(config, device):
+        own = _at(config, setting)
+        for option in base.keys() | options.keys():
+            pairs = [(of[option], s) for of, s in ((base, own), (options, value)) if option in of]
+            if len(pairs) == 1 or pairs[0][0] != pairs[1][0]:
+                raw.setdefault(option, {}).setdefault(setting, []).extend(pairs)
+    for by in raw.values():
+        # what only some algorithms set, always alike, does not come from their choice
+        if len({repr(value) for value, _ in by.get("algorithm", ())}) == 1:
+            del by["algorithm"]
+    return {split_prefix(option)[1]: by for option, by in raw.items() if by or option in base}
 
 
-def _bases(kind: Kind, device: Device, algorithms: tuple[str, ...]) -> Iterator[TrainingConfig]:
-    resources = Resources(device=device)
+def _base(kind: Kind, device: Device, algorithm: str) -> TrainingConfig:
+    common = {"model": _MODEL, "data": _DATA, "resources": Resources(device=device)}
     if kind == "sft":
-        yield SftConfig(model=_MODEL, data=_DATA, resources=resources, sft=SftSpec())
-        return
-    for name in algorithms:
-        yield RlConfig.model_validate(
-            {
-                "model": _MODEL,
-                "data": _DATA,
-                "resources": resources,
-                "algorithm": name,
-                "reward": {},
-                "rl": RlSpec(),
-            }
-        )
+        return SftConfig.model_validate({**common, "sft": SftSpec()})
+    return RlConfig.model_validate({**common, "algorithm": algorithm, "reward": {}, "rl": RlSpec()})
 
 
 def _changed(config: TrainingConfig, device: Device) -> Iterator[tuple[str, Any, Options]]:
@@ -141,11 +142,9 @@ def _changed(config: TrainingConfig, device: Device) -> Iterator[tuple[str, Any,
 
 def _built(config: TrainingConfig, paths: Paths, device: Device) -> Options:
     if isinstance(config, RlConfig):
-        options = rl_options(config, paths, device)
-    else:
-        assert isinstance(config, SftConfig), type(config)
-        options = sft_options(config, paths, device)
-    return {split_prefix(option)[1]: value for option, value in options.items()}
+        return rl_options(config, paths, device)
+    assert isinstance(config, SftConfig), type(config)
+    return sft_options(config, paths, device)
 
 
 def _at(config: TrainingConfig, setting: str) -> Any:
@@ -158,6 +157,8 @@ def _at(config: TrainingConfig, setting: str) -> Any:
 
 def _owner(option: str, by: Mapping[str, list[tuple[Any, Any]]]) -> Owner:
     """Of the settings that change an option, the one whose value it is; of several, the one most like it in name."""
+    if not by:
+        return Owner("")
 
     def rank(setting: str) -> tuple[bool, float]:
         likeness = SequenceMatcher(None, option.rpartition(".")[2], setting.rpartition(".")[2]).ratio()
@@ -168,7 +169,7 @@ def _owner(option: str, by: Mapping[str, list[tuple[Any, Any]]]) -> Owner:
     return Owner(setting, _is_direct(pairs), pairs)
 
 
-def _is_direct(pairs: list[tuple[Any, Any]] | tuple[tuple[Any, Any], ...]) -> bool:
+def _is_direct(pairs: Sequence[tuple[Any, Any]]) -> bool:
     own = [(option, setting) for option, setting in pairs if setting is not None]
     return bool(own) and all(option == setting and type(option) is type(setting) for option, setting in own)
 

@@ -38,6 +38,11 @@ Holds = Callable[[Any, Situation], bool]
 """Called with an option's value and the situation."""
 
 
+def always(value: Any, situation: Situation) -> bool:
+    """Of what holds in every situation."""
+    return True
+
+
 def never(value: Any, situation: Situation) -> bool:
     """Of what holds in no situation."""
     return False
@@ -85,6 +90,7 @@ class Rule:
         setting: the setting that the option comes from, if that is the reason.
         same: whether that setting has the option's values.
         kinds: of stages that it is about.
+        applies: when it is about an option at all.
         passes: when the option is the user's all the same.
     """
 
@@ -94,6 +100,7 @@ class Rule:
     setting: str = ""
     same: bool = False
     kinds: tuple[Kind, ...] = ("rl", "sft")
+    applies: Holds = always
     passes: Holds = never
 
     def matches(self, name: str, kind: Kind) -> bool:
