@@ -19,6 +19,7 @@ from toolrl_cli.errors import StageError
 from toolrl_cli.spec.models import HuggingFaceModel, LoraSpec, TinyModel
 from toolrl_cli.training.cpu.engines import CpuEngineWithLMHead, CpuEngineWithValueHead
 from toolrl_cli.training.models.gpu_memory import training_need
+from toolrl_cli.training.models.host_memory import host_need
 from toolrl_cli.training.models.lora_modules import (
     adapted,
     adapter_parameters,
@@ -154,6 +155,19 @@ def test_the_frozen_base_needs_memory_for_its_weights_alone() -> None:
     assert states("grpo") == pytest.approx(16 * LARGE.parameters / 2)
     told = training_need(rl_config(model=SEVEN.model_dump(), lora=lora), LARGE).how
     assert re.match(r"\(7\.62 G parameters × 4 bytes \+ \d+ M of LoRA × 16\) / 1 GPUs", told)
+
+
+def test_the_machine_s_memory_has_no_reference_model_beside_a_policy_with_adapters() -> None:
+    size = model_size(TINY)
+    assert size is not None
+
+    def peak(**more: Any) -> float:
+        need = host_need(rl_config(rl={"prompts": 128, "kl": "in_loss"}, **more), size, "cpu")
+        assert need is not None
+        return need.peak[0]
+
+    adapters = adapter_parameters(LoraSpec(rank=8), TINY, size)
+    assert peak() - peak(lora={"rank": 8}) == pytest.approx((12 + 4) * size.parameters - 16 * adapters)
 
 
 def test_what_is_sampled_from_is_the_trained_policy_and_not_one_rounded_to_bf16(folder: Path) -> None:

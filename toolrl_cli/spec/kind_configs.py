@@ -149,7 +149,7 @@ class RlConfig(TrainingConfig):
 
     @property
     def reference(self) -> bool:
-        return self.rl.kl != "none"
+        return self.rl.kl != "none" and self.lora is None  # with adapters it is the policy without them
 
     @property
     def entropy(self) -> bool:

@@ -86,11 +86,7 @@ def training_need(config: TrainingConfig, size: ModelSize, offload: Offload | No
     )
     told = {"never": "", "idle": ", offloaded between uses", "always": ", all of it offloaded"}[offload]
     critic = ", with a critic" if networks == 2 else ""
-    weights = f"{parameters_text(size)} parameters × {STATES} bytes"
-    if config.lora is not None:
-        adapters = size_text(adapter_parameters(config.lora, config.model, size))
-        weights = f"({parameters_text(size)} parameters × {WEIGHTS} bytes + {adapters} of LoRA × {STATES})"
-    how = f"{weights} / {gpus} GPUs, {tokens} tokens at once{critic}{told}"
+    how = f"{states_text(config, size)} / {gpus} GPUs, {tokens} tokens at once{critic}{told}"
     return Need((low, expected, high), resting, how)
 
 
@@ -133,18 +129,29 @@ def size_text(parameters: int) -> str:
     return f"{millions / 1000:.3g} G" if millions >= 1000 else f"{millions:.2g} M"
 
 
+def network_states(config: TrainingConfig, size: ModelSize) -> tuple[int, int, int]:
+    """Bytes of all ranks together: weights, gradients and moments of the policy and of critics; weights of all."""
+    critics = (config.networks - 1) * size.parameters
+    if config.lora is None:
+        return STATES * size.parameters, STATES * critics, WEIGHTS * (size.parameters + critics)
+    adapters = adapter_parameters(config.lora, config.model, size)
+    policy = WEIGHTS * size.parameters + STATES * adapters
+    return policy, STATES * critics, WEIGHTS * (size.parameters + adapters + critics)
+
+
+def states_text(config: TrainingConfig, size: ModelSize) -> str:
+    """What the policy's states come from, for people."""
+    if config.lora is None:
+        return f"{parameters_text(size)} parameters × {STATES} bytes"
+    adapters = size_text(adapter_parameters(config.lora, config.model, size))
+    return f"({parameters_text(size)} parameters × {WEIGHTS} bytes + {adapters} of LoRA × {STATES})"
+
+
 def _states(config: TrainingConfig, size: ModelSize, offload: Offload) -> tuple[float, float]:
     """Bytes of weights, gradients and moments on each GPU while training, and of weights while generating."""
     if offload == "always":
         return 0.0, 0.0
-    gpus = config.resources.gpus
-    critics = (config.networks - 1) * STATES * size.parameters / gpus
-    trained = STATES * size.parameters / gpus
-    resting = WEIGHTS * size.parameters / gpus * config.networks
-    if config.lora is not None:
-        adapters = adapter_parameters(config.lora, config.model, size)
-        trained = (WEIGHTS * size.parameters + STATES * adapters) / gpus
-        resting += WEIGHTS * adapters / gpus
+    policy, critics, weights = (amount / config.resources.gpus for amount in network_states(config, size))
     if offload == "idle" and config.offload_while_idle:  # actor and critic take turns
-        return max(trained, critics), 0.0
-    return trained + critics, resting
+        return max(policy, critics), 0.0
+    return policy + critics, weights

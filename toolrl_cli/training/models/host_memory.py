@@ -18,11 +18,12 @@ from toolrl_cli.training.device import Device
 from toolrl_cli.training.models.gpu_memory import (
     GIB,
     INSIDES,
-    STATES,
     WEIGHTS,
     Bounds,
     chosen_offload,
+    network_states,
     parameters_text,
+    states_text,
 )
 from toolrl_cli.training.models.model_size import ModelSize
 
@@ -84,7 +85,8 @@ def host_need(
 
 def _on_cpu(config: TrainingConfig, size: ModelSize, options: Mapping[str, Any]) -> HostNeed:
     ranks, tokens = config.resources.gpus, config.tokens_at_once
-    fixed = STATES * size.parameters * config.networks + PROCESS * ranks
+    policy, critics, _ = network_states(config, size)
+    fixed = policy + critics + PROCESS * ranks
     others: Bounds = (0, 0, 0)
     if isinstance(config, RlConfig):
         server = WEIGHTS * size.parameters * ranks
@@ -98,16 +100,16 @@ def _on_cpu(config: TrainingConfig, size: ModelSize, options: Mapping[str, Any])
         fixed + other + rows * share for other, share in zip(others, (SURE, 1.0, LOOSE), strict=True)
     )
     critic = ", with a critic" if config.networks == 2 else ""
-    how = f"{parameters_text(size)} parameters × {STATES} bytes, {tokens} tokens at once in fp32{critic}"
+    how = f"{states_text(config, size)}, {tokens} tokens at once in fp32{critic}"
     return HostNeed((low, expected, high), how)
 
 
 def _on_gpus(config: TrainingConfig, size: ModelSize) -> HostNeed:
     gpus, offload = config.resources.gpus, chosen_offload(config, size)
     whole = WEIGHTS * size.parameters
-    rests = (
-        {"never": 0, "idle": STATES - WEIGHTS, "always": STATES}[offload] * size.parameters * config.networks
-    )
+    policy, critics, weights = network_states(config, size)
+    states = policy + critics
+    rests = {"never": 0, "idle": states - weights, "always": states}[offload]
     if config.reference:
         rests += whole  # the reference model is always kept here
     processes = GPU_PROCESS * gpus * (2 if isinstance(config, RlConfig) else 1)
