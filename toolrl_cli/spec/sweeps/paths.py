@@ -57,9 +57,9 @@ class Anchor:
         if on_hub or not (self._folder / path).is_dir():
             return path
         folder = str((self._folder / path).resolve())
-        self._notes[f"the model {path!r} is the folder {folder}, not a name on the hub; ./{path} says so"] = (
-            None
-        )
+        if path.count("/") < 2:  # a name on the hub has no more
+            told = f"the model {path!r} is the folder {folder}, not a name on the hub; ./{path} says so"
+            self._notes[told] = None
         return folder
 
     def _absolute(self, path: Any, where: str) -> Any:
