@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check_against_verl(
     plan: Plan, grid: Grid, document: Document, announce: Callable[[int], None] = lambda sets: None
 ) -> None:
-    """Check the options of every owed stage against verl's own configuration and checks.
+    """Check the options of every owed stage against verl's own configuration and checks, and its adapters.
 
     Args:
         plan: the stages.
@@ -35,7 +35,7 @@ def check_against_verl(
     from toolrl_cli.training.checking.config_check import check_stages
 
     cells = {cell.arm: cell for cell in grid.cells}
-    findings = check_stages(plan.owed, announce)
+    findings = [*_adapters(plan), *check_stages(plan.owed, announce)]
     _raise(plan, findings, lambda key, arm: full_place_of(key, cells[arm], document))
 
 
@@ -70,43 +70,34 @@ def _raise(plan: Plan, findings: Iterable[Finding], place: Callable[[str, str], 
         raise faults[0] if len(faults) == 1 else Mistakes(faults)
 
 
-def check_lora(plan: Plan, grid: Grid, document: Document) -> None:
-    """Check that the modules which LoRA is to adapt are there, wherever a model's modules can be read here.
+def _adapters(plan: Plan) -> Iterator[Finding]:
+    """What is wrong with LoRA: modules that are not there, wherever a model's modules can be read here.
 
     For a reference model verl asks actor and critic alike to leave their adapters out
     (`PPOTrainer._compute_ref_log_prob` leaves `no_lora_adapter` in the batch); only the engine for the CPU can.
-
-    Raises:
-        SpecError: the first fault, with the place in the sweep that sets it.
     """
-    from toolrl_cli.errors import SpecError
     from toolrl_cli.spec.kind_configs import RlConfig
     from toolrl_cli.spec.stage_config import TrainingConfig
     from toolrl_cli.spec.stage_kind import settings_of
-    from toolrl_cli.spec.sweeps.places import full_place_of
+    from toolrl_cli.training.checking.config_check import Finding
+    from toolrl_cli.training.checking.option_fault import OptionFault
     from toolrl_cli.training.device import planned_device
     from toolrl_cli.training.models.lora_modules import lora_fault, modules_of
 
-    cells = {cell.arm: cell for cell in grid.cells}
-    seen: set[str] = set()
-    for run in plan.runs:
-        for stage in run.stages:
-            config = settings_of(stage) if plan.stages[stage.id].owed and stage.id not in seen else None
-            seen.add(stage.id)
-            if not isinstance(config, TrainingConfig) or config.lora is None:
-                continue
-            with_reference = isinstance(config, RlConfig) and config.networks == 2 and config.rl.kl != "none"
-            if with_reference and planned_device(config.resources.device) == "cuda":
-                what = "with LoRA and a KL term, verl 0.9.1's PPO fails on GPUs: its critic has no adapters"
-                where = full_place_of("rl.kl", cells[run.arm], document)
-                raise SpecError(what, where, f"set rl.kl: none, or another algorithm; arm {run.arm!r}")
-            modules = modules_of(config.model)
-            fault = modules and lora_fault(config.lora, modules)
-            if fault:
-                where = full_place_of(fault.setting, cells[run.arm], document)
-                raise SpecError(
-                    fault.what, where, f"{fault.hint}; arm {run.arm!r}, model {config.model.name}"
-                )
+    for stage in plan.owed:
+        config = settings_of(stage)
+        if not isinstance(config, TrainingConfig) or config.lora is None:
+            continue
+        with_reference = isinstance(config, RlConfig) and config.networks == 2 and config.rl.kl != "none"
+        if with_reference and planned_device(config.resources.device) == "cuda":
+            what = "with LoRA and a KL term, verl 0.9.1's PPO fails on GPUs: its critic has no adapters"
+            fault = OptionFault(what, "", "set rl.kl: none, or another algorithm")
+            yield Finding((stage,), "rl.kl", fault)
+        modules = modules_of(config.model)
+        missing = modules and lora_fault(config.lora, modules)
+        if missing:
+            hint = f"{missing.hint}; model {config.model.name}"
+            yield Finding((stage,), missing.setting, OptionFault(missing.what, "", hint))
 
 
 def twin_warnings(plan: Plan) -> list[str]:

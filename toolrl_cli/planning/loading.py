@@ -53,7 +53,6 @@ def load(
     """
     from toolrl_cli.planning.checking import (
         check_against_verl,
-        check_lora,
         data_warnings,
         twin_warnings,
         unread_options,
@@ -83,7 +82,6 @@ def load(
         description=document.sweep.description,
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
-    check_lora(plan, resolved.grid, document)
     check_against_verl(plan, resolved.grid, document, announce)
     warnings = (
         *resolved.grid.warnings,
