@@ -209,11 +209,6 @@ def test_what_is_made_smaller(kind: str, config: dict[str, Any], message: str, k
     [
         ("rl", rl(micro_batch_tokens=3072), "one sequence, already"),
         ("rl", rl(micro_batch=1), "1 already"),
-        (
-            "rl",
-            {**rl(), "verl_options": {"actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu": 4}},
-            "set under verl.rl",
-        ),
         ("sft", {"sft": {"micro_batch_size": 1, "batch_size": 8}}, "shorter sft.max_length"),
         ("evaluate", {"evaluation": {"batch_size": 1}}, "more memory"),
         ("export", {}, "more memory"),

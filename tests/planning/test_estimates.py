@@ -247,9 +247,8 @@ def test_memory_of_training_is_sharded_over_the_gpus_and_offloading_makes_room(l
 
     one, two = memory("a"), memory("b", gpus=2)
     assert one - two == pytest.approx(16 * 1_543_714_304 / 2)
-    offloaded = memory("c", verl_options={"engine.offload_policy": True})
+    offloaded = memory("d", resources={"device": "cuda", "offload": "always"})
     assert one - offloaded == pytest.approx(16 * 1_543_714_304)
-    assert memory("d", resources={"device": "cuda", "offload": "always"}) == offloaded
     assert memory("e", resources={"device": "cuda", "offload": "idle"}) == one  # one network, never idle
 
 

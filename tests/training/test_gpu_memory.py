@@ -57,10 +57,13 @@ def test_the_models_own_size_is_looked_up() -> None:
     assert chosen_offload(rl(model=model)) == "always"
 
 
-@pytest.mark.parametrize(("option", "chosen"), [("offload_policy", "always"), ("param_offload", "idle")])
-def test_options_passed_through_to_verl_count(option: str, chosen: str) -> None:
-    options = {f"actor_rollout_ref.actor.fsdp_config.{option}": True}
-    assert chosen_offload(rl("never", verl_options=options), SMALL) == chosen
+def test_options_that_are_passed_to_verl_count() -> None:
+    def need(**options: Any) -> float:
+        given = {f"actor_rollout_ref.{key.replace('__', '.')}": value for key, value in options.items()}
+        return training_need(rl(verl_options=given), LARGE, "idle").training[0]
+
+    assert need() - need(actor__fsdp_config__model_dtype="bf16") == pytest.approx(8 * LARGE.parameters / 2)
+    assert need(model__enable_gradient_checkpointing=False) > 1.1 * need()
 
 
 def test_all_states_of_the_network_that_learns_are_on_its_gpus_at_once() -> None:

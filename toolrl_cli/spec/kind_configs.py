@@ -25,7 +25,6 @@ from toolrl_cli.spec.stage_config import (
     StageConfig,
     TrainingConfig,
     divided,
-    sets_micro_batch,
 )
 
 
@@ -46,8 +45,6 @@ class SftConfig(TrainingConfig):
         )
 
     def with_less_memory(self, message: str = "") -> Change | str:
-        if sets_micro_batch(self.verl_options):
-            return "the micro-batch is set under verl.sft; make it smaller there"
         share = max(
             1, self.sft.batch_size // self.resources.gpus
         )  # a device is given no more, whatever is asked
@@ -102,8 +99,6 @@ class RlConfig(TrainingConfig):
 
     def with_less_memory(self, message: str = "") -> Change | str:
         """See `StageConfig`; vLLM's message says whether its share was too large or too small."""
-        if sets_micro_batch(self.verl_options):
-            return "the micro-batch is set under verl.rl; make it smaller there"
         change = self._utilization(message)
         if change is not None:
             return change

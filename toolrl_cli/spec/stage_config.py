@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -128,6 +126,17 @@ class TrainingConfig(ModelConfig):
         """How many of the newest checkpoints stay on disk."""
         return 1
 
+    def verl_option(self, *names: str) -> Any:
+        """What the sweep gives the first of these options of verl, under whatever prefix; None where it gives none."""
+        given = {key.lstrip("+"): value for key, value in self.verl_options.items()}
+        return next((given[name] for name in names if name in given), None)
+
+    @property
+    def bytes_a_weight(self) -> int:
+        """Of a weight while it is trained; gradients and moments are in the same precision."""
+        names = ("actor_rollout_ref.actor.fsdp_config.model_dtype", "engine.model_dtype")
+        return 2 if self.verl_option(*names) in ("bf16", "bfloat16") else 4
+
     @property
     def reference(self) -> bool:
         """Whether a frozen copy of the first model is needed beside the one that is trained."""
@@ -140,14 +149,6 @@ class TrainingConfig(ModelConfig):
 
 
 Offload = Literal["never", "idle", "always"]
-
-
-_OWN_MICRO_BATCH = re.compile(r"micro_batch_size|max_token_len")
-
-
-def sets_micro_batch(verl_options: Mapping[str, Any]) -> bool:
-    """Whether verl's own options set the size of a micro-batch."""
-    return any(_OWN_MICRO_BATCH.search(key) for key in verl_options)
 
 
 def divided(key: str, asked: int, else_helps: str, most: int | None = None) -> Change | str:

@@ -14,6 +14,7 @@ from toolrl_cli.training.device import Device
 from toolrl_cli.training.models.gpu_memory import WEIGHTS, training_need
 from toolrl_cli.training.models.host_memory import host_need
 from toolrl_cli.training.models.lora_modules import adapter_parameters
+from toolrl_cli.training.models.model_size import ModelSize
 
 CHECKPOINT = WEIGHTS + 8
 """Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved. With LoRA the base
@@ -59,15 +60,12 @@ def disk(work: Work) -> Range | None:
         return exactly(work.size.parameters * EXPORT[work.config.dtype] + RECORDS)
     if work.training is None:
         return None
-    one = work.size.parameters * CHECKPOINT * work.training.networks
-    if work.training.lora is not None:
-        adapters = adapter_parameters(work.training.lora, work.training.model, work.size)
-        one += CHECKPOINT * adapters - (CHECKPOINT - WEIGHTS) * work.size.parameters
+    one = _checkpoint(work.training, work.size)
     kept = _kept(work.training, work.steps)
     fixed = Range(kept * one, kept * one + RECORDS, (kept + 1) * one + RECORDS)
     if not isinstance(work.config, RlConfig):
         return fixed
-    best = work.size.parameters * WEIGHTS  # none of its own while it is among the newest
+    best = work.size.parameters * work.training.bytes_a_weight  # none of its own while it is among the newest
     return fixed + Range(0, best, best) + _text(work) * ((work.steps or 0) * work.units)
 
 
@@ -115,6 +113,16 @@ def memory(work: Work) -> tuple[Range | None, str]:
     if need is None:
         return None, f"unknown: nothing to reckon an {work.kind} stage's memory by"
     return Range(*need.peak), f"arithmetic: {need.how}"
+
+
+def _checkpoint(config: TrainingConfig, size: ModelSize) -> int:
+    """Bytes of one checkpoint; verl saves a critic in full precision."""
+    weight = config.bytes_a_weight
+    states = CHECKPOINT * weight // WEIGHTS
+    critics = CHECKPOINT * (config.networks - 1) * size.parameters
+    if config.lora is None:
+        return states * size.parameters + critics
+    return weight * size.parameters + states * adapter_parameters(config.lora, config.model, size) + critics
 
 
 def _text(work: Work) -> Range:

@@ -15,7 +15,7 @@ from toolrl_cli.training.models.model_size import ModelSize, model_size
 FindStage = Callable[[str], "StageSpec | None"]
 """Stage id → stage."""
 
-_MEMORY_OPTIONS = ("_offload", "_policy", "gradient_checkpointing", "model_dtype")
+_MEMORY_OPTIONS = ("gradient_checkpointing", "model_dtype")
 """Ends of verl's options that change what memory a stage takes."""
 _DEVICE_NAMES = ("cpu", "cuda")
 

@@ -40,6 +40,11 @@ LOGITS_WITH_ENTROPY: Bounds = (4, 6, 10)
 and flash-attn is there), the entropy's gradient; at most fp32 copies beside them."""
 HEAD: Bounds = (2, 4, 8)
 """Bytes a weight of the head: gathered, its gradient, and the fp32 buffer in which that is reduced."""
+RECOMPUTATION = (
+    "actor_rollout_ref.model.enable_gradient_checkpointing",
+    "model.enable_gradient_checkpointing",
+)
+"""verl's options that switch off that only one layer's insides are kept at a time."""
 FRAGMENTS = 1.25
 """Factor by which torch's allocator may hold more temporary memory than is in use, at worst; chosen."""
 FILLED = 0.9
@@ -72,7 +77,8 @@ def training_need(config: TrainingConfig, size: ModelSize, offload: Offload | No
     gpus, networks, tokens = config.resources.gpus, config.networks, config.tokens_at_once
     offload = offload or chosen_offload(config, size)
     states, resting = _states(config, size, offload)
-    hidden = tokens * size.hidden * (2 * size.layers + INSIDES)
+    layers_at_once = size.layers if config.verl_option(*RECOMPUTATION) is False else 1
+    hidden = tokens * size.hidden * (2 * size.layers + layers_at_once * INSIDES)
     rolls_out = isinstance(config, RlConfig)
     layer = 2 * 2 * size.parameters / max(1, size.layers)  # one gathered, the next one fetched
     logits = LOGITS_WITH_ENTROPY if config.entropy else LOGITS_OF_ROLLOUTS if rolls_out else LOGITS
@@ -102,11 +108,6 @@ def chosen_offload(config: TrainingConfig, size: ModelSize | None = None) -> Off
         size: of its model, if already known.
     """
     wanted = config.resources.offload
-    ends = [name.rpartition(".")[2] for name, value in config.verl_options.items() if value]
-    if "offload_policy" in ends:
-        return "always"
-    if "param_offload" in ends:
-        wanted = "idle"
     modest: Offload = "idle" if config.offload_while_idle else "never"
     if wanted != "auto":
         return modest if wanted == "idle" else wanted
@@ -131,20 +132,25 @@ def size_text(parameters: int) -> str:
 
 def network_states(config: TrainingConfig, size: ModelSize) -> tuple[int, int, int]:
     """Bytes of all ranks together: weights, gradients and moments of the policy and of critics; weights of all."""
-    critics = (config.networks - 1) * size.parameters
+    weight, critics = config.bytes_a_weight, (config.networks - 1) * size.parameters
+    states = STATES * weight // WEIGHTS
     if config.lora is None:
-        return STATES * size.parameters, STATES * critics, WEIGHTS * (size.parameters + critics)
-    adapters = adapter_parameters(config.lora, config.model, size)
-    policy = WEIGHTS * size.parameters + STATES * adapters
-    return policy, STATES * critics, WEIGHTS * (size.parameters + adapters + critics)
+        policy, weights = states * size.parameters, weight * size.parameters
+    else:
+        adapters = adapter_parameters(config.lora, config.model, size)
+        policy = weight * size.parameters + states * adapters
+        weights = weight * (size.parameters + adapters)
+    return policy, STATES * critics, weights + WEIGHTS * critics
 
 
 def states_text(config: TrainingConfig, size: ModelSize) -> str:
     """What the policy's states come from, for people."""
+    weight = config.bytes_a_weight
+    states = STATES * weight // WEIGHTS
     if config.lora is None:
-        return f"{parameters_text(size)} parameters × {STATES} bytes"
+        return f"{parameters_text(size)} parameters × {states} bytes"
     adapters = size_text(adapter_parameters(config.lora, config.model, size))
-    return f"({parameters_text(size)} parameters × {WEIGHTS} bytes + {adapters} of LoRA × {STATES})"
+    return f"({parameters_text(size)} parameters × {weight} bytes + {adapters} of LoRA × {states})"
 
 
 def _states(config: TrainingConfig, size: ModelSize, offload: Offload) -> tuple[float, float]:
