@@ -58,10 +58,10 @@ def test_verl_itself_is_asked_once(
     assert toolrl("plan", "small.yaml").code == 0
     assert asked == [2]  # the tiny model's SFT, and RL, which the arms share
     answer = toolrl(
-        "plan", "small.yaml", "--set", "verl.rl.actor_rollout_ref.actor.policy_loss.loss_mode=vanila"
+        "plan", "small.yaml", "--set", "verl.rl.actor_rollout_ref.actor.kl_loss_type=lowvarkl"
     )
     assert answer.code == 2
-    assert "verl knows no 'vanila' (did you mean 'vanilla'?; arms: coarse, original)" in answer.err
+    assert "verl knows no 'lowvarkl' (did you mean 'low_var_kl'?; arms: coarse, original)" in answer.err
 
 
 def test_stages_that_are_done_are_not_checked(
