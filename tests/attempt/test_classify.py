@@ -271,3 +271,14 @@ def test_what_the_machine_did_is_retried_with_a_pause(kind: str) -> None:
     rule = Policy().retry(kind)  # type: ignore[arg-type]
     assert rule.times > 0
     assert rule.wait > 0
+
+
+def test_a_step_that_finds_no_groups_that_differ_is_not_tried_again_as_it_is(tmp_path: Path) -> None:
+    log = (
+        "ray.exceptions.RayTaskError(StageError): \x1b[36mray::TaskRunner.run()\x1b[39m (pid=1, ip=127.0.0.1)\n"
+        '  File "/x/toolrl_cli/training/replay_buffer.py", line 107, in _counted_refill\n'
+        "    raise StageError(\n"
+        "toolrl_cli.errors.StageError: rl.dynamic_sampling: at step 1 all responses to 12 prompts earned the same\n"
+    )
+    failure = classify(attempt_with(tmp_path, "Traceback (most recent call last):\n" + log), returncode=1)
+    assert failure.kind == "config" and "at step 1 all responses to 12 prompts" in failure.message

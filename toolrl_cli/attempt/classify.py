@@ -44,7 +44,8 @@ _BY_CAUSE: tuple[tuple[FailureClass, str], ...] = (
         "config",
         r"ConfigCompositionException|ConfigAttributeError|ConfigKeyError|MissingMandatoryValue|ValidationError|OverrideParseException"
         r"|is not in struct|HFValidationError|not a valid model identifier|ModuleNotFoundError|ImportError"
-        r"|FileNotFoundError|less than total desired GPUs|NotImplementedError|SpecError",
+        r"|FileNotFoundError|less than total desired GPUs|NotImplementedError|SpecError"
+        r"|StageError: rl\.dynamic_sampling",
     ),
 )
 _BY_CAUSE_COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _BY_CAUSE]
