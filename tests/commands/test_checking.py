@@ -57,9 +57,7 @@ def test_verl_itself_is_asked_once(
     monkeypatch.setattr(config_check, "_seen", set())
     assert toolrl("plan", "small.yaml").code == 0
     assert asked == [2]  # the tiny model's SFT, and RL, which the arms share
-    answer = toolrl(
-        "plan", "small.yaml", "--set", "verl.rl.actor_rollout_ref.actor.kl_loss_type=lowvarkl"
-    )
+    answer = toolrl("plan", "small.yaml", "--set", "verl.rl.actor_rollout_ref.actor.kl_loss_type=lowvarkl")
     assert answer.code == 2
     assert "verl knows no 'lowvarkl' (did you mean 'low_var_kl'?; arms: coarse, original)" in answer.err
 
