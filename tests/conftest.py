@@ -14,6 +14,7 @@ from tests.support.stages import ROOT, Stages
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.processes.tree import kill
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.training.checking import config_check
 
 # The same examples in every run, so that a red run means a change; `--hypothesis-profile explore` looks
 # for new ones. No deadline: the machine's load is not the code's fault.
@@ -62,6 +63,14 @@ def own_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOOLRL_SLOTS", str(tmp_path_factory.mktemp("slots")))
         yield
+
+
+@pytest.fixture
+def verl_accepts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """verl takes every option that toolrl's own checks let through: to ask it takes ten seconds a set of options."""
+    monkeypatch.setattr(config_check, "ask_verl", lambda questions: [[] for _ in questions])
+    monkeypatch.setattr(config_check, "_seen", set())
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.processes.process_id import ProcessId
 
+pytestmark = pytest.mark.usefixtures("verl_accepts")
+
 
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -47,6 +47,12 @@ class Answer:
 Toolrl = Callable[..., Answer]
 
 
+@pytest.fixture(autouse=True)
+def verl_is_asked_where_that_is_the_subject(request: pytest.FixtureRequest) -> None:
+    if request.path.stem not in ("test_checking", "test_shipped_plans"):
+        request.getfixturevalue("verl_accepts")
+
+
 @pytest.fixture
 def toolrl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Toolrl:
     """Run `toolrl ARGUMENTS` in an empty folder with its own results root."""
