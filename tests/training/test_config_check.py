@@ -334,8 +334,7 @@ def test_faults_of_both_tiers_and_of_settings_are_told_together(stages: Stages) 
     sets = [*(f"verl.rl.{option}" for option in rl), "verl.sft.data.pad_mode=rigth", "resources.gpus=3"]
     found = check_stages(stages(PPO, *sets))
     assert [finding.setting for finding in found] == [
-        "verl.sft.data.pad_mode",
-        "model.pretrain.batch_size",
+        "model.pretrain.batch_size",  # which takes no options of the arm's SFT
         "verl.sft.data.pad_mode",
         "sft.batch_size",
         f"verl.rl.{ROLLOUT}.n",
