@@ -17,10 +17,10 @@ HEAD = "name: s\nbase: {preset: tiny_grpo%s}\nevaluate: [toolworld]\n"
 
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resolved]:
-    """Settings of the base, and `--set`s → the runs; the file lies in `sweeps/`, the working folder is `work/`."""
-    for folder in ("sweeps/own", "sweeps/org/name", "work/mine", "work/org/other", "home/far"):
+    """Settings of the base, and `--set`s → the runs; the file lies in `sweeps/`, the working folder is `cwd/`."""
+    for folder in ("sweeps/own", "sweeps/org/name", "cwd/mine", "cwd/org/other", "home/far"):
         (tmp_path / folder).mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "cwd")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
     def resolved(settings: str, *sets: str) -> Resolved:
@@ -41,12 +41,12 @@ def model_of(resolved: Resolved) -> HuggingFaceModel:
     ("settings", "sets", "folder"),
     [
         (", model: ./own", (), "sweeps/own"),
-        (", model: ../work/mine", (), "work/mine"),
+        (", model: ../cwd/mine", (), "cwd/mine"),
         (", model: ~/far", (), "home/far"),
         (", model: {kind: huggingface, name: m, path: ./own}", (), "sweeps/own"),
         (", model: {kind: huggingface, name: m, path: own}", (), "sweeps/own"),
-        (", model: ./own", ("model=./mine",), "work/mine"),
-        (", model: ./own", ("model.path=./mine",), "work/mine"),
+        (", model: ./own", ("model=./mine",), "cwd/mine"),
+        (", model: ./own", ("model.path=./mine",), "cwd/mine"),
         (", model: ./own", ("models=[./own]",), "sweeps/own"),
     ],
 )
@@ -65,14 +65,14 @@ def test_the_data_s_folder_begins_beside_the_file_and_that_of_a_set_in_the_worki
         return run.spec.data.path
 
     assert path(sweep(", data: {kind: rlla, path: own}").runs) == str(tmp_path / "sweeps/own")
-    assert path(sweep(", data: {kind: rlla}", "data.path=mine").runs) == str(tmp_path / "work/mine")
+    assert path(sweep(", data: {kind: rlla}", "data.path=mine").runs) == str(tmp_path / "cwd/mine")
 
 
 def test_a_mapping_s_folders_begin_in_the_working_folder(
     sweep: Callable[..., Resolved], tmp_path: Path
 ) -> None:
     given = {"name": "s", "base": {"preset": "tiny_grpo", "model": "./mine"}}
-    assert model_of(resolve_sweep(read_sweep(given))).path == str(tmp_path / "work/mine")
+    assert model_of(resolve_sweep(read_sweep(given))).path == str(tmp_path / "cwd/mine")
 
 
 def test_a_folder_beside_the_file_that_could_be_a_name_on_the_hub_is_the_folder_and_that_is_said(
@@ -97,5 +97,5 @@ def test_a_name_without_a_folder_beside_the_file_or_with_a_revision_is_the_hub_s
 def test_a_folder_that_is_only_in_the_working_folder_is_refused_with_what_to_write(
     sweep: Callable[..., Resolved],
 ) -> None:
-    with pytest.raises(SpecError, match=r"s\.yaml:2: base\.model: no such folder.*write \.\./work/mine"):
+    with pytest.raises(SpecError, match=r"s\.yaml:2: base\.model: no such folder.*write \.\./cwd/mine"):
         sweep(", model: ./mine")
