@@ -47,9 +47,9 @@ register_all(app)
 
 def main() -> None:
     """Entry point of the `toolrl` command."""
-    # plans of large sweeps are millions of objects and no cycles; the search for some, at Python's own threshold,
-    # is two fifths of the time of a plan of 10,000 cells
-    gc.set_threshold(100_000)
+    # a plan of a large sweep is millions of objects that live to its end; to look for cycles among all of them again
+    # and again, as Python's own thresholds have it, is two fifths of its time
+    gc.set_threshold(100_000, 20, 100)
     sys.exit(run_guarded(app, sys.argv[1:]))
 
 

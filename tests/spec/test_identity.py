@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import VERSION, canonical_json, digest, slugify, stage_id, value_slug
+from toolrl_cli.spec.models import RlSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.resolve import Run
@@ -161,3 +162,16 @@ def test_slugs_are_safe_in_paths() -> None:
     assert value_slug(True) == "on"
     assert value_slug(["sft", "rl"]) == "sft-rl"
     assert value_slug([]) == "none"
+
+
+def test_a_copy_with_another_value_has_another_identity():
+    settings = RlSpec()
+    assert settings.identity()["lr"] == 1e-6
+    assert settings.model_copy(update={"lr": 1e-3}).identity()["lr"] == 1e-3
+    assert settings.identity()["lr"] == 1e-6
+
+
+def test_what_is_done_to_an_identity_stays_out_of_the_settings():
+    settings = RlSpec()
+    settings.identity().clear()
+    assert settings.identity() == RlSpec().identity() != {}

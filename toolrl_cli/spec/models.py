@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
 from toolrl_cli.spec.algorithms.algorithm import AlgorithmName
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Whole = Annotated[int, Strict()]  # neither `yes` nor 2.5 is a number of steps
 Number = Annotated[float, Strict()]
@@ -41,10 +45,20 @@ class StageSettings(Frozen):
     ADDED_LATER: ClassVar[Mapping[str, Any]] = {}
 
     def identity(self) -> dict[str, Any]:
-        """The fields that are part of a stage's identity, as JSON."""
+        """The fields that are part of a stage's identity, as JSON; made once, because cells share their settings."""
+        return dict(self._identity)
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
         left_out = {*self.TRANSPORT, *self.PERMISSIONS}
         left_out.update(name for name, value in self.ADDED_LATER.items() if getattr(self, name) == value)
         return self.model_dump(mode="json", exclude=left_out)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, which has not yet worked out its identity."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_identity", None)
+        return copy
 
     def transport(self) -> dict[str, Any]:
         """The fields of transport, by name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,10 +44,11 @@ class StageSpec:
         """What the stage was asked to run on and how (`spec.models.Resources`); empty for one that asks nothing."""
         return self.config.get("resources") or {}
 
-    def with_settings(self, settings: BaseModel) -> StageSpec:
-        """The stage with these settings as its config; what says no more than that it is not there is left out."""
+    @classmethod
+    def of(cls, settings: BaseModel, **fields: Any) -> StageSpec:
+        """A stage with these settings as its config; what says no more than that it is not there is left out."""
         dumped = settings.model_dump(mode="json")
-        made = replace(self, config={key: value for key, value in dumped.items() if value is not None})
+        made = cls(config={key: value for key, value in dumped.items() if value is not None}, **fields)
         made.__dict__["_settings"] = settings
         return made
 

@@ -142,8 +142,7 @@ class StageMaker:
             more: of `StageSpec`: slots, total_steps, progress_metric.
         """
         name = self._id_of(kind, stage_id(kind, slug, identity, inputs), identity, inputs)
-        made = StageSpec(id=name, kind=kind, identity=identity, inputs=inputs, **more)
-        return made.with_settings(config)
+        return StageSpec.of(config, id=name, kind=kind, identity=identity, inputs=inputs, **more)
 
     def sft(
         self,

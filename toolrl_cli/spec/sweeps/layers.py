@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,14 @@ class Blocks:
     values: tuple[Any, ...]
     texts: tuple[str, ...]
 
+    @cached_property
+    def _run(self) -> RunSpec:
+        return RunSpec.model_construct(**dict(zip(FIELDS, self.values, strict=True)))
+
+    def run(self, seed: int) -> RunSpec:
+        """The run spec with a seed, which has to be a valid one: the blocks are."""
+        return self._run.model_copy(update={"seed": seed})
+
 
 class Resolver:
     """Resolves the cells of one sweep.
@@ -105,7 +113,7 @@ class Resolver:
             SpecError: the first fault, with file, line, key path and the nearest valid name.
         """
         blocks, settings = self._blocks(cell)
-        self._check_algorithm(run_spec(blocks, 0), cell)
+        self._check_algorithm(blocks.run(0), cell)
         return blocks, settings
 
     def _blocks(self, cell: Cell) -> tuple[Blocks, Mapping[str, Any]]:
@@ -115,8 +123,8 @@ class Resolver:
         touched: dict[str, list[Any]] = {}
         for path, value in cell.settings.items():
             head = path.partition(".")[0]
-            # by its JSON, in which 1, 1.0 and true are three values
-            touched.setdefault(TOGETHER.get(head, head), []).append((path, _token(value)))
+            # as Python writes it: 1, 1.0 and True are three values
+            touched.setdefault(TOGETHER.get(head, head), []).append((path, repr(value)))
         keys = [(preset, name, tuple(touched.get(TOGETHER.get(name, name), ()))) for name in FIELDS]
         try:
             known = [self._known[key] for key in keys]
@@ -260,18 +268,6 @@ class Resolver:
                 "no data is named", where, "set base.data, for example `data: {kind: toolworld}`"
             )
         return SpecError(fault_text(fault), where, f"arm {cell.arm!r}; {_hint(fault, loc)}")
-
-
-def run_spec(blocks: Blocks, seed: int) -> RunSpec:
-    """A run spec of blocks that are valid (as `Resolver.blocks` gives them), with a seed that is."""
-    return RunSpec.model_construct(**{**dict(zip(FIELDS, blocks.values, strict=True)), "seed": seed})
-
-
-def _token(value: Any) -> str:
-    try:
-        return canonical_json(value)
-    except (TypeError, ValueError):  # a number that is not finite, say; it is refused where it is validated
-        return repr(value)
 
 
 @lru_cache(maxsize=4096)

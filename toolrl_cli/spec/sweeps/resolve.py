@@ -10,7 +10,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.benchmarks import check_benchmarks
 from toolrl_cli.spec.models import RunSpec
 from toolrl_cli.spec.sweeps.grid import Cell, Dropped, Grid, expand, two_named
-from toolrl_cli.spec.sweeps.layers import Resolver, run_spec
+from toolrl_cli.spec.sweeps.layers import Resolver
 from toolrl_cli.spec.sweeps.profile import Profile
 from toolrl_cli.spec.sweeps.settings import flatten, touches
 from toolrl_cli.spec.sweeps.sweep import Document
@@ -90,7 +90,7 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
         if names.setdefault(arm, cell) is not cell:
             raise two_named(arm, names[arm].origin, cell.origin, source.name)
         cells.append(cell if arm == cell.arm else Cell(arm, settings, cell.choices))
-        runs += [Run(f"{arm}-seed{seed}", arm, seed, settings, run_spec(blocks, seed)) for seed in seeds]
+        runs += [Run(f"{arm}-seed{seed}", arm, seed, settings, blocks.run(seed)) for seed in seeds]
     return Resolved(runs, Grid(cells, [*grid.dropped, *dropped], [*warnings, *resolver.notes]))
 
 
