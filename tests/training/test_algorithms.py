@@ -126,6 +126,7 @@ def test_weights_of_parts_reach_the_trainer_by_name(config: Config) -> None:
         ("gspo", LOSS, "vanilla", "(set `algorithm: grpo`)"),
         ("grpo", f"{ACTOR}.tau_pos", 2.0, "is not read by grpo (it is of sapo; remove it)"),
         ("clip_cov", f"{ACTOR}.policy_loss.kl_cov_ratio", 0.1, "is not read by clip_cov (it is of kl_cov"),
+        ("grpo", "critic.grad_clip", 0.5, "is not read by grpo (it is of ppo; remove it)"),
         ("gdpo", "+algorithm.gdpo_reward_keys", ["format"], "(set rl.gdpo_weights: {PART: WEIGHT})"),
     ],
 )

@@ -258,9 +258,9 @@ def test_no_options_break_the_check(kind: Kind, options: Options) -> None:
          "(name one of its options: trainer_mode, sync, colocate_async, separate_async, sampler)"),
         (GRPO, ["verl.rl.ray_kwargs={num_cpus: [1, {a: b}]}"],
          "verl.rl.ray_kwargs.num_cpus: {'a': 'b'} cannot stand in a list (numbers, text, true and false)"),
-        (GRPO, ["verl.rl.critic.model.override_config=sdpa"],
+        (PPO, ["verl.rl.critic.model.override_config=sdpa"],
          "verl.rl.critic.model.override_config: 'critic.model.override_config' is a section, not an option "
-         "(add an option to it: +critic.model.override_config.key)"),
+         "(name one of its options: attn_implementation)"),
         (GRPO, ["verl.rl.data files=x"],
          "verl.rl: 'data files' cannot name an option (write it as a.b.c)"),
         (GRPO, ["verl.rl.trainer.log_val_generations=often"],

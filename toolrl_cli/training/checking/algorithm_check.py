@@ -13,6 +13,8 @@ from toolrl_cli.training.checking.option_fault import OptionFault
 BYPASS = "bypass_mode"
 """verl's name for the clipped loss against the log-probs of the rollout."""
 _WEIGHTS = ("algorithm.gdpo_reward_keys", "algorithm.gdpo_reward_weights")
+_OF_MANY = ("actor_rollout_ref.actor.clip_ratio_c",)
+"""Options of verl's clipped loss that others read too, and that a preset may set whatever the algorithm."""
 _CANNOT_RUN = ("optimal_token_baseline", "tir_optimal_token_baseline")
 
 
@@ -39,12 +41,19 @@ def _fault(algorithm: Algorithm, name: str, value: Any) -> tuple[str, str] | Non
             "is not read: parts of the reward are known by their names",
             "set rl.gdpo_weights: {PART: WEIGHT}",
         )
-    readers = [a.name for a in ALGORITHMS.values() if name in a.options]
-    if (
-        readers and algorithm.name not in readers and name != "actor_rollout_ref.actor.clip_ratio_c"
-    ):  # others read that too
+    readers = _readers(name)
+    if readers and algorithm.name not in readers:
         return f"is not read by {algorithm.name}", f"it is of {' and '.join(readers)}; remove it"
     return None
+
+
+def _readers(name: str) -> list[str]:
+    """The algorithms that read an option; none for one that is of no algorithm in particular."""
+    if name.startswith("critic.") and name != "critic.enable":
+        return [a.name for a in ALGORITHMS.values() if a.critic]
+    if name in _OF_MANY:
+        return []
+    return [a.name for a in ALGORITHMS.values() if name in a.options]
 
 
 def _another(algorithm: Algorithm, value: Any, named: str | None) -> tuple[str, str] | None:
