@@ -261,6 +261,9 @@ def test_no_options_break_the_check(kind: Kind, options: Options) -> None:
         (PPO, ["verl.rl.critic.model.override_config=sdpa"],
          "verl.rl.critic.model.override_config: 'critic.model.override_config' is a section, not an option "
          "(name one of its options: attn_implementation)"),
+        (GRPO, ["verl.rl.data.mm_processor_kwargs=1"],
+         "verl.rl.data.mm_processor_kwargs: 'data.mm_processor_kwargs' is a section, not an option "
+         "(add an option to it: +data.mm_processor_kwargs.key)"),
         (GRPO, ["verl.rl.data files=x"],
          "verl.rl: 'data files' cannot name an option (write it as a.b.c)"),
         (GRPO, ["verl.rl.trainer.log_val_generations=often"],
