@@ -24,7 +24,7 @@ from toolrl_cli.spec.stage_kind import StageKind
 class Greeting(Benchmark):
     name, protocol, categories = "greeting", "says-hello", ("politeness",)
 
-    def items(self, data):
+    def items(self, data, folder=None):
         return [Item(str(n), "politeness", [{"role": "user", "content": f"Greet {n}."}]) for n in range(4)]
 
     def judge(self, item, output):

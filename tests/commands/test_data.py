@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.commands.conftest import Toolrl
 from tests.rewards.turns import GOLD, LAX, SFO, turn
-from toolrl_cli.datasets import rlla_source
+from toolrl_cli.datasets import released
 from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.log import on_stderr
@@ -122,11 +122,11 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Made-up files in place of the release, behind file:// URLs, with their own git blob ids."""
     source = write_released(tmp_path / "upstream", [GOLD, turn(SFO)], [GOLD])
     files = tuple(
-        rlla_source.SourceFile(file.name, file.name, rlla_source.blob_id((source / file.name).read_bytes()))
-        for file in rlla_source.FILES
+        released.SourceFile(file.name, file.name, released.blob_id((source / file.name).read_bytes()))
+        for file in released.RELEASED["rlla"]
     )
-    made_up = partial(rlla_source.download, source=source.as_uri(), files=files)
-    monkeypatch.setattr(rlla_source, "download", made_up)
+    monkeypatch.setattr(released, "RELEASED", {**released.RELEASED, "rlla": files})
+    monkeypatch.setattr(released, "SOURCE", source.as_uri())
     return source
 
 
@@ -137,6 +137,28 @@ def test_without_a_path_the_pinned_files_are_downloaded_once(toolrl: Toolrl, rel
     assert first.json["files"]["train"]["rows"] == 2
     second = toolrl("data", "prepare", "rlla", "--json")
     assert second.json == first.json and "downloading" not in second.err
+
+
+def test_a_copy_of_the_released_files_serves_without_a_network(toolrl: Toolrl, release: Path) -> None:
+    answer = toolrl("data", "prepare", "sft400", "--from", str(release), "--json")
+    assert answer.code == 0 and "downloading" not in answer.err
+    assert Path("results/data/rlla-released/train.parquet").is_file()
+
+
+def test_a_sweep_without_a_path_takes_the_released_rows(
+    toolrl: Toolrl, sweep_file: Path, release: Path, tmp_path: Path
+) -> None:
+    refused = toolrl("plan", str(sweep_file), "--set", "data={kind: rlla}")
+    assert refused.code == 2
+    told = refused.err.splitlines()[-1]
+    assert "the released data rlla are not there: rlla_sft.json is missing" in told
+    command = shlex.split(told[told.index("(toolrl data prepare rlla ") + 1 : -1])
+    assert toolrl(*command[1:]).code == 0
+    assert "rlla-released: whole" in toolrl("data", "list").out
+    (entry,) = toolrl("data", "list", "--json").json["released"]
+    assert entry["kind"] == "rlla" and entry["licence"] == "Apache-2.0" and not entry["lacks"]
+    ctx = context(tmp_path, sweep_file, "data={kind: rlla}")
+    assert data_folder(ctx.spec.settings(RlConfig), ctx.results).is_dir()
 
 
 def test_a_download_that_fails_says_how_to_go_on(toolrl: Toolrl, release: Path) -> None:
@@ -169,7 +191,13 @@ def test_notes_on_the_rows_are_shown(toolrl: Toolrl, tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["toolword"], "did you mean 'toolworld'?"),
-        (["toolworld", "--path", "x"], "takes no --path"),
+        (["toolworld", "--path", "x"], "toolworld takes no --path"),
+        (["toolworld", "--from", "x"], "toolworld takes no --from"),
+        (["api_bank", "--path", "x"], "api_bank takes no --path"),
+        (["rlla", "--path", "x", "--from", "x"], "two places of the same files"),
+        (["api_bank", "--from", "nowhere"], "holds no level-1-api_processed.json"),
+        (["api_bank", "--rows", "train=3"], "api_bank is taken whole"),
+        (["sft4k"], "was never released"),
         (["toolworld", "--rows", "trian=3"], "did you mean 'train'?"),
         (["toolworld", "--rows", "train=0"], "'0' is no number of rows"),
         (["toolworld", "--rows", "train"], "'' is no number of rows"),

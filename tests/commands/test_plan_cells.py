@@ -112,7 +112,11 @@ def test_the_data_of_the_paper_is_asked_for_by_name(toolrl: Toolrl) -> None:
     write(PAPER)
     answer = toolrl("plan", "small.yaml")
     assert answer.code == 2
-    assert "the rlla data needs a path" in answer.err and answer.err.count("\n") == 1
+    assert (
+        "the released data rlla are not there: rlla_sft.json is missing (toolrl data prepare rlla"
+        in answer.err
+        and answer.err.count("\n") == 1
+    )
 
 
 def test_a_mistake_in_a_table_of_ones_own_is_placed_in_its_file(toolrl: Toolrl, tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: 
         ("models: [./nowhere]", "small.yaml:3: models[0] (model.path): no such model folder: /"),
         (
             "arms: {a: {data: {kind: rlla}}}",
-            "small.yaml:3: arms.a.data (data.path): the rlla data needs a path",
+            "small.yaml:3: arms.a.data (data.path): the released data rlla are not there",
         ),
         (
             "arms: {a: {data: {kind: rlla, path: /no}}}",

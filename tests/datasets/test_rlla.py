@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from toolrl_cli.datasets import rlla, rlla_format, rlla_source
+from toolrl_cli.datasets import rlla, rlla_format
 from toolrl_cli.errors import SpecError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "toolrl"
@@ -169,44 +169,3 @@ def test_system_prompts_are_written_to_the_letter_as_the_released_ones(folder: P
             for name, description, schema in pattern.findall(body)
         ]
         assert rlla_format.system_prompt(tools) == prompt
-
-
-def released(root: Path, content: bytes) -> tuple[rlla_source.SourceFile, ...]:
-    (root / "data").mkdir(parents=True)
-    (root / "data" / "a.json").write_bytes(content)
-    return (rlla_source.SourceFile("a.json", "data/a.json", rlla_source.blob_id(content)),)
-
-
-def test_a_blob_id_is_what_git_says() -> None:
-    assert rlla_source.blob_id(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
-
-
-def test_a_download_is_kept_when_it_is_the_pinned_file_and_not_repeated(tmp_path: Path) -> None:
-    files = released(tmp_path / "remote", b"[1]")
-    source = (tmp_path / "remote").as_uri()
-    told: list[str] = []
-    folder = rlla_source.download(tmp_path / "here", source, files, told.append)
-    assert (folder / "a.json").read_bytes() == b"[1]"
-    rlla_source.download(folder, source, files, told.append)
-    assert len(told) == 1 and told[0].endswith("data/a.json")
-
-
-def test_a_file_that_was_tampered_with_is_fetched_again(tmp_path: Path) -> None:
-    files = released(tmp_path / "remote", b"[1]")
-    (tmp_path / "a.json").write_bytes(b"[2]")
-    rlla_source.download(tmp_path, (tmp_path / "remote").as_uri(), files)
-    assert (tmp_path / "a.json").read_bytes() == b"[1]"
-
-
-def test_a_download_of_other_content_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    files = released(tmp_path / "remote", b"[1]")
-    (tmp_path / "remote" / "data" / "a.json").write_bytes(b"<html>")
-    with pytest.raises(SpecError, match="not the file of the pinned commit"):
-        rlla_source.download(tmp_path / "here", (tmp_path / "remote").as_uri(), files)
-    assert list((tmp_path / "here").iterdir()) == []
-
-
-def test_without_a_network_one_line_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"cannot be downloaded: .*without a network") as caught:
-        rlla_source.download(tmp_path, "http://127.0.0.1:9")  # nothing listens there
-    assert "\n" not in str(caught.value)

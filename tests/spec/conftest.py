@@ -20,6 +20,9 @@ class FixedFacts:
     def data_fingerprint(self, data: DataSpec, splits: tuple[str, ...]) -> str:
         return f"{data.kind}:{','.join(splits)}"
 
+    def located(self, data: DataSpec) -> DataSpec:
+        return data
+
     def model_fingerprint(self, model: HuggingFaceModel) -> str:
         return model.path
 

@@ -130,6 +130,7 @@ def plan(
     budget: float | None = None,
     explain: bool = False,
     announce: Callable[[int], None] = lambda sets: None,
+    fetch: bool = False,
 ) -> SweepPlan:
     """Read, expand and validate a sweep, and look up what is done and what is owed. Nothing is started.
 
@@ -144,6 +145,7 @@ def plan(
         budget: GPU-hours that the sweep may take.
         explain: also compare every stage that was never run with its nearest earlier one.
         announce: told how many sets of options are new to verl, which takes some seconds.
+        fetch: released data that the sweep names and that are not there are downloaded.
 
     Raises:
         SpecError: anything wrong in the file, the arguments, the data or the model; or there is no such sweep.
@@ -158,7 +160,7 @@ def plan(
         resumption = plan_resumption(saved, Ledger(root), Choice(only=only))
         return SweepPlan(resumption, root, max_parallel, budget, explain)
     source = sweep if isinstance(sweep, Mapping) else Path(sweep)
-    loaded = load(source, root, sets, profile, announce)
+    loaded = load(source, root, sets, profile, announce, fetch=fetch)
     resumption = Resumption(loaded.plan, loaded.plan.selected(only))
     return SweepPlan(
         resumption, root, max_parallel, budget, explain, loaded.notes, loaded.document, loaded.grid

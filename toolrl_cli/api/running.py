@@ -125,7 +125,7 @@ def run(
         LedgerError: the results root cannot be read or written, or a stage that is to be set back is at work.
     """
     if not isinstance(sweep, SweepPlan):
-        sweep = plan(sweep, results=results, sets=sets, profile=profile, only=only)
+        sweep = plan(sweep, results=results, sets=sets, profile=profile, only=only, fetch=True)
     elif results is not None or tuple(sets) or profile is not None or only is not None:
         what = "is planned already, and takes no results, sets, profile or only"
         raise SpecError(what, f"sweep {sweep.name}", "give them to `plan`")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from toolrl_cli.benchmarks.generate import Sampling, generate
 from toolrl_cli.benchmarks.scoring import score
+from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.spec.benchmarks import BENCHMARKS
+from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
@@ -27,7 +31,7 @@ def run(ctx: StageContext) -> None:
     benchmark = BENCHMARKS.get(config.benchmark, ctx.spec.id)
     if benchmark.why_not_run:
         raise BenchmarkError(benchmark.why_not_run, ctx.spec.id)
-    items = benchmark.items(config.data)
+    items = benchmark.items(config.data, _source(benchmark, ctx))
     outputs = generate(
         model_path(ctx, config.model),
         [[dict(message) for message in item.messages] for item in items],
@@ -45,3 +49,14 @@ def run(ctx: StageContext) -> None:
     scores["data_fingerprint"] = ctx.spec.identity.get("data")
     scores["sampling"] = settings.identity()
     write_scores(ctx.stage_dir / "output", scores, rows)
+
+
+def _source(benchmark: Benchmark, ctx: StageContext) -> Path | None:
+    if not benchmark.source:
+        return None
+    folder = released_folder(benchmark.source, ctx.results)
+    lacks = missing(benchmark.source, folder)
+    if lacks:
+        hint = f"toolrl data prepare {benchmark.source} --results {shlex.quote(str(ctx.results))}"
+        raise BenchmarkError(lacks, str(folder), hint)
+    return folder

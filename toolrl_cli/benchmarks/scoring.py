@@ -22,7 +22,7 @@ def score(
     Returns:
         The content of `scores.json` (without `schema`, `data_fingerprint` and `sampling`, which the caller knows) and
         the lines of `items.jsonl`. There is a metric for each category and the overall one: shares
-        of items that were answered right.
+        of items that were answered right; and as many again for each further rule of the benchmark.
     """
     rows = [_row(benchmark, item, output) for item, output in zip(items, outputs, strict=True)]
     named = benchmark.categories or [item.category for item in items]
@@ -33,7 +33,8 @@ def score(
         "version": benchmark.version,
         "prompt_format": benchmark.prompt_format,
         "metrics": {
-            name: _metric([row for row in rows if name in (row["category"], OVERALL)])
+            name + (f"_{rule}" if rule else ""): _metric(rows, name, rule)
+            for rule in ("", *benchmark.also)
             for name in (*categories, OVERALL)
         },
     }
@@ -49,20 +50,27 @@ def _row(benchmark: Benchmark, item: Item, output: str | None) -> dict[str, Any]
         "prompt": item.messages[-1]["content"],
         "output": output,
         "calls": [],
+        **{f"correct_{rule}": None for rule in benchmark.also},
     }
     if output is None:
         return row
     verdict = benchmark.judge(item, output)
+    row |= {f"correct_{rule}": verdict.also[rule] for rule in benchmark.also}
     return row | {"correct": verdict.correct, "reason": verdict.reason, "calls": list(verdict.calls)}
 
 
-def _metric(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    total = len(items)
+def _metric(rows: Sequence[dict[str, Any]], category: str, rule: str) -> dict[str, Any]:
+    verdicts = [
+        row[f"correct_{rule}" if rule else "correct"]
+        for row in rows
+        if category in (row["category"], OVERALL)
+    ]
+    total = len(verdicts)
     if not total:
         return {"value": None, "correct": None, "total": 0, "why": "the benchmark has no such item"}
-    unknown = sum(i["correct"] is None for i in items)
+    unknown = verdicts.count(None)
     if unknown:
         why = f"{unknown} of {total} items could not be run"
         return {"value": None, "correct": None, "total": total, "why": why}
-    correct = sum(i["correct"] for i in items)
+    correct = sum(verdicts)
     return {"value": correct / total, "correct": correct, "total": total}

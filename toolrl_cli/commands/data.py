@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make and list data.", no_args_is_help=True)
 
-RELEASED = "rlla-released"
-"""Folder below RESULTS/data that the released files are downloaded to."""
-
 REWARDED = ("train", "val")
 """The splits whose answers a reward is asked about; SFT learns its rows whatever a reward says."""
 
@@ -29,12 +26,27 @@ _ROWS_SHOWN = 20
 
 @app.command("prepare")
 def prepare(
-    kind: Annotated[str, typer.Argument(metavar="toolworld|rlla", help="Which data.", show_default=False)],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="toolworld|rlla|sft400|api_bank",
+            help="Which data; sft400 are the SFT rows of rlla.",
+            show_default=False,
+        ),
+    ],
+    origin: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Released data: a folder that holds the files already; default: download them.",
+            show_default=False,
+        ),
+    ] = None,
     path: Annotated[
         Path | None,
         typer.Option(
             "--path",
-            help="rlla: folder with the released files; default: download them.",
+            help="rlla: your own folder with files of the same form, used where it is.",
             show_default=False,
         ),
     ] = None,
@@ -68,10 +80,19 @@ def prepare(
     Exit status 1 where a gold answer of the RL rows does not reach its row's maximum under a chosen reward.
     """
     from toolrl_cli.commands.exit_status import FAILED
+    from toolrl_cli.datasets.prepare import KINDS
+    from toolrl_cli.datasets.released import RELEASED
     from toolrl_cli.rewards import RewardError, get_reward
 
+    kind = _kind(kind)
     chosen = [get_reward(name) for name in rewards or ["original"]]
-    folder, manifest = _write(kind, path, seed, rows or (), results_root(results))
+    sizes = _sizes(kind, rows or ())
+    _check_places(kind, origin, path)
+    if kind in RELEASED and path is None:
+        released = _bring(kind, origin, results_root(results))
+        if kind not in KINDS:
+            return _brought(kind, released, as_json=as_json)
+    folder, manifest = _write(kind, path, seed, sizes, results_root(results))
     reports = [
         (split, folder / f"{split}.parquet", _checked(folder / f"{split}.parquet", reward))
         for split in REWARDED
@@ -98,60 +119,129 @@ def prepare(
 def list_data(results: Results = None, as_json: AsJson = False) -> None:
     """List the data folders under the results root."""
     from toolrl_cli.datasets.prepare import KINDS, read_manifest
+    from toolrl_cli.datasets.released import RELEASED, missing, released_folder
 
-    root = results_root(results) / "data"
-    found = [(folder, read_manifest(folder)) for folder in sorted(root.glob("[!.]*"))]
+    root = results_root(results)
+    found = [(folder, read_manifest(folder)) for folder in sorted((root / "data").glob("[!.]*"))]
     known = [(folder, manifest) for folder, manifest in found if manifest is not None]
+    released = {name: folder for name in RELEASED if (folder := released_folder(name, root)).is_dir()}
+    kinds = list(dict.fromkeys((*KINDS, *RELEASED)))
     if as_json:
-        print_json({"schema": PRINTED, "kinds": list(KINDS), "data": [_entry(*pair) for pair in known]})
-    elif known:
+        there = [_released_entry(name, folder, missing(name, folder)) for name, folder in released.items()]
+        print_json(
+            {"schema": PRINTED, "kinds": kinds, "data": [_entry(*pair) for pair in known], "released": there}
+        )
+    elif known or released:
+        for name, folder in released.items():
+            typer.echo(f"{folder.name}: {missing(name, folder) or 'whole'}")
         _show(known)
     else:
-        note(f"no data under {root}; `toolrl data prepare {'|'.join(KINDS)}` makes some, and so do sweeps")
+        told = f"`toolrl data prepare {'|'.join(kinds)}` makes some, and so do sweeps"
+        note(f"no data under {root / 'data'}; {told}")
 
 
 def _write(
-    kind: str, path: Path | None, seed: int, rows: Sequence[str], results: Path
+    kind: str, path: Path | None, seed: int, sizes: Mapping[str, int], results: Path
 ) -> tuple[Path, Manifest]:
     """The folder, made or found made, where `training.inputs.data_folder` looks for the same data.
 
     Raises:
-        SpecError: the options do not fit the kind, or the source files cannot be had or used.
+        SpecError: the source files cannot be used.
         LedgerError: the results root cannot be written.
     """
-    from toolrl_cli.datasets import rlla_source
-    from toolrl_cli.datasets.prepare import KINDS, dataset_fingerprint, write_dataset
-    from toolrl_cli.errors import SpecError
+    from toolrl_cli.datasets.prepare import dataset_fingerprint, write_dataset
+    from toolrl_cli.datasets.released import released_folder
     from toolrl_cli.spec.models import DataSpec, RllaData, ToolWorldData
-    from toolrl_cli.spec.suggest import hint_for
     from toolrl_cli.store.files import explained
     from toolrl_cli.training.inputs import dataset_params
 
-    if kind not in KINDS:
-        raise SpecError(f"unknown data {kind!r}", "data prepare", hint_for(kind, KINDS, "data"))
     if kind == "toolworld":
-        if path is not None:
-            raise SpecError("toolworld is generated and takes no --path", str(path), "leave it out")
-        sizes = _sizes(rows, ("base", "sft", "train", "val"))
         data: DataSpec = ToolWorldData.model_validate({"kind": "toolworld", "seed": seed, **sizes})
     else:
-        limit = _sizes(rows, ("sft", "train", "val"))
-        released = results / "data" / RELEASED
-        with explained(released):
-            source = path.expanduser().resolve() if path else rlla_source.download(released, tell=note)
-        data = RllaData.model_validate({"kind": "rlla", "path": str(source), "limit": limit})
-        note(f"a sweep takes these rows with --set data='{{kind: rlla, path: {source}}}'")
+        source = path.expanduser().resolve() if path else released_folder(kind, results)
+        data = RllaData.model_validate({"kind": "rlla", "path": str(source), "limit": dict(sizes)})
+        if path is not None:
+            note(f"a sweep takes these rows with --set data='{{kind: rlla, path: {source}}}'")
     params = dataset_params(data)
     folder = results / "data" / f"{kind}-{dataset_fingerprint(kind, params)[:10]}"
     with explained(folder):
         return folder, write_dataset(kind, params, folder)
 
 
-def _sizes(given: Sequence[str], splits: Sequence[str]) -> dict[str, int]:
+def _kind(kind: str) -> str:
+    """Which data a name stands for.
+
+    Raises:
+        SpecError: for none.
+    """
+    from toolrl_cli.datasets.prepare import KINDS
+    from toolrl_cli.datasets.released import RELEASED
     from toolrl_cli.errors import SpecError
     from toolrl_cli.spec.suggest import hint_for
 
+    if kind == "sft4k":
+        what = "SFT4k (4,000 rows with distilled thoughts) was never released"
+        hint = "name a folder of your own with such rows as rlla_sft.json: data.path in the sweep"
+        raise SpecError(what, "data prepare sft4k", hint)
+    if kind == "sft400":
+        return "rlla"
+    if kind not in {*KINDS, *RELEASED}:
+        known = [*KINDS, *(name for name in RELEASED if name not in KINDS)]
+        raise SpecError(f"unknown data {kind!r}", "data prepare", hint_for(kind, known, "data"))
+    return kind
+
+
+def _check_places(kind: str, origin: Path | None, path: Path | None) -> None:
+    """Refuse places that the data do not take."""
+    from toolrl_cli.datasets.released import RELEASED
+    from toolrl_cli.errors import SpecError
+
+    if origin is not None and path is not None:
+        raise SpecError("--from and --path are two places of the same files", str(origin), "give one of them")
+    for option, place, kinds in (("--from", origin, RELEASED), ("--path", path, ("rlla",))):
+        if place is not None and kind not in kinds:
+            raise SpecError(f"{kind} takes no {option}", str(place), "leave it out")
+
+
+def _bring(name: str, origin: Path | None, results: Path) -> Path:
+    from toolrl_cli.datasets.released import bring, released_folder
+    from toolrl_cli.store.files import explained
+
+    folder = released_folder(name, results)
+    with explained(folder):
+        return bring(name, folder, origin and origin.expanduser(), tell=note)
+
+
+def _brought(name: str, folder: Path, *, as_json: bool) -> None:
+    """Say where released data are that no stage trains on."""
+    entry = _released_entry(name, folder, "")
+    if as_json:
+        print_json({"schema": PRINTED, **entry})
+    else:
+        typer.echo(f"{folder}: {', '.join(entry['files'])}; {entry['source']}, {entry['licence']}")
+
+
+def _released_entry(name: str, folder: Path, lacks: str) -> dict[str, Any]:
+    from toolrl_cli.datasets.released import COMMIT, LICENCE, RELEASED
+
+    return {
+        "folder": str(folder),
+        "kind": name,
+        "files": [file.name for file in RELEASED[name]],
+        "source": f"github.com/qiancheng0/ToolRL at {COMMIT[:12]}",
+        "licence": LICENCE,
+        "lacks": lacks,
+    }
+
+
+def _sizes(kind: str, given: Sequence[str]) -> dict[str, int]:
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.spec.suggest import hint_for
+
+    splits = {"toolworld": ("base", "sft", "train", "val"), "rlla": ("sft", "train", "val")}.get(kind, ())
     sizes = {}
+    if given and not splits:
+        raise SpecError(f"{kind} is taken whole", f"--rows {given[0]}", "leave it out")
     for text in given:
         split, _, number = text.partition("=")
         if split not in splits:

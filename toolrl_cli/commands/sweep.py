@@ -56,6 +56,7 @@ def sweep(
         budget=budget,
         explain=True,
         announce=announce_check,
+        fetch=not dry_run,
     )
     for line in planned.notes:
         note(line)

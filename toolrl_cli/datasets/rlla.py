@@ -2,7 +2,7 @@
 
 Reads a folder with `rlla_sft.json` (SFT rows: instruction, input, output) and the RL rows: `train.parquet` or
 `rlla_4k_train.parquet`, or `rlla_rl.json`, and the held-out `test.parquet` or `rlla_4k_test.parquet`.
-`toolrl_cli.datasets.rlla_source` fetches these files.
+`toolrl_cli.datasets.released` fetches these files.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
@@ -19,14 +21,21 @@ from toolrl_cli.training.models.tiny_model import tiny_model_identity
 SHORT = 16
 
 
+def _nowhere(name: str) -> Path:
+    raise SpecError(f"the released data {name} are not there", "data.path", "set data.path=FOLDER")
+
+
 class LocalFacts:
     """The `Facts` of this machine; each file is read once, however many cells use it.
+
+    Args:
+        released: name of a released data set → the folder of its files; raises `SpecError` where they are not there.
 
     Attributes:
         notes: lines that a person should see, each once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, released: Callable[[str], Path] = _nowhere) -> None:
         try:
             self.verl_version = metadata.version("verl")
         except metadata.PackageNotFoundError:
@@ -35,20 +44,28 @@ class LocalFacts:
         self._rlla = lru_cache(maxsize=None)(_rlla_fingerprint)
         self._model = lru_cache(maxsize=None)(_model_fingerprint)
         self._commit = lru_cache(maxsize=None)(commit_of)
+        self._released = lru_cache(maxsize=None)(released)
         self._device = lru_cache(maxsize=None)(planned_device)
         self.notes: dict[str, None] = {}
+
+    def located(self, data: DataSpec) -> DataSpec:
+        """rlla without a path is the released data under the results root.
+
+        Raises:
+            SpecError: they are not there.
+        """
+        if isinstance(data, RllaData) and data.path is None:
+            return data.model_copy(update={"path": str(self._released(data.kind))})
+        return data
 
     def data_fingerprint(self, data: DataSpec, splits: tuple[str, ...]) -> str:
         """ToolWorld: the generator's version, the seed and the sizes of these splits; rlla: the files' SHA-256.
 
         Raises:
-            SpecError: no path is given, or a file is missing.
+            SpecError: a file is missing.
         """
         if isinstance(data, RllaData):
-            if data.path is None:
-                raise SpecError(
-                    "the rlla data needs a path", "data.path", "for example --set data.path=FOLDER"
-                )
+            assert data.path is not None, "it is located before"
             return self._rlla(data.path, tuple(sorted(data.limit.items())))
         sizes = {split: getattr(data, split) for split in splits}
         return toolworld.fingerprint({"seed": data.seed, "sizes": sizes})[:SHORT]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,13 @@ def load(
     sets: Iterable[str] = (),
     profile: str | None = None,
     announce: Callable[[int], None] = lambda sets: None,
+    *,
+    fetch: bool = False,
 ) -> LoadedPlan:
     """Read, expand and validate a sweep, look up where its stages stand, and check what is owed against verl.
+
+    Args:
+        fetch: released data that are not there are downloaded.
 
     Raises:
         SpecError: anything wrong in the file, the options, the data or the model.
@@ -59,6 +65,7 @@ def load(
     )
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
+    from toolrl_cli.planning.released_data import benchmark_data_warnings, released_data
     from toolrl_cli.spec.sweeps.profile import load_profile
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
     from toolrl_cli.spec.sweeps.sweep import read_sweep
@@ -70,7 +77,8 @@ def load(
     if chosen is not None:
         document = chosen.document(document)
         tables = tuple(document.sweep.tables)
-    facts = LocalFacts()
+    released = partial(released_data, results=results, fetch=fetch)
+    facts = LocalFacts(released)
     resolved = resolve_sweep(document, chosen)
     cells = {cell.arm: cell for cell in resolved.grid.cells}
     plan = make_plan(
@@ -89,6 +97,7 @@ def load(
         *unread_options(resolved.runs),
         *twin_warnings(plan),
         *data_warnings(plan),
+        *benchmark_data_warnings(plan, results, fetch=fetch),
     )
     notes = tuple(f"warning: {line}" for line in warnings)
     if chosen is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from toolrl_cli.errors import SpecError
@@ -42,10 +43,12 @@ class Verdict:
     Attributes:
         reason: what is wrong with it, in a few words; empty where it is right.
         calls: the tool calls that were read in it.
+        also: each of the benchmark's further rules → whether the answer is right by it.
     """
 
     reason: str = ""
     calls: Sequence[Mapping[str, Any]] = field(default=())
+    also: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def correct(self) -> bool:
@@ -62,6 +65,8 @@ class Benchmark(ABC):
         version: of its items; scores of different versions are never compared.
         prompt_format: how the questions are put.
         categories: the columns beside the overall one, in order; empty for those that the items name.
+        also: names of further rules that an answer is judged by; each has columns `overall_NAME` and `CATEGORY_NAME`.
+        source: name of the released data set that the items are read from (`datasets.released`); empty for none.
         why_not_run: why this version of toolrl cannot evaluate on it; empty where it can.
     """
 
@@ -70,6 +75,8 @@ class Benchmark(ABC):
     version: ClassVar[str] = "1"
     prompt_format: ClassVar[str] = "chat"
     categories: ClassVar[tuple[str, ...]] = ()
+    also: ClassVar[tuple[str, ...]] = ()
+    source: ClassVar[str] = ""
     why_not_run: ClassVar[str] = ""
 
     def data(self, run: RunSpec) -> DataSpec | None:
@@ -80,11 +87,12 @@ class Benchmark(ABC):
         return None
 
     @abstractmethod
-    def items(self, data: DataSpec | None) -> Sequence[Item]:
+    def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:
         """The items, in order.
 
         Args:
             data: what `data` gave when the stage was planned.
+            folder: with the files of `source`, which are what they should be; None where there is no source.
         """
 
     @abstractmethod
@@ -105,7 +113,7 @@ class NotYet(Benchmark):
         self.protocol = protocol  # type: ignore[misc]
         self.why_not_run = f"{name} has no runner in this version of toolrl"  # type: ignore[misc]
 
-    def items(self, data: DataSpec | None) -> Sequence[Item]:
+    def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:
         return ()
 
     def judge(self, item: Item, output: str) -> Verdict:

@@ -218,10 +218,12 @@ class ToolWorldData(Frozen):
 
 
 class RllaData(Frozen):
-    """The paper's data: a folder with `rlla_sft.json` and the RL rows (`toolrl data prepare rlla` fetches them)."""
+    """The paper's data (`toolrl data prepare rlla`), or a folder of one's own in their form."""
 
     kind: Literal["rlla"]
-    path: str | None = Field(None, description="the folder; required before anything runs")
+    path: str | None = Field(
+        None, description="a folder with `rlla_sft.json` and the RL rows; None: the released ones"
+    )
     limit: dict[Literal["sft", "train", "val"], Positive] = Field({}, description="split → most rows to use")
     at_least: dict[Literal["sft", "train", "val"], Positive] = Field(
         {}, description="split → rows that there must be, or nothing is trained; does not change the result"

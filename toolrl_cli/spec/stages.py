@@ -36,6 +36,9 @@ class Facts(Protocol):
     def data_fingerprint(self, data: DataSpec, splits: tuple[str, ...]) -> str:
         """Fingerprint of the content of these splits of a data set."""
 
+    def located(self, data: DataSpec) -> DataSpec:
+        """The data set with the folder that it is in, where the spec leaves that out."""
+
     def model_fingerprint(self, model: HuggingFaceModel) -> str:
         """Fingerprint of a model folder, or `name@revision` of one on the hub."""
 
@@ -160,6 +163,7 @@ class StageMaker:
         The order of the rows is named in the identity, because earlier versions trained every seed in one order.
         """
         inputs, start = self.start(run, model)
+        data = self.facts.located(data)
         options = dict(run.verl.sft)
         identity = {
             **start,
@@ -196,10 +200,11 @@ class StageMaker:
     def rl(self, run: RunSpec, model: StageSpec | None) -> StageSpec:
         """Reinforcement learning of a model."""
         inputs, start = self.start(run, model)
+        data = self.facts.located(run.data)
         options = dict(run.verl.rl)
         identity = {
             **start,
-            "data": self.data(run.data, ("train", "val")),
+            "data": self.data(data, ("train", "val")),
             "algorithm": run.algorithm,
             "reward": self.reward(run.reward),
             "rl": run.rl.identity(),
@@ -216,7 +221,7 @@ class StageMaker:
             identity["gpus"] = run.resources.gpus
         config = RlConfig.model_construct(
             **self._of_run(run),
-            data=run.data,
+            data=data,
             seed=run.seed,
             verl_options=options,
             algorithm=run.algorithm,

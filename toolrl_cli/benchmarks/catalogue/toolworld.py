@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from toolrl_cli.benchmarks.parsing import Turn, canonical, parse_turn
@@ -30,7 +31,7 @@ class ToolWorld(Benchmark):
             return run.data
         return run.model.pretrain_data if isinstance(run.model, TinyModel) else DEFAULT_WORLD
 
-    def items(self, data: DataSpec | None) -> Sequence[Item]:
+    def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:
         world = data if isinstance(data, ToolWorldData) else DEFAULT_WORLD
         return [item_of(e) for e in toolworld.generate("benchmark", world.seed, world.benchmark)]
 

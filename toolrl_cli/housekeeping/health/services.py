@@ -8,6 +8,7 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+from toolrl_cli.datasets import released
 from toolrl_cli.datasets.prepare import is_intact, read_manifest
 from toolrl_cli.housekeeping.health.check import Check, ask
 
@@ -69,7 +70,12 @@ def data(results: Path) -> Check:
     if not folders:
         return Check("data", "ok", "none yet: sweeps make ToolWorld, `toolrl data prepare rlla` the paper's")
     torn, moved = [], []
+    known = {released.released_folder(name, results): name for name in released.RELEASED}
     for folder in folders:
+        if folder in known:
+            if released.missing(known[folder], folder):
+                torn.append(folder.name)
+            continue
         manifest = read_manifest(folder)
         if manifest is None or not is_intact(folder, manifest):
             torn.append(folder.name)
@@ -80,7 +86,7 @@ def data(results: Path) -> Check:
     if torn:
         names = " ".join(str(results / "data" / name) for name in torn)
         found = f"{', '.join(torn)}: files are missing or changed"
-        return Check("data", "warning", found, f"rm -r {names}; the next sweep makes them anew")
+        return Check("data", "warning", found, f"rm -r {names}; the next sweep brings them anew")
     if moved:
         return Check("data", "warning", "; ".join(moved), "--set data.path=FOLDER where they are now")
     return Check("data", "ok", f"{len(folders)} prepared: {', '.join(folder.name for folder in folders)}")

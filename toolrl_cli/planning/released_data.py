@@ -1,0 +1,64 @@
+"""Released data that a sweep needs: whether they are under the results root, and how they come there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolrl_cli.datasets.released import bring, missing, released_folder
+from toolrl_cli.errors import SpecError
+from toolrl_cli.log import LOG
+from toolrl_cli.planning.plan import Plan
+from toolrl_cli.spec.benchmarks import BENCHMARKS, is_evaluation
+from toolrl_cli.store.files import explained
+
+
+def released_data(name: str, results: Path, *, fetch: bool) -> Path:
+    """The folder of a released data set.
+
+    Args:
+        name: of the data set.
+        results: the results root.
+        fetch: download what is not there.
+
+    Raises:
+        SpecError: it is not there, and is not to be downloaded or cannot be.
+        LedgerError: the folder cannot be written.
+    """
+    folder = released_folder(name, results)
+    lacks = missing(name, folder)
+    if lacks and fetch:
+        with explained(folder):
+            bring(name, folder, tell=LOG.info)
+    elif lacks:
+        where = f" --results {shlex.quote(str(results))}"
+        raise SpecError(
+            f"the released data {name} are not there: {lacks}",
+            "data.path" if name == "rlla" else f"evaluate: {name}",
+            f"toolrl data prepare {name}{where}",
+        )
+    return folder
+
+
+def benchmark_data_warnings(plan: Plan, results: Path, *, fetch: bool) -> Iterator[str]:
+    """A line for each benchmark that is owed and whose data are not there.
+
+    Args:
+        plan: what is owed.
+        results: the results root.
+        fetch: download them instead.
+
+    Raises:
+        SpecError: they cannot be downloaded.
+    """
+    owed = (s.spec for s in plan.stages.values() if s.owed and is_evaluation(s.spec))
+    for name in dict.fromkeys(str(spec.config["benchmark"]) for spec in owed):
+        source = BENCHMARKS.get(name).source
+        if source and fetch:
+            released_data(source, results, fetch=True)
+        elif source:
+            try:
+                released_data(source, results, fetch=False)
+            except SpecError as error:
+                yield f"{error}; `toolrl sweep` brings them"
