@@ -53,3 +53,13 @@ def test_a_stage_that_finished_is_found_by_the_ledger(ledger: Ledger) -> None:
     finish(ledger, BEFORE)
     now = plan_of(ledger, [KEPT, AFTER])
     assert read_earlier(ledger, now, now).finished(BEFORE.id, "rl")
+
+
+def test_a_run_s_links_lead_to_the_stages_of_the_plan_that_holds(ledger: Ledger) -> None:
+    frozen(ledger)
+    sweep = SweepFolder(ledger.results, "demo")
+    sweep.save(plan_of(ledger, [KEPT], [KEPT, AFTER]), None)
+    (link,) = (ledger.results / "sweeps" / "demo" / "runs").glob("*/2-*")
+    assert link.readlink().name == AFTER.id
+    sweep.save(plan_of(ledger, [KEPT], [KEPT]), None)
+    assert not list((ledger.results / "sweeps" / "demo" / "runs").glob("*/2-*"))

@@ -11,6 +11,7 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.state import STATUSES, Progress, StageState
 
 
@@ -163,3 +164,16 @@ def test_ten_thousand_stages_are_read_each_once_and_one_torn_among_them_costs_on
 
 def test_the_status_words_are_the_designs() -> None:
     assert STATUSES == ("pending", "queued", "running", "succeeded", "failed", "stopped")
+
+
+def test_an_attempt_that_ends_while_it_is_looked_at_was_not_killed(
+    ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ledger.folder(stages("a"))
+    running = StageState(folder.id, folder.kind).begun(1, {"kind": "local"}).running({"kind": "local"})
+    ended = running.over("succeeded")
+    looks = iter([running, ended])
+    monkeypatch.setattr(type(folder), "state", lambda _: next(looks))
+    assert observed(folder, alive=lambda handle: False) == ended
+    looks = iter([running, running])
+    assert observed(folder, alive=lambda handle: False).status == "failed"
