@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets.verl_rows import Row, rl_row, sft_row
+from toolrl_cli.datasets.verl_rows import Row, check_text, parquet_rows, rl_row, sft_row
 from toolrl_cli.errors import SpecError
 
 SPLITS = ("sft", "train", "val")
@@ -114,8 +114,8 @@ def _files(folder: Path) -> tuple[Path, Path | None, Path]:
 
 def _triples_json(path: Path) -> list[_Triple]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
+    except (OSError, ValueError, RecursionError) as error:
         raise SpecError(f"cannot be read as JSON: {error}", where=str(path)) from error
     if not isinstance(data, list) or not data:
         raise SpecError("is not a non-empty JSON list", where=str(path))
@@ -123,6 +123,7 @@ def _triples_json(path: Path) -> list[_Triple]:
     for index, row in enumerate(data):
         match row:
             case {"instruction": str(system), "input": str(user), "output": str(answer)}:
+                check_text((system, user, answer), index, path)
                 triples.append((system, user, answer))
             case _:
                 raise SpecError(
@@ -144,7 +145,7 @@ def _rl_parquet(path: Path) -> list[_Triple]:
         raise SpecError(f"has no column {' and no column '.join(missing)}", where=str(path))
     if table.num_rows == 0:
         raise SpecError("has no rows", where=str(path))
-    return [_rl_triple(row, index, path) for index, row in enumerate(table.to_pylist())]
+    return [_rl_triple(row, index, path) for index, row in enumerate(parquet_rows(table, path))]
 
 
 def _rl_triple(row: dict[str, Any], index: int, path: Path) -> _Triple:
