@@ -1,0 +1,243 @@
+"""The check of stages' rows: what to ask of each, and what the answers say under its limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolrl_cli.datasets.prepare import dataset_fingerprint
+from toolrl_cli.errors import StageError
+from toolrl_cli.log import LOG
+from toolrl_cli.spec.benchmarks import BENCHMARKS
+from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
+from toolrl_cli.spec.models import DataSpec, ModelSpec, RllaData, TinyModel, ToolWorldData
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import settings_of
+from toolrl_cli.training.inputs import dataset_params
+from toolrl_cli.training.preflight.answers import Asked, answers_to
+from toolrl_cli.training.preflight.question import Answer, Measures, Question, RepeatsQuestion, Rows
+from toolrl_cli.training.preflight.row_fault import (
+    RowFault,
+    beyond_positions,
+    cut_rows,
+    long_golds,
+    long_prompts,
+    repeated,
+    tokenizer_faults,
+)
+from toolrl_cli.training.preflight.tokenizer_files import ModelTokenizer, tokenizer_of
+
+Config = SftConfig | RlConfig | EvaluateConfig
+
+TINY_PROMPT, TINY_GOLD = 160, 48
+"""More tokens than any prompt and any gold answer of ToolWorld has in the tiny model's tokenizer (116 and 40 at most in
+20,000 rows of three seeds): under larger limits there is nothing to count."""
+
+
+@dataclass(frozen=True)
+class RowFinding:
+    """A fault, with the stages that have it."""
+
+    stages: tuple[StageSpec, ...]
+    fault: RowFault
+
+
+def check_rows(stages: Iterable[StageSpec], folder: str = "") -> tuple[list[RowFinding], list[str]]:
+    """Check the rows of all stages that read some; what is equal is asked once, and remembered.
+
+    Args:
+        stages: of any kind; those that read no rows of ours are passed over.
+        folder: where the model is, for one that cannot be had as it is named.
+
+    Returns:
+        The faults, in the order of the stages; and the names of models whose tokenizer is out of reach.
+
+    Raises:
+        SpecError: rows are not there.
+    """
+    alike = _alike(stages)
+    tokenizers: dict[str, ModelTokenizer | None] = {}
+    asked: dict[str, dict[str, Asked]] = {}
+    marks: dict[str, Rows] = {}
+    for key, (config, _) in alike.items():
+        model = _model_key(config.model)
+        if model not in tokenizers:
+            tokenizers[model] = tokenizer_of(config.model, folder)
+        asked[key] = dict(_questions(config, tokenizers[model], marks))
+    answers = answers_to([one for questions in asked.values() for one in questions.values()])
+    findings: dict[RowFault, list[StageSpec]] = {}
+    missing: dict[str, None] = {}
+    for key, (config, group) in alike.items():
+        tokenizer = tokenizers[_model_key(config.model)]
+        if tokenizer is None:
+            missing[config.model.name] = None
+        told = {name: answers[one] for name, one in asked[key].items()}
+        for fault in _faults(
+            config, told, tokenizer.positions if tokenizer else None, _pretrains(group[0], config)
+        ):
+            findings.setdefault(fault, []).extend(group)
+    return [RowFinding(tuple(group), fault) for fault, group in findings.items()], list(missing)
+
+
+def check_before_start(stage: StageSpec, folder: str) -> None:
+    """Check one stage's rows right before it starts: its plan may have been made elsewhere, or earlier.
+
+    Args:
+        stage: as planned.
+        folder: of the model that it starts from.
+
+    Raises:
+        StageError: rows that are refused (class `config`), the first fault.
+        SpecError: rows are not there.
+    """
+    found, _ = check_rows([stage], folder)
+    for one in sorted(found, key=lambda finding: finding.fault.refused):
+        if one.fault.refused:
+            fault = one.fault
+            raise StageError(fault.what, fault.setting, fault.hint, failure_class="config")
+        LOG.warning("%s", one.fault)
+
+
+def _alike(stages: Iterable[StageSpec]) -> dict[str, tuple[Config, list[StageSpec]]]:
+    """Stages of equal rows, tokenizer and limits together."""
+    alike: dict[str, tuple[Config, list[StageSpec]]] = {}
+    for stage in stages:
+        config = settings_of(stage)
+        if isinstance(config, SftConfig | RlConfig | EvaluateConfig) and not _known_to_fit(config):
+            key = "\n".join(
+                (stage.kind, _model_key(config.model), *_limits(config), str(_pretrains(stage, config)))
+            )
+            alike.setdefault(key, (config, []))[1].append(stage)
+    return alike
+
+
+def _limits(config: Config) -> Iterator[str]:
+    if isinstance(config, EvaluateConfig):
+        settings: Any = config.evaluation
+        yield config.benchmark
+    else:
+        settings = config.sft if isinstance(config, SftConfig) else config.rl
+        yield repr(sorted(_template(config).items()))
+        yield repr(config.verl_options.get(_FILTER))
+    yield repr(config.data)
+    names = ("split", "max_length", "max_prompt_length", "max_response_length", "allow_cut_gold")
+    yield repr([getattr(settings, name, None) for name in names])
+
+
+def _model_key(model: ModelSpec) -> str:
+    return "tiny" if isinstance(model, TinyModel) else f"{model.path}@{model.revision}"
+
+
+def _known_to_fit(config: Config) -> bool:
+    """Whether the rows are ToolWorld's, the model the tiny one, and the limits what both were made for."""
+    if not isinstance(config.model, TinyModel) or not isinstance(config.data, ToolWorldData):
+        return False
+    if isinstance(config, EvaluateConfig) and config.benchmark != "toolworld":
+        return False
+    if isinstance(config, SftConfig):
+        return config.sft.max_length >= TINY_PROMPT + TINY_GOLD and not _template(config)
+    limits = config.rl if isinstance(config, RlConfig) else config.evaluation
+    plain = isinstance(config, EvaluateConfig) or not _template(config)
+    return limits.max_prompt_length >= TINY_PROMPT and limits.max_response_length >= TINY_GOLD and plain
+
+
+def _pretrains(stage: StageSpec, config: Config) -> bool:
+    return isinstance(config, SftConfig) and isinstance(config.model, TinyModel) and not stage.inputs
+
+
+_FILTER = "data.filter_overlong_prompts"
+_TEMPLATE = "data.apply_chat_template_kwargs"
+
+
+def _template(config: SftConfig | RlConfig) -> dict[str, Any]:
+    """The arguments of the chat template among the user's options of verl, nested or dotted."""
+    found: dict[str, Any] = {}
+    for key, value in config.verl_options.items():
+        name = key.lstrip("+")
+        if name == _TEMPLATE and isinstance(value, Mapping):
+            found.update(value)
+        elif name.startswith(f"{_TEMPLATE}."):
+            found[name.removeprefix(f"{_TEMPLATE}.")] = value
+    return found
+
+
+def _questions(
+    config: Config, tokenizer: ModelTokenizer | None, known: dict[str, Rows]
+) -> Iterator[tuple[str, Asked]]:
+    """Name → question; `known` holds rows by their settings, so that each file is read once."""
+    template = "{}"
+    if isinstance(config, EvaluateConfig):
+        rows = {config.benchmark: _items_of(config)}
+    else:
+        template = json.dumps(_template(config), sort_keys=True)
+        splits = (config.sft.split,) if isinstance(config, SftConfig) else ("train", "val")
+        rows = {split: _rows_of(config.data, split, known) for split in splits}
+        if isinstance(config.data, RllaData):
+            yield "", RepeatsQuestion(_rows_of(config.data, "", known))
+    if tokenizer is not None:
+        for name, part in rows.items():
+            trained = isinstance(config, SftConfig)
+            yield name, Question(part, tokenizer.folder, tokenizer.mark, template, trained)
+
+
+def _rows_of(data: DataSpec, split: str, known: dict[str, Rows]) -> Rows:
+    key = f"{data!r} {split}"
+    if key not in known:
+        params = dataset_params(data)
+        if isinstance(data, ToolWorldData):
+            params = {**params, "sizes": {split: params["sizes"][split]}}
+            mark = json.dumps(["toolworld", BENCHMARKS.get("toolworld").version, params])
+        else:
+            mark = json.dumps(["rlla", dataset_fingerprint(data.kind, params), split])
+        known[key] = Rows(data.kind, split, json.dumps(params), mark)
+    return known[key]
+
+
+def _items_of(config: EvaluateConfig) -> Rows:
+    known = BENCHMARKS.get(config.benchmark)
+    params = "null" if config.data is None else config.data.model_dump_json()
+    mark = json.dumps([known.name, known.protocol, known.version, params])
+    return Rows("benchmark", config.benchmark, params, mark)
+
+
+def _faults(
+    config: Config, told: Mapping[str, Answer], positions: int | None, pretrains: bool
+) -> Iterator[RowFault]:
+    for name, answer in told.items():
+        if answer.measures is not None:
+            yield from _of_measures(config, name, answer.measures, positions, pretrains)
+        for split, found in answer.repeats.items():
+            used = (config.sft.split,) if isinstance(config, SftConfig) else ("train", "val")
+            if split in used:
+                yield from repeated(found, split, "data.path")
+
+
+def _of_measures(
+    config: Config, name: str, found: Measures, positions: int | None, pretrains: bool
+) -> Iterator[RowFault]:
+    """The faults of one split, or of a benchmark's items."""
+    yield from tokenizer_faults(found, name, config.model.name)
+    if found.problem or not found.lengths:
+        return
+    longest = max(found.lengths)
+    if isinstance(config, SftConfig):
+        root = "model.pretrain" if pretrains else "sft"
+        setting, most = f"{root}.max_length", config.sft.max_length
+        allowed = config.sft.allow_cut_gold
+        yield from cut_rows(found, name, setting, most, f"{root}.allow_cut_gold", allowed)
+        yield from beyond_positions(min(longest, most), setting, positions)
+        return
+    limits, root = (config.rl, "rl") if isinstance(config, RlConfig) else (config.evaluation, "evaluation")
+    setting = f"{root}.max_prompt_length"
+    loss = "are not asked at all"
+    if isinstance(config, RlConfig):
+        filtered = config.verl_options.get(_FILTER) is True
+        loss = "are left out" if filtered else "lose their beginning, where the tools are listed"
+    yield from long_prompts(found, name, setting, limits.max_prompt_length, loss)
+    setting = f"{root}.max_response_length"
+    permission = f"{root}.allow_cut_gold"
+    yield from long_golds(found, name, setting, limits.max_response_length, permission, limits.allow_cut_gold)
+    longest = min(longest, limits.max_prompt_length) + limits.max_response_length
+    yield from beyond_positions(longest, setting, positions)
