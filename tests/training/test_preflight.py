@@ -29,8 +29,8 @@ ROWS = [([{"role": "user", "content": f"{'word ' * n}end"}], GOLD) for n in (0, 
 class Words:
     """A tokenizer with a token a word or gap; a template that can begin the answer, or leave thoughts out."""
 
-    def __init__(self, lead: str = "", *, thoughts: bool = True, knows: str = "") -> None:
-        self.lead, self.thoughts, self.missing = lead, thoughts, knows
+    def __init__(self, lead: str = "", *, thoughts: bool = True, loses: str = "", special: str = "") -> None:
+        self.lead, self.thoughts, self.missing, self.special = lead, thoughts, loses, special
         self.words: list[str] = []
 
     def apply_chat_template(
@@ -48,8 +48,9 @@ class Words:
         self.words = sorted({word for words in found for word in words})
         return {"input_ids": [[self.words.index(word) for word in words] for words in found]}
 
-    def decode(self, ids: Sequence[int], **_: Any) -> str:
-        return "".join("" if self.words[n] == self.missing else self.words[n] for n in ids)
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        left_out = {self.missing, self.special if skip_special_tokens else ""}
+        return "".join("" if self.words[n] in left_out else self.words[n] for n in ids)
 
 
 def test_prompts_are_counted_with_the_beginning_of_the_answer_and_gold_answers_by_themselves() -> None:
@@ -71,8 +72,23 @@ def test_a_template_that_leaves_thoughts_out_of_what_is_trained_is_seen() -> Non
 
 
 def test_a_tag_that_the_tokenizer_does_not_give_back_is_seen() -> None:
-    found = measure(Words(knows="<tool_call>"), ROWS, {}, trained=False)
+    found = measure(Words(loses="<tool_call>"), ROWS, {}, trained=False)
     assert (found.changed, found.lost) == ([0, 1], ["<tool_call>"])
+
+
+def test_a_tag_that_is_a_special_token_is_no_loss_but_told_of_rollouts(
+    model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = measure(Words(special="<think>"), ROWS, {}, trained=False)
+    assert (found.changed, found.special) == ([], ["<think>"])
+    monkeypatch.setattr(answers, "_ask", lambda questions: [Answer(found) for _ in questions])
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(answers, "_seen", {})
+    assert not lines(evaluate(model, max_response_length=100))
+    assert lines(rl(model, max_response_length=100)) == [
+        "model: the tokenizer of mine holds <think> for special, and verl's dumps leave them out: training is as it "
+        "should be, `rescore` is not"
+    ]
 
 
 def test_a_row_that_the_template_refuses_is_named() -> None:

@@ -80,8 +80,11 @@ def measure(tokenizer: Any, rows: Sequence[Row], template: Mapping[str, Any], *,
         n for n, (gold, text) in enumerate(zip(golds, back, strict=True)) if gold.strip() != text.strip()
     ]
     lost = {tag for n in changed for tag in TAGS if golds[n].count(tag) != back[n].count(tag)}
+    ids = tokenizer([" ".join(TAGS)], add_special_tokens=False)["input_ids"][0]
+    whole, shown = (tokenizer.decode(ids, skip_special_tokens=skip) for skip in (False, True))
+    special = [tag for tag in TAGS if tag in whole and tag not in shown]
     opened = TAGS[0] if not trained and texts and texts[0].rstrip().endswith(TAGS[0]) else ""
-    return Measures(lengths, counted, dropped, changed, sorted(lost), opened)
+    return Measures(lengths, counted, dropped, changed, sorted(lost), special, opened)
 
 
 def _count(

@@ -73,6 +73,7 @@ class Measures:
         dropped: rows whose gold answer the chat template does not repeat as it stands.
         changed: rows whose gold answer does not come back from the tokenizer as it went in.
         lost: tags of the format that do not come back.
+        special: tags that the tokenizer holds for special tokens, which verl's dumps leave out.
         opened: the tag that the generation prompt ends with, so that no answer can begin with it.
         problem: why nothing could be counted; empty where it could.
         refused: the problem is of the rows and the template, and the training will have it too.
@@ -83,6 +84,7 @@ class Measures:
     dropped: Sequence[int] = ()
     changed: Sequence[int] = ()
     lost: Sequence[str] = ()
+    special: Sequence[str] = ()
     opened: str = ""
     problem: str = ""
     refused: bool = False

@@ -25,6 +25,7 @@ from toolrl_cli.training.preflight.row_fault import (
     long_golds,
     long_prompts,
     repeated,
+    special_tags,
     tokenizer_faults,
 )
 from toolrl_cli.training.preflight.tokenizer_files import ModelTokenizer, tokenizer_of
@@ -233,6 +234,7 @@ def _of_measures(
     setting = f"{root}.max_prompt_length"
     loss = "are not asked at all"
     if isinstance(config, RlConfig):
+        yield from special_tags(found, config.model.name)
         filtered = config.verl_options.get(_FILTER) is True
         loss = "are left out" if filtered else "lose their beginning, where the tools are listed"
     yield from long_prompts(found, name, setting, limits.max_prompt_length, loss)

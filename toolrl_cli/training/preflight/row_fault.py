@@ -131,6 +131,13 @@ def tokenizer_faults(found: Measures, rows: str, model: str) -> Iterator[RowFaul
         yield RowFault("model", f"{what}, which no response can equal then{_first(found.changed)}")
 
 
+def special_tags(found: Measures, model: str) -> Iterator[RowFault]:
+    """Tags that the dumps of rollouts lack, while the reward sees them; `rescore` cannot give its scores then."""
+    if found.special:
+        what = f"the tokenizer of {model} holds {', '.join(found.special)} for special, and verl's dumps leave them out"
+        yield RowFault("model", f"{what}: training is as it should be, `rescore` is not")
+
+
 def repeated(found: Repeats, split: str, place: str) -> Iterator[RowFault]:
     """Rows of a split that come twice, or are those of the test set."""
     kinds = (
