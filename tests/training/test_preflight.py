@@ -12,12 +12,13 @@ import pytest
 
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.datasets.repeats import find_repeats
+from toolrl_cli.datasets.verl_rows import write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
 from toolrl_cli.spec.models import HuggingFaceModel, RllaData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.models.tiny_tokenizer import write_tokenizer
-from toolrl_cli.training.preflight import answers, row_checks
+from toolrl_cli.training.preflight import answers, row_questions
 from toolrl_cli.training.preflight.measuring import measure
 from toolrl_cli.training.preflight.question import Answer, Measures, Question
 from toolrl_cli.training.preflight.row_checks import TINY_GOLD, TINY_PROMPT, check_before_start, check_rows
@@ -94,9 +95,9 @@ def test_a_tag_that_is_a_special_token_is_no_loss_but_told_of_rollouts(
 def test_a_row_that_the_template_refuses_is_named() -> None:
     rows = [*ROWS, ([{"role": "system", "content": "refuse"}], GOLD)]
     found = measure(Words(), rows, {}, trained=False)
-    assert (found.problem, found.refused) == (
+    assert (found.problem, found.blamed) == (
         "the chat template refuses row 2: System role not supported",
-        True,
+        "template",
     )
 
 
@@ -138,10 +139,9 @@ def sft(model: Any, data: Any = WORLD, **settings: Any) -> StageSpec:
 
 
 def rl(model: Any, data: Any = WORLD, options: Mapping[str, Any] | None = None, **settings: Any) -> StageSpec:
+    more = {"resources": settings.pop("resources", {}), "verl_options": dict(options or {})}
     settings = {"prompts": 1, "mini_batch": 1, **settings}
-    config = RlConfig(
-        model=model, data=data, algorithm="grpo", reward={}, rl=settings, verl_options=dict(options or {})
-    )
+    config = RlConfig(model=model, data=data, algorithm="grpo", reward={}, rl=settings, **more)
     return stage("rl", config)
 
 
@@ -207,7 +207,7 @@ def test_gold_that_cannot_be_generated_is_refused_and_long_prompts_are_told(
     ]
     assert len(found) == 4 and "val" in found[3]
     filtered = rl(
-        model, data, {"data.filter_overlong_prompts": True}, max_prompt_length=100, max_response_length=50
+        model, data, {"+data.filter_overlong_prompts": True}, max_prompt_length=100, max_response_length=50
     )
     assert "prompts are longer than 100 tokens and are left out; " in lines(filtered)[0]
 
@@ -227,6 +227,9 @@ def test_an_evaluation_is_checked_like_a_training(model: HuggingFaceModel, count
 def test_sequences_beyond_the_model_s_positions_are_told(
     model: HuggingFaceModel, counted: list[Question]
 ) -> None:
+    short = {"max_prompt_length": 160, "max_response_length": 60}
+    assert not lines(rl(model, resources={"rollout": "transformers"}, **short))
+    assert "up to 220 tokens" in lines(rl(model, resources={"rollout": "vllm"}, **short))[0]
     assert lines(evaluate(model, max_prompt_length=4096, max_response_length=100)) == [
         "evaluation.max_response_length: sequences have up to 220 tokens, and the model has 200 positions "
         "(lower it, or take a model with more (max_position_embeddings))"
@@ -296,10 +299,29 @@ def test_repeated_rows_of_a_training_are_told(
             Answer(None, repeats) if not isinstance(q, Question) else Answer(Measures()) for q in asked
         ],
     )
-    monkeypatch.setattr(row_checks, "dataset_fingerprint", lambda kind, params: "f")
+    monkeypatch.setattr(row_questions, "dataset_fingerprint", lambda kind, params: "f")
     assert lines(rl(model, RllaData(kind="rlla", path=str(tmp_path)))) == [
         "data.path: 3 of 3 train rows have a prompt of the test set (val); rows 0, 1, 2",
         "data.path: 2 of 3 train rows are equal to an earlier one; rows 1, 2",
+    ]
+
+
+def test_rows_that_cannot_be_read_are_refused_in_one_line(
+    model: HuggingFaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
+    half = {"instruction": "s", "input": "cut: \ud83d", "output": GOLD}
+    (tmp_path / "rlla_sft.json").write_text(json.dumps([half]), encoding="utf-8")
+    rows = [
+        {
+            "prompt": [{"role": r, "content": r} for r in ("system", "user")],
+            "reward_model": {"ground_truth": GOLD},
+        }
+    ]
+    write_parquet(rows, tmp_path / "test.parquet")
+    data = RllaData(kind="rlla", path=str(tmp_path))
+    assert [line.partition(": row")[0] for line in lines(sft(model, data), rl(model, data))] == [
+        f"refused: data: {tmp_path}/rlla_sft.json"
     ]
 
 

@@ -23,7 +23,7 @@ from toolrl_cli.log import LOG
 from toolrl_cli.store.files import write_json
 from toolrl_cli.training.checking.verdicts import cache_folder
 from toolrl_cli.training.preflight import measuring, question
-from toolrl_cli.training.preflight.question import Answer, Measures, Question, RepeatsQuestion
+from toolrl_cli.training.preflight.question import Answer, Asked, Measures
 
 FOLDER = "rows"
 MOST = 500
@@ -36,8 +36,6 @@ ASK = (
     "from toolrl_cli.training.preflight.measuring import main; main()"
 )
 """The child's program. The working folder is not on its path: it may hold a module of any name."""
-
-Asked = Question | RepeatsQuestion
 
 _seen: dict[str, Answer] = {}
 """Answers of this process."""

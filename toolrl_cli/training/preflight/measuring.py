@@ -36,7 +36,7 @@ def _answer(question: Mapping[str, Any]) -> Answer:
             return _repeats(rows)
         found = _rows(rows)
     except ToolrlError as error:
-        return Answer(Measures(problem=_line(error), refused=True))
+        return Answer(Measures(problem=_line(error), blamed="rows"))
     try:
         tokenizer = _tokenizer(question["tokenizer"])
     except (
@@ -69,7 +69,8 @@ def measure(tokenizer: Any, rows: Sequence[Row], template: Mapping[str, Any], *,
         except (
             Exception
         ) as error:  # templates are programs of the model's authors; any fault in one is theirs
-            return Measures(problem=f"the chat template refuses row {position}: {_line(error)}", refused=True)
+            told = f"the chat template refuses row {position}: {_line(error)}"
+            return Measures(problem=told, blamed="template")
         if trained and (gold or "").strip() not in text:
             dropped.append(position)
         texts.append(text.rstrip() if trained else text)  # a line end after the last token is no loss

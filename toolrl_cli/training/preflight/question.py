@@ -63,6 +63,9 @@ class RepeatsQuestion:
         return json.dumps(["repeats", self.rows.mark])
 
 
+Asked = Question | RepeatsQuestion
+
+
 @dataclass(frozen=True)
 class Measures:
     """What a tokenizer makes of rows; each list has an entry a row, or positions of rows from 0.
@@ -76,7 +79,7 @@ class Measures:
         special: tags that the tokenizer holds for special tokens, which verl's dumps leave out.
         opened: the tag that the generation prompt ends with, so that no answer can begin with it.
         problem: why nothing could be counted; empty where it could.
-        refused: the problem is of the rows and the template, and the training will have it too.
+        blamed: what has the problem: rows and template are read the same by whatever is to be started.
     """
 
     lengths: Sequence[int] = ()
@@ -87,7 +90,7 @@ class Measures:
     special: Sequence[str] = ()
     opened: str = ""
     problem: str = ""
-    refused: bool = False
+    blamed: Literal["", "rows", "template"] = ""
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import StageError
 from toolrl_cli.log import LOG
-from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import DataSpec, ModelSpec, RllaData, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import ModelSpec, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
-from toolrl_cli.training.inputs import dataset_params
+from toolrl_cli.training.device import planned_device
 from toolrl_cli.training.preflight.answers import Asked, answers_to
-from toolrl_cli.training.preflight.question import Answer, Measures, Question, RepeatsQuestion, Rows
+from toolrl_cli.training.preflight.question import Answer, Measures, Rows
 from toolrl_cli.training.preflight.row_fault import (
     RowFault,
     beyond_positions,
@@ -28,9 +25,11 @@ from toolrl_cli.training.preflight.row_fault import (
     special_tags,
     tokenizer_faults,
 )
+from toolrl_cli.training.preflight.row_questions import Config, questions_of, template_of
 from toolrl_cli.training.preflight.tokenizer_files import ModelTokenizer, tokenizer_of
+from toolrl_cli.training.verl_options import rollout_name
 
-Config = SftConfig | RlConfig | EvaluateConfig
+_FILTER = "data.filter_overlong_prompts"
 
 TINY_PROMPT, TINY_GOLD = 160, 48
 """More tokens than any prompt and any gold answer of ToolWorld has in the tiny model's tokenizer (116 and 40 at most in
@@ -66,7 +65,7 @@ def check_rows(stages: Iterable[StageSpec], folder: str = "") -> tuple[list[RowF
         model = _model_key(config.model)
         if model not in tokenizers:
             tokenizers[model] = tokenizer_of(config.model, folder)
-        asked[key] = dict(_questions(config, tokenizers[model], marks))
+        asked[key] = dict(questions_of(config, tokenizers[model], marks))
     answers = answers_to([one for questions in asked.values() for one in questions.values()])
     findings: dict[RowFault, list[StageSpec]] = {}
     missing: dict[str, None] = {}
@@ -120,8 +119,8 @@ def _limits(config: Config) -> Iterator[str]:
         yield config.benchmark
     else:
         settings = config.sft if isinstance(config, SftConfig) else config.rl
-        yield repr(sorted(_template(config).items()))
-        yield repr(config.verl_options.get(_FILTER))
+        yield repr(sorted(template_of(config).items()))
+        yield repr([config.verl_option(_FILTER), config.resources.rollout, config.resources.device])
     yield repr(config.data)
     names = ("split", "max_length", "max_prompt_length", "max_response_length", "allow_cut_gold")
     yield repr([getattr(settings, name, None) for name in names])
@@ -138,9 +137,9 @@ def _known_to_fit(config: Config) -> bool:
     if isinstance(config, EvaluateConfig) and config.benchmark != "toolworld":
         return False
     if isinstance(config, SftConfig):
-        return config.sft.max_length >= TINY_PROMPT + TINY_GOLD and not _template(config)
+        return config.sft.max_length >= TINY_PROMPT + TINY_GOLD and not template_of(config)
     limits = config.rl if isinstance(config, RlConfig) else config.evaluation
-    plain = isinstance(config, EvaluateConfig) or not _template(config)
+    plain = isinstance(config, EvaluateConfig) or not template_of(config)
     return limits.max_prompt_length >= TINY_PROMPT and limits.max_response_length >= TINY_GOLD and plain
 
 
@@ -148,59 +147,8 @@ def _pretrains(stage: StageSpec, config: Config) -> bool:
     return isinstance(config, SftConfig) and isinstance(config.model, TinyModel) and not stage.inputs
 
 
-_FILTER = "data.filter_overlong_prompts"
-_TEMPLATE = "data.apply_chat_template_kwargs"
-
-
-def _template(config: SftConfig | RlConfig) -> dict[str, Any]:
-    """The arguments of the chat template among the user's options of verl, nested or dotted."""
-    found: dict[str, Any] = {}
-    for key, value in config.verl_options.items():
-        name = key.lstrip("+")
-        if name == _TEMPLATE and isinstance(value, Mapping):
-            found.update(value)
-        elif name.startswith(f"{_TEMPLATE}."):
-            found[name.removeprefix(f"{_TEMPLATE}.")] = value
-    return found
-
-
-def _questions(
-    config: Config, tokenizer: ModelTokenizer | None, known: dict[str, Rows]
-) -> Iterator[tuple[str, Asked]]:
-    """Name → question; `known` holds rows by their settings, so that each file is read once."""
-    template = "{}"
-    if isinstance(config, EvaluateConfig):
-        rows = {config.benchmark: _items_of(config)}
-    else:
-        template = json.dumps(_template(config), sort_keys=True)
-        splits = (config.sft.split,) if isinstance(config, SftConfig) else ("train", "val")
-        rows = {split: _rows_of(config.data, split, known) for split in splits}
-        if isinstance(config.data, RllaData):
-            yield "", RepeatsQuestion(_rows_of(config.data, "", known))
-    if tokenizer is not None:
-        for name, part in rows.items():
-            trained = isinstance(config, SftConfig)
-            yield name, Question(part, tokenizer.folder, tokenizer.mark, template, trained)
-
-
-def _rows_of(data: DataSpec, split: str, known: dict[str, Rows]) -> Rows:
-    key = f"{data!r} {split}"
-    if key not in known:
-        params = dataset_params(data)
-        if isinstance(data, ToolWorldData):
-            params = {**params, "sizes": {split: params["sizes"][split]}}
-            mark = json.dumps(["toolworld", BENCHMARKS.get("toolworld").version, params])
-        else:
-            mark = json.dumps(["rlla", dataset_fingerprint(data.kind, params), split])
-        known[key] = Rows(data.kind, split, json.dumps(params), mark)
-    return known[key]
-
-
-def _items_of(config: EvaluateConfig) -> Rows:
-    known = BENCHMARKS.get(config.benchmark)
-    params = "null" if config.data is None else config.data.model_dump_json()
-    mark = json.dumps([known.name, known.protocol, known.version, params])
-    return Rows("benchmark", config.benchmark, params, mark)
+def _rollout(config: RlConfig) -> str:
+    return rollout_name(config.resources.rollout, planned_device(config.resources.device))
 
 
 def _faults(
@@ -235,11 +183,14 @@ def _of_measures(
     loss = "are not asked at all"
     if isinstance(config, RlConfig):
         yield from special_tags(found, config.model.name)
-        filtered = config.verl_options.get(_FILTER) is True
+        filtered = config.verl_option(_FILTER) is True
         loss = "are left out" if filtered else "lose their beginning, where the tools are listed"
     yield from long_prompts(found, name, setting, limits.max_prompt_length, loss)
     setting = f"{root}.max_response_length"
     permission = f"{root}.allow_cut_gold"
     yield from long_golds(found, name, setting, limits.max_response_length, permission, limits.allow_cut_gold)
-    longest = min(longest, limits.max_prompt_length) + limits.max_response_length
+    prompt = min(longest, limits.max_prompt_length)
+    if isinstance(config, RlConfig) and _rollout(config) == "vllm":
+        prompt = limits.max_prompt_length  # vLLM is given the limits, and refuses more than the model has
+    longest = prompt + limits.max_response_length
     yield from beyond_positions(longest, setting, positions)

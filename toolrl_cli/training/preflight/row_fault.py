@@ -110,8 +110,10 @@ def tokenizer_faults(found: Measures, rows: str, model: str) -> Iterator[RowFaul
         rows: what they are.
         model: its name.
     """
-    if found.refused:
-        yield RowFault("data", f"{rows} rows: {found.problem}", f"model {model}", refused=True)
+    if found.blamed == "rows":
+        yield RowFault("data", found.problem, refused=True)
+    elif found.blamed == "template":
+        yield RowFault("model", f"{model}: {found.problem} ({rows} rows)", refused=True)
     elif found.problem:
         yield RowFault("model", f"tokens of {rows} rows not counted for {model}: {found.problem}")
     if found.opened:
