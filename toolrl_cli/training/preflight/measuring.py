@@ -69,8 +69,8 @@ def measure(tokenizer: Any, rows: Sequence[Row], template: Mapping[str, Any], *,
         except (
             Exception
         ) as error:  # templates are programs of the model's authors; any fault in one is theirs
-            told = f"the chat template refuses row {position}: {_line(error)}"
-            return Measures(problem=told, blamed="template")
+            problem = f"the chat template refuses row {position}: {_line(error)}"
+            return Measures(problem=problem, blamed="template")
         if trained and (gold or "").strip() not in text:
             dropped.append(position)
         texts.append(text.rstrip() if trained else text)  # a line end after the last token is no loss
