@@ -18,7 +18,7 @@ from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
 from toolrl_cli.spec.models import HuggingFaceModel, RllaData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.models.tiny_tokenizer import write_tokenizer
-from toolrl_cli.training.preflight import answers, row_questions
+from toolrl_cli.training.preflight import answers, row_questions, tokenizer_files
 from toolrl_cli.training.preflight.measuring import measure
 from toolrl_cli.training.preflight.question import Answer, Measures, Question
 from toolrl_cli.training.preflight.row_checks import TINY_GOLD, TINY_PROMPT, check_before_start, check_rows
@@ -131,7 +131,7 @@ WORLD = ToolWorldData(kind="toolworld", sft=4, train=4, val=2, benchmark=3)
 def stage(
     kind: str, config: SftConfig | RlConfig | EvaluateConfig, inputs: Mapping[str, str] | None = None
 ) -> StageSpec:
-    return StageSpec(id=f"{kind}-x", kind=kind, identity={}, inputs=inputs or {}).with_settings(config)
+    return StageSpec.of(config, id=f"{kind}-x", kind=kind, identity={}, inputs=inputs or {})
 
 
 def sft(model: Any, data: Any = WORLD, **settings: Any) -> StageSpec:
@@ -279,6 +279,30 @@ def test_a_model_that_is_out_of_reach_is_named_and_nothing_is_refused(counted: l
     away = HuggingFaceModel(kind="huggingface", name="away", path="org/away")
     found, missing = check_rows([sft(away), rl(away), evaluate(away)])
     assert (found, missing, counted) == ([], ["away"], [])
+
+
+def test_the_tokenizer_of_a_model_on_the_hub_is_fetched_without_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: dict[str, Any] = {}
+
+    def download(name: str, *, local_dir: Path, **asked: Any) -> str:
+        fetched.update(asked, name=name)
+        local_dir.mkdir(parents=True)
+        (local_dir / "config.json").write_text('{"text_config": {"max_position_embeddings": 77}}')
+        return str(local_dir)
+
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr(tokenizer_files, "hub_config", lambda name, revision: (None, {"model_type": "llama"}))
+    model = HuggingFaceModel(kind="huggingface", name="far", path="org/far", revision="c0ffee")
+    found = tokenizer_files.tokenizer_of(model)
+    assert found is not None and found.positions == 77
+    assert Path(found.folder).parent == tmp_path / "tokenizers"
+    assert fetched["revision"] == "c0ffee" and not any("safetensors" in p for p in fetched["allow_patterns"])
+    away = model.model_copy(update={"path": "org/further"})
+    monkeypatch.setattr(tokenizer_files, "hub_config", lambda name, revision: None)
+    assert tokenizer_files.tokenizer_of(away) is None
 
 
 def test_a_stage_is_checked_again_before_it_starts(model: HuggingFaceModel, counted: list[Question]) -> None:

@@ -12,11 +12,14 @@ from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.models import HuggingFaceModel, ModelSpec, TinyModel
+from toolrl_cli.training.checking.verdicts import cache_folder
 from toolrl_cli.training.models.file_digests import digests
 from toolrl_cli.training.models.hub_size import hub_config
 from toolrl_cli.training.models.model_folder import TOKENIZER_FILES, folder_of
 from toolrl_cli.training.models.tiny_model import TinyShape, tiny_model_identity
 
+FOLDER = "tokenizers"
+"""In the user's cache folder: tokenizers of models on the hub whose weights are not here."""
 PATTERNS = (
     *("config.json", "tokenizer*", "vocab*", "merges.txt", "added_tokens.json", "special_tokens_map.json"),
     *("*.tiktoken", "*.jinja", "additional_chat_templates/*.jinja"),
@@ -65,7 +68,7 @@ def _found(model: HuggingFaceModel) -> Path | None:
 
 @lru_cache(maxsize=64)
 def _from_hub(name: str, revision: str | None) -> Path | None:
-    """The snapshot of a model with its tokenizer, without its weights where it is not cached already."""
+    """The snapshot of a model with its tokenizer, or a folder of the tokenizer alone."""
     known = hub_config(name, revision) if revision is not None else None
     if known is None:  # not even its commit is known here
         return None
@@ -74,8 +77,11 @@ def _from_hub(name: str, revision: str | None) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    # not into the hub's own cache, where a snapshot without weights would pass for the model's
+    folder = cache_folder() / FOLDER / f"{name.replace('/', '--')}@{revision}"
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
+        wanted = list(PATTERNS)
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, local_dir=folder))
     except (HfHubHTTPError, OSError):
         return None
 
