@@ -58,7 +58,7 @@ def answers_to(asked: Iterable[Asked]) -> dict[Asked, Answer]:
 def _ask(asked: list[Asked]) -> list[Answer]:
     package = str(Path(toolrl_cli.__file__).parents[1])
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))}
-    env["TRANSFORMERS_VERBOSITY"] = "critical"
+    env |= {"TRANSFORMERS_VERBOSITY": "critical", "HF_HUB_OFFLINE": "1"}  # what it needs is here
     try:
         child = subprocess.run(
             [sys.executable, "-c", ASK],

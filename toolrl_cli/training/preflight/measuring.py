@@ -38,11 +38,12 @@ def _answer(question: Mapping[str, Any]) -> Answer:
     except ToolrlError as error:
         return Answer(Measures(problem=_line(error), blamed="rows"))
     try:
+        found = _items(rows) if rows.kind == "benchmark" else found
         tokenizer = _tokenizer(question["tokenizer"])
     except (
         Exception
-    ) as error:  # a tokenizer's files are somebody's own, and loading raises what it happens on
-        return Answer(Measures(problem=f"the tokenizer does not load: {_line(error)}"))
+    ) as error:  # a tokenizer's files are somebody's own, as a benchmark is, and raise what they like
+        return Answer(Measures(problem=_line(error)))
     return Answer(measure(tokenizer, found, json.loads(question["template"]), trained=question["trained"]))
 
 
@@ -102,9 +103,10 @@ def _count(
 
 
 def _rows(rows: Rows) -> list[Row]:
+    """The rows of a data set; none of a benchmark, which has items."""
     params = json.loads(rows.params)
     if rows.kind == "benchmark":
-        return _items(rows.name, params)
+        return []
     if rows.kind == "rlla":
         split = rlla.load_triples(Path(params["path"]), params["limit"])[0][rows.name]
     else:
@@ -116,14 +118,15 @@ def _rows(rows: Rows) -> list[Row]:
     ]
 
 
-def _items(benchmark: str, params: Any) -> list[Row]:
+def _items(rows: Rows) -> list[Row]:
     from pydantic import TypeAdapter
 
     from toolrl_cli.spec.benchmarks import BENCHMARKS
     from toolrl_cli.spec.models import DataSpec
 
+    params = json.loads(rows.params)
     data = None if params is None else TypeAdapter[Any](DataSpec).validate_python(params)
-    known = BENCHMARKS.get(benchmark)
+    known = BENCHMARKS.get(rows.name)
     gold_is_a_turn = known.prompt_format == "rlla"  # elsewhere it is what the benchmark's own judge wants
     return [
         (
