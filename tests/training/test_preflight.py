@@ -197,15 +197,13 @@ def test_gold_that_cannot_be_generated_is_refused_and_long_prompts_are_told(
     model: HuggingFaceModel, counted: list[Question]
 ) -> None:
     data = ToolWorldData(kind="toolworld", train=4, val=2)
-    found = lines(rl(model, data, max_prompt_length=100, max_response_length=20))
-    assert found[:2] == [
-        "rl.max_prompt_length: 1 of 2 train prompts are longer than 100 tokens and lose their beginning, where the "
-        "tools are listed; the longest has 120; row 1 (--set rl.max_prompt_length=120)",
-        "refused: rl.max_response_length: 1 of 2 train rows have a gold answer of more than 20 tokens, which cannot "
-        "be generated; the longest has 30; row 1 (--set rl.max_response_length=31, or go on with "
-        "--set rl.allow_cut_gold=true)",
+    assert lines(rl(model, data, max_prompt_length=100, max_response_length=20)) == [
+        "rl.max_prompt_length: 1 of 2 train and 1 of 2 val prompts are longer than 100 tokens and lose their "
+        "beginning, where the tools are listed; the longest has 120; train row 1 (--set rl.max_prompt_length=120)",
+        "refused: rl.max_response_length: 1 of 2 train and 1 of 2 val rows have a gold answer of more than 20 "
+        "tokens, which cannot be generated; the longest has 30; train row 1 (--set rl.max_response_length=31, or "
+        "go on with --set rl.allow_cut_gold=true)",
     ]
-    assert len(found) == 4 and "val" in found[3]
     filtered = rl(
         model, data, {"+data.filter_overlong_prompts": True}, max_prompt_length=100, max_response_length=50
     )
@@ -245,7 +243,7 @@ def test_what_tokenizer_and_template_do_to_gold_is_told(
     monkeypatch.setattr(answers, "_seen", {})
     assert lines(sft(model)) == [
         "model: the chat template of mine begins the answer with <think> itself, so that no answer meets the format "
-        "of sft rows (take a chat template without it)",
+        "(take a chat template without it)",
         "model: the chat template of mine changes the gold answer of 1 of 1 sft rows: what it leaves out is not "
         "learned; row 0",
         "model: the tokenizer of mine loses <think> in 1 of 1 sft rows, whose format can never be met; row 0",

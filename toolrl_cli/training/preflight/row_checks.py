@@ -154,43 +154,48 @@ def _rollout(config: RlConfig) -> str:
 def _faults(
     config: Config, told: Mapping[str, Answer], positions: int | None, pretrains: bool
 ) -> Iterator[RowFault]:
+    counted: dict[str, Measures] = {}
     for name, answer in told.items():
         if answer.measures is not None:
-            yield from _of_measures(config, name, answer.measures, positions, pretrains)
+            yield from tokenizer_faults(answer.measures, name, config.model.name)
+            if answer.measures.lengths:
+                counted[name] = answer.measures
         for split, found in answer.repeats.items():
             used = (config.sft.split,) if isinstance(config, SftConfig) else ("train", "val")
             if split in used:
                 yield from repeated(found, split, "data.path")
-
-
-def _of_measures(
-    config: Config, name: str, found: Measures, positions: int | None, pretrains: bool
-) -> Iterator[RowFault]:
-    """The faults of one split, or of a benchmark's items."""
-    yield from tokenizer_faults(found, name, config.model.name)
-    if found.problem or not found.lengths:
+    if not counted:
         return
-    longest = max(found.lengths)
     if isinstance(config, SftConfig):
-        root = "model.pretrain" if pretrains else "sft"
-        setting, most = f"{root}.max_length", config.sft.max_length
+        yield from _of_sft(config, counted, positions, "model.pretrain" if pretrains else "sft")
+    else:
+        yield from _of_prompts(config, counted, positions)
+
+
+def _of_sft(
+    config: SftConfig, counted: Mapping[str, Measures], positions: int | None, root: str
+) -> Iterator[RowFault]:
+    setting, most = f"{root}.max_length", config.sft.max_length
+    for name, found in counted.items():
         allowed = config.sft.allow_cut_gold
-        yield from cut_rows(found, name, setting, most, f"{root}.allow_cut_gold", allowed)
-        yield from beyond_positions(min(longest, most), setting, positions)
-        return
+        yield from cut_rows(found, name, setting, most, f"{root}.allow_cut_gold", allowed=allowed)
+        yield from beyond_positions(min(max(found.lengths), most), setting, positions)
+
+
+def _of_prompts(
+    config: RlConfig | EvaluateConfig, counted: Mapping[str, Measures], positions: int | None
+) -> Iterator[RowFault]:
     limits, root = (config.rl, "rl") if isinstance(config, RlConfig) else (config.evaluation, "evaluation")
-    setting = f"{root}.max_prompt_length"
     loss = "are not asked at all"
+    prompt = min(max(max(found.lengths) for found in counted.values()), limits.max_prompt_length)
     if isinstance(config, RlConfig):
-        yield from special_tags(found, config.model.name)
+        for found in counted.values():
+            yield from special_tags(found, config.model.name)
         filtered = config.verl_option(_FILTER) is True
         loss = "are left out" if filtered else "lose their beginning, where the tools are listed"
-    yield from long_prompts(found, name, setting, limits.max_prompt_length, loss)
-    setting = f"{root}.max_response_length"
-    permission = f"{root}.allow_cut_gold"
-    yield from long_golds(found, name, setting, limits.max_response_length, permission, limits.allow_cut_gold)
-    prompt = min(longest, limits.max_prompt_length)
-    if isinstance(config, RlConfig) and _rollout(config) == "vllm":
-        prompt = limits.max_prompt_length  # vLLM is given the limits, and refuses more than the model has
-    longest = prompt + limits.max_response_length
-    yield from beyond_positions(longest, setting, positions)
+        if _rollout(config) == "vllm":
+            prompt = limits.max_prompt_length  # vLLM is given the limits, and refuses more than the model has
+    yield from long_prompts(counted, f"{root}.max_prompt_length", limits.max_prompt_length, loss)
+    setting, most = f"{root}.max_response_length", limits.max_response_length
+    yield from long_golds(counted, setting, most, f"{root}.allow_cut_gold", allowed=limits.allow_cut_gold)
+    yield from beyond_positions(prompt + most, setting, positions)

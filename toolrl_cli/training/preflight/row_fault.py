@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from toolrl_cli.datasets.repeats import Repeats
 from toolrl_cli.training.preflight.question import Measures
@@ -33,7 +34,7 @@ class RowFault:
 
 
 def cut_rows(
-    found: Measures, rows: str, setting: str, limit: int, permission: str, allowed: bool
+    found: Measures, rows: str, setting: str, limit: int, permission: str, *, allowed: bool
 ) -> Iterator[RowFault]:
     """Rows of SFT that are longer than its limit: what is cut on the right is the gold answer.
 
@@ -43,31 +44,35 @@ def cut_rows(
         setting, limit: the setting, and its value.
         permission, allowed: the setting that lets them be cut, and its value.
     """
-    long = [n for n, length in enumerate(found.lengths) if length > limit]
-    if not long:
-        return
-    whole = sum(found.lengths[n] - found.golds[n] >= limit for n in long)
-    longest = max(found.lengths)
-    lost = f", {whole} of them all of it" if whole else ""
-    what = (
-        f"{_share(long, found)} {rows} rows are longer than {limit} tokens and lose the end of their gold answer"
-        f"{lost}; the longest has {longest}{_first(long)}"
-    )
-    yield _refusal(setting, what, longest, permission, allowed=allowed)
+    over = _over({rows: found.lengths}, limit)
+    if over is not None:
+        whole = sum(found.lengths[n] - found.golds[n] >= limit for n in over.rows)
+        lost = f", {whole} of them all of it" if whole else ""
+        what = (
+            f"{over.share} rows are longer than {limit} tokens and lose the end of their gold answer{lost}; the "
+            f"longest has {over.longest}{over.first}"
+        )
+        yield _refusal(setting, what, over.longest, permission, allowed=allowed)
 
 
 def long_golds(
-    found: Measures, rows: str, setting: str, limit: int, permission: str, allowed: bool
+    found: Mapping[str, Measures], setting: str, limit: int, permission: str, *, allowed: bool
 ) -> Iterator[RowFault]:
-    """Gold answers that no response can be, because it would be cut before its end; arguments as `cut_rows`."""
-    long = [n for n, length in enumerate(found.golds) if length > limit]
-    if long:
-        longest = max(found.golds)
+    """Gold answers that no response can be, because it would be cut before its end.
+
+    Args:
+        found: of prompts, by split or benchmark.
+        setting, limit, permission, allowed: as `cut_rows`.
+    """
+    over = _over({name: part.golds for name, part in found.items()}, limit)
+    if over is not None:
         what = (
-            f"{_share(long, found)} {rows} rows have a gold answer of more than {limit} tokens, which cannot be "
-            f"generated; the longest has {longest}{_first(long)}"
+            f"{over.share} rows have a gold answer of more than {limit} tokens, which cannot be generated; the "
+            f"longest has {over.longest}{over.first}"
         )
-        yield _refusal(setting, what, longest + 1, permission, allowed=allowed)  # and its end-of-turn token
+        yield _refusal(
+            setting, what, over.longest + 1, permission, allowed=allowed
+        )  # and its end-of-turn token
 
 
 def _refusal(setting: str, what: str, enough: int, permission: str, *, allowed: bool) -> RowFault:
@@ -77,16 +82,35 @@ def _refusal(setting: str, what: str, enough: int, permission: str, *, allowed: 
     )
 
 
-def long_prompts(found: Measures, rows: str, setting: str, limit: int, loss: str) -> Iterator[RowFault]:
+def long_prompts(found: Mapping[str, Measures], setting: str, limit: int, loss: str) -> Iterator[RowFault]:
     """Prompts that are longer than their limit; `loss` is what becomes of them."""
-    long = [n for n, length in enumerate(found.lengths) if length > limit]
-    if long:
-        longest = max(found.lengths)
+    over = _over({name: part.lengths for name, part in found.items()}, limit)
+    if over is not None:
         what = (
-            f"{_share(long, found)} {rows} prompts are longer than {limit} tokens and {loss}; the longest has "
-            f"{longest}{_first(long)}"
+            f"{over.share} prompts are longer than {limit} tokens and {loss}; the longest has "
+            f"{over.longest}{over.first}"
         )
-        yield RowFault(setting, what, f"--set {setting}={longest}")
+        yield RowFault(setting, what, f"--set {setting}={over.longest}")
+
+
+class _Over(NamedTuple):
+    """Rows over a limit: how many, of the first split that has any; their first ones; and the most tokens of any."""
+
+    share: str
+    rows: Sequence[int]
+    first: str
+    longest: int
+
+
+def _over(lengths: Mapping[str, Sequence[int]], limit: int) -> _Over | None:
+    long = {name: [n for n, length in enumerate(part) if length > limit] for name, part in lengths.items()}
+    long = {name: rows for name, rows in long.items() if rows}
+    if not long:
+        return None
+    share = " and ".join(f"{len(rows)} of {len(lengths[name])} {name}" for name, rows in long.items())
+    name, rows = next(iter(long.items()))
+    first = _first(rows) if len(long) == 1 else _first(rows).replace("; ", f"; {name} ", 1)
+    return _Over(share, rows, first, max(max(part, default=0) for part in lengths.values()))
 
 
 def beyond_positions(longest: int, setting: str, positions: int | None) -> Iterator[RowFault]:
@@ -119,7 +143,7 @@ def tokenizer_faults(found: Measures, rows: str, model: str) -> Iterator[RowFaul
     if found.opened:
         what = f"the chat template of {model} begins the answer with {found.opened} itself"
         hint = "take a chat template without it"
-        yield RowFault("model", f"{what}, so that no answer meets the format of {rows} rows", hint)
+        yield RowFault("model", f"{what}, so that no answer meets the format", hint)
     if found.dropped:
         what = f"the chat template of {model} changes the gold answer of {_share(found.dropped, found)} {rows} rows"
         yield RowFault("model", f"{what}: what it leaves out is not learned{_first(found.dropped)}")
