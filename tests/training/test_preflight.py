@@ -125,6 +125,7 @@ def model(tmp_path: Path) -> HuggingFaceModel:
     return HuggingFaceModel(kind="huggingface", name="mine", path=str(folder))
 
 
+NOWHERE = Path("/nowhere")
 WORLD = ToolWorldData(kind="toolworld", sft=4, train=4, val=2, benchmark=3)
 
 
@@ -169,7 +170,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Question]:
 
 
 def lines(*stages: StageSpec) -> list[str]:
-    found, missing = check_rows(stages)
+    found, missing = check_rows(stages, NOWHERE)
     assert not missing
     return [f"{'refused: ' if one.fault.refused else ''}{one.fault}" for one in found]
 
@@ -263,19 +264,19 @@ def test_equal_rows_are_asked_about_once_whatever_the_limits(
     model: HuggingFaceModel, counted: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = [rl(model, max_response_length=n) for n in range(100, 140)]
-    check_rows(many)
+    check_rows(many, NOWHERE)
     assert len(counted) == 2  # train and val
     monkeypatch.setattr(answers, "_seen", {})  # as a later command has it
-    check_rows([*many, rl(model, max_response_length=7)])
+    check_rows([*many, rl(model, max_response_length=7)], NOWHERE)
     assert len(counted) == 2
     Path(model.path, "tokenizer_config.json").write_text("{}", encoding="utf-8")
-    check_rows(many)
+    check_rows(many, NOWHERE)
     assert len(counted) == 4
 
 
 def test_a_model_that_is_out_of_reach_is_named_and_nothing_is_refused(counted: list[Question]) -> None:
     away = HuggingFaceModel(kind="huggingface", name="away", path="org/away")
-    found, missing = check_rows([sft(away), rl(away), evaluate(away)])
+    found, missing = check_rows([sft(away), rl(away), evaluate(away)], NOWHERE)
     assert (found, missing, counted) == ([], ["away"], [])
 
 
@@ -304,9 +305,9 @@ def test_the_tokenizer_of_a_model_on_the_hub_is_fetched_without_the_weights(
 
 
 def test_a_stage_is_checked_again_before_it_starts(model: HuggingFaceModel, counted: list[Question]) -> None:
-    check_before_start(sft(model), model.path)
+    check_before_start(sft(model), NOWHERE, model.path)
     with pytest.raises(StageError, match=r"sft\.max_length: 1 of 2 sft rows") as fault:
-        check_before_start(sft(model, max_length=60), model.path)
+        check_before_start(sft(model, max_length=60), NOWHERE, model.path)
     assert fault.value.failure_class == "config"
 
 

@@ -35,7 +35,7 @@ def run(ctx: StageContext) -> None:
         raise BenchmarkError(benchmark.why_not_run, ctx.spec.id)
     items = benchmark.items(config.data, _source(benchmark, ctx))
     model = model_path(ctx, config.model)
-    check_before_start(ctx.spec, model)
+    check_before_start(ctx.spec, ctx.results, model)
     outputs = generate(
         model,
         [[dict(message) for message in item.messages] for item in items],

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def check_owed(
-    plan: Plan, grid: Grid, document: Document, announce: Callable[[int], None] = lambda sets: None
+    plan: Plan,
+    grid: Grid,
+    document: Document,
+    results: Path,
+    announce: Callable[[int], None] = lambda sets: None,
 ) -> list[str]:
     """Check every owed stage: its options against verl's own configuration and checks, its adapters and its rows.
 
@@ -25,6 +29,7 @@ def check_owed(
         plan: the stages.
         grid: the cells that they come from.
         document: the sweep, for the place of what is wrong.
+        results: the results root.
         announce: told how many sets of options are new to verl, which takes seconds each time.
 
     Returns:
@@ -39,7 +44,7 @@ def check_owed(
     from toolrl_cli.training.checking.config_check import check_stages
 
     cells = {cell.arm: cell for cell in grid.cells}
-    refused, warnings = check_owed_rows(plan)
+    refused, warnings = check_owed_rows(plan, results)
     findings = [*_adapters(plan), *check_stages(plan.owed, announce), *refused]
     _raise(plan, findings, lambda key, arm: full_place_of(key, cells[arm], document))
     return warnings

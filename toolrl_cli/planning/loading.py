@@ -90,7 +90,7 @@ def load(
         description=document.sweep.description,
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
-    row_warnings = check_owed(plan, resolved.grid, document, announce)
+    row_warnings = check_owed(plan, resolved.grid, document, results, announce)
     warnings = (
         *resolved.grid.warnings,
         *facts.notes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,8 +10,12 @@ if TYPE_CHECKING:
     from toolrl_cli.training.checking.config_check import Finding
 
 
-def check_owed_rows(plan: Plan) -> tuple[list[Finding], list[str]]:
+def check_owed_rows(plan: Plan, results: Path) -> tuple[list[Finding], list[str]]:
     """Check the rows that owed stages read against their limits, by the models' own tokenizers.
+
+    Args:
+        plan: the stages.
+        results: the results root.
 
     Returns:
         What is refused; and warnings, one line each.
@@ -19,7 +24,7 @@ def check_owed_rows(plan: Plan) -> tuple[list[Finding], list[str]]:
     from toolrl_cli.training.checking.option_fault import OptionFault
     from toolrl_cli.training.preflight.row_checks import check_rows
 
-    found, missing = check_rows(plan.owed)
+    found, missing = check_rows(plan.owed, results)
     refused = [
         Finding(one.stages, one.fault.setting, OptionFault(one.fault.what, "", one.fault.hint))
         for one in found

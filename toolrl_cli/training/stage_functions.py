@@ -161,7 +161,7 @@ def _train(
     resume: Resume,
     watch: CheckpointWatch,
 ) -> None:
-    check_before_start(ctx.spec, str(paths.model))
+    check_before_start(ctx.spec, ctx.results, str(paths.model))
     LOG.info("%s", resume)
     watch.start()
     try:

@@ -125,7 +125,8 @@ def _items(rows: Rows) -> list[Row]:
     from toolrl_cli.spec.models import DataSpec
 
     params = json.loads(rows.params)
-    data = None if params is None else TypeAdapter[Any](DataSpec).validate_python(params)
+    data = None if params["data"] is None else TypeAdapter[Any](DataSpec).validate_python(params["data"])
+    folder = None if params["folder"] is None else Path(params["folder"])
     known = BENCHMARKS.get(rows.name)
     gold_is_a_turn = known.prompt_format == "rlla"  # elsewhere it is what the benchmark's own judge wants
     return [
@@ -133,7 +134,7 @@ def _items(rows: Rows) -> list[Row]:
             [dict(message) for message in item.messages],
             item.gold if gold_is_a_turn and isinstance(item.gold, str) else None,
         )
-        for item in known.items(data)
+        for item in known.items(data, folder)
     ]
 
 

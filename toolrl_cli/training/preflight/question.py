@@ -17,7 +17,7 @@ class Rows:
     Attributes:
         kind: where they come from.
         name: the split, or the benchmark; empty for all splits of a folder.
-        params: JSON of what makes them: those of `datasets.prepare`, or the benchmark's data or null.
+        params: JSON of what makes them: those of `datasets.prepare`, or a benchmark's data and folder.
         mark: what identifies them, for the cache.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import StageError
@@ -44,11 +45,14 @@ class RowFinding:
     fault: RowFault
 
 
-def check_rows(stages: Iterable[StageSpec], folder: str = "") -> tuple[list[RowFinding], list[str]]:
+def check_rows(
+    stages: Iterable[StageSpec], results: Path, folder: str = ""
+) -> tuple[list[RowFinding], list[str]]:
     """Check the rows of all stages that read some; what is equal is asked once, and remembered.
 
     Args:
         stages: of any kind; those that read no rows of ours are passed over.
+        results: the results root; items of a benchmark that are not below it yet are not counted.
         folder: where the model is, for one that cannot be had as it is named.
 
     Returns:
@@ -60,12 +64,12 @@ def check_rows(stages: Iterable[StageSpec], folder: str = "") -> tuple[list[RowF
     alike = _alike(stages)
     tokenizers: dict[str, ModelTokenizer | None] = {}
     asked: dict[str, dict[str, Asked]] = {}
-    marks: dict[str, Rows] = {}
+    known: dict[str, Rows] = {}
     for key, (config, _) in alike.items():
         model = _model_key(config.model)
         if model not in tokenizers:
             tokenizers[model] = tokenizer_of(config.model, folder)
-        asked[key] = dict(questions_of(config, tokenizers[model], marks))
+        asked[key] = dict(questions_of(config, tokenizers[model], results, known))
     answers = answers_to([one for questions in asked.values() for one in questions.values()])
     findings: dict[RowFault, list[StageSpec]] = {}
     missing: dict[str, None] = {}
@@ -81,18 +85,19 @@ def check_rows(stages: Iterable[StageSpec], folder: str = "") -> tuple[list[RowF
     return [RowFinding(tuple(group), fault) for fault, group in findings.items()], list(missing)
 
 
-def check_before_start(stage: StageSpec, folder: str) -> None:
+def check_before_start(stage: StageSpec, results: Path, folder: str) -> None:
     """Check one stage's rows right before it starts: its plan may have been made elsewhere, or earlier.
 
     Args:
         stage: as planned.
+        results: the results root.
         folder: of the model that it starts from.
 
     Raises:
         StageError: rows that are refused (class `config`), the first fault.
         SpecError: rows are not there.
     """
-    found, _ = check_rows([stage], folder)
+    found, _ = check_rows([stage], results, folder)
     for one in sorted(found, key=lambda finding: finding.fault.refused):
         if one.fault.refused:
             fault = one.fault

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
+from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
 from toolrl_cli.spec.models import DataSpec, RllaData, ToolWorldData
@@ -34,12 +36,20 @@ def template_of(config: SftConfig | RlConfig) -> dict[str, Any]:
 
 
 def questions_of(
-    config: Config, tokenizer: ModelTokenizer | None, known: dict[str, Rows]
+    config: Config, tokenizer: ModelTokenizer | None, results: Path, known: dict[str, Rows]
 ) -> Iterator[tuple[str, Asked]]:
-    """Name → question; `known` holds rows by their settings, so that files are read once."""
+    """Name → question about the rows that a stage with this config reads.
+
+    Args:
+        config: of the stage.
+        tokenizer: of its model; None where that is out of reach.
+        results: the results root, below which released data are.
+        known: rows by their settings, so that files are read once; filled here.
+    """
     template = "{}"
     if isinstance(config, EvaluateConfig):
-        rows = {config.benchmark: _items_of(config)}
+        items = _items_of(config, results)
+        rows = {} if items is None else {config.benchmark: items}
     else:
         template = json.dumps(template_of(config), sort_keys=True)
         splits = (config.sft.split,) if isinstance(config, SftConfig) else ("train", "val")
@@ -64,8 +74,13 @@ def _rows_of(data: DataSpec, split: str, known: dict[str, Rows]) -> Rows:
     return replace(known[key], name=split, mark=f"{known[key].mark} {split}")
 
 
-def _items_of(config: EvaluateConfig) -> Rows:
+def _items_of(config: EvaluateConfig, results: Path) -> Rows | None:
+    """The items of a benchmark; None where the released files that they are read from are not there yet."""
     known = BENCHMARKS.get(config.benchmark)
-    params = "null" if config.data is None else config.data.model_dump_json()
-    mark = json.dumps([known.name, known.protocol, known.version, params])
+    folder = released_folder(known.source, results) if known.source else None
+    if folder is not None and missing(known.source, folder):
+        return None
+    data = None if config.data is None else config.data.model_dump(mode="json")
+    params = json.dumps({"data": data, "folder": folder and str(folder)})
+    mark = json.dumps([known.name, known.protocol, known.version, data])
     return Rows("benchmark", config.benchmark, params, mark)
