@@ -67,9 +67,7 @@ def measure(tokenizer: Any, rows: Sequence[Row], template: Mapping[str, Any], *,
             text = tokenizer.apply_chat_template(
                 told, tokenize=False, add_generation_prompt=not trained, **template
             )
-        except (
-            Exception
-        ) as error:  # templates are programs of the model's authors; any fault in one is theirs
+        except Exception as error:  # templates are programs of the model's authors
             problem = f"the chat template refuses row {position}: {_line(error)}"
             return Measures(problem=problem, blamed="template")
         if trained and (gold or "").strip() not in text:
