@@ -8,6 +8,8 @@ import pytest
 
 from tests.commands.conftest import SWEEP, Toolrl
 from toolrl_cli.training.checking import config_check, verdicts
+from toolrl_cli.training.preflight import answers
+from toolrl_cli.training.preflight.question import Answer, Measures
 
 WRONG = "verl.rl.trainer.save_frq"
 SAYS = (
@@ -42,6 +44,37 @@ def test_the_line_of_the_file_is_named(toolrl: Toolrl, sweep_file: Path, without
         "error: small.yaml:8: axes.verl.rl.trainer.log_val_generations[1] (verl.rl.trainer.log_val_generations): "
         "'many' is not a whole number "
         "(verl's default is 0; arms: coarse-many, original-many)\n"
+    )
+
+
+def test_rows_that_do_not_fit_are_refused_with_the_line_that_sets_the_limit(
+    toolrl: Toolrl, sweep_file: Path, without_verl: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
+    counts = Answer(Measures(lengths=[50, 300], golds=[10, 30]))
+    monkeypatch.setattr(answers, "_ask", lambda asked: [counts for _ in asked])
+    monkeypatch.setattr(answers, "_seen", {})
+    sweep_file.write_text(SWEEP + "include:\n  - {arm: short, rl.max_response_length: 20}\n")
+    answer = toolrl("plan", "small.yaml")
+    assert answer.code == 2
+    told, *lines = answer.err.splitlines()
+    assert told == "counting the tokens of 2 sets of rows, once"
+    assert lines[0].startswith(
+        "error: small.yaml:8: include[0].rl.max_response_length: 1 of 2 train and 1 of 2 val rows have a gold"
+    )
+    assert lines[0].endswith(
+        "(--set rl.max_response_length=31, or go on with --set rl.allow_cut_gold=true; arm: short)"
+    )
+    assert len(lines) == 1
+    allowed = toolrl("plan", "small.yaml", "--set", "rl.allow_cut_gold=true")
+    assert allowed.code == 0
+    assert (
+        "warning: rl.max_response_length: 1 of 2 train and 1 of 2 val rows have a gold answer of more than 20 tokens"
+        in allowed.err
+    )
+    assert (
+        "warning: rl.max_prompt_length: 1 of 2 train and 1 of 2 val prompts are longer than 256 tokens"
+        in allowed.err
     )
 
 

@@ -91,6 +91,15 @@ def test_a_completion_may_come_from_standard_input(
     assert document["explanations"][0]["total"] == 4
 
 
+def test_a_bom_at_the_start_of_a_file_is_no_part_of_the_completion(
+    toolrl: Toolrl, texts: tuple[str, str]
+) -> None:
+    Path("completion.txt").write_bytes(b"\xef\xbb\xbf" + GOLD.encode())
+    Path("gold.txt").write_bytes(b"\xef\xbb\xbf" + GOLD.encode())
+    document = toolrl("reward", "explain", *texts, "--json").json
+    assert document["explanations"][0]["total"] == 4
+
+
 def test_carriage_returns_of_a_file_reach_the_reward(toolrl: Toolrl, texts: tuple[str, str]) -> None:
     Path("completion.txt").write_bytes(GOLD.replace("\n", "\r\n").encode())
     document = toolrl("reward", "explain", *texts, "--json").json

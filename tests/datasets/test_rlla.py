@@ -169,3 +169,33 @@ def test_system_prompts_are_written_to_the_letter_as_the_released_ones(folder: P
             for name, description, schema in pattern.findall(body)
         ]
         assert rlla_format.system_prompt(tools) == prompt
+
+
+def test_a_file_that_begins_with_a_bom_and_has_the_line_ends_of_windows_is_read(folder: Path) -> None:
+    text = json.dumps([triple(n) for n in range(2)], indent=1).replace("\n", "\r\n")
+    (folder / "rlla_sft.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    splits, _ = rlla.load(folder)
+    assert splits["sft"][1]["messages"][2]["content"] == ANSWER
+
+
+def test_half_a_character_is_named_by_file_and_row(folder: Path) -> None:
+    rows = [triple(0), {**triple(1), "input": "an emoji, cut in two: \ud83d"}]
+    (folder / "rlla_sft.json").write_text(json.dumps(rows))
+    with pytest.raises(SpecError, match=r"rlla_sft\.json: row 1 holds half a character \('.ud83d'"):
+        rlla.load(folder)
+
+
+def test_text_of_a_parquet_row_that_is_not_utf8_is_named_by_file_and_row(folder: Path) -> None:
+    rows = pa.Table.from_pylist([rl_row(0), {**rl_row(1), "data_source": "\u00e4\u00e4"}])
+    broken = rows.column("data_source").combine_chunks().cast(pa.binary()).to_pylist()
+    broken[1] = b"\xff\xfe"
+    column = pa.Array.from_buffers(pa.string(), 2, pa.array(broken, pa.binary()).buffers())
+    pq.write_table(rows.set_column(0, "data_source", column), folder / "rlla_4k_test.parquet")
+    with pytest.raises(SpecError, match=r"test\.parquet: row 1 is not UTF-8: invalid start byte at byte 0"):
+        rlla.load(folder)
+
+
+def test_json_that_nests_too_deep_is_told(folder: Path) -> None:
+    (folder / "rlla_sft.json").write_text("[" * 100_000)
+    with pytest.raises(SpecError, match="cannot be read as JSON"):
+        rlla.load(folder)

@@ -73,3 +73,33 @@ def test_a_fault_of_the_reward_is_no_shortfall_of_a_row(tmp_path: Path) -> None:
         check_gold(get_reward({"components": {"mine": part}}, base_dir=tmp_path), [GOLD])
     with pytest.raises(RewardError, match="total_steps is None"):
         check_gold(get_reward("dynamic@paper"), [GOLD])
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"name": "f", "arguments": {"a": 1}}', "call 0 has no object `parameters`, but `arguments`"),
+        ('{"name": "f", "parameters": "{\\"a\\": 1}"}', "call 0 has no object `parameters`: they are text"),
+        ('{"type": "function", "function": {"name": "f"}}', "but OpenAI's nested `function`"),
+        ('{"tool": "f"}', "call 0 has no `name`"),
+        ('{"name": "f"}', "call 0 has no object `parameters`;"),
+    ],
+)
+def test_gold_of_which_no_part_can_earn_anything_is_named_with_its_row(line: str, says: str) -> None:
+    for name in ("original", "original@paper"):
+        report = check_gold(get_reward(name), [GOLD, turn(line)])
+        assert [shortfall.row for shortfall in report.shortfalls] == ["1"]
+        assert says in str(report.shortfalls[0])
+        assert str(report.shortfalls[0]).endswith("; an answer earns all or nothing")
+
+
+def test_gold_in_another_form_is_no_fault_where_all_or_nothing_is_what_is_asked_for() -> None:
+    text_parameters = turn('{"name": "f", "parameters": "a"}')
+    assert check_gold(get_reward("coarse"), [turn('{"name": "f", "arguments": {}}')]).ok
+    assert check_gold(get_reward("intermediate"), [text_parameters]).ok
+    assert not check_gold(get_reward("intermediate@paper"), [text_parameters]).ok
+
+
+def test_gold_with_the_line_ends_of_windows_is_told_so() -> None:
+    report = check_gold(get_reward("original"), [GOLD.replace("\n", "\r\n")])
+    assert str(report.shortfalls[0]) == "row 0: its lines end in CRLF, and the format wants LF"

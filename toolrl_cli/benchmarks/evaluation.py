@@ -15,6 +15,7 @@ from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.device import device_for
 from toolrl_cli.training.inputs import model_path
+from toolrl_cli.training.preflight.row_checks import check_before_start
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
@@ -24,6 +25,7 @@ def run(ctx: StageContext) -> None:
 
     Raises:
         BenchmarkError: the model cannot be loaded or asked, or the benchmark has no runner.
+        StageError: gold answers are longer than an answer may be.
         SpecError: there is no such benchmark.
     """
     config = ctx.spec.settings(EvaluateConfig)
@@ -32,8 +34,10 @@ def run(ctx: StageContext) -> None:
     if benchmark.why_not_run:
         raise BenchmarkError(benchmark.why_not_run, ctx.spec.id)
     items = benchmark.items(config.data, _source(benchmark, ctx))
+    model = model_path(ctx, config.model)
+    check_before_start(ctx.spec, ctx.results, model)
     outputs = generate(
-        model_path(ctx, config.model),
+        model,
         [[dict(message) for message in item.messages] for item in items],
         Sampling(
             settings.temperature,

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets.verl_rows import Row, rl_row, sft_row
+from toolrl_cli.datasets.repeats import Triple
+from toolrl_cli.datasets.verl_rows import Row, check_text, parquet_rows, rl_row, sft_row
 from toolrl_cli.errors import SpecError
 
 SPLITS = ("sft", "train", "val")
@@ -22,8 +23,6 @@ RL_JSON_FILE = "rlla_rl.json"
 TRAIN_FILES = ("rlla_4k_train.parquet", "train.parquet")
 TEST_FILES = ("rlla_4k_test.parquet", "test.parquet")
 NOTE_SAME_ROWS = "no RL training rows in the folder: the held-out rows serve as train and as val"
-
-_Triple = tuple[str, str, str]  # system, user, answer
 
 
 def fingerprint(folder: Path, limit: Mapping[str, int] | None = None) -> str:
@@ -63,7 +62,19 @@ def most_train_rows(folder: Path) -> tuple[int, tuple[str, ...]]:
 def load(
     folder: Path, limit: Mapping[str, int] | None = None
 ) -> tuple[dict[str, list[Row]], tuple[str, ...]]:
-    """Rows by split, and notes on them.
+    """Rows by split, and notes on them; arguments and errors as `load_triples`."""
+    splits, notes = load_triples(folder, limit)
+    return {
+        "sft": [sft_row(*triple) for triple in splits["sft"]],
+        "train": _rl_rows(splits["train"], "train"),
+        "val": _rl_rows(splits["val"], "val"),
+    }, notes
+
+
+def load_triples(
+    folder: Path, limit: Mapping[str, int] | None = None
+) -> tuple[dict[str, list[Triple]], tuple[str, ...]]:
+    """(system, user, answer) of each row by split, and notes on them.
 
     Args:
         folder: with the released files.
@@ -86,11 +97,8 @@ def load(
     else:
         rl = _rl_parquet(train)
     most = limit or {}
-    return {
-        "sft": [sft_row(*triple) for triple in _triples_json(sft)[: most.get("sft")]],
-        "train": _rl_rows(rl[: most.get("train")], "train"),
-        "val": _rl_rows(held_out[: most.get("val")], "val"),
-    }, notes
+    splits = {"sft": _triples_json(sft), "train": rl, "val": held_out}
+    return {split: rows[: most.get(split)] for split, rows in splits.items()}, notes
 
 
 def _files(folder: Path) -> tuple[Path, Path | None, Path]:
@@ -112,17 +120,18 @@ def _files(folder: Path) -> tuple[Path, Path | None, Path]:
     return sft, train, test
 
 
-def _triples_json(path: Path) -> list[_Triple]:
+def _triples_json(path: Path) -> list[Triple]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
+    except (OSError, ValueError, RecursionError) as error:
         raise SpecError(f"cannot be read as JSON: {error}", where=str(path)) from error
     if not isinstance(data, list) or not data:
         raise SpecError("is not a non-empty JSON list", where=str(path))
-    triples: list[_Triple] = []
+    triples: list[Triple] = []
     for index, row in enumerate(data):
         match row:
             case {"instruction": str(system), "input": str(user), "output": str(answer)}:
+                check_text((system, user, answer), index, path)
                 triples.append((system, user, answer))
             case _:
                 raise SpecError(
@@ -131,7 +140,7 @@ def _triples_json(path: Path) -> list[_Triple]:
     return triples
 
 
-def _rl_parquet(path: Path) -> list[_Triple]:
+def _rl_parquet(path: Path) -> list[Triple]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -144,10 +153,10 @@ def _rl_parquet(path: Path) -> list[_Triple]:
         raise SpecError(f"has no column {' and no column '.join(missing)}", where=str(path))
     if table.num_rows == 0:
         raise SpecError("has no rows", where=str(path))
-    return [_rl_triple(row, index, path) for index, row in enumerate(table.to_pylist())]
+    return [_rl_triple(row, index, path) for index, row in enumerate(parquet_rows(table, path))]
 
 
-def _rl_triple(row: dict[str, Any], index: int, path: Path) -> _Triple:
+def _rl_triple(row: dict[str, Any], index: int, path: Path) -> Triple:
     match row:
         case {
             "prompt": [
@@ -164,7 +173,7 @@ def _rl_triple(row: dict[str, Any], index: int, path: Path) -> _Triple:
     )
 
 
-def _rl_rows(triples: list[_Triple], split: str) -> list[Row]:
+def _rl_rows(triples: list[Triple], split: str) -> list[Row]:
     return [
         rl_row(
             *triple,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from toolrl_cli.errors import SpecError
 from toolrl_cli.store.files import replacing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, Any]
 ABILITY = "tool_use"
@@ -52,3 +56,38 @@ def write_parquet(rows: Sequence[Row], path: Path) -> None:
 
     with replacing(path) as temporary:
         pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
+
+
+def parquet_rows(table: pa.Table, path: Path) -> list[Row]:
+    """The rows of a table as plain values.
+
+    Args:
+        table: of somebody's own file, whose texts may not be what they say.
+        path: the file, for the message.
+
+    Raises:
+        SpecError: the text of a row is not UTF-8.
+    """
+    try:
+        return list(table.to_pylist())
+    except UnicodeDecodeError:
+        for position in range(table.num_rows):
+            try:
+                table.slice(position, 1).to_pylist()
+            except UnicodeDecodeError as fault:
+                told = f"row {position} is not UTF-8: {fault.reason} at byte {fault.start} of a text"
+                raise SpecError(told, str(path), "correct the row") from None
+        raise
+
+
+def check_text(texts: Sequence[str], row: int, path: Path) -> None:
+    """Refuse text that no file can hold: half of a surrogate pair, which JSON can write as an escape (`\\ud83d`).
+
+    Raises:
+        SpecError: naming file and row.
+    """
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as fault:
+        told = f"row {row} holds half a character ({fault.object[fault.start]!a}, a lone surrogate)"
+        raise SpecError(told, str(path), "correct the row: an emoji was cut in two, say") from None

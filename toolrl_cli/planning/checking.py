@@ -1,4 +1,4 @@
-"""Asking verl about a plan before anything runs: options that it would refuse become one line each."""
+"""What is wrong with a plan's owed stages before anything runs: what verl would refuse becomes one line each."""
 
 from __future__ import annotations
 
@@ -16,34 +16,45 @@ if TYPE_CHECKING:
     from toolrl_cli.training.checking.config_check import Finding
 
 
-def check_against_verl(
-    plan: Plan, grid: Grid, document: Document, announce: Callable[[int], None] = lambda sets: None
-) -> None:
-    """Check the options of every owed stage against verl's own configuration and checks, and its adapters.
+def check_owed(
+    plan: Plan,
+    grid: Grid,
+    document: Document,
+    results: Path,
+    announce: Callable[[int], None] = lambda sets: None,
+) -> list[str]:
+    """Check every owed stage: its options against verl's own configuration and checks, its adapters and its rows.
 
     Args:
         plan: the stages.
         grid: the cells that they come from.
         document: the sweep, for the place of what is wrong.
+        results: the results root.
         announce: told how many sets of options are new to verl, which takes seconds each time.
+
+    Returns:
+        Lines on rows that a person should see.
 
     Raises:
         SpecError: what is not the sweep's to set, or verl would refuse, with the place in the sweep that sets it;
             `Mistakes` where there are several.
     """
+    from toolrl_cli.planning.row_checking import check_owed_rows
     from toolrl_cli.spec.sweeps.places import full_place_of
     from toolrl_cli.training.checking.config_check import check_stages
 
     cells = {cell.arm: cell for cell in grid.cells}
-    findings = [*_adapters(plan), *check_stages(plan.owed, announce)]
+    refused, warnings = check_owed_rows(plan, results)
+    findings = [*_adapters(plan), *check_stages(plan.owed, announce), *refused]
     _raise(plan, findings, lambda key, arm: full_place_of(key, cells[arm], document))
+    return warnings
 
 
 def check_owners(plan: Plan) -> None:
     """Check that no owed stage of a saved sweep sets options of verl that are not its own: an earlier toolrl let it.
 
     Raises:
-        SpecError: as `check_against_verl`, with the setting.
+        SpecError: as `check_owed`, with the setting.
     """
     from toolrl_cli.training.checking.config_check import claimed
 

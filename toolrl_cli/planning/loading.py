@@ -58,7 +58,7 @@ def load(
         LedgerError: the results root cannot be read.
     """
     from toolrl_cli.planning.checking import (
-        check_against_verl,
+        check_owed,
         data_warnings,
         twin_warnings,
         unread_options,
@@ -90,7 +90,7 @@ def load(
         description=document.sweep.description,
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
-    check_against_verl(plan, resolved.grid, document, announce)
+    row_warnings = check_owed(plan, resolved.grid, document, results, announce)
     warnings = (
         *resolved.grid.warnings,
         *facts.notes,
@@ -98,6 +98,7 @@ def load(
         *twin_warnings(plan),
         *data_warnings(plan),
         *benchmark_data_warnings(plan, results, fetch=fetch),
+        *row_warnings,
     )
     notes = tuple(f"warning: {line}" for line in warnings)
     if chosen is not None:

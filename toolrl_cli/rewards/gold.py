@@ -1,6 +1,8 @@
 """Gold check: the gold answer of every row must earn the highest reward that its row allows.
 
 A row whose gold answer does not earn the maximum teaches the model to avoid it, so this is checked before training.
+So is that a part of it can earn a part of the reward, where the reward gives parts: calls in another form than
+`{"name": …, "parameters": {…}}` earn all or nothing.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolrl_cli.rewards.components import Length
+from toolrl_cli.rewards.components import Correctness, Length
 from toolrl_cli.rewards.errors import RewardError
+from toolrl_cli.rewards.reading import read_truth, unmatchable
 from toolrl_cli.rewards.reward import Reward
 
 TOLERANCE = 1e-9
+CRLF = "its lines end in CRLF, and the format wants LF"
 ROWS_NAMED = 5  # rows named in the one-line error; the report lists all
 
 
@@ -25,7 +29,7 @@ class Shortfall:
     Attributes:
         row: the row's name or position, as given.
         parts: of each part that falls short, [reached, maximum] weighted.
-        problem: why the row cannot be scored at all; empty when it can.
+        problem: why the row cannot be scored at all, or no part of its calls can; empty otherwise.
     """
 
     row: str
@@ -91,6 +95,8 @@ def check_gold(
         RewardError: a user component failed, or a schedule lacks `total_steps`.
     """
     judged = {part.name for part in reward.components if not isinstance(part, Length)}
+    graded = {part.granularity for part in reward.components if isinstance(part, Correctness)} - {"coarse"}
+    whole = reward.fidelity == "released" and graded == {"intermediate"}
     shortfalls, rows = [], 0
     for rows, row in enumerate(ground_truths, start=1):
         name, text = (rows - 1, row) if isinstance(row, str) else row
@@ -110,6 +116,10 @@ def check_gold(
             and math.isfinite(ranges[part][1])
             and parts[part].weighted < ranges[part][1] - TOLERANCE
         }
-        if short:
-            shortfalls.append(Shortfall(str(name), short))
+        problem = CRLF if short and "\r\n" in text else ""
+        if graded and not problem:
+            problem = unmatchable(read_truth(text).calls, whole=whole)
+            problem += "; an answer earns all or nothing" if problem else ""
+        if short or problem:
+            shortfalls.append(Shortfall(str(name), short, problem))
     return GoldReport(reward.name, rows, tuple(shortfalls))

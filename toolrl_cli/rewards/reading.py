@@ -183,6 +183,27 @@ def read_truth(ground_truth: str) -> Truth:
     )
 
 
+def unmatchable(calls: list[Any], *, whole: bool = False) -> str:
+    """Why no answer but an exact copy of these gold calls can earn anything; empty where a part of them can.
+
+    Args:
+        calls: of a ground truth.
+        whole: calls are compared as a whole, and `parameters` may be anything; else one parameter by one.
+    """
+    for position, call in enumerate(calls):
+        told = f"call {position} has no object `parameters`"
+        if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+            nested = isinstance(call, dict) and isinstance(call.get("function"), dict)
+            return f"{told}, but OpenAI's nested `function`" if nested else f"call {position} has no `name`"
+        if isinstance(call.get("parameters"), dict) or (whole and "parameters" in call):
+            continue
+        if "parameters" in call:
+            kind = "text" if isinstance(call["parameters"], str) else type(call["parameters"]).__name__
+            return f"{told}: they are {kind}"
+        return f"{told}, but `arguments`" if "arguments" in call else told
+    return ""
+
+
 def _count(names: list[Any] | None) -> dict[Any, int] | None:
     counts: dict[Any, int] = {}
     for name in names or ():

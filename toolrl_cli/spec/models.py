@@ -69,6 +69,7 @@ class SftSpec(StageSettings):
     """Supervised fine-tuning with verl's SFT trainer (paper §4.1; settings of appendix B in the presets)."""
 
     TRANSPORT: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_every"})
+    PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_cut_gold"})
     ADDED_LATER: ClassVar[Mapping[str, Any]] = {"val_share": 0.0}
 
     split: Literal["base", "sft", "train"] = Field("sft", description="which split of the data to train on")
@@ -87,6 +88,9 @@ class SftSpec(StageSettings):
     save_every: Positive | None = Field(None, description="steps between checkpoints; None: only at the end")
     val_share: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the rows that are not trained on but serve for the validation loss"
+    )
+    allow_cut_gold: bool = Field(
+        False, description="train although rows over max_length lose gold answers; does not change the result"
     )
 
 
@@ -114,7 +118,7 @@ class RlSpec(StageSettings):
     TRANSPORT: ClassVar[frozenset[str]] = frozenset(
         {"micro_batch", "micro_batch_tokens", "save_every", "keep_checkpoints"}
     )
-    PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_imperfect_gold"})
+    PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_cut_gold", "allow_imperfect_gold"})
     ADDED_LATER: ClassVar[Mapping[str, Any]] = {
         **dict.fromkeys(
             ("clip_ratio_low", "clip_ratio_high", "loss_agg", "dynamic_sampling", "gdpo_weights")
@@ -172,6 +176,10 @@ class RlSpec(StageSettings):
     save_every: Positive = 15
     validate_every: Positive = 5
     keep_checkpoints: Positive = Field(2, description="newest checkpoints to keep on disk")
+    allow_cut_gold: bool = Field(
+        False,
+        description="train although gold answers are longer than max_response_length; does not change the result",
+    )
     allow_imperfect_gold: bool = Field(
         False,
         description="train although gold answers score below their maximum; does not change the result",
@@ -260,11 +268,16 @@ class EvaluateSpec(StageSettings):
     """How a model is asked in a benchmark."""
 
     TRANSPORT: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+    PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_cut_gold"})
 
     temperature: Annotated[Number, Field(ge=0)] = 0.0
     max_prompt_length: Positive = 4096
     max_response_length: Positive = 1024
     batch_size: Positive = Field(64, description="responses generated at once; does not change the result")
+    allow_cut_gold: bool = Field(
+        False,
+        description="ask although gold answers are longer than max_response_length; does not change the result",
+    )
 
 
 class VerlOptions(Frozen):

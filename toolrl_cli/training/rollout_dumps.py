@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from toolrl_cli.datasets.verl_rows import parquet_rows
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
@@ -221,7 +222,7 @@ def gold_answers(parquet: Path) -> list[tuple[str, str]]:
         hint = "RL rows have reward_model.ground_truth; `toolrl data prepare` writes such files"
         raise SpecError("has no column reward_model", str(parquet), hint)
     answers = []
-    for position, row in enumerate(table.to_pylist()):
+    for position, row in enumerate(parquet_rows(table, parquet)):
         text = (row["reward_model"] or {}).get("ground_truth")
         if not isinstance(text, str):
             raise SpecError(f"row {position} has no ground truth", str(parquet), "correct the row")

@@ -33,6 +33,7 @@ from toolrl_cli.training.models.lora_modules import (
     loaded_modules,
     lora_fault,
 )
+from toolrl_cli.training.preflight.row_checks import check_before_start
 from toolrl_cli.training.rollout_dumps import gold_answers
 from toolrl_cli.training.seeding import seed_environment
 from toolrl_cli.training.sft_rows import FOLDER, sft_files
@@ -160,6 +161,7 @@ def _train(
     resume: Resume,
     watch: CheckpointWatch,
 ) -> None:
+    check_before_start(ctx.spec, ctx.results, str(paths.model))
     LOG.info("%s", resume)
     watch.start()
     try:

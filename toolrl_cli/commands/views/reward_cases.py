@@ -119,12 +119,14 @@ def _check_row(row: int, rows: int, path: Path) -> None:
 def _text(name: str) -> str:
     """A file's text or standard input's, to the last carriage return: the reward sees those too.
 
+    A BOM is a mark of the file and no part of the text.
+
     Raises:
         SpecError: it cannot be read.
     """
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}", name, "check the path") from error
     except UnicodeDecodeError as error:
