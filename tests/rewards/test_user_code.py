@@ -143,3 +143,8 @@ def test_of_a_reward_imported_by_name_its_package_counts(
     assert get_reward({"components": {"mine": part}}) == before
     write(package, more="x = 1")
     assert get_reward({"components": {"mine": part}}) != before
+
+
+def test_a_function_that_comes_with_a_star_is_found(tmp_path: Path) -> None:
+    write(tmp_path, mine="from helper import *", helper="def f(): return 4")
+    assert total(reward_in(tmp_path)) == 4

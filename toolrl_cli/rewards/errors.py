@@ -53,9 +53,18 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """`value` as it is quoted in a message: its repr, cut at `limit` characters."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    """`value` as it is quoted in a message: its repr on one line, cut at `limit` characters."""
+    try:
+        text = repr(value)
+    except BaseException as fault:  # of a user's class, or a number of too many digits
+        text = f"<{type(value).__name__}, whose repr raises {type(fault).__name__}>"
+    return one_line(text, limit)
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """`text` on one line that can be written as UTF-8, cut at `limit` characters."""
+    line = " ".join(text[: 4 * limit].split()).encode("utf-8", "backslashreplace").decode()
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def one_of(value: Any, valid: tuple[str, ...], where: str) -> str:
