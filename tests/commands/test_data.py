@@ -270,6 +270,12 @@ def test_a_component_that_fails_on_gold_ends_the_stage_with_class_reward(
     with pytest.raises(StageError, match="f raised ValueError: mine") as refused:
         begin(f"data={{kind: rlla, path: {source}}}", f"reward={{components: {{mine: {part}}}}}")
     assert refused.value.failure_class == "reward"
+    assert refused.value.where == "row 0 (rlla-train-0000): components.mine"
+    (kept,) = tmp_path.rglob("reward_failure.json")
+    assert f"in {tmp_path / 'mine.py'}" in refused.value.hint
+    assert f"toolrl reward explain {kept}" in refused.value.hint
+    assert json.loads(kept.read_text())["completion"] == GOLD
+    assert (kept.parent / "reward.json").is_file()  # explained under the run's own reward
 
 
 def rl_settings(document: dict[str, Any]) -> list[bool]:

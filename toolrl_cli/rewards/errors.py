@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -18,6 +18,7 @@ class RewardError(Exception):
         completion: the completion that was being scored, so that it can be saved for `explain`.
         ground_truth: its ground truth.
         step: verl's global step at which it was scored.
+        tokens, row: what else it was scored with.
     """
 
     def __init__(
@@ -29,6 +30,8 @@ class RewardError(Exception):
         completion: str | None = None,
         ground_truth: str | None = None,
         step: int | None = None,
+        tokens: int | None = None,
+        row: Mapping[str, Any] | None = None,
     ) -> None:
         self.what = what
         self.where = where
@@ -36,6 +39,8 @@ class RewardError(Exception):
         self.completion = completion
         self.ground_truth = ground_truth
         self.step = step
+        self.tokens = tokens
+        self.row = row
         super().__init__(str(self))
 
     def __str__(self) -> str:

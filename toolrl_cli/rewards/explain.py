@@ -7,15 +7,17 @@ dataclasses with `to_dict`, for a command to print.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from toolrl_cli.rewards import matching
-from toolrl_cli.rewards.components import Component, Correctness, Format, Length
+from toolrl_cli.rewards.components import Component, Correctness, Format, Length, Overlong
 from toolrl_cli.rewards.differences import Difference, differences
 from toolrl_cli.rewards.reading import (
     CALL,
     CALL_END,
+    NO_ROW,
     RESPONSE,
     RESPONSE_END,
     THINK,
@@ -131,15 +133,21 @@ class Explanation:
 
 
 def explain(
-    reward: Reward, completion: str, ground_truth: str, step: int = 0, total_steps: int | None = None
+    reward: Reward,
+    completion: str,
+    ground_truth: str,
+    step: int = 0,
+    total_steps: int | None = None,
+    tokens: int | None = None,
+    row: Mapping[str, Any] = NO_ROW,
 ) -> Explanation:
     """Explains one score; the arguments are those of `Reward.score`.
 
     Raises:
         RewardError: as `Reward.score`.
     """
-    score = reward.score(completion, ground_truth, step, total_steps)
-    reading = Reading(completion, ground_truth, step, total_steps)
+    score = reward.score(completion, ground_truth, step, total_steps, tokens, row)
+    reading = Reading(completion, ground_truth, step, total_steps, tokens, row)
     parts = tuple(
         _explain_part(component, score.parts[component.name], reading, reward.fidelity)
         for component in reward.components
@@ -187,6 +195,9 @@ def _explain_part(component: Component, part: Part, reading: Reading, fidelity: 
         holds = format_holds(reading.turn, truth.wants_call, truth.wants_response)
         terms = [Term("fields in order", "yes" if holds else "no", float(holds))]
         terms.append(Term("raw", f"{high:g} if in order, else {low:g}", part.raw))
+    elif isinstance(component, Overlong):
+        rule = f"{low:g} from {component.max_length} tokens on, evenly from {high:g} over the last {component.buffer}"
+        terms = [Term("tokens", "of the response", float(reading.tokens or 0)), Term("raw", rule, part.raw)]
     else:
         terms = [Term("raw", "value of the function", part.raw)]
     return PartExplained(component.name, component.kind, tuple(terms), alignment, *part)

@@ -68,6 +68,8 @@ class PythonComponent(Component):
             completion=reading.completion,
             ground_truth=reading.truth.text,
             step=reading.step,
+            tokens=reading.tokens,
+            row=reading.row,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,18 +33,20 @@ FIELDS = {
     "group": ("group", "group_id", "uid", "prompt_id", "input", "prompt"),
     "step": ("step", "global_step"),
     "logged": ("logged", "score", "reward"),
+    "tokens": ("tokens", "response_length", "num_tokens"),
 }
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One response; `group` names its prompt, `logged` is the reward that the run recorded, if any."""
+    """One response; `group` names its prompt, `logged` and `tokens` are the recorded reward and length, if any."""
 
     completion: str
     ground_truth: str
     group: str
     step: int = 0
     logged: float | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def rollout_from(raw: Mapping[str, Any], where: str = "row", step: int = 0) -> R
         group=group,
         step=int(found.get("step", step)),
         logged=None if logged is None else float(logged),
+        tokens=int(found["tokens"]) if "tokens" in found else None,
     )
 
 

@@ -204,7 +204,14 @@ def special_tags(model: Path | None) -> tuple[str, ...]:
 
 
 def gold_answers(parquet: Path) -> list[tuple[str, str]]:
-    """(name, ground truth) of every RL row; a name is the row's position, with its id if it has one.
+    """(name, ground truth) of every RL row; as `gold_rows`."""
+    return [(name, text) for name, text, _ in gold_rows(parquet)]
+
+
+def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    """Name, ground truth, and `data_source` and `extra_info` of every RL row.
+
+    A name is the row's position, with its id if it has one.
 
     Raises:
         SpecError: the file cannot be read, or has no RL rows.
@@ -214,7 +221,7 @@ def gold_answers(parquet: Path) -> list[tuple[str, str]]:
 
     try:
         with pq.ParquetFile(parquet) as file:  # columns may be nested, and prompts are not needed
-            table = file.read(columns=["reward_model.ground_truth", "extra_info.id"])
+            table = file.read(columns=["reward_model.ground_truth", "data_source", "extra_info"])
     except (OSError, pa.ArrowException) as error:
         raise SpecError(f"cannot be read as parquet: {error}", str(parquet)) from error
     if "reward_model" not in table.column_names:
@@ -225,8 +232,9 @@ def gold_answers(parquet: Path) -> list[tuple[str, str]]:
         text = (row["reward_model"] or {}).get("ground_truth")
         if not isinstance(text, str):
             raise SpecError(f"row {position} has no ground truth", str(parquet), "correct the row")
+        known = {"data_source": row.get("data_source"), "extra_info": row.get("extra_info")}
         identity = (row.get("extra_info") or {}).get("id")
-        answers.append((f"{position} ({identity})" if identity else str(position), text))
+        answers.append((f"{position} ({identity})" if identity else str(position), text, known))
     return answers
 
 
