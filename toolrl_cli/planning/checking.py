@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check_against_verl(
     plan: Plan, grid: Grid, document: Document, announce: Callable[[int], None] = lambda sets: None
 ) -> None:
-    """Check the options of every owed stage against verl's own configuration and checks, and its adapters.
+    """Check the options of every owed stage against verl's own configuration and checks, and its adapters and reward.
 
     Args:
         plan: the stages.
@@ -33,9 +33,10 @@ def check_against_verl(
     """
     from toolrl_cli.spec.sweeps.places import full_place_of
     from toolrl_cli.training.checking.config_check import check_stages
+    from toolrl_cli.training.checking.reward_trial import try_rewards
 
     cells = {cell.arm: cell for cell in grid.cells}
-    findings = [*_adapters(plan), *check_stages(plan.owed, announce)]
+    findings = [*_adapters(plan), *check_stages(plan.owed, announce), *try_rewards(plan.owed)]
     _raise(plan, findings, lambda key, arm: full_place_of(key, cells[arm], document))
 
 
