@@ -120,7 +120,7 @@ def first_rows(kind: str, params: Mapping[str, Any], split: str, rows: int) -> l
     """
     _check(kind, params)
     if kind == "toolworld":
-        sizes = {**dict.fromkeys(_SFT_SPLITS + _RL_SPLITS, 1), split: rows}
+        sizes: dict[str, int] = {**dict.fromkeys(_SFT_SPLITS + _RL_SPLITS, 1), split: rows}
         return _toolworld_rows({"seed": params.get("seed", 0), "sizes": sizes})[split]
     loaded, _ = rlla.load(Path(params["path"]), {**params.get("limit", {}), split: rows})
     return loaded[split]

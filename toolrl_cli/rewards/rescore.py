@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.rewards.errors import RewardError
-from toolrl_cli.rewards.matching import same_calls
-from toolrl_cli.rewards.reading import Reading
+from toolrl_cli.rewards.exact_match import exact_match
 from toolrl_cli.rewards.reward import Reward
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Rescored:
 
     Attributes:
         rollouts, groups: counted; `comparable_groups` are those of two or more rollouts.
-        exact_match: share of rollouts whose calls equal the ground truth's, in any order.
+        exact_match: share of rollouts that are an exact match (`exact_match.mismatch`).
         rank_correlation: Spearman's, over all rollouts; None where an arm is constant.
         sign_agreement: share of rollouts in comparable groups whose advantages have the same sign.
         totals: of each arm, in the order of the rollouts.
@@ -147,17 +146,6 @@ def rollout_from(raw: Mapping[str, Any], where: str = "row", step: int = 0) -> R
         logged=None if logged is None else float(logged),
         tokens=int(found["tokens"]) if "tokens" in found else None,
     )
-
-
-def exact_match(completion: str, ground_truth: str) -> bool:
-    """Plain accuracy: the calls equal the ground truth's in any order; where none is wanted, no call is opened."""
-    reading = Reading(completion, ground_truth)
-    if not reading.truth.wants_call:
-        return not reading.tries_call
-    try:
-        return reading.calls is not None and same_calls(reading.truth.calls, reading.calls)
-    except RecursionError:  # values nested too deeply to be compared cannot equal the ground truth's
-        return False
 
 
 def rescore(
