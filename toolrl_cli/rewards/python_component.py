@@ -45,6 +45,10 @@ class PythonComponent(Component):
     def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
         from toolrl_cli.rewards.user_code.runner import run  # only a score needs a process
 
+        try:
+            run(self.place, None, self.timeout)
+        except RewardError as fault:  # whatever the completion
+            raise self._fault(None, fault.what, fault.hint) from fault.__cause__
         given = (reading.completion, reading.truth.text, reading.step, reading.total_steps)
         try:
             number = run(self.place, (*given, reading.tokens, reading.row), self.timeout)
@@ -60,11 +64,14 @@ class PythonComponent(Component):
         """The function, for the process that runs it."""
         return Where(self.function, self.sha256, self.path, self.module)
 
-    def _fault(self, reading: Reading, what: str, hint: str = "") -> RewardError:
+    def _fault(self, reading: Reading | None, what: str, hint: str = "") -> RewardError:
+        named = (f"{self.function} {what}", f"components.{self.name}")
+        told = "; ".join(part for part in (f"in {self.path or self.module}", hint) if part)
+        if reading is None:
+            return RewardError(*named, told)
         return RewardError(
-            f"{self.function} {what}",
-            f"components.{self.name}",
-            "; ".join(part for part in (f"in {self.path or self.module}", hint) if part),
+            *named,
+            told,
             completion=reading.completion,
             ground_truth=reading.truth.text,
             step=reading.step,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from toolrl_cli.rewards.components import Component
+from toolrl_cli.rewards.components import Component, Overlong
 from toolrl_cli.rewards.errors import RewardError, shown
 from toolrl_cli.rewards.reading import NO_ROW, Reading
 
@@ -159,6 +159,11 @@ class Reward:
             ends = (weight * low, weight * high) if weight else (0.0, 0.0)
             ranges[component.name] = (min(ends), max(ends))
         return ranges
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether it scores no response whose length in tokens is not known."""
+        return any(isinstance(component, Overlong) for component in self.components)
 
     def to_dict(self) -> dict[str, Any]:
         """Canonical composition, fully resolved and ready for JSON; `get_reward` builds an equal reward from it.
