@@ -177,6 +177,7 @@ def test_a_note_about_the_reward_goes_before_everything_else(tmp_path: Path) -> 
     (tmp_path / "reward_failure.json").write_text(json.dumps({"schema": 1, "error": "KeyError: 'name'"}))
     failure = classify(tmp_path, returncode=1)
     assert (failure.kind, failure.message) == ("reward", "KeyError: 'name'")
+    assert f"toolrl reward explain {tmp_path / 'reward_failure.json'}" in failure.hint
 
 
 @pytest.mark.parametrize(

@@ -264,12 +264,19 @@ def test_an_rl_stage_trains_on_gold_that_reaches_the_maximum(begin: Begin, tmp_p
 def test_a_component_that_fails_on_gold_ends_the_stage_with_class_reward(
     begin: Begin, tmp_path: Path
 ) -> None:
-    (tmp_path / "mine.py").write_text("def f(): raise ValueError('mine')", encoding="utf-8")
+    source = "def f(extra_info):\n    if extra_info['index'] > 3: raise ValueError('mine')\n    return 1\n"
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")  # plan tries the first four rows
     part = f"{{kind: python, path: {tmp_path / 'mine.py'}, function: f, range: [0, 1]}}"
-    source = write_released(tmp_path / "rlla", [GOLD], [GOLD])
+    rows = write_released(tmp_path / "rlla", [GOLD] * 5, [GOLD])
     with pytest.raises(StageError, match="f raised ValueError: mine") as refused:
-        begin(f"data={{kind: rlla, path: {source}}}", f"reward={{components: {{mine: {part}}}}}")
+        begin(f"data={{kind: rlla, path: {rows}}}", f"reward={{components: {{mine: {part}}}}}")
     assert refused.value.failure_class == "reward"
+    assert refused.value.where == "row 4 (rlla-train-0004): components.mine"
+    (kept,) = tmp_path.rglob("reward_failure.json")
+    assert f"in {tmp_path / 'mine.py'}" in refused.value.hint
+    assert f"toolrl reward explain {kept}" in refused.value.hint
+    assert json.loads(kept.read_text())["completion"] == GOLD
+    assert (kept.parent / "reward.json").is_file()  # explained under the run's own reward
 
 
 def rl_settings(document: dict[str, Any]) -> list[bool]:

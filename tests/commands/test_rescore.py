@@ -261,3 +261,76 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     assert answer.code == 2, answer
     assert answer.err.startswith("error: ") and answer.err.count("\n") == 1
     assert says in answer.err
+
+
+def lines_of(*rows: object) -> str:
+    return "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows)
+
+
+def test_rows_that_cannot_be_read_or_scored_are_named_and_the_others_compared(
+    toolrl: Toolrl, tmp_path: Path
+) -> None:
+    good = {"completion": GOLD, "ground_truth": GOLD, "group": "a"}
+    rows = [
+        good,
+        "{bad}\n",
+        {**good, "ground_truth": "<tool_call>\n{x\n</tool_call>"},
+        {**good, "step": "x"},
+        {"completion": "c"},
+        {**good, "completion": "other"},
+        "[" * 100_000 + "\n",
+    ]
+    (tmp_path / "d.jsonl").write_text(lines_of(*rows), encoding="utf-8")
+    answer = toolrl("rescore", "d.jsonl", "--reward", "original")
+    assert answer.code == 1
+    assert "d.jsonl: 2 rollouts, 5 rows left out, step 0" in answer.out
+    told = [line for line in answer.err.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in told] == [f"d.jsonl:{n}" for n in (2, 4, 5, 7, 3)]
+    assert "its tool calls are not one JSON value a line" in told[-1]
+    assert all(line.endswith("left out") for line in told)
+    document = toolrl("rescore", "d.jsonl", "--reward", "original", "--json").json
+    assert document["rollouts"] == 2 and len(document["sources"][0]["bad_rows"]) == 5
+
+
+def test_a_file_without_one_row_that_can_be_used_is_one_line(toolrl: Toolrl, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(lines_of(*[{"completion": "c"}] * 30))
+    answer = toolrl("rescore", "a.jsonl")
+    assert answer.code == 2
+    assert answer.err.count("\n") == 1
+    assert (
+        "a.jsonl:1: has no ground_truth" in answer.err and "so has each of the other 29 lines" in answer.err
+    )
+    row = {"completion": "c", "ground_truth": GOLD, "group": "a"}
+    (tmp_path / "b.jsonl").write_text(lines_of(*[row] * 30))
+    (tmp_path / "mine.py").write_text("def f(): return None")
+    part = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "f"}
+    (tmp_path / "mine.yaml").write_text(json.dumps({"components": {"mine": part}}))
+    answer = toolrl("rescore", "b.jsonl", "--reward", "mine.yaml")
+    assert answer.code == 2
+    assert "b.jsonl:1: components.mine: f returned None" in answer.err
+    assert "none of 20 rows can be scored" in answer.err
+
+
+def test_a_reward_that_asks_for_tokens_says_so_and_takes_them_from_the_rows(
+    toolrl: Toolrl, tmp_path: Path
+) -> None:
+    long = {"kind": "overlong", "max_length": 64, "buffer": 16}
+    (tmp_path / "long.yaml").write_text(json.dumps({"components": {"long": long}}))
+    rows = [{"completion": "c", "ground_truth": GOLD, "group": "a", "n": tokens} for tokens in (48, 56)]
+    (tmp_path / "d.jsonl").write_text(lines_of(*rows))
+    asked = toolrl("rescore", "d.jsonl", "--reward", "long.yaml")
+    assert (
+        asked.code == 2 and "components.long: the length of the response in tokens is not known" in asked.err
+    )
+    assert "a column `tokens` (rescore)" in asked.err
+    given = toolrl("rescore", "d.jsonl", "--reward", "long.yaml", "--field", "tokens=n", "--json")
+    assert given.code == 0 and given.json["arms"][0]["least"] == -0.5
+    # a run's own reward is left out where its dump has no lengths; the others are compared
+    own = toolrl("rescore", "d.jsonl", "--logged-by", "long.yaml", "--reward", "original")
+    assert own.code == 0 and "the logged scores are not compared" in own.err
+    (tmp_path / "c.txt").write_text("c")
+    (tmp_path / "g.txt").write_text(GOLD)
+    bare = toolrl("reward", "explain", "c.txt", "g.txt", "--reward", "long.yaml")
+    assert bare.code == 1 and "give --tokens N (reward explain)" in bare.out + bare.err
+    told = toolrl("reward", "explain", "c.txt", "g.txt", "--reward", "long.yaml", "--tokens", "56", "--json")
+    assert told.json["explanations"][0]["total"] == -0.5

@@ -8,11 +8,11 @@ from collections import Counter
 
 import pytest
 
-from toolrl_cli.benchmarks.parsing import parse_turn
 from toolrl_cli.datasets import rlla_format, toolworld
 from toolrl_cli.datasets import toolworld_words as words
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.rewards.exact_match import parse_turn
 
 SIZES = {"base": 1500, "sft": 200, "train": 600, "val": 64, "benchmark": 400}
 ROWS = {split: toolworld.generate(split, 0, SIZES[split]) for split in toolworld.SPLITS}

@@ -69,7 +69,7 @@ def test_a_user_component_is_judged_where_it_declares_a_range(tmp_path: Path) ->
 def test_a_fault_of_the_reward_is_no_shortfall_of_a_row(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text("def f(): raise ValueError('mine')")
     part = {"kind": "python", "path": "user.py", "function": "f"}
-    with pytest.raises(RewardError, match="f raised ValueError: mine"):
+    with pytest.raises(RewardError, match=r"^row 0: components\.mine: f raised ValueError: mine"):
         check_gold(get_reward({"components": {"mine": part}}, base_dir=tmp_path), [GOLD])
     with pytest.raises(RewardError, match="total_steps is None"):
         check_gold(get_reward("dynamic@paper"), [GOLD])
@@ -103,3 +103,10 @@ def test_gold_in_another_form_is_no_fault_where_all_or_nothing_is_what_is_asked_
 def test_gold_with_the_line_ends_of_windows_is_told_so() -> None:
     report = check_gold(get_reward("original"), [GOLD.replace("\n", "\r\n")])
     assert str(report.shortfalls[0]) == "row 0: its lines end in CRLF, and the format wants LF"
+
+
+def test_a_component_that_asks_for_tokens_gets_some_of_a_gold_answer(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text("def f(tokens, extra_info): return 1 / tokens * extra_info['n']")
+    part = {"kind": "python", "path": "user.py", "function": "f"}
+    reward = get_reward({"components": {"mine": part}}, base_dir=tmp_path)
+    assert check_gold(reward, [("a", GOLD, {"extra_info": {"n": 1}})]).ok

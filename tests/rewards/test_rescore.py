@@ -166,7 +166,7 @@ def test_calls_nested_too_deep_to_be_compared_match_nothing(monkeypatch: pytest.
     def too_deep(*_: object) -> bool:
         raise RecursionError
 
-    monkeypatch.setattr("toolrl_cli.rewards.rescore.same_calls", too_deep)
+    monkeypatch.setattr("toolrl_cli.rewards.exact_match.same_calls", too_deep)
     assert exact_match(GOLD, GOLD) is False
 
 

@@ -52,21 +52,35 @@ def test_a_file_may_hold_any_mapping(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "is no YAML: "),
-        ("- coarse", r"holds \['coarse'\], which is no reward"),
-        ("", "holds None"),
-        ("reward: 3", "holds 3"),
+        ("a: [", ":1: not valid YAML: "),
+        ("- coarse", ": the top level is a list"),
+        ("", ": is empty"),
+        ("reward: 3", ": holds 3"),
+        ("name: coarse\nname: original", r":2: name: key 'name' stands twice \(first on line 1\)"),
+        ("components:\n  format: {}\n  format: {}", ":3: components.format: key 'format' stands twice"),
+        (
+            "components:\n  format:\n    wieght: 2",
+            ":3: reward.components.format.wieght: 'wieght' is not known",
+        ),
+        ("reward:\n  granularity: corse", ":2: reward.granularity: 'corse' is not valid"),
+        ("components:\n  format: {weight: yes}", ":2: reward.components.format.weight: "),
     ],
 )
 def test_a_file_that_is_no_reward_is_refused_by_its_path(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "r.yaml").write_text(text)
-    with pytest.raises(RewardError, match=rf"r\.yaml: {message}") as fault:
+    with pytest.raises(RewardError, match=rf"r\.yaml{message}") as fault:
         get_reward(tmp_path / "r.yaml")
     assert "\n" not in str(fault.value)
 
 
+def test_numbers_of_a_file_are_those_of_a_sweep(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("components: {format: {weight: 1e-1, range: [0, 1e1]}}")
+    (part,) = get_reward(tmp_path / "r.yaml").components
+    assert (part.weight, part.range) == (0.1, (0, 10))
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RewardError, match=r"none\.yaml: cannot read it: No such file"):
+    with pytest.raises(RewardError, match=r"none\.yaml: no such file"):
         get_reward(tmp_path / "none.yaml")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.rewards.turns import GOLD
 from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.python_component import PythonComponent
+from toolrl_cli.rewards.user_code.values import INPUTS
 
 
 def write(folder: Path, files: Mapping[str, str] | None = None, **more: str) -> Path:
@@ -143,3 +146,17 @@ def test_of_a_reward_imported_by_name_its_package_counts(
     assert get_reward({"components": {"mine": part}}) == before
     write(package, more="x = 1")
     assert get_reward({"components": {"mine": part}}) != before
+
+
+def test_a_function_that_comes_with_a_star_is_found(tmp_path: Path) -> None:
+    write(tmp_path, mine="from helper import *", helper="def f(): return 4")
+    assert total(reward_in(tmp_path)) == 4
+
+
+def test_the_functions_that_the_documentation_shows_work_as_they_are(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/rewards.md").read_text(encoding="utf-8")
+    (settings,), (code,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("yaml", "python"))
+    (tmp_path / "tidy.yaml").write_text(settings, encoding="utf-8")
+    write(tmp_path, rewards=code)
+    assert get_reward(tmp_path / "tidy.yaml").score(GOLD, GOLD, 1, 10).total == 4.5
+    assert all(f"`{name}`" in page for name in INPUTS)

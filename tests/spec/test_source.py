@@ -105,7 +105,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for name, says in [
         ("missing.yaml", "no such file"),
         ("latin.yaml", "not UTF-8"),
-        ("huge.yaml", "no sweep file"),
+        ("huge.yaml", "no file of settings"),
         (".", "is a folder"),
     ]:
         with pytest.raises(SpecError, match=says):

@@ -11,7 +11,7 @@ from verl.trainer.ppo.v1 import replay_buffer as verls
 from tests.support.queue_double import Queue
 from toolrl_cli.errors import StageError
 from toolrl_cli.training.replay_buffer import POLL_SECONDS, TrainingReplayBuffer
-from toolrl_cli.training.reward_manager import ScoringFailure
+from toolrl_cli.training.scoring_failure import ScoringFailure
 
 
 def buffer(**options: object) -> TrainingReplayBuffer:

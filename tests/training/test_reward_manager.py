@@ -18,7 +18,8 @@ from verl import DataProto
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import RewardError, get_reward
-from toolrl_cli.training.reward_manager import ScoringFailure, ToolrlRewardManager
+from toolrl_cli.training.reward_manager import ToolrlRewardManager
+from toolrl_cli.training.scoring_failure import ScoringFailure
 
 GOLD = '<think> t </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
 
@@ -135,6 +136,31 @@ def test_a_fault_of_the_scorer_is_raised_and_the_completion_kept(tmp_path: Path,
     assert "ZeroDivisionError" in failure.error
     assert "return 1 / 0" in failure.traceback
     assert sorted(path.name for path in tmp_path.iterdir()) == ["failure.json", "mine.py", "reward.json"]
+
+
+@pytest.mark.parametrize("body", ["os._exit(0)", "sys.exit(0)", "raise ValueError('\\ud800')"])
+def test_a_scorer_that_ends_its_process_leaves_the_trainers_alone_and_the_completion_kept(
+    tmp_path: Path, tokenizer: Any, body: str
+) -> None:
+    source = f"import os, sys\ndef mine(tokens, data_source, extra_info):\n    {body}\n"
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+    mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine"}
+    subject = manager(tmp_path, tokenizer, {"components": {"mine": mine}})
+    with pytest.raises(RewardError, match=r"components\.mine: mine .*mine\.py"):
+        score(subject, sample(tokenizer, "abc", step=5))
+    failure = ScoringFailure.load(tmp_path / "failure.json")
+    assert failure is not None
+    assert (failure.completion, failure.tokens, failure.data_source) == ("abc", 3, "test")
+
+
+def test_a_function_gets_the_rows_data_source_and_extra_info(tmp_path: Path, tokenizer: Any) -> None:
+    source = "def mine(data_source, solution_str, ground_truth, extra_info=None):\n    return extra_info['bonus']\n"
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+    mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine"}
+    subject = manager(tmp_path, tokenizer, {"components": {"mine": mine}})
+    data = sample(tokenizer, "abc")
+    data.non_tensor_batch["extra_info"] = np.array([{"bonus": np.float32(0.5)}], dtype=object)
+    assert score(subject, data)["reward_score"] == 0.5
 
 
 def test_a_total_that_is_no_finite_number_is_a_fault_and_no_score(tmp_path: Path, tokenizer: Any) -> None:

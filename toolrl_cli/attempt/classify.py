@@ -106,10 +106,12 @@ def tail(path: Path, size: int = LOG_TAIL) -> str:
 
 def _reward_note(folder: Path) -> Failure | None:
     """The plugin leaves a note when a reward raised, because verl goes on or reports something else."""
-    note = REWARD_FAILURE.load(folder / REWARD_FAILURE.name)
+    path = folder / REWARD_FAILURE.name
+    note = REWARD_FAILURE.load(path)
     if note is None:
         return None
-    return Failure.of("reward", one_line(str(note.get("error", "a reward raised"))))
+    hint = f"the completion is kept: toolrl reward explain {path}"
+    return Failure.of("reward", one_line(str(note.get("error", "a reward raised"))), hint)
 
 
 def _of_exception(error: BaseException) -> Failure:

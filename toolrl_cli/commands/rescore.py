@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ from toolrl_cli.commands.views.consoles import stdout_console
 
 if TYPE_CHECKING:
     from toolrl_cli.commands.views.rescore_views import Comparison
-    from toolrl_cli.rewards import Reward
+    from toolrl_cli.rewards import Reward, RewardError
     from toolrl_cli.training.rollout_dumps import Dump
 
 FORMATS = ("terminal", "csv", "json", "markdown")
@@ -42,7 +42,7 @@ def rescore(
         typer.Option(
             "--field",
             metavar="OURS=THEIRS",
-            help="Name of a field in the files: completion, ground_truth, group, step or logged; repeatable.",
+            help="Name of a field in the files: completion, ground_truth, group, step, logged or tokens; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -71,14 +71,15 @@ def rescore(
 
     Of each reward: mean, spread, share of groups without gradient, agreement with exact match; of each pair: rank
     correlation, and how often their advantages have the same sign. The reward that a run was trained with must
-    reproduce the scores that the run logged to 1e-6; exit status 1 if it does not.
+    reproduce the scores that the run logged to 1e-6. Rows that cannot be read or scored are named and left out. Exit
+    status 1 where either is the case.
     """
     from toolrl_cli.commands.exit_status import FAILED
     from toolrl_cli.commands.views import rescore_views as views
 
     _check_format(form)
     dumps = [
-        _dump(source, results_root(results), validation, _fields(fields or ()), logged_by)
+        _without_tokens(_dump(source, results_root(results), validation, _fields(fields or ()), logged_by))
         for source in sources
     ]
     comparison = _compare(dumps, _arms(rewards, dumps), total_steps)
@@ -142,7 +143,7 @@ def _dump(source: str, root: Path, validation: bool, fields: dict[str, str], log
 
     path = Path(source)
     if path.is_file():
-        dump = read_file(path, fields)
+        dump = read_file(path, fields, bad=[])
         return replace(dump, reward=get_reward(logged_by)) if logged_by else dump
     if path.suffix in (".jsonl", ".json"):
         raise SpecError("no such file", source, "check the path")
@@ -154,6 +155,21 @@ def _dump(source: str, root: Path, validation: bool, fields: dict[str, str], log
     if stage is None:
         raise SpecError(f"run {run.id!r} has no RL stage", run.sweep, "only RL makes rollouts")
     return read_stage(Ledger(root).folder(stage).path, run.id, "validation" if validation else "rollouts")
+
+
+def _without_tokens(dump: Dump) -> Dump:
+    """A dump whose own reward cannot be asked again, because it lacks the responses' lengths, without that reward."""
+    if (
+        dump.reward is None
+        or not dump.reward.needs_tokens
+        or all(r.tokens is not None for r in dump.rollouts)
+    ):
+        return dump
+    note = (
+        f"{dump.reward.name} asks for each response's length in tokens, which is not among the rows: "
+        "the logged scores are not compared"
+    )
+    return replace(dump, reward=None, notes=(*dump.notes, note))
 
 
 def _arms(names: Sequence[str] | None, dumps: Sequence[Dump]) -> list[Reward]:
@@ -173,6 +189,7 @@ def _arms(names: Sequence[str] | None, dumps: Sequence[Dump]) -> list[Reward]:
 
 def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | None) -> Comparison:
     from toolrl_cli.commands.views.rescore_views import Comparison, Source
+    from toolrl_cli.errors import SpecError
     from toolrl_cli.rewards import rescore as room
     from toolrl_cli.training.rollout_dumps import reproduce
 
@@ -183,12 +200,21 @@ def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | N
         for position, dump in enumerate(dumps)
         for rollout in dump.rollouts
     ]
-    result = room.rescore(rollouts, arms, _length_of(dumps, arms))
+    length = _length_of(dumps, arms)
+    scored = room.score_rollouts(rollouts, arms, length)
+    if not scored.totals:
+        position, fault = next(iter(scored.faults.items()))
+        place = [place for dump in dumps for place in dump.places][position]
+        tried = f"none of {len(scored.faults)} rows can be scored"
+        raise SpecError(fault.what, f"{place}: {fault.where}", f"{fault.hint}; {tried}")
+    dumps = _scorable(dumps, scored.faults)
+    kept = [rollouts[position] for position in scored.totals]
+    result = room.rescore(kept, arms, length, list(scored.totals.values()))
     sources, begin = [], 0
     for dump in dumps:
         end = begin + len(dump.rollouts)
         means = {
-            arm.name: sum(totals[begin:end]) / (end - begin)
+            arm.name: sum(totals[begin:end]) / max(1, end - begin)
             for arm, totals in zip(arms, result.totals, strict=True)
         }
         checked = None
@@ -198,6 +224,24 @@ def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | N
         sources.append(Source.of(dump, means, checked))
         begin = end
     return Comparison(result, tuple(sources))
+
+
+def _scorable(dumps: Sequence[Dump], faults: Mapping[int, RewardError]) -> list[Dump]:
+    """The dumps without the rollouts that cannot be scored, which are counted over all of them."""
+    kept, begin = [], 0
+    for dump in dumps:
+        own = {at - begin: fault for at, fault in faults.items() if 0 <= at - begin < len(dump.rollouts)}
+        begin += len(dump.rollouts)
+        left = [at for at in range(len(dump.rollouts)) if at not in own]
+        kept.append(
+            replace(
+                dump,
+                rollouts=tuple(dump.rollouts[at] for at in left),
+                places=tuple(dump.places[at] for at in left),
+                bad=(*dump.bad, *(f"{dump.places[at]}: {fault}" for at, fault in own.items())),
+            )
+        )
+    return kept
 
 
 def _length_of(dumps: Sequence[Dump], arms: Sequence[Reward]) -> int | None:

@@ -64,6 +64,15 @@ def explain(
         int | None,
         typer.Option("--total-steps", min=1, help="Length of the run; runs know theirs.", show_default=False),
     ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--tokens",
+            min=0,
+            help="Length of the completion in tokens, for rewards that ask for it.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain a score: parse, alignment of calls, every term of every part, and where code and paper differ."""
@@ -76,11 +85,14 @@ def explain(
     case = find_case(files or [], data, rollouts, row)
     at = case.step if step is None else step
     length = total_steps or case.total_steps
+    long = case.tokens if tokens is None else tokens
     chosen = [get_reward(name) for name in rewards or ()] or [case.reward or get_reward("original")]
     explanations, faults = [], []
     for reward in chosen:
         try:
-            explanations.append(explain_score(reward, case.completion, case.ground_truth, at, length))
+            explanations.append(
+                explain_score(reward, case.completion, case.ground_truth, at, length, long, case.row)
+            )
         except RewardError as error:
             if error.completion is None:  # about the reward or the ground truth
                 raise

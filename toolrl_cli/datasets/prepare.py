@@ -107,6 +107,25 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
     return manifest
 
 
+def first_rows(kind: str, params: Mapping[str, Any], split: str, rows: int) -> list[Row]:
+    """The first rows of a split, without making a folder of the data.
+
+    Args:
+        kind, params: as for `write_dataset`.
+        split: `train` or `val`.
+        rows: how many, at most.
+
+    Raises:
+        SpecError: as `write_dataset`.
+    """
+    _check(kind, params)
+    if kind == "toolworld":
+        sizes: dict[str, int] = {**dict.fromkeys(_SFT_SPLITS + _RL_SPLITS, 1), split: rows}
+        return _toolworld_rows({"seed": params.get("seed", 0), "sizes": sizes})[split]
+    loaded, _ = rlla.load(Path(params["path"]), {**params.get("limit", {}), split: rows})
+    return loaded[split]
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a data folder; None where it is absent or invalid."""
     try:

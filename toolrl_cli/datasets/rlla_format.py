@@ -2,7 +2,7 @@
 
 System prompt, dialogue history and answer are what ToolRL trains on (github.com/qiancheng0/ToolRL at 8cee13e,
 `dataset/rlla_4k`, Apache-2.0); the fixed sentences are part of the format and must not be changed.
-`toolrl_cli.benchmarks.parsing` parses answers.
+`toolrl_cli.rewards.exact_match` parses answers.
 """
 
 from __future__ import annotations

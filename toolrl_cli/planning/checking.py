@@ -23,7 +23,7 @@ def check_owed(
     results: Path,
     announce: Callable[[int], None] = lambda sets: None,
 ) -> list[str]:
-    """Check every owed stage: its options against verl's own configuration and checks, its adapters and its rows.
+    """Check every owed stage: its options against verl's configuration and checks, its adapters, reward and rows.
 
     Args:
         plan: the stages.
@@ -42,10 +42,11 @@ def check_owed(
     from toolrl_cli.planning.row_checking import check_owed_rows
     from toolrl_cli.spec.sweeps.places import full_place_of
     from toolrl_cli.training.checking.config_check import check_stages
+    from toolrl_cli.training.checking.reward_trial import try_rewards
 
     cells = {cell.arm: cell for cell in grid.cells}
     refused, warnings = check_owed_rows(plan, results)
-    findings = [*_adapters(plan), *check_stages(plan.owed, announce), *refused]
+    findings = [*_adapters(plan), *check_stages(plan.owed, announce), *try_rewards(plan.owed), *refused]
     _raise(plan, findings, lambda key, arm: full_place_of(key, cells[arm], document))
     return warnings
 

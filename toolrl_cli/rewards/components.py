@@ -168,7 +168,11 @@ class Overlong(Component):
             raise RewardError(
                 "the length of the response in tokens is not known here",
                 f"components.{self.name}",
-                "it is in training only; leave the part out to score texts",
+                "training knows it; give --tokens N (reward explain) or a column `tokens` (rescore), or leave the "
+                "component out",
+                completion=reading.completion,
+                ground_truth=reading.truth.text,
+                step=reading.step,
             )
         over = (reading.tokens - (self.max_length - self.buffer)) / self.buffer
         return high + (low - high) * min(max(over, 0.0), 1.0)

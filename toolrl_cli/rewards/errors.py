@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -18,6 +18,7 @@ class RewardError(Exception):
         completion: the completion that was being scored, so that it can be saved for `explain`.
         ground_truth: its ground truth.
         step: verl's global step at which it was scored.
+        tokens, row: what else it was scored with.
     """
 
     def __init__(
@@ -29,6 +30,8 @@ class RewardError(Exception):
         completion: str | None = None,
         ground_truth: str | None = None,
         step: int | None = None,
+        tokens: int | None = None,
+        row: Mapping[str, Any] | None = None,
     ) -> None:
         self.what = what
         self.where = where
@@ -36,6 +39,8 @@ class RewardError(Exception):
         self.completion = completion
         self.ground_truth = ground_truth
         self.step = step
+        self.tokens = tokens
+        self.row = row
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -53,9 +58,18 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """`value` as it is quoted in a message: its repr, cut at `limit` characters."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    """`value` as it is quoted in a message: its repr on one line, cut at `limit` characters."""
+    try:
+        text = repr(value)
+    except BaseException as fault:  # of a user's class, or a number of too many digits
+        text = f"<{type(value).__name__}, whose repr raises {type(fault).__name__}>"
+    return one_line(text, limit)
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """`text` on one line that can be written as UTF-8, cut at `limit` characters."""
+    line = " ".join(text[: 4 * limit].split()).encode("utf-8", "backslashreplace").decode()
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def one_of(value: Any, valid: tuple[str, ...], where: str) -> str:

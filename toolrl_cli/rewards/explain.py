@@ -7,15 +7,17 @@ dataclasses with `to_dict`, for a command to print.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from toolrl_cli.rewards import matching
-from toolrl_cli.rewards.components import Component, Correctness, Format, Length
+from toolrl_cli.rewards.components import Component, Correctness, Format, Length, Overlong
 from toolrl_cli.rewards.differences import Difference, differences
 from toolrl_cli.rewards.reading import (
     CALL,
     CALL_END,
+    NO_ROW,
     RESPONSE,
     RESPONSE_END,
     THINK,
@@ -131,15 +133,21 @@ class Explanation:
 
 
 def explain(
-    reward: Reward, completion: str, ground_truth: str, step: int = 0, total_steps: int | None = None
+    reward: Reward,
+    completion: str,
+    ground_truth: str,
+    step: int = 0,
+    total_steps: int | None = None,
+    tokens: int | None = None,
+    row: Mapping[str, Any] = NO_ROW,
 ) -> Explanation:
     """Explains one score; the arguments are those of `Reward.score`.
 
     Raises:
         RewardError: as `Reward.score`.
     """
-    score = reward.score(completion, ground_truth, step, total_steps)
-    reading = Reading(completion, ground_truth, step, total_steps)
+    score = reward.score(completion, ground_truth, step, total_steps, tokens, row)
+    reading = Reading(completion, ground_truth, step, total_steps, tokens, row)
     parts = tuple(
         _explain_part(component, score.parts[component.name], reading, reward.fidelity)
         for component in reward.components
@@ -187,6 +195,9 @@ def _explain_part(component: Component, part: Part, reading: Reading, fidelity: 
         holds = format_holds(reading.turn, truth.wants_call, truth.wants_response)
         terms = [Term("fields in order", "yes" if holds else "no", float(holds))]
         terms.append(Term("raw", f"{high:g} if in order, else {low:g}", part.raw))
+    elif isinstance(component, Overlong):
+        rule = f"{low:g} from {component.max_length} tokens on, evenly from {high:g} over the last {component.buffer}"
+        terms = [Term("tokens", "of the response", float(reading.tokens or 0)), Term("raw", rule, part.raw)]
     else:
         terms = [Term("raw", "value of the function", part.raw)]
     return PartExplained(component.name, component.kind, tuple(terms), alignment, *part)
@@ -215,18 +226,18 @@ def _correctness(
         rule = "0 whatever is called" if fidelity == "released" else "high end if nothing is called"
         return (), [Term("raw", f"the ground truth has no call: {rule}", raw)]
     if reading.calls is None:
-        return _aligned(reading, []), [Term("raw", f"{_problem(reading)}: {low:g}", raw)]
+        return _aligned(reading, fidelity, []), [Term("raw", f"{_problem(reading)}: {low:g}", raw)]
     try:
         match = matching.match_calls(reading.truth, reading.calls, component.granularity, fidelity)
     except matching.MISSHAPEN as fault:
         problem = f"a call has the wrong shape ({type(fault).__name__}: {fault})"
-        return _aligned(reading, []), [Term("raw", f"{problem}: {low:g}", raw)]
+        return _aligned(reading, fidelity, []), [Term("raw", f"{problem}: {low:g}", raw)]
     if match is matching.EXACT or match is matching.NOTHING:
         exact = match is matching.EXACT
         shown = "the calls equal the ground truth's" if exact else "some call differs, or their order"
-        rows = _aligned(reading, _equal_pairs(reading, component.granularity, exact))
+        rows = _aligned(reading, fidelity, _equal_pairs(reading, fidelity, component.granularity, exact))
         return rows, [Term("share", shown, match.share), Term("raw", _on_range(match.share, low, high), raw)]
-    rows = _aligned(reading, match.pairs)
+    rows = _aligned(reading, fidelity, match.pairs)
     terms = [Term("names", _NAME_RULE[fidelity, component.granularity], match.name_score)]
     terms += [_pair_term(row, component.granularity) for row in rows if row.score]
     terms += [
@@ -262,11 +273,11 @@ def _on_range(share: float, low: float, high: float) -> str:
     return f"{high - low:g} · {share:.4g} {'-' if low < 0 else '+'} {abs(low):g}"
 
 
-def _equal_pairs(reading: Reading, granularity: str, exact: bool) -> list[matching.Pair]:
+def _equal_pairs(reading: Reading, fidelity: str, granularity: str, exact: bool) -> list[matching.Pair]:
     """The calls that occur on both sides; they earn their full score if `exact`, when all calls do, and else 0."""
-    pairs, rest = [], list(enumerate(reading.calls or ()))
+    equals, pairs, rest = matching.equality(fidelity), [], list(enumerate(reading.calls or ()))
     for gold, call in enumerate(reading.truth.calls):
-        at = next((i for i, (_, given) in enumerate(rest) if given == call), None)
+        at = next((i for i, (_, given) in enumerate(rest) if equals(given, call)), None)
         if at is not None:
             predicted, _ = rest.pop(at)
             full = 1.0 if granularity in ("intermediate", "coarse") else 1.0 + len(_parameters(call))
@@ -274,31 +285,33 @@ def _equal_pairs(reading: Reading, granularity: str, exact: bool) -> list[matchi
     return pairs
 
 
-def _aligned(reading: Reading, pairs: list[matching.Pair]) -> tuple[AlignedCall, ...]:
+def _aligned(reading: Reading, fidelity: str, pairs: list[matching.Pair]) -> tuple[AlignedCall, ...]:
     """Every ground-truth call with its partner, then the predicted calls without one."""
     golds, given = reading.truth.calls, reading.calls or []
     partner = {gold: (predicted, score) for gold, predicted, score in pairs}
-    rows = [
-        _row(golds, given, gold, *partner[gold]) if gold in partner else _row(golds, given, gold, None, 0.0)
-        for gold in range(len(golds))
-    ]
+    rows = [_row(golds, given, fidelity, gold, *partner.get(gold, (None, 0.0))) for gold in range(len(golds))]
     taken = {predicted for predicted, _ in partner.values()}
-    rows += [_row(golds, given, None, p, 0.0) for p in range(len(given)) if p not in taken]
+    rows += [_row(golds, given, fidelity, None, p, 0.0) for p in range(len(given)) if p not in taken]
     return tuple(rows)
 
 
 def _row(
-    golds: list[Any], given: list[Any], gold: int | None, predicted: int | None, score: float
+    golds: list[Any],
+    given: list[Any],
+    fidelity: str,
+    gold: int | None,
+    predicted: int | None,
+    score: float,
 ) -> AlignedCall:
     wanted_call = None if gold is None else golds[gold]
     given_call = None if predicted is None else given[predicted]
-    wanted, have = _parameters(wanted_call), _parameters(given_call)
+    wanted, have, equals = _parameters(wanted_call), _parameters(given_call), matching.equality(fidelity)
     values = tuple(
         Value(
             key,
             _json(wanted[key]) if key in wanted else None,
             _json(have[key]) if key in have else None,
-            key in wanted and key in have and wanted[key] == have[key],
+            key in wanted and key in have and equals(wanted[key], have[key]),
         )
         for key in dict.fromkeys([*wanted, *have])
     )

@@ -8,11 +8,11 @@ So is that a part of it can earn a part of the reward, where the reward gives pa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolrl_cli.rewards.components import Correctness, Length
+from toolrl_cli.rewards.components import Correctness, Length, Overlong
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.reading import read_truth, unmatchable
 from toolrl_cli.rewards.reward import Reward
@@ -74,32 +74,38 @@ class GoldReport:
         return {**asdict(self), "ok": self.ok}
 
 
+def estimated_tokens(text: str) -> int:
+    """A length in tokens for a text that no model generated: a quarter of its characters, at least 1."""
+    return max(1, len(text) // 4)
+
+
 def check_gold(
     reward: Reward,
-    ground_truths: Iterable[str | tuple[object, str]],
+    ground_truths: Iterable[str | tuple[object, str] | tuple[object, str, Mapping[str, Any]]],
     step: int = 1,
     total_steps: int | None = None,
 ) -> GoldReport:
     """Score each ground truth as if it were the completion.
 
-    Length is not checked: the length of a gold thought does not make its answer right or wrong (the RL rows of
-    the paper have one-line placeholder thoughts). User components without a declared range are not checked
-    either. A fault in a row's ground truth is a shortfall; a fault in a user component is an error.
+    Length is not checked, in words or in tokens: the length of a gold thought does not make its answer right or wrong
+    (the RL rows of the paper have one-line placeholder thoughts), and a user component that asks for the tokens gets
+    an estimate. User components without a declared range are not checked either. A fault in a row's ground truth is a
+    shortfall; a fault in a user component is an error.
 
     Args:
-        ground_truths: texts, named by their position from 0, or (name of the row, text) pairs.
+        ground_truths: texts, named by their position from 0; or name of the row, text, and `row` as in `Reward.score`.
         step, total_steps: where the reward is evaluated. The choice does not matter: a row that reaches its maximum at
             one step reaches it at every step.
 
     Raises:
         RewardError: a user component failed, or a schedule lacks `total_steps`.
     """
-    judged = {part.name for part in reward.components if not isinstance(part, Length)}
+    judged = {part.name for part in reward.components if not isinstance(part, (Length, Overlong))}
     graded = {part.granularity for part in reward.components if isinstance(part, Correctness)} - {"coarse"}
     whole = reward.fidelity == "released" and graded == {"intermediate"}
     shortfalls, rows = [], 0
     for rows, row in enumerate(ground_truths, start=1):
-        name, text = (rows - 1, row) if isinstance(row, str) else row
+        name, text, *known = (rows - 1, row) if isinstance(row, str) else row
         try:
             ranges = reward.part_ranges(step, total_steps, text)
         except RewardError as fault:
@@ -107,8 +113,12 @@ def check_gold(
                 raise
             shortfalls.append(Shortfall(str(name), {}, str(fault)))
             continue
-        # a gold answer is judged as one that was not cut off, however long: its length is the model's matter
-        parts = reward.score(text, text, step, total_steps, tokens=0).parts
+        tokens = estimated_tokens(text)
+        try:
+            parts = reward.score(text, text, step, total_steps, tokens, *known).parts
+        except RewardError as fault:
+            fault.where = f"row {name}: {fault.where}" if fault.where else f"row {name}"
+            raise
         short = {
             part: (parts[part].weighted, ranges[part][1])
             for part in parts

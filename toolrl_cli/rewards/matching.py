@@ -9,7 +9,8 @@ Score of a match = name term + Σ over pairs (key term + value term), out of S_m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from toolrl_cli.rewards.reading import Truth
@@ -65,7 +66,7 @@ def released_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
             given = calls[predicted]["parameters"]
             if not isinstance(given, dict):
                 raise TypeError("the parameters of a call are no object")
-            pair_score = _pair_score(truth.parameters[gold], given, keys)
+            pair_score = _pair_score(truth.parameters[gold], given, keys, operator.eq)
             if pair_score > best_score:
                 best, best_score = predicted, pair_score
         if best >= 0:
@@ -91,7 +92,9 @@ def _released_names(truth: Truth, names: list[Any], strict: bool) -> float:
     return common / (len(truth.calls) + len(names) - common)
 
 
-def _pair_score(wanted: dict[str, Any], given: dict[str, Any], keys: str) -> float:
+def _pair_score(
+    wanted: dict[str, Any], given: dict[str, Any], keys: str, equals: Callable[[Any, Any], bool]
+) -> float:
     """Key term plus one for each value that is equal.
 
     Args:
@@ -101,7 +104,7 @@ def _pair_score(wanted: dict[str, Any], given: dict[str, Any], keys: str) -> flo
     for key, value in wanted.items():
         if key in given:
             common += 1
-            if given[key] == value:
+            if equals(given[key], value):
                 equal += 1
     union = len(wanted) + len(given) - common
     if keys == "jaccard":
@@ -133,9 +136,11 @@ def paper_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
         name_score = float(name_score == 1.0)
     keys = "same" if granularity == "finegrained" else "jaccard"
     if granularity == "intermediate":
-        scores = [[float(wanted == have) for have in given] for wanted in truth.parameters]
+        scores = [[float(same_value(wanted, have)) for have in given] for wanted in truth.parameters]
     else:
-        scores = [[_pair_score(wanted, have, keys) for have in given] for wanted in truth.parameters]
+        scores = [
+            [_pair_score(wanted, have, keys, same_value) for have in given] for wanted in truth.parameters
+        ]
     pairs = [(g, p, scores[g][p]) for g, p in _assign(scores) if scores[g][p] > 0]
     full = 1 + len(truth.calls) if granularity == "intermediate" else truth.full_terms
     return Match(name_score, pairs, full, (name_score + sum(score for _, _, score in pairs)) / full)
@@ -179,17 +184,43 @@ def _assign(scores: list[list[float]]) -> list[tuple[int, int]]:
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)]
 
 
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal; toolrl's one definition, with one exception.
+
+    Numbers by value (1 and 1.0), texts by their characters, lists in order, objects whatever the order of their keys;
+    true and false equal no number. The released code compares with Python's `==`, for which true is 1: so does the
+    fidelity `released`.
+
+    Raises:
+        RecursionError: they are nested too deeply to be compared.
+    """
+    return one is other or (one == other and _same_kinds(one, other))
+
+
+def _same_kinds(one: Any, other: Any) -> bool:
+    """Of equal values: whether neither has a truth value where the other has a number."""
+    if isinstance(one, dict):
+        return all(_same_kinds(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return all(map(_same_kinds, one, other))
+    return isinstance(one, bool) is isinstance(other, bool)
+
+
+def equality(fidelity: str) -> Callable[[Any, Any], bool]:
+    """What decides whether two values are equal under a fidelity; see `same_value`."""
+    return operator.eq if fidelity == "released" else same_value
+
+
 def same_calls(wanted: list[Any], given: list[Any]) -> bool:
-    """Whether the two lists hold the same calls, in any order: plain exact match."""
+    """Whether the two lists hold the same calls, in any order."""
     if len(wanted) != len(given):
         return False
-    if wanted == given:
-        return True
     rest = list(given)
     for call in wanted:
-        if call not in rest:
+        at = next((at for at, each in enumerate(rest) if same_value(call, each)), None)
+        if at is None:
             return False
-        rest.remove(call)
+        del rest[at]
     return True
 
 
@@ -199,7 +230,7 @@ def match_calls(truth: Truth, calls: list[Any], granularity: str, fidelity: str)
     Raises:
         KeyError, TypeError, AttributeError, RecursionError: a call that it looks at has the wrong shape.
     """
-    if truth.calls == calls:
+    if equality(fidelity)(truth.calls, calls):
         return EXACT
     if granularity == "coarse":
         return EXACT if fidelity == "paper" and same_calls(truth.calls, calls) else NOTHING

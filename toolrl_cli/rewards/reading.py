@@ -7,6 +7,7 @@ The rules are those of the released scorer (ToolRL 8cee13e).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -214,16 +215,17 @@ def _count(names: list[Any] | None) -> dict[Any, int] | None:
 
 
 _UNREAD: list[Any] = []
+NO_ROW: Mapping[str, Any] = {}
 
 
 class Reading:
     """One completion with its ground truth: the input of every component.
 
     The calls are parsed once, when a component first asks for them. `tokens` is the length of the response as it was
-    generated, None where only its text is known.
+    generated, None where only its text is known; `row` has the data's `data_source` and `extra_info`, where known.
     """
 
-    __slots__ = ("_calls", "completion", "step", "tokens", "total_steps", "truth", "turn")
+    __slots__ = ("_calls", "completion", "row", "step", "tokens", "total_steps", "truth", "turn")
 
     def __init__(
         self,
@@ -232,6 +234,7 @@ class Reading:
         step: int = 0,
         total_steps: int | None = None,
         tokens: int | None = None,
+        row: Mapping[str, Any] = NO_ROW,
     ) -> None:
         self.completion = completion
         self.truth = read_truth(ground_truth)
@@ -239,6 +242,7 @@ class Reading:
         self.step = step
         self.total_steps = total_steps
         self.tokens = tokens
+        self.row = row
         self._calls: list[Any] | None = _UNREAD
 
     @property

@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolrl_cli.rewards.errors import RewardError
-from toolrl_cli.rewards.matching import same_calls
-from toolrl_cli.rewards.reading import Reading
+from toolrl_cli.rewards.exact_match import exact_match
 from toolrl_cli.rewards.reward import Reward
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 TIE = 1e-9
 REPRODUCED = 1e-6
+HOPELESS = 20
 
 # Possible keys of each field of a rollout: our own first, then those of verl's dumps.
 FIELDS = {
@@ -33,18 +33,20 @@ FIELDS = {
     "group": ("group", "group_id", "uid", "prompt_id", "input", "prompt"),
     "step": ("step", "global_step"),
     "logged": ("logged", "score", "reward"),
+    "tokens": ("tokens", "response_length", "num_tokens"),
 }
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One response; `group` names its prompt, `logged` is the reward that the run recorded, if any."""
+    """One response; `group` names its prompt, `logged` and `tokens` are the recorded reward and length, if any."""
 
     completion: str
     ground_truth: str
     group: str
     step: int = 0
     logged: float | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Rescored:
 
     Attributes:
         rollouts, groups: counted; `comparable_groups` are those of two or more rollouts.
-        exact_match: share of rollouts whose calls equal the ground truth's, in any order.
+        exact_match: share of rollouts that are an exact match (`exact_match.mismatch`).
         rank_correlation: Spearman's, over all rollouts; None where an arm is constant.
         sign_agreement: share of rollouts in comparable groups whose advantages have the same sign.
         totals: of each arm, in the order of the rollouts.
@@ -143,29 +145,59 @@ def rollout_from(raw: Mapping[str, Any], where: str = "row", step: int = 0) -> R
         group=group,
         step=int(found.get("step", step)),
         logged=None if logged is None else float(logged),
+        tokens=int(found["tokens"]) if "tokens" in found else None,
     )
 
 
-def exact_match(completion: str, ground_truth: str) -> bool:
-    """Plain accuracy: the calls equal the ground truth's in any order; where none is wanted, no call is opened."""
-    reading = Reading(completion, ground_truth)
-    if not reading.truth.wants_call:
-        return not reading.tries_call
-    try:
-        return reading.calls is not None and same_calls(reading.truth.calls, reading.calls)
-    except RecursionError:  # values nested too deeply to be compared cannot equal the ground truth's
-        return False
+class Scored(NamedTuple):
+    """Rollouts under rewards.
+
+    Attributes:
+        totals: of each rollout that every reward can score, by its position: one for each reward.
+        faults: position of each other rollout → why it cannot be scored.
+    """
+
+    totals: dict[int, list[float]]
+    faults: dict[int, RewardError]
+
+
+def score_rollouts(
+    rollouts: Sequence[Rollout], rewards: Sequence[Reward], total_steps: int | None = None
+) -> Scored:
+    """Scores every rollout under every reward, at the rollout's own step; one that cannot be scored stops no other.
+
+    Where none of the first `HOPELESS` can be scored, no other is tried.
+
+    Raises:
+        RewardError: the fault is a reward's own, whatever the rollout.
+    """
+    scored = Scored({}, {})
+    for position, rollout in enumerate(rollouts):
+        given = (rollout.completion, rollout.ground_truth, rollout.step, total_steps, rollout.tokens)
+        try:
+            scored.totals[position] = [reward.score(*given).total for reward in rewards]
+        except RewardError as fault:
+            if fault.ground_truth is None:
+                raise
+            scored.faults[position] = fault
+            if not scored.totals and len(scored.faults) >= HOPELESS:
+                break
+    return scored
 
 
 def rescore(
-    rollouts: Sequence[Rollout], rewards: Sequence[Reward], total_steps: int | None = None
+    rollouts: Sequence[Rollout],
+    rewards: Sequence[Reward],
+    total_steps: int | None = None,
+    totals: Sequence[Sequence[float]] | None = None,
 ) -> Rescored:
-    """Scores every rollout under every reward, at the rollout's own step, and compares the rewards.
+    """Compares rewards by their scores of every rollout, at the rollout's own step.
 
     Args:
         rollouts: from one run or any other source; a group is identified by (step, group).
         rewards: the arms; their names must differ.
         total_steps: length of the run; needed where a schedule counts in shares of the run.
+        totals: of each rollout under each reward; None to score them here.
 
     Raises:
         RewardError: nothing to compare, two arms of one name, or a fault in scoring.
@@ -177,19 +209,24 @@ def rescore(
     names = [reward.name for reward in rewards]
     if len(set(names)) < len(names):
         raise RewardError(f"two rewards have the same name: {', '.join(names)}", "rescore", "name them")
-    rows = [(rollout.completion, rollout.ground_truth, rollout.step) for rollout in rollouts]
-    totals = np.array([[s.total for s in r.score_many(rows, 0, total_steps)] for r in rewards], dtype=float)
+    if totals is None:
+        scored = score_rollouts(rollouts, rewards, total_steps)
+        for position, fault in scored.faults.items():
+            fault.where = f"row {position}: {fault.where}" if fault.where else f"row {position}"
+            raise fault
+        totals = list(scored.totals.values())
+    by_arm = np.array(totals, dtype=float).T
     exact = np.array([exact_match(rollout.completion, rollout.ground_truth) for rollout in rollouts], float)
     keys: dict[tuple[int, str], int] = {}
     group = np.array([keys.setdefault((r.step, r.group), len(keys)) for r in rollouts])
     sizes = np.bincount(group)
-    signs = np.stack([_signs(total, group, sizes) for total in totals])
+    signs = np.stack([_signs(total, group, sizes) for total in by_arm])
     compared = sizes[group] > 1
-    ranks = [_ranks(total) for total in totals]
+    ranks = [_ranks(total) for total in by_arm]
     logged = [rollout.logged for rollout in rollouts]
     arms = tuple(
         _statistics(name, total, exact, group, sizes, logged)
-        for name, total in zip(names, totals, strict=True)
+        for name, total in zip(names, by_arm, strict=True)
     )
     return Rescored(
         rollouts=len(rollouts),
@@ -201,7 +238,7 @@ def rescore(
         sign_agreement=tuple(
             tuple(float((a == b)[compared].mean()) if compared.any() else None for b in signs) for a in signs
         ),
-        totals=tuple(tuple(float(value) for value in total) for total in totals),
+        totals=tuple(tuple(float(value) for value in total) for total in by_arm),
     )
 
 

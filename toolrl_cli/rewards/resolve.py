@@ -50,7 +50,7 @@ def get_reward(
         return spec
     if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith((".yaml", ".yml"))):
         path = Path(base_dir or ".", spec)
-        return _from_mapping(_load_yaml(path), path.parent)
+        return _from_file(path)
     if isinstance(spec, str):
         axes, fidelity = read_name(spec)
         return _design(axes, fidelity)
@@ -64,22 +64,34 @@ def _design(axes: Mapping[str, str], fidelity: str) -> Reward:
     return Reward(compose(full, fidelity), fidelity, write_name(full, fidelity))
 
 
-def _load_yaml(path: Path) -> Mapping[str, Any]:
-    import yaml  # imported here because only a reward in a file needs it
+def _from_file(path: Path) -> Reward:
+    """The reward in a YAML file, at its top or under `reward`; faults name the file and the line."""
+    from toolrl_cli import yaml12  # only a reward in a file needs it, and PyYAML
 
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise RewardError(f"cannot read it: {fault.strerror}", str(path), "check the path") from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise RewardError(f"is no YAML: {' '.join(str(fault).split())}", str(path)) from fault
-    if isinstance(loaded, Mapping) and set(loaded) == {"reward"}:
-        loaded = loaded["reward"]
-    if isinstance(loaded, str):
-        loaded = {"name": loaded}
-    if not isinstance(loaded, Mapping):
-        raise RewardError(f"holds {shown(loaded)}, which is no reward", str(path), "write components: ...")
-    return loaded
+        loaded, lines, _ = yaml12.read(path)
+    except yaml12.YamlFault as fault:
+        where = f"{path}:{fault.line}" if fault.line else str(path)
+        inner = f": {'.'.join(map(str, fault.place))}" if fault.place else ""
+        raise RewardError(fault.what, f"{where}{inner}", fault.hint) from fault
+    nested = set(loaded) == {"reward"}
+    spec: Any = loaded["reward"] if nested else loaded
+    if isinstance(spec, str):
+        spec = {"name": spec}
+    if not isinstance(spec, Mapping):
+        raise RewardError(f"holds {shown(spec)}, which is no reward", str(path), "write components: ...")
+    try:
+        return _from_mapping(spec, path.parent)
+    except RewardError as fault:
+        fault.where = f"{path}{_line_of(fault.where, lines, nested)}: {fault.where}"
+        raise
+
+
+def _line_of(where: str, lines: Mapping[tuple[str | int, ...], int], nested: bool) -> str:
+    """`:LINE` of a key path that begins with `reward`, or of what is nearest above it."""
+    keys = tuple(where.split(".")[0 if nested else 1 :])
+    found = next((lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in lines), None)
+    return f":{found}" if found else ""
 
 
 def _from_mapping(spec: Mapping[str, Any], base: Path) -> Reward:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from toolrl_cli.rewards.components import Component
+from toolrl_cli.rewards.components import Component, Overlong
 from toolrl_cli.rewards.errors import RewardError, shown
-from toolrl_cli.rewards.reading import Reading
+from toolrl_cli.rewards.reading import NO_ROW, Reading
 
 
 class Part(NamedTuple):
@@ -72,6 +72,7 @@ class Reward:
         step: int = 0,
         total_steps: int | None = None,
         tokens: int | None = None,
+        row: Mapping[str, Any] = NO_ROW,
     ) -> Score:
         """Scores one completion.
 
@@ -82,6 +83,7 @@ class Reward:
             step: verl's global step: 1 at the first update, 0 in the validation before training.
             total_steps: length of the run; needed where a schedule counts in shares of the run.
             tokens: length of the response as it was generated; needed by `overlong`.
+            row: `data_source` and `extra_info` of the data's row, for user components that ask for them.
 
         Raises:
             RewardError: the ground truth cannot be read, a user component failed, a schedule lacks `total_steps`,
@@ -90,7 +92,7 @@ class Reward:
         if not isinstance(completion, str) or not isinstance(ground_truth, str):
             wrong = completion if not isinstance(completion, str) else ground_truth
             raise RewardError(f"completion and ground truth are texts, and one is {shown(wrong)}", "score")
-        reading = Reading(completion, ground_truth, step, total_steps, tokens)
+        reading = Reading(completion, ground_truth, step, total_steps, tokens, row)
         addends = []
         parts: dict[str, Part] = {}
         scales = self._scales.get((step, total_steps)) or self._scales_at(step, total_steps)
@@ -158,6 +160,11 @@ class Reward:
             ranges[component.name] = (min(ends), max(ends))
         return ranges
 
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether it scores no response whose length in tokens is not known."""
+        return any(isinstance(component, Overlong) for component in self.components)
+
     def to_dict(self) -> dict[str, Any]:
         """Canonical composition, fully resolved and ready for JSON; `get_reward` builds an equal reward from it.
 
@@ -167,11 +174,11 @@ class Reward:
         return {"components": dict(sorted(components.items())), "fidelity": self.fidelity}
 
     def identity(self) -> dict[str, Any]:
-        """`to_dict` without the paths of user components: only what decides the score."""
+        """`to_dict` without the paths and time limits of user components: only what decides the score."""
         whole = self.to_dict()
         for component in whole["components"].values():
-            component.pop("path", None)
-            component.pop("module", None)
+            for key in ("path", "module", "timeout"):
+                component.pop(key, None)
         return whole
 
     def _scales_at(self, step: int, total_steps: int | None) -> list[Scale]:

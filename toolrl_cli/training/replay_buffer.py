@@ -17,8 +17,8 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.training.plugin import require_plugin
-from toolrl_cli.training.reward_manager import ScoringFailure
 from toolrl_cli.training.reward_metrics import TOTAL, training_metrics
+from toolrl_cli.training.scoring_failure import ScoringFailure
 
 logger = logging.getLogger(__name__)
 

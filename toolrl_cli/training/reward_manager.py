@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-import traceback
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,43 +18,10 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import RewardError, Score, get_reward
-from toolrl_cli.store.files import create_text
-from toolrl_cli.store.schemas import REWARD_FAILURE
 from toolrl_cli.training.plugin import require_plugin
 from toolrl_cli.training.reward_metrics import sample_numbers
 from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
-
-
-@dataclass(frozen=True)
-class ScoringFailure:
-    """A completion that could not be scored, saved for `toolrl reward explain`.
-
-    Attributes:
-        error: the fault in one line.
-        traceback: of the scorer.
-        completion, ground_truth, step, total_steps: the arguments of the score.
-        data_source: task of the row.
-    """
-
-    error: str
-    traceback: str
-    completion: str
-    ground_truth: str
-    step: int
-    total_steps: int | None
-    data_source: str
-
-    def save(self, path: Path) -> None:
-        """Write the file unless it exists: the first failure is the cause of later ones."""
-        create_text(path, json.dumps(REWARD_FAILURE.stamped(asdict(self)), indent=1))
-
-    @classmethod
-    def load(cls, path: Path) -> ScoringFailure | None:
-        """Read what `save` wrote; None if there is no file."""
-        if not path.is_file():
-            return None
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{key: value for key, value in data.items() if key != "schema"})
+from toolrl_cli.training.scoring_failure import ScoringFailure
 
 
 class ToolrlRewardManager(RewardManagerBase):
@@ -86,7 +52,7 @@ class ToolrlRewardManager(RewardManagerBase):
 
         Args:
             data: `responses` and `attention_mask` tensors, and in `non_tensor_batch` the row's
-                `reward_model.ground_truth`, `data_source` and the training step `global_steps`.
+                `reward_model.ground_truth`, `data_source`, `extra_info` and the training step `global_steps`.
 
         Returns:
             `reward_score`, and `reward_extra_info` with the result of `sample_numbers`.
@@ -101,15 +67,21 @@ class ToolrlRewardManager(RewardManagerBase):
         fields = item.non_tensor_batch
         ground_truth = str(fields["reward_model"]["ground_truth"])
         step = int(fields["global_steps"])
+        row = {"data_source": str(fields.get("data_source", "")), "extra_info": fields.get("extra_info")}
         try:
-            score = self._score(completion, ground_truth, step, tokens)
+            score = self._score(completion, ground_truth, step, tokens, row)
         except Exception as error:
-            self._save_failure(error, completion, ground_truth, step, str(fields.get("data_source", "")))
+            if self._failure_file is not None:
+                ScoringFailure.of(error, completion, ground_truth, step, self._total_steps, tokens, row).save(
+                    self._failure_file
+                )
             raise
         return {"reward_score": score.total, "reward_extra_info": sample_numbers(score)}
 
-    def _score(self, completion: str, ground_truth: str, step: int, tokens: int) -> Score:
-        score = self._reward.score(completion, ground_truth, step, self._total_steps, tokens)
+    def _score(
+        self, completion: str, ground_truth: str, step: int, tokens: int, row: Mapping[str, Any]
+    ) -> Score:
+        score = self._reward.score(completion, ground_truth, step, self._total_steps, tokens, row)
         if not math.isfinite(score.total):
             raise RewardError(
                 f"the total is {score.total}",
@@ -124,21 +96,6 @@ class ToolrlRewardManager(RewardManagerBase):
         """Text of the response up to its end-of-turn token, including tags that are special tokens."""
         end = next((index for index, token in enumerate(ids) if token in self._stop_ids), len(ids))
         return str(self.tokenizer.decode(ids[:end], skip_special_tokens=False))
-
-    def _save_failure(
-        self, error: Exception, completion: str, ground_truth: str, step: int, data_source: str
-    ) -> None:
-        if self._failure_file is None:
-            return
-        ScoringFailure(
-            error=f"{type(error).__name__}: {error}",
-            traceback="".join(traceback.format_exception(error)),
-            completion=completion,
-            ground_truth=ground_truth,
-            step=step,
-            total_steps=self._total_steps,
-            data_source=data_source,
-        ).save(self._failure_file)
 
 
 def _read_reward(path: Path) -> Any:

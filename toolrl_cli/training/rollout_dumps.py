@@ -43,6 +43,7 @@ class Dump:
         total_steps: length of the run; None if unknown.
         notes: warnings about the rows, for people.
         fault: why the run's reward could not be loaded; empty if it was.
+        bad: lines that are no rollouts, or cannot be scored: place and reason.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Dump:
     total_steps: int | None = None
     notes: tuple[str, ...] = ()
     fault: str = ""
+    bad: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,9 @@ def read_stage(stage: Path, name: str, kind: DumpKind = "rollouts") -> Dump:
     rollouts: list[Rollout] = []
     places: list[str] = []
     notes: list[str] = []
+    bad: list[str] = []
     for step in sorted(files):
-        dump = read_file(files[step], step=step)
+        dump = read_file(files[step], step=step, bad=bad)
         rollouts += dump.rollouts
         places += dump.places
         notes += dump.notes
@@ -121,33 +124,64 @@ def read_stage(stage: Path, name: str, kind: DumpKind = "rollouts") -> Dump:
             "scores of these texts are not those of the run"
         )
     return Dump(
-        name, tuple(rollouts), tuple(places), origin.reward, origin.total_steps, tuple(notes), origin.fault
+        name,
+        tuple(rollouts),
+        tuple(places),
+        origin.reward,
+        origin.total_steps,
+        tuple(notes),
+        origin.fault,
+        tuple(bad),
     )
 
 
-def read_file(path: Path, fields: Mapping[str, str] | None = None, step: int = 0) -> Dump:
+def read_file(
+    path: Path, fields: Mapping[str, str] | None = None, step: int = 0, bad: list[str] | None = None
+) -> Dump:
     """The rollouts of one JSONL file; a torn last line is skipped and noted.
 
     Args:
         path: a dump of verl's, or any file with completion, ground truth and group.
         fields: our name of a field (a key of `rewards.rescore.FIELDS`) → the file's name.
         step: for lines that have no step.
+        bad: gets what is wrong with lines that are no rollouts, and they are left out; None to raise it.
 
     Raises:
-        SpecError: the file cannot be read, or a line is not a rollout.
+        SpecError: the file cannot be read, or no line, or with no `bad` some line, is a rollout.
     """
-    rollouts, places, notes = [], [], []
+    rollouts, places, notes, wrong = [], [], [], list[SpecError]()
     for number, raw in _lines(path):
         where = f"{path}:{number}"
         if raw is None:
             notes.append(f"{where}: the last line is torn and was left out")
-        elif not _PADDING.fullmatch(str(raw.get("uid", ""))):
-            rollouts.append(_rollout(raw, fields or {}, where, step))
+            continue
+        try:
+            row = _object(raw, where)
+            if _PADDING.fullmatch(str(row.get("uid", ""))):
+                continue
+            rollouts.append(_rollout(row, fields or {}, where, step))
             places.append(where)
+        except SpecError as error:
+            if bad is None:
+                raise
+            wrong.append(error)
     if not rollouts:
+        if wrong:
+            more = f"; so has each of the other {len(wrong) - 1} lines" if len(wrong) > 1 else ""
+            raise SpecError(wrong[0].what, wrong[0].where, f"{wrong[0].hint}{more}") from wrong[0]
         raise SpecError("holds no rollouts", str(path), "one JSON object a line")
+    if bad is not None:
+        bad += map(str, wrong)
     origin = origin_of(path)
-    return Dump(str(path), tuple(rollouts), tuple(places), origin.reward, origin.total_steps, tuple(notes))
+    return Dump(
+        str(path),
+        tuple(rollouts),
+        tuple(places),
+        origin.reward,
+        origin.total_steps,
+        tuple(notes),
+        bad=tuple(map(str, wrong)),
+    )
 
 
 def reproduce(dump: Dump, reward: Reward) -> Reproduction:
@@ -156,8 +190,10 @@ def reproduce(dump: Dump, reward: Reward) -> Reproduction:
     Raises:
         RewardError: as `Reward.score`.
     """
-    rows = [(r.completion, r.ground_truth, r.step) for r in dump.rollouts]
-    totals = [score.total for score in reward.score_many(rows, 0, dump.total_steps)]
+    totals = [
+        reward.score(r.completion, r.ground_truth, r.step, dump.total_steps, r.tokens).total
+        for r in dump.rollouts
+    ]
     gaps = [
         (place, abs(total - rollout.logged))
         for place, total, rollout in zip(dump.places, totals, dump.rollouts, strict=True)
@@ -205,7 +241,14 @@ def special_tags(model: Path | None) -> tuple[str, ...]:
 
 
 def gold_answers(parquet: Path) -> list[tuple[str, str]]:
-    """(name, ground truth) of every RL row; a name is the row's position, with its id if it has one.
+    """(name, ground truth) of every RL row; as `gold_rows`."""
+    return [(name, text) for name, text, _ in gold_rows(parquet)]
+
+
+def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    """Name, ground truth, and `data_source` and `extra_info` of every RL row.
+
+    A name is the row's position, with its id if it has one.
 
     Raises:
         SpecError: the file cannot be read, or has no RL rows.
@@ -215,7 +258,7 @@ def gold_answers(parquet: Path) -> list[tuple[str, str]]:
 
     try:
         with pq.ParquetFile(parquet) as file:  # columns may be nested, and prompts are not needed
-            table = file.read(columns=["reward_model.ground_truth", "extra_info.id"])
+            table = file.read(columns=["reward_model.ground_truth", "data_source", "extra_info"])
     except (OSError, pa.ArrowException) as error:
         raise SpecError(f"cannot be read as parquet: {error}", str(parquet)) from error
     if "reward_model" not in table.column_names:
@@ -226,8 +269,9 @@ def gold_answers(parquet: Path) -> list[tuple[str, str]]:
         text = (row["reward_model"] or {}).get("ground_truth")
         if not isinstance(text, str):
             raise SpecError(f"row {position} has no ground truth", str(parquet), "correct the row")
+        known = {"data_source": row.get("data_source"), "extra_info": row.get("extra_info")}
         identity = (row.get("extra_info") or {}).get("id")
-        answers.append((f"{position} ({identity})" if identity else str(position), text))
+        answers.append((f"{position} ({identity})" if identity else str(position), text, known))
     return answers
 
 
@@ -250,27 +294,34 @@ def _whole(path: Path) -> bool:
         return stream.read() == b"\n"
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """(number from 1, object) of every non-empty line; the object is None for a torn last line."""
+def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """(number from 1, text) of every non-empty line; the text is None for a torn last line."""
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 if not line.strip():
                     continue
-                try:
-                    value = json.loads(line)
-                except ValueError as error:
-                    if not line.endswith(b"\n"):
-                        yield number, None
-                        return
-                    raise SpecError(
-                        f"is not JSON: {error}", f"{path}:{number}", "one object a line"
-                    ) from None
-                if not isinstance(value, dict):
-                    raise SpecError("is no JSON object", f"{path}:{number}", "one object a line")
-                yield number, value
+                yield number, None if not line.endswith(b"\n") and not _is_json(line) else line
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}", str(path), "check the path") from error
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"is not JSON: {error}", where, "one object a line") from None
+    if not isinstance(value, dict):
+        raise SpecError("is no JSON object", where, "one object a line")
+    return value
 
 
 def _rollout(raw: dict[str, Any], fields: Mapping[str, str], where: str, step: int) -> Rollout:
@@ -281,11 +332,11 @@ def _rollout(raw: dict[str, Any], fields: Mapping[str, str], where: str, step: i
     try:
         rollout = rollout_from(row, where, step)
     except RewardError as error:
-        ours = str(error.what).removeprefix("has no ")
+        ours = error.what.removeprefix("has no ")
         hint = f"{error.hint}; or --field {ours}=NAME" if ours in FIELDS else error.hint
         raise SpecError(error.what, where, hint) from error
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"its step or logged score is no number: {error}", where) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpecError(f"its step, tokens or logged score is no number: {error}", where) from error
     if rollout.logged is not None and not math.isfinite(rollout.logged):
         raise SpecError(f"its logged score is {rollout.logged}", where, "correct or remove the line")
     return rollout

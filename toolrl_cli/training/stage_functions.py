@@ -13,6 +13,7 @@ from toolrl_cli.log import LOG
 from toolrl_cli.processes.child import run_child
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
+from toolrl_cli.rewards.user_code.runner import close as end_user_code
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.models import LoraSpec
@@ -34,10 +35,18 @@ from toolrl_cli.training.models.lora_modules import (
     lora_fault,
 )
 from toolrl_cli.training.preflight.row_checks import check_before_start
-from toolrl_cli.training.rollout_dumps import gold_answers
+from toolrl_cli.training.rollout_dumps import gold_rows
+from toolrl_cli.training.scoring_failure import ScoringFailure
 from toolrl_cli.training.seeding import seed_environment
 from toolrl_cli.training.sft_rows import FOLDER, sft_files
-from toolrl_cli.training.verl_options import REWARD_FILE, Options, Paths, rl_options, sft_options
+from toolrl_cli.training.verl_options import (
+    REWARD_FAILURE_FILE,
+    REWARD_FILE,
+    Options,
+    Paths,
+    rl_options,
+    sft_options,
+)
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -91,8 +100,8 @@ def run_rl(ctx: StageContext) -> None:
     keeper.catch_up(merge_metrics(ctx.stage_dir))
     if _finished(resume, ctx.spec.total_steps):
         return
-    _check_gold(config, paths.train)
     write_json(ctx.attempt_dir / REWARD_FILE, config.reward)
+    _check_gold(config, paths.train, ctx.attempt_dir / REWARD_FAILURE_FILE)
     own = ALGORITHMS[config.algorithm].own_trainer
     program = "toolrl_cli.training.trainers.program" if own else "verl.trainer.main_ppo"
     argv = _command(program, options, device, None)
@@ -138,12 +147,19 @@ def _best_keeper(config: RlConfig, checkpoints: Path) -> BestKeeper:
     return BestKeeper(checkpoints, validation_judge(reward, config.rl.steps))
 
 
-def _check_gold(config: RlConfig, rows: Path) -> None:
+def _check_gold(config: RlConfig, rows: Path, failure_file: Path) -> None:
     """Refuse rows whose gold answer does not earn the maximum, or report their number if they are allowed."""
     try:
-        report = check_gold(get_reward(config.reward), gold_answers(rows), 1, config.rl.steps)
+        report = check_gold(get_reward(config.reward), gold_rows(rows), 1, config.rl.steps)
     except RewardError as error:  # of a component that the user wrote
-        raise StageError(error.what, error.where, error.hint, failure_class="reward") from error
+        hint = error.hint
+        if error.completion is not None and error.ground_truth is not None:
+            known = (error.completion, error.ground_truth, 1, config.rl.steps, error.tokens, error.row or {})
+            ScoringFailure.of(error, *known).save(failure_file)
+            hint = f"{hint}; the completion is kept: toolrl reward explain {failure_file}"
+        raise StageError(error.what, error.where, hint, failure_class="reward") from error
+    finally:
+        end_user_code()
     try:
         report.raise_if_imperfect(str(rows))
     except RewardError as error:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from toolrl_cli.benchmarks.parsing import MAX_CHARACTERS
 from toolrl_cli.datasets.released import COMMIT
+from toolrl_cli.rewards.exact_match import MAX_CHARACTERS
 from toolrl_cli.spec.benchmarks import Benchmark, Item, Verdict
 from toolrl_cli.spec.models import DataSpec
 

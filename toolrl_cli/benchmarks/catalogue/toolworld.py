@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from toolrl_cli.benchmarks.parsing import Turn, canonical, parse_turn
 from toolrl_cli.datasets import toolworld
+from toolrl_cli.rewards.exact_match import mismatch, parse_turn
 from toolrl_cli.spec.benchmarks import Benchmark, Item, Verdict
 from toolrl_cli.spec.models import DataSpec, RunSpec, TinyModel, ToolWorldData
 
@@ -16,8 +15,7 @@ DEFAULT_WORLD = ToolWorldData(kind="toolworld")
 
 
 class ToolWorld(Benchmark):
-    """A turn that should call is right when its calls, as a multiset of (name, parameters), are those of the gold
-    answer; one that should not is right when it calls nothing and its `<response>` is not empty."""
+    """A turn is right when it is an exact match with the gold answer: `toolrl_cli.rewards.exact_match.mismatch`."""
 
     name: ClassVar[str] = "toolworld"
     protocol: ClassVar[str] = "exact-match"
@@ -37,34 +35,13 @@ class ToolWorld(Benchmark):
 
     def judge(self, item: Item, output: str) -> Verdict:
         turn = parse_turn(output)
-        return Verdict(_fault(parse_turn(item.gold), turn), turn.calls)
+        return Verdict(mismatch(parse_turn(item.gold), turn), turn.calls)
 
 
 def item_of(example: toolworld.Example) -> Item:
     """A row of the split `benchmark` as an item."""
     messages = ({"role": "system", "content": example.system}, {"role": "user", "content": example.user})
     return Item(example.id, example.category, messages, example.answer)
-
-
-def _fault(gold: Turn, turn: Turn) -> str:
-    """What is wrong with a turn, in a few words; empty where nothing is."""
-    if not gold.called:
-        if turn.called:
-            return "called a tool where none fits"
-        return "" if turn.response else "no response"
-    if not turn.called:
-        return "called nothing"
-    if turn.problem:
-        return turn.problem
-    wanted, given = Counter(map(canonical, gold.calls)), Counter(map(canonical, turn.calls))
-    if wanted == given:
-        return ""
-    if len(turn.calls) != len(gold.calls):
-        return f"{len(turn.calls)} calls instead of {len(gold.calls)}"
-    if Counter(c["name"] for c in gold.calls) != Counter(c["name"] for c in turn.calls):
-        return "wrong tool"
-    missed = next((wanted - given).elements())
-    return f"wrong parameters; wanted {missed}"
 
 
 BENCHMARK = ToolWorld()

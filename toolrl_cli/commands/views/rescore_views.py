@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from toolrl_cli.training.rollout_dumps import Dump, Reproduction
 
 PLACES_NAMED = 3
+ROWS_NAMED = 10
 # of `ArmStatistics`: field, heading, how it is written
 _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("mean", "mean", ".3f"),
@@ -46,6 +47,7 @@ class Source:
         wrong: places of the rollouts whose difference is above 1e-6.
         means: reward → mean total of these rollouts.
         fault: why a run's own reward cannot be had; empty where it can.
+        bad: rows that were left out: place and reason.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Source:
     means: Mapping[str, float]
     notes: tuple[str, ...]
     fault: str
+    bad: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dump: Dump, means: Mapping[str, float], checked: Reproduction | None) -> Source:
@@ -73,6 +76,7 @@ class Source:
             means=means,
             notes=dump.notes,
             fault=dump.fault,
+            bad=dump.bad,
         )
 
     @property
@@ -91,6 +95,9 @@ class Source:
             )
         if self.fault:
             yield f"{self.name}: the reward that it was trained with cannot be had: {self.fault}"
+        yield from (f"{row}; left out" for row in self.bad[:ROWS_NAMED])
+        if len(self.bad) > ROWS_NAMED:
+            yield f"{self.name}: {len(self.bad) - ROWS_NAMED} further rows left out; --json names all"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -104,9 +111,12 @@ class Source:
             "not_reproduced": list(self.wrong),
             "means": dict(self.means),
             "notes": list(self.notes),
+            "bad_rows": list(self.bad),
         }
 
     def __str__(self) -> str:
+        if not self.steps:
+            return f"{self.name}: all {len(self.bad)} rows left out"
         steps = f"step {self.steps[0]}" if len(self.steps) == 1 else f"steps {self.steps[0]}–{self.steps[-1]}"
         if self.reproduced is None:
             check = "logged scores not compared" if self.logged else "no logged scores"
@@ -114,7 +124,8 @@ class Source:
             check = f"logged by {self.logged_by}, reproduced (largest difference {self.error:.2g})"
         else:
             check = f"logged by {self.logged_by}, NOT reproduced in {len(self.wrong)} of {self.logged}"
-        return f"{self.name}: {self.rollouts} rollouts, {steps}; {check}"
+        left_out = f", {len(self.bad)} rows left out" if self.bad else ""
+        return f"{self.name}: {self.rollouts} rollouts{left_out}, {steps}; {check}"
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import Reward
-from toolrl_cli.training.rollout_dumps import gold_answers, origin_of, read_file
+from toolrl_cli.rewards.gold import estimated_tokens
+from toolrl_cli.training.rollout_dumps import gold_rows, origin_of, read_file
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Case:
         reward: that it was scored with, where that is known: the default for `--reward`.
         logged: the score that was logged, if any.
         failure: the fault that ended the run on it; empty where there was none.
+        tokens: length of the response in tokens, where that is known.
+        row: `data_source` and `extra_info` of the data's row, where they are known.
     """
 
     source: str
@@ -32,6 +36,8 @@ class Case:
     reward: Reward | None = None
     logged: float | None = None
     failure: str = ""
+    tokens: int | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_case(files: list[str], data: Path | None, rollouts: Path | None, row: int | None) -> Case:
@@ -63,11 +69,12 @@ def find_case(files: list[str], data: Path | None, rollouts: Path | None, row: i
 
 
 def _of_data(data: Path, row: int, files: list[str]) -> Case:
-    answers = gold_answers(data)
+    answers = gold_rows(data)
     _check_row(row, len(answers), data)
-    name, gold = answers[row]
+    name, gold, known = answers[row]
     source = f"{files[0]} against row {name} of {data}" if files else f"row {name} of {data} against itself"
-    return Case(source, _text(files[0]) if files else gold, gold)
+    tokens = None if files else estimated_tokens(gold)
+    return Case(source, _text(files[0]) if files else gold, gold, tokens=tokens, row=known)
 
 
 def _of_rollouts(path: Path, row: int) -> Case:
@@ -82,6 +89,7 @@ def _of_rollouts(path: Path, row: int) -> Case:
         total_steps=dump.total_steps,
         reward=dump.reward,
         logged=rollout.logged,
+        tokens=rollout.tokens,
     )
 
 
@@ -101,6 +109,8 @@ def _of_failure(path: Path) -> Case:
         total_steps=saved.get("total_steps"),
         reward=origin_of(path).reward,
         failure=str(saved.get("error", "")),
+        tokens=saved.get("tokens"),
+        row={key: saved.get(key) for key in ("data_source", "extra_info")},
     )
 
 

@@ -10,16 +10,13 @@ from toolrl_cli.rewards.component_kind import ComponentKind
 from toolrl_cli.rewards.components import Component
 from toolrl_cli.rewards.errors import RewardError, shown
 
+MOST_SECONDS = 86_400
+
 
 def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component:
     """See `ComponentKind.read`."""
-    from toolrl_cli.rewards.python_component import (
-        PythonComponent,
-        changed,
-        check_defined,
-        source_of_module,
-    )
-    from toolrl_cli.rewards.user_code.sources import sources_of
+    from toolrl_cli.rewards.python_component import TIMEOUT, PythonComponent, check_defined
+    from toolrl_cli.rewards.user_code.sources import changed, source_of_module, sources_of
 
     if ("path" in raw) == ("module" in raw):
         raise RewardError("a python component has a path or a module", where, "give one of the two")
@@ -35,7 +32,18 @@ def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component
     if raw.get("sha256", sources.sha256) != sources.sha256:
         raise changed(source, f"{where}.sha256")
     check_defined(source, sources.files[sources.main].code, raw["function"], f"{where}.function")
-    return PythonComponent(name, function=raw["function"], sha256=sources.sha256, path=path, module=module)
+    timeout = raw.get("timeout", TIMEOUT)
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= MOST_SECONDS:
+        hint = f"above 0, at most {MOST_SECONDS}"
+        raise RewardError(f"{shown(timeout)} is no number of seconds", f"{where}.timeout", hint)
+    return PythonComponent(
+        name,
+        function=raw["function"],
+        sha256=sources.sha256,
+        path=path,
+        module=module,
+        timeout=float(timeout),
+    )
 
 
-PYTHON = ComponentKind("python", read, keys=("path", "module", "function", "sha256"), position=3)
+PYTHON = ComponentKind("python", read, keys=("path", "module", "function", "sha256", "timeout"), position=3)

@@ -1,1 +1,1 @@
-"""The Python files of users' rewards: which belong together, and how they are imported."""
+"""Users' reward functions: which files belong together, how they are imported, and the process that runs them."""

@@ -14,8 +14,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
-from toolrl_cli.rewards.user_code.sources import Source, Sources, parsed
+from toolrl_cli.rewards.user_code.sources import (
+    Source,
+    Sources,
+    Where,
+    changed,
+    parsed,
+    source_of_module,
+    sources_of,
+)
 
 
 def load(sources: Sources) -> ModuleType:
@@ -25,6 +34,23 @@ def load(sources: Sources) -> ModuleType:
         Exception: whatever the user's code raises.
     """
     return importlib.import_module(f"{_FINDER.add(sources)}.{sources.main}")
+
+
+def function_of(where: Where) -> Any:
+    """The function, imported.
+
+    Raises:
+        RewardError: its files have changed since its reward was resolved, or it is no Python file.
+        BaseException: whatever the user's code raises.
+    """
+    place = where.path or where.module
+    source = Path(where.path) if where.path else source_of_module(where.module, place)
+    sources = sources_of(source, place, where.module)
+    if sources.sha256 != where.sha256:
+        raise changed(source, place)
+    if where.path and source.suffix != ".py":
+        raise ImportError("not a .py file")
+    return getattr(load(sources) if where.path else importlib.import_module(where.module), where.function)
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

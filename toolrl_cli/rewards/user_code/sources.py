@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from toolrl_cli.rewards.errors import RewardError
 
@@ -48,6 +49,15 @@ class Sources:
             return digests[self.main]
         lines = [f"{'' if name == self.main else name}\0{digest}\n" for name, digest in digests.items()]
         return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+class Where(NamedTuple):
+    """A function: its name, the digest of its sources, and the path of its file or the dotted name of its module."""
+
+    function: str
+    sha256: str
+    path: str
+    module: str
 
 
 def sources_of(path: Path, where: str, module: str = "") -> Sources:
@@ -107,6 +117,30 @@ def _find(root: Path, parts: list[str], where: str, *, by_path: bool) -> list[So
     if found and found[0].path is None and by_path and _is_known(parts[0]):
         return []
     return found
+
+
+def source_of_module(module: str, where: str) -> Path:
+    """Source file of an importable module.
+
+    Raises:
+        RewardError: it cannot be found, or has no Python source.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as fault:
+        raise RewardError(f"{module!r} cannot be imported: {fault}", where, "check the name") from fault
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise RewardError(f"{module!r} is no importable module", where, "check the name and PYTHONPATH")
+    return Path(spec.origin)
+
+
+def changed(source: Path, where: str) -> RewardError:
+    """What to say of a file that is no longer as it was when its reward was resolved."""
+    return RewardError(
+        f"{source}, or a file that it imports, has changed since the reward was resolved",
+        where,
+        "issue the command again to run with the files as they are now",
+    )
 
 
 def _imported(name: str, file: Source, where: str) -> Iterator[str]:

@@ -88,6 +88,7 @@ class Resolver:
     def __init__(self, document: Document, profile: Profile | None = None) -> None:
         self._document, self._source = document, document.source
         self._profile = profile
+        self._canonical = lru_cache(maxsize=4096)(_canonical)  # of this reading: files change between two
         self._base = flatten(document.sweep.base, self._source.where(("base",)))
         for key in self._base:
             check_setting(key, self._source.where(("base",)), self._source, ("base",))
@@ -218,7 +219,7 @@ class Resolver:
             SpecError: what `get_reward` refuses.
         """
         try:
-            return dict(_canonical(canonical_json(value), str(Path(self._source.name).parent)))
+            return dict(self._canonical(canonical_json(value), str(Path(self._source.name).parent)))
         except RewardError as error:
             inner = error.where if error.where not in ("reward", "reward.name") else ""
             if inner.startswith("reward.") and place is not None and isinstance(value, Mapping):
@@ -270,7 +271,6 @@ class Resolver:
         return SpecError(fault_text(fault), where, f"arm {cell.arm!r}; {_hint(fault, loc)}")
 
 
-@lru_cache(maxsize=4096)
 def _canonical(spec: str, base_dir: str) -> dict[str, Any]:
     reward = get_reward(json.loads(spec), base_dir=base_dir)
     return {"name": reward.name, **reward.to_dict()}

@@ -1,0 +1,91 @@
+"""Users' reward functions, tried when a sweep is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.spec.conftest import FixedFacts
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stages import run_stages
+from toolrl_cli.spec.sweeps.resolve import resolve_runs
+from toolrl_cli.spec.sweeps.sweep import read_sweep
+from toolrl_cli.training.checking import reward_trial
+from toolrl_cli.training.checking.reward_trial import try_rewards
+
+Planned = Callable[..., list[StageSpec]]
+
+
+@pytest.fixture
+def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
+    """Source of a function `f` → the stages of a sweep whose reward it is part of."""
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
+
+    def make(source: str, keys: str = "", steps: int = 7) -> list[StageSpec]:
+        (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+        part = f"{{kind: python, path: mine.py, function: f{keys}}}"
+        text = f"name: s\nbase:\n  preset: tiny_grpo\n  rl.steps: {steps}\n  reward: {{components: {{own: {part}}}}}\n"
+        (tmp_path / "s.yaml").write_text(f"{text}seeds: [0, 1]\n", encoding="utf-8")
+        runs = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
+        return [stage for run in runs for stage in run_stages(run.spec, FixedFacts())]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("source", "what", "hint"),
+    [
+        ("def f(completion): return 1 / 0", "f raised ZeroDivisionError", "train row 0 at step 0 of 7"),
+        ("def f(step): return 1 / (step - 1)", "f raised ZeroDivisionError", "train row 0 at step 1 of 7"),
+        ("def f(step): return 1 / (step - 7)", "f raised ZeroDivisionError", "train row 0 at step 7 of 7"),
+        ("def f(extra_info): return 3 - extra_info['index'] or None", "f returned None", "train row 3 at step 1"),
+        ("def f(prompt): return 1", "'prompt' is no input of a component", "inputs: completion, "),
+        ("raise OSError('no model')\ndef f(): return 1", "f cannot be imported: OSError: no model", "mine.py"),
+        ("import os\ndef f(): os._exit(0)", "f ended its process with status 0", "mine.py"),
+        ("def f(): return 9.0", "its weighted value is inf", "lower its weight"),
+    ],
+)  # fmt: skip
+def test_a_function_that_fails_on_gold_rows_is_found_before_anything_is_spent(
+    planned: Planned, source: str, what: str, hint: str
+) -> None:
+    (finding,) = try_rewards(planned(source, ", weight: 1e308" if "9.0" in source else ""))
+    assert finding.setting == "reward.components.own"
+    assert what in finding.fault.what and hint in finding.fault.hint
+    assert len(finding.stages) == 2  # both seeds', told once
+
+
+def test_a_function_that_does_not_return_is_given_up_after_its_time(planned: Planned) -> None:
+    (finding,) = try_rewards(planned("def f():\n    while True: pass", ", timeout: 0.2"))
+    assert "did not end within 0.2 s" in finding.fault.what
+
+
+def test_what_passed_is_remembered_until_a_file_or_the_run_s_length_changes(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    real = reward_trial._score
+    monkeypatch.setattr(reward_trial, "_score", lambda *given: (tried.append(given[2:4]), real(*given)))
+    assert try_rewards(planned("def f(): return 1")) == []
+    assert tried == [(0, 0), (0, 1), (0, 7), (1, 1), (2, 1), (3, 1)]
+    tried.clear()
+    assert try_rewards(planned("def f(): return 1")) == [] == tried
+    assert try_rewards(planned("def f(): return 2")) == [] and tried
+    tried.clear()
+    assert try_rewards(planned("def f(): return 2", steps=8)) == [] and tried
+
+
+def test_what_failed_is_tried_again(planned: Planned) -> None:
+    for _ in range(2):
+        assert len(try_rewards(planned("def f(): return None"))) == 1
+
+
+def test_a_reward_file_that_changes_is_read_again_in_the_same_process(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nbase: {preset: tiny_grpo, reward: mine.yaml}\n", encoding="utf-8"
+    )
+    for name in ("coarse", "original"):
+        (tmp_path / "mine.yaml").write_text(f"name: {name}\n", encoding="utf-8")
+        (run,) = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
+        assert run.spec.reward["name"] == name

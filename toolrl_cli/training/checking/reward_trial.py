@@ -1,0 +1,102 @@
+"""Tries users' reward functions on a few gold rows when a sweep is planned, so that a fault costs no training.
+
+They run in the process for users' functions, within their time limits. What passed is remembered by the functions'
+files, the data and the length of the run (`verdicts`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from toolrl_cli.datasets.prepare import first_rows
+from toolrl_cli.datasets.verl_rows import Row
+from toolrl_cli.rewards import Reward, RewardError, get_reward
+from toolrl_cli.rewards.gold import estimated_tokens
+from toolrl_cli.rewards.python_component import PythonComponent
+from toolrl_cli.rewards.user_code.runner import close
+from toolrl_cli.spec.kind_configs import RlConfig
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import settings_of
+from toolrl_cli.training.checking import verdicts
+from toolrl_cli.training.checking.config_check import Finding
+from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.training.inputs import dataset_params
+
+ROWS = 4
+
+
+def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
+    """Score gold answers of the stages' data with each reward's own functions; equal stages are tried once.
+
+    The first row is scored at step 0 (the validation before training), at step 1 and at the last; the others at step 1.
+
+    Args:
+        stages: of any kind; those whose reward has no function of a user's are ignored.
+
+    Returns:
+        What failed, with the component's key; empty where all is well.
+
+    Raises:
+        SpecError: the data cannot be read.
+    """
+    alike: dict[str, list[StageSpec]] = {}
+    for stage in stages:
+        if _has_functions(settings_of(stage)):
+            alike.setdefault(_digest(stage), []).append(stage)
+    known = verdicts.accepted() if alike else set()
+    findings, good = [], []
+    try:
+        for digest, group in alike.items():
+            if digest in known:
+                continue
+            faults = [Finding(tuple(group), *fault) for fault in _tried(group[0])]
+            findings += faults
+            good += [] if faults else [digest]
+    finally:
+        close()
+    verdicts.remember(good)
+    return findings
+
+
+def _has_functions(config: object) -> bool:
+    if not isinstance(config, RlConfig):
+        return False
+    return any(part.get("kind") == "python" for part in config.reward.get("components", {}).values())
+
+
+def _digest(stage: StageSpec) -> str:
+    config = settings_of(stage)
+    assert isinstance(config, RlConfig)
+    tried = {"reward": get_reward(config.reward).identity(), "data": stage.identity.get("data")}
+    return verdicts.digest("reward", {**tried, "steps": config.rl.steps})
+
+
+def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
+    config = settings_of(stage)
+    assert isinstance(config, RlConfig)
+    reward, steps, faults = get_reward(config.reward), config.rl.steps, []
+    rows = first_rows(config.data.kind, dataset_params(config.data), "train", ROWS)
+    for part in (part for part in reward.components if isinstance(part, PythonComponent)):
+        alone = replace(reward, components=(part,))
+        try:
+            for number, row in enumerate(rows):
+                for step in (0, 1, steps) if number == 0 else (1,):
+                    _score(alone, row, number, step, steps)
+        except RewardError as fault:
+            hint = f"{fault.hint}; tried on {fault.where}"
+            faults.append((f"reward.components.{part.name}", OptionFault(fault.what, "", hint)))
+    return faults
+
+
+def _score(reward: Reward, row: Row, number: int, step: int, steps: int) -> None:
+    gold = row["reward_model"]["ground_truth"]
+    place = f"the gold answer of train row {number} at step {step} of {steps}"
+    try:
+        total = reward.score(gold, gold, step, steps, estimated_tokens(gold), row).total
+    except RewardError as fault:
+        fault.where = place
+        raise
+    if not math.isfinite(total):
+        raise RewardError(f"its weighted value is {total}", place, "lower its weight")
