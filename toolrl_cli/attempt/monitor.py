@@ -1,4 +1,4 @@
-"""The thread beside a running attempt: heartbeat, progress, the record of its processes, and the two verdicts
+"""The thread beside a running attempt: heartbeat, progress, warnings, the record of its processes, and the two verdicts
 that nobody else can give: no step for too long, and no finite loss."""
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from toolrl_cli.attempt.divergence import MUST_BE_FINITE, diverged, not_finite
 from toolrl_cli.attempt.leftovers import ProcessRecord
+from toolrl_cli.attempt.warning_signs import WarningSigns
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.log import LOG
 from toolrl_cli.processes.tree import descendants, kill
@@ -89,6 +90,7 @@ class Monitor(threading.Thread):
         self._spec = spec
         self._metrics = attempt_dir / METRICS_FILE
         self._follower = MetricsFollower(attempt_dir)
+        self._signs = WarningSigns(spec, attempt_dir.parent.parent)
         self._lease = lease
         self._writer = writer
         self._record = record
@@ -151,7 +153,8 @@ class Monitor(threading.Thread):
         before = self._writer.state.progress
         metrics = shown or (before.metrics if before else {})
         progress = Progress(row["step"], self._spec.total_steps, metrics)
-        self._writer.change(lambda state: replace(state, progress=progress))
+        warnings = self._signs.after(rows)
+        self._writer.change(lambda state: replace(state, progress=progress, warnings=warnings))
         if self.verdict is None and any(not_finite(row["data"], key) for key in MUST_BE_FINITE):
             lost = diverged(self._metrics)
             if lost is not None:
