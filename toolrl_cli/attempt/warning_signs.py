@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.attempt.divergence import NO_TOKENS, over_no_tokens
+from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.stage import StageSpec
@@ -38,7 +39,10 @@ class WarningSigns:
     """
 
     def __init__(self, spec: StageSpec, stage_dir: Path) -> None:
-        config = settings_of(spec)
+        try:
+            config: object = settings_of(spec)
+        except SpecError:  # the stage's function says so, and no step will come
+            config = None
         self._config = config if isinstance(config, RlConfig) else None
         self._stage_dir = stage_dir
         self._found: tuple[StepWarning, ...] = ()
