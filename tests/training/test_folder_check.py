@@ -153,6 +153,12 @@ def test_whole_folders_of_other_forms_are_taken(model: Path) -> None:
     check_model_folder(model)
 
 
+@pytest.mark.parametrize("architecture", ["Llama4ForCausalLM", "Llama4ForConditionalGeneration"])
+def test_a_type_with_two_classes_is_taken_with_either(model: Path, architecture: str) -> None:
+    config(model_type="llama4", architectures=[architecture])(model)
+    check_model_folder(model)
+
+
 def test_a_plan_names_the_folder_and_imports_no_torch(model: Path) -> None:
     (model / "model.safetensors").write_bytes(safetensors()[:-8])
     with pytest.raises(SpecError, match="cut off") as caught:

@@ -49,7 +49,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def _check_architecture(folder: Path, config: Mapping[str, Any]) -> None:
-    known, kind = _known(), config.get("model_type")
+    (known, classes), kind = _known(), config.get("model_type")
     named = config.get("architectures")
     architecture = str(named[0]) if isinstance(named, list) and named else None
     if known and kind not in known:
@@ -64,7 +64,7 @@ def _check_architecture(folder: Path, config: Mapping[str, Any]) -> None:
     if architecture is None:
         hint = 'write there the class of its weights, such as ["Qwen2ForCausalLM"]'
         raise SpecError("config.json names no architectures", str(folder), hint)
-    if known and architecture not in known.values():
+    if known and architecture not in classes:
         what = f"config.json's architecture {architecture} is no language model with a head"
         raise SpecError(
             what, str(folder), "name the chat model itself, not its reward, embedding or base class"
@@ -101,27 +101,27 @@ def _check_tokenizer(folder: Path) -> None:
 
 
 @lru_cache(maxsize=1)
-def _known() -> Mapping[str, str]:
-    """Model type → class of every language model of the installed Transformers; empty where its tables moved.
+def _known() -> tuple[frozenset[str], frozenset[str]]:
+    """Model types and classes of the language models of the installed Transformers; empty where its tables moved.
 
     The tables are read as text: importing them imports torch.
     """
     found = find_spec("transformers")
     if found is None or found.origin is None:
-        return {}
+        return frozenset(), frozenset()
     try:
         text = (Path(found.origin).parent / "models" / "auto" / "modeling_auto.py").read_text(
             encoding="utf-8"
         )
     except OSError:
-        return {}
-    pairs: dict[str, str] = {}
+        return frozenset(), frozenset()
+    pairs: list[tuple[str, str]] = []
     for name in LANGUAGE_MODELS:
         table = re.search(rf"^{name} = OrderedDict\((.*?)^\)", text, re.M | re.S)
         if table is None:
-            return {}
-        pairs = {**dict(_PAIR.findall(table[1])), **pairs}
-    return pairs
+            return frozenset(), frozenset()
+        pairs += _PAIR.findall(table[1])
+    return frozenset(kind for kind, _ in pairs), frozenset(name for _, name in pairs)
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
