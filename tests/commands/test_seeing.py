@@ -21,6 +21,7 @@ from toolrl_cli.commands import status as status_command
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.step_warnings import StepWarning
 from toolrl_cli.store.sweep_folder import SweepFolder
 
 
@@ -62,6 +63,24 @@ def at_work(tmp_path: Path, rl: StageFolder) -> None:
     )
     (tmp_path / "results/sweeps/small/harnesses").mkdir(exist_ok=True)
     (tmp_path / "results/sweeps/small/harnesses/me.json").write_text(json.dumps(me))
+
+
+def test_what_a_training_warned_of_is_in_status_and_show_after_it_is_done(
+    toolrl: Toolrl, done: Callable[[str], StageFolder]
+) -> None:
+    warning = StepWarning("no_gradient", "nothing differs", "look", 1, 2, 2, 2)
+    rewrite(done("coarse"), warnings=[warning.to_json()])
+    rows = toolrl("status", "small").out.splitlines()
+    assert [row.endswith("rl: no gradient in 2 of 2 steps") for row in rows if "-seed1" in row] == [
+        False,
+        True,
+        False,
+    ]
+    (told,) = (
+        s["warnings"] for s in json.loads(toolrl("status", "small", "--json").out)["stages"] if s["warnings"]
+    )
+    assert told == [warning.to_json()]
+    assert "all 2 steps so far: nothing differs (look)" in toolrl("show", "coarse-seed1").out
 
 
 def test_status_in_a_pipe_is_a_line_a_run_whatever_the_width(

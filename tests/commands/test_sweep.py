@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Toolrl
+from tests.support.model_folders import write_model
 from toolrl_cli.log import LOG
 
 STAGES = 2 + 1 + 2 * 3  # base model, raw's evaluation, and rl, export, evaluation of two arms
@@ -152,9 +153,7 @@ def test_a_results_root_that_cannot_be_written_is_named(
 def test_a_model_folder_without_a_tokenizer_is_refused_before_anything_runs(
     toolrl: Toolrl, sweep_file: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model/config.json").write_text("{}")
-    (tmp_path / "model/model.safetensors").write_text("x")
+    (write_model(tmp_path / "model") / "tokenizer.json").unlink()
     answer = toolrl("plan", "small.yaml", "--set", f"model={tmp_path}/model")
     assert answer.code == 2 and "has no tokenizer" in answer.err
 

@@ -346,6 +346,20 @@ def test_what_cannot_fit_into_the_machine_is_refused_with_what_helps(
     assert not limits(look(ledger, narrow, machine=machine).totals, None, Path("results")).refusals
 
 
+def test_memory_that_is_known_goes_before_the_arithmetic_of_rows_as_long_as_the_limit(
+    ledger: Ledger, small: Mapping[str, Any]
+) -> None:
+    machine = replace(LAPTOP, memory=24 * GIB)
+    settings = {"micro_batch_size": 32, "max_length": 512, "batch_size": 32}
+    plain = stage("sft", "a", model=small, device="cpu", settings=settings)
+    known = stage("sft", "b", model=small, resources={"device": "cpu", "memory": 6}, settings=settings)
+    (refusal,) = limits(look(ledger, plain, known, machine=machine).totals, None, Path("results")).refusals
+    assert plain.id in str(refusal) and "--set resources.memory=GIB" in str(refusal)
+    estimate = only(look(ledger, known, machine=machine))
+    assert estimate.memory is not None and estimate.memory.expected == 6 * GIB
+    assert estimate.sources["memory"] == "given: resources.memory"
+
+
 def test_seven_billion_parameters_do_not_train_on_a_laptop_but_may_be_planned_for_gpus(
     ledger: Ledger,
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.model_folders import write_model
 from toolrl_cli.planning.fingerprints import LocalFacts
 from toolrl_cli.planning.layout import make_plan
 from toolrl_cli.planning.plan import Plan
@@ -22,11 +23,8 @@ Planned = Callable[..., Plan]
 @pytest.fixture
 def planned(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Planned:
     monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "first"
-    folder.mkdir()
-    for name in ("config.json", "tokenizer.json", "chat_template.jinja", "model.safetensors"):
-        (folder / name).write_text("{}")
-    shutil.copytree(folder, tmp_path / "copy")
+    for name in ("first", "copy"):
+        write_model(tmp_path / name)
 
     def plan(*models: str) -> Plan:
         (tmp_path / "s.yaml").write_text(SWEEP % ", ".join(models))

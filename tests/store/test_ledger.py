@@ -45,6 +45,7 @@ def test_the_document_of_a_state_is_the_contracts() -> None:
             "adjust",
             "note",
             "output",
+            "warnings",
         ),
     }
     assert set(data["times"]) == {"queued", "started", "ended"}

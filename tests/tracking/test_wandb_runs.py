@@ -13,6 +13,8 @@ import pytest
 
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.state import StageState
+from toolrl_cli.store.step_warnings import StepWarning
 from toolrl_cli.tracking.wandb_runs import STEP, TrackedRun, _remove_unsynced, publish
 
 
@@ -26,6 +28,7 @@ class Server:
         self.folder = folder
         self.runs: dict[str, list[dict[str, Any]]] = {}
         self.told: dict[str, Any] = {}
+        self.summary: dict[str, Any] = {}
 
     def init(self, **told: Any) -> SimpleNamespace:
         self.told = told
@@ -33,7 +36,7 @@ class Server:
         return SimpleNamespace(
             starting_step=len(rows),
             log=rows.append,
-            summary={},
+            summary=self.summary,
             dir=str(self.folder / "run" / "files"),
             define_metric=lambda *_, **__: None,
             finish=lambda: None,
@@ -70,6 +73,17 @@ def test_online_each_row_is_sent_once(server: Server, tmp_path: Path) -> None:
     (tmp_path / "run" / "wandb.json").unlink()  # a kill between sending and recording
     publish(run_of(tmp_path), tmp_path, "online")
     assert server.steps() == {first.id: [1, 2, 3]}
+
+
+def test_what_a_training_warns_of_is_in_the_summary(server: Server, tmp_path: Path) -> None:
+    logged(tmp_path, 1, [1])
+    warning = StepWarning("no_gradient", "nothing differs", "look", 1, 1, 1, 1)
+    (tmp_path / "rl/state.json").write_text(
+        json.dumps(StageState("rl-1", "rl", warnings=(warning,)).to_json())
+    )
+    publish(run_of(tmp_path), tmp_path, "online")
+    told = "rl: step 1: nothing differs (look)"
+    assert server.summary == {"warnings/rl/no_gradient": 1, "warnings": told}
 
 
 def test_steps_that_may_be_trained_again_are_not_sent_while_the_training_goes_on(

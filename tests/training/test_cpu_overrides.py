@@ -16,6 +16,7 @@ from toolrl_cli.training.cpu.cpu_options import (
     cpu_environment,
     cpu_rl_overrides,
     cpu_sft_overrides,
+    decoding_threads,
     hydra_arguments,
 )
 
@@ -63,6 +64,13 @@ def test_ranks_share_the_processors(
 ) -> None:
     monkeypatch.setattr(overrides, "usable_cpus", lambda: cpus)
     assert cpu_environment(ranks=ranks)["OMP_NUM_THREADS"] == str(threads)
+
+
+@pytest.mark.parametrize(("parameters", "threads"), [(200_000, 1), (19_999_999, 1), (134_515_008, 6)])
+def test_a_small_model_decodes_with_one_thread_and_a_larger_one_with_all_that_it_may_have(
+    parameters: int, threads: int
+) -> None:
+    assert decoding_threads(parameters, 6) == threads
 
 
 def test_threads_can_be_chosen() -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.errors import SpecError
 from toolrl_cli.training.models import file_digests
 from toolrl_cli.training.models.model_fingerprint import fingerprint
-from toolrl_cli.training.models.model_folder import check_model_folder, weight_files
+from toolrl_cli.training.models.model_folder import weight_files
 
 LONG_AGO = 1_600_000_000
 
@@ -171,20 +170,3 @@ def test_the_shards_of_an_index_count_and_nothing_beside_them(model: Path) -> No
     assert fingerprint(model) == before
     (model / "b.safetensors").write_text("other")
     assert fingerprint(model) != before
-
-
-def test_a_missing_shard_and_a_pointer_of_git_lfs_are_refused(model: Path) -> None:
-    check_model_folder(model)
-    (model / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(SpecError, match=r"pointer of Git LFS.*git lfs pull"):
-        check_model_folder(model)
-    shards(model, "a.safetensors")
-    with pytest.raises(SpecError, match=r"a\.safetensors, which its index names, is missing"):
-        check_model_folder(model)
-
-
-def test_a_template_that_is_null_is_none(model: Path) -> None:
-    (model / "chat_template.jinja").unlink()
-    (model / "tokenizer_config.json").write_text('{"chat_template": null}')
-    with pytest.raises(SpecError, match="no chat template"):
-        check_model_folder(model)

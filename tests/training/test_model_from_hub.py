@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from tests.support.model_folders import write_model
 from toolrl_cli.errors import StageError
 from toolrl_cli.planning.fingerprints import LocalFacts
 from toolrl_cli.spec.models import HuggingFaceModel
@@ -32,12 +33,7 @@ def found(tmp_path: Path, revision: str | None) -> str:
 
 def whole_snapshot(cache: Path) -> Path:
     snapshot = cache / "models--some--model" / "snapshots" / REVISION
-    snapshot.mkdir(parents=True)
-    files = {"config.json": "{}", "model.safetensors": "x", "tokenizer.json": "{}"}
-    files["tokenizer_config.json"] = '{"chat_template": "x"}'
-    for name, text in files.items():
-        (snapshot / name).write_text(text)
-    return snapshot
+    return write_model(snapshot)
 
 
 def test_the_snapshot_of_that_revision_is_used(cache: Path, tmp_path: Path) -> None:

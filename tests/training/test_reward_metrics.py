@@ -25,6 +25,12 @@ def test_a_batch_has_the_mean_of_every_part_and_mean_and_spread_of_the_total() -
     }
 
 
+def test_a_batch_has_the_share_of_prompts_whose_responses_all_earned_the_same() -> None:
+    samples = [sample_numbers(score) for score in (GOOD, GOOD, BAD, GOOD, BAD)]
+    assert training_metrics(samples, ["a", "a", "b", "b", "c"])["reward/total/alike"] == 0.5
+    assert "reward/total/alike" not in training_metrics(samples[:1], ["a"])
+
+
 def test_a_batch_without_numbers_has_no_curves() -> None:
     assert training_metrics([]) == {}
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.training.rollout_models import VOCABULARY, full_log_probs, tiny_model
+from toolrl_cli.training.cpu import cpu_options
 from toolrl_cli.training.rollout.engine import EngineLimits, GenerationEngine
 from toolrl_cli.training.rollout.model_loading import ServerSettings
 from toolrl_cli.training.rollout.server import RolloutServer
@@ -58,6 +59,20 @@ def test_a_response_has_tokens_their_log_probabilities_and_the_step_of_its_weigh
     expected = full_log_probs(tiny_model(), PROMPT, output.token_ids, 0.8)
     assert torch.tensor(output.log_probs) == pytest.approx(expected, abs=2e-5)
     assert (output.stop_reason, output.extra_fields) == ("completed", {"global_steps": 3})
+
+
+@pytest.mark.parametrize(
+    ("asked", "small", "threads"), [(0, 20_000_000, 1), (0, 10, 6), (3, 10, 3), (3, 20_000_000, 3)]
+)
+def test_the_server_decodes_with_the_threads_that_its_model_deserves_unless_told(
+    settings: ServerSettings, monkeypatch: pytest.MonkeyPatch, asked: int, small: int, threads: int
+) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.setattr(cpu_options, "SMALL_MODEL", small)
+    RolloutServer(replace(settings, num_threads=asked))
+    assert chosen == [threads]
 
 
 def test_requests_in_flight_share_the_batch_and_each_gets_its_own(settings: ServerSettings) -> None:

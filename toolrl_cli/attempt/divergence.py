@@ -10,6 +10,10 @@ from typing import Any
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.metrics import last_rows
 
+NO_TOKENS = {
+    "train/loss": "sft.max_length cuts the answers off: raise it, or leave out the rows that are longer"
+}
+"""What to do where a loss is over no token."""
 LOST_ROWS = 100  # rows of metrics that are looked at for the step at which the loss was lost
 
 MUST_BE_FINITE = (
@@ -24,8 +28,13 @@ MUST_BE_FINITE = (
 
 
 def diverged(metrics: Path) -> Failure | None:
-    """The failure of an attempt whose last training steps have no finite loss or reward; None otherwise."""
+    """The failure of an attempt whose last steps have no finite loss or reward, or a loss over nothing; else None."""
     key, step = lost_since(metrics) or ("", 0)
+    if key and all(
+        over_no_tokens(r["data"], key) for r in last_rows(metrics, LOST_ROWS) if r["step"] == step
+    ):
+        what = f"{key} is over no token since step {step}: nothing that is trained is left of the rows"
+        return Failure.of("config", what, NO_TOKENS.get(key, ""))
     return Failure.of("diverged", f"{key} is not a finite number since step {step}") if key else None
 
 
@@ -41,6 +50,11 @@ def lost_since(metrics: Path) -> tuple[str, int] | None:
         if len(lost) >= 2:
             return key, lost[0]["step"]
     return None
+
+
+def over_no_tokens(data: Mapping[str, Any], key: str) -> bool:
+    """Whether the loss is 0 / 0: it is no number, and yet the norm of its gradient is 0 and not lost with it."""
+    return not_finite(data, key) and data.get(f"{key.partition('/')[0]}/grad_norm") == 0.0
 
 
 def not_finite(data: Mapping[str, Any], key: str) -> bool:

@@ -1,4 +1,4 @@
-"""The thread beside a running attempt: heartbeat, progress, the record of its processes, and the two verdicts
+"""The thread beside a running attempt: heartbeat, progress, warnings, the record of its processes, and the two verdicts
 that nobody else can give: no step for too long, and no finite loss."""
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.attempt.divergence import MUST_BE_FINITE, diverged, not_finite
 from toolrl_cli.attempt.leftovers import ProcessRecord
@@ -24,6 +25,10 @@ from toolrl_cli.store.metrics import FILE as METRICS_FILE
 from toolrl_cli.store.metrics import MetricsFollower
 from toolrl_cli.store.pace import PACE_FILE, PaceRecord
 from toolrl_cli.store.state import Progress, StageState
+from toolrl_cli.store.step_warnings import StepWarning
+
+if TYPE_CHECKING:
+    from toolrl_cli.attempt.warning_signs import WarningSigns
 
 START_UP = 1800.0  # seconds without a step that every attempt has for loading models and a first validation
 LATE = 10.0  # seconds by which a round may come late and still count in full
@@ -89,6 +94,8 @@ class Monitor(threading.Thread):
         self._spec = spec
         self._metrics = attempt_dir / METRICS_FILE
         self._follower = MetricsFollower(attempt_dir)
+        self._signs: WarningSigns | None = None
+        self._stage_dir = attempt_dir.parent.parent
         self._lease = lease
         self._writer = writer
         self._record = record
@@ -151,11 +158,20 @@ class Monitor(threading.Thread):
         before = self._writer.state.progress
         metrics = shown or (before.metrics if before else {})
         progress = Progress(row["step"], self._spec.total_steps, metrics)
-        self._writer.change(lambda state: replace(state, progress=progress))
+        warnings = self._warnings(rows)
+        self._writer.change(lambda state: replace(state, progress=progress, warnings=warnings))
         if self.verdict is None and any(not_finite(row["data"], key) for key in MUST_BE_FINITE):
             lost = diverged(self._metrics)
             if lost is not None:
                 self._end(lost)
+
+    def _warnings(self, rows: list[dict[str, Any]]) -> tuple[StepWarning, ...]:
+        if self._signs is None:
+            # only a training needs them, and the configuration's classes with them
+            from toolrl_cli.attempt.warning_signs import WarningSigns
+
+            self._signs = WarningSigns(self._spec, self._stage_dir)
+        return self._signs.after(rows)
 
     def _end(self, verdict: Failure) -> None:
         """Kill the attempt's processes; its function then sees them die and returns."""

@@ -11,8 +11,6 @@ from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.training.device import Device
 
 Messages = list[dict[str, str]]
-SMALL_MODEL = 20_000_000
-"""Parameters below which a second thread costs a decoding step more than it gains."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +59,14 @@ def generate(
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is first imported
     import torch
 
+    from toolrl_cli.training.cpu.cpu_options import decoding_threads
     from toolrl_cli.training.rollout.engine import EngineLimits, GenerationEngine
     from toolrl_cli.training.rollout.sampling import SamplingParams
     from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 
     tokenizer, model = _load(model_path, getattr(torch, dtype), device)
-    if device == "cpu" and model.num_parameters() < SMALL_MODEL:
-        torch.set_num_threads(1)
+    if device == "cpu":
+        torch.set_num_threads(decoding_threads(model.num_parameters(), torch.get_num_threads()))
     stop = end_of_turn_ids(tokenizer, model.generation_config, model.config)
     limits = EngineLimits(rows=sampling.batch)
     engine = GenerationEngine(model, stop, limits, seed=sampling.seed)

@@ -14,6 +14,7 @@ import typer
 from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
 from toolrl_cli.commands.views.live import duration
 from toolrl_cli.store.schemas import PRINTED
+from toolrl_cli.store.step_warnings import StepWarning
 
 MEGABYTE = 1_000_000
 
@@ -73,7 +74,17 @@ def _stage(ledger: Any, spec: Any) -> dict[str, Any]:
         "config": dict(spec.config),
         **{
             k: state[k]
-            for k in ("status", "attempt", "progress", "failure", "times", "attempts", "adjust", "note")
+            for k in (
+                "status",
+                "attempt",
+                "progress",
+                "failure",
+                "times",
+                "attempts",
+                "adjust",
+                "note",
+                "warnings",
+            )
         },
         "command": read_json(last / "command.json") if last else None,
         "environment": read_json(last / "environment.json") if last else None,
@@ -123,6 +134,8 @@ def _facts(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"attempt {attempt['n']}", _attempt(attempt)
     for key, change in stage["adjust"].items():
         yield "adjusted", f"{key} {change['asked']} → {change['used']} after running out of memory"
+    for warning in stage["warnings"]:
+        yield "warning", str(StepWarning.from_json(warning))
     if stage["note"]:
         yield "set back", stage["note"]
     if stage["command"]:

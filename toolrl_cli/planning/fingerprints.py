@@ -13,9 +13,10 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, Precision, RllaData, RunSpec, TinyModel
 from toolrl_cli.training.device import planned_device
+from toolrl_cli.training.models.folder_check import check_model_folder
 from toolrl_cli.training.models.hub_revision import commit_of
 from toolrl_cli.training.models.model_fingerprint import fingerprint
-from toolrl_cli.training.models.model_folder import check_model_folder, folder_of, names_folder
+from toolrl_cli.training.models.model_folder import folder_of, names_folder
 from toolrl_cli.training.models.tiny_model import tiny_model_identity
 
 SHORT = 16

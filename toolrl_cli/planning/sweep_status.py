@@ -22,7 +22,7 @@ from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 if TYPE_CHECKING:
     import pandas as pd
 
-FIELDS = ("status", "attempt", "progress", "failure", "launcher", "times", "attempts", "note")
+FIELDS = ("status", "attempt", "progress", "failure", "launcher", "times", "attempts", "note", "warnings")
 DONE = "succeeded"
 
 
@@ -35,7 +35,8 @@ class RunStatus:
         stage: that stage.
         status: of that stage: a status word of the ledger, or `unreadable`.
         state: what the ledger says of it, as far as that can be read.
-        what: why it failed or is owed again, or the metrics of what runs; empty where there is nothing to say.
+        what: why it failed or is owed again, or the metrics of what runs; and what its stages warn of.
+            Empty where there is nothing to say.
     """
 
     run: PlannedRun
@@ -104,7 +105,9 @@ class SweepStatus:
     def _run(self, run: PlannedRun) -> RunStatus:
         stage = next((s for s in run.stages if self.states[s.id].status != DONE), run.stages[-1])
         state, fault = self.states[stage.id], self.faults.get(stage.id)
-        return RunStatus(run, stage, "unreadable" if fault else state.status, state, fault or _what(state))
+        warned = [f"{s.kind}: {warning.short}" for s in run.stages for warning in self.states[s.id].warnings]
+        what = "; ".join(part for part in (fault or _what(state), *warned) if part)
+        return RunStatus(run, stage, "unreadable" if fault else state.status, state, what)
 
     def refreshed(self) -> SweepStatus:
         """The same sweep, looked at again.

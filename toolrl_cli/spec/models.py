@@ -303,6 +303,11 @@ class Resources(Frozen):
         "always: FSDP2's policy (slower updates, hardly any GPU memory); auto: idle, or always where the stage "
         "would not fit into gpu_memory by arithmetic",
     )
+    memory: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="GiB of its machine that a training stage takes at its peak, where that is known better than by "
+        "arithmetic, which takes every row to be as long as the limits allow",
+    )
     hang_minutes: Annotated[Number, Field(gt=0)] = Field(
         30.0, description="a stage without a step for so long hangs; the first step has at least 30 minutes"
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.schemas import STATE
+from toolrl_cli.store.step_warnings import StepWarning
 
 Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -71,6 +72,7 @@ class StageState:
         note: why a stage that was run before is pending again; empty otherwise.
         fault: why `state.json` cannot be used, where it is torn or edited; the status is `failed` then, so that
             the stage is owed.
+        warnings: signs in its training steps, of all attempts that count, that these teach nothing.
         output: path below `output/` → bytes, of what it left when it succeeded; None before that, and in what
             earlier versions wrote.
     """
@@ -88,6 +90,7 @@ class StageState:
     attempts: tuple[AttemptRecord, ...] = ()
     adjust: Adjust = field(default_factory=dict)
     note: str = ""
+    warnings: tuple[StepWarning, ...] = ()
     output: Mapping[str, int] | None = None
     fault: str = ""
 
@@ -132,6 +135,7 @@ class StageState:
             ended=None,
             adjust=self.adjust if adjust is None else adjust,
             note=note,
+            warnings=(),
             output=None,
         )
 
@@ -180,6 +184,7 @@ class StageState:
             ],
             "adjust": {key: dict(change) for key, change in self.adjust.items()},
             "note": self.note,
+            "warnings": [warning.to_json() for warning in self.warnings],
             "output": None if self.output is None else dict(self.output),
         }
 
@@ -219,6 +224,7 @@ class StageState:
             # absent in what earlier versions wrote
             adjust=_adjust(data.get("adjust", {})),
             note=str(data.get("note", "")),
+            warnings=tuple(StepWarning.from_json(warning) for warning in data.get("warnings", ())),
             output=_output(data.get("output")),
         )
 

@@ -26,6 +26,7 @@ from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.files import write_json
+from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.schemas import SCORES, WANDB
 from toolrl_cli.store.scores import read_scores
@@ -128,7 +129,7 @@ def publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
 
 
 def _publish(run: TrackedRun, results: Path, mode: Mode) -> Published:
-    rows, summary = _history(run, mode), _scores(run)
+    rows, summary = _history(run, mode), {**_scores(run), **_warnings(run)}
     seen = digest([rows, summary], 16)
     record_file = run.folder / WANDB.name
     record = WANDB.load(record_file) or {}  # not written yet, or torn: written anew
@@ -232,6 +233,15 @@ def _scores(run: TrackedRun) -> dict[str, Any]:
         for column, score in read_scores(folder / "output" / SCORES.name, benchmark).metrics.items():
             found[f"{benchmark}/{column}"] = score.value
     return found
+
+
+def _warnings(run: TrackedRun) -> dict[str, Any]:
+    """`warnings/<kind>/<sign>` → steps that show it, and `warnings` → all of them in words."""
+    found = [(s.kind, w) for s, folder in run.stages for w in StageFolder(folder).state().warnings]
+    counts: dict[str, Any] = {f"warnings/{kind}/{warning.name}": warning.steps for kind, warning in found}
+    return counts | (
+        {"warnings": "; ".join(f"{kind}: {warning}" for kind, warning in found)} if found else {}
+    )
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:

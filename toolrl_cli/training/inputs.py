@@ -11,8 +11,9 @@ from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.models import DataSpec, ModelSpec, RllaData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import TrainingConfig
+from toolrl_cli.training.models.folder_check import check_model_folder
 from toolrl_cli.training.models.model_fingerprint import PREFIX, fingerprint
-from toolrl_cli.training.models.model_folder import check_model_folder, folder_of
+from toolrl_cli.training.models.model_folder import folder_of
 from toolrl_cli.training.models.tiny_model import make_tiny_model, tiny_model_identity
 
 SPLITS = ("base", "sft", "train", "val")

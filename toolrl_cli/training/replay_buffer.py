@@ -82,7 +82,7 @@ class TrainingReplayBuffer(ReplayBuffer):
         self._step, self._refilled, self._left_out, self._totals = global_steps, 0, 0, []
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
         if partition_id == "train":
-            metrics = {**metrics, **training_metrics(_reward_numbers(batch)), **self._sampling_metrics()}
+            metrics = {**metrics, **_reward_curves(batch), **self._sampling_metrics()}
         return batch, metrics
 
     def _sampling_metrics(self) -> dict[str, float]:
@@ -198,10 +198,10 @@ def prompt_of(key: str) -> str:
     return key.split("_", 1)[0]
 
 
-def _reward_numbers(batch: Any) -> list[dict[str, float]]:
-    """What the reward manager returned for each sample of the batch."""
+def _reward_curves(batch: Any) -> dict[str, float]:
+    """The curves of what the reward manager returned for the samples of the batch."""
     keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-    return numbers_of(keys, batch.partition_id)
+    return training_metrics(numbers_of(keys, batch.partition_id), [prompt_of(key) for key in keys])
 
 
 def numbers_of(keys: Iterable[str], partition_id: str) -> list[dict[str, float]]:

@@ -29,16 +29,24 @@ def sample_numbers(score: Score) -> dict[str, float]:
     return numbers
 
 
-def training_metrics(samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def training_metrics(samples: Sequence[Mapping[str, float]], prompts: Sequence[str] = ()) -> dict[str, float]:
     """Curves of one training batch: `reward/<part>/{raw,weight,weighted}/mean`, `reward/total/{mean,std}`.
 
     Args:
         samples: `sample_numbers` of every sample.
+        prompts: of which prompt each sample is; with them, `reward/total/alike` is the share of prompts with two or
+            more samples that all earned the same.
     """
     if not samples:
         return {}
     metrics = {f"reward/{key}/mean": fmean(sample[key] for sample in samples) for key in samples[0]}
     metrics[f"reward/{TOTAL}/std"] = pstdev(sample[TOTAL] for sample in samples)
+    earned: dict[str, list[float]] = {}
+    for prompt, sample in zip(prompts, samples, strict=False):
+        earned.setdefault(prompt, []).append(sample[TOTAL])
+    groups = [totals for totals in earned.values() if len(totals) > 1]
+    if groups:
+        metrics[f"reward/{TOTAL}/alike"] = fmean(max(totals) == min(totals) for totals in groups)
     return metrics
 
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from toolrl_cli.planning.plan import Plan
+    from toolrl_cli.store.step_warnings import StepWarning
 
 LOUD = ("failed", "paused", "waiting")  # told even where only the result is wanted
+ENDS = ("succeeded", "failed", "stopped")
+LASTING = 10  # steps after which a warning that every one of them shows is said again
 PLAIN_EVERY = 15.0  # seconds between two progress lines of one stage where there is no terminal
 
 
@@ -26,7 +29,7 @@ class LiveView:
 
     Args:
         plan: the runs and stages that are worked on.
-        quiet: show nothing but failures, and what the sweep waits for.
+        quiet: show nothing but failures, warnings, and what the sweep waits for.
     """
 
     def __init__(self, plan: Plan, quiet: bool = False) -> None:
@@ -41,6 +44,7 @@ class LiveView:
         self._told: dict[str, float] = {}
         self._before: dict[str, Progress | None] = {}  # of a started attempt: how far the one before it was
         self._waiting = ""
+        self._warned: dict[tuple[str, str], StepWarning] = {}  # stage and sign → what was said last
         self._done = sum(not s.owed for s in plan.stages.values())
         self._live: Live | None = None
         if self._console.is_terminal and not quiet:
@@ -79,12 +83,30 @@ class LiveView:
             self._waiting = f"waiting {event.message}"
         elif event.what == "started":
             self._waiting = ""
-        if event.what in ("succeeded", "failed", "stopped", "blocked", "held"):
+        if event.what in (*ENDS, "blocked", "held"):
             self._states.pop(event.stage, None)
         if event.what == "succeeded":
             self._done += 1
+        self._warn(event)
         line = self._line(event)
         if line and (not self._quiet or event.what in LOUD):
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _warn(self, event: Event) -> None:
+        """Say what a training warns of: when it first does, once it has lasted from the start, and at its end."""
+        ended = event.what in ENDS
+        if (
+            event.state is None or event.what == "started"
+        ):  # the next step counts again what an earlier attempt saw
+            return
+        for warning in event.state.warnings:
+            said = self._warned.get((event.stage, warning.name))
+            lasts = warning.lasting and said is not None and said.steps < LASTING <= warning.steps
+            if said is not None and (said.steps == warning.steps or not (ended or lasts)):
+                continue
+            self._warned[event.stage, warning.name] = warning
+            spec = self._plan.stages[event.stage].spec
+            line = f"{time.strftime('%H:%M:%S')} {spec.kind} {spec.id} warning: {warning}"
             self._console.print(line, markup=False, soft_wrap=True)
 
     def _line(self, event: Event) -> str:

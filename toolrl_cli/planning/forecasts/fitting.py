@@ -135,6 +135,9 @@ def _host_remedies(works: Works) -> Callable[[StageSpec], tuple[str, ...]]:
         less = (f"{change.key} under {change.old}",) if on_cpu and isinstance(change, Change) else ()
         never = () if on_cpu else ("--set resources.offload=never",)
         elsewhere = ("a smaller model", "--set resources.device=cuda to plan for GPUs elsewhere")
-        return (*less, *never, *(elsewhere if on_cpu else ("a machine with more memory",)))
+        known = (
+            ("--set resources.memory=GIB where you know what it takes",) if spec.kind in ("sft", "rl") else ()
+        )
+        return (*less, *never, *(elsewhere if on_cpu else ("a machine with more memory",)), *known)
 
     return remedies

@@ -105,6 +105,9 @@ def gpu_memory(work: Work, gpu_total: int | None) -> tuple[Range, str] | None:
 
 def memory(work: Work) -> tuple[Range | None, str]:
     """Peak bytes of a stage on its machine, and how that was reckoned, or why it is not known."""
+    given = work.config.resources.memory if work.training is not None else None
+    if given is not None:
+        return Range(*[given * GIB] * 3), "given: resources.memory"
     if work.size is None:
         return None, "unknown: the model's size is not known here"
     device: Device = "cpu" if work.device == "cpu" else "cuda"

@@ -106,7 +106,13 @@ class Works:
         shape = (
             *(spec.kind, amount, model and model.name, origin and origin.model_path, device, spec.slots),
             tuple(config.transport.items()),
-            *(resources.rollout, resources.gpu_memory_utilization, resources.offload, resources.gpu_memory),
+            *(
+                resources.rollout,
+                resources.gpu_memory_utilization,
+                resources.offload,
+                resources.gpu_memory,
+                resources.memory,
+            ),
             trained is not None and (trained.entropy, trained.reference),
             *((name, str(value)) for name, value in options.items() if name.endswith(_MEMORY_OPTIONS)),
             *([trained.lora] if trained and trained.lora else []),

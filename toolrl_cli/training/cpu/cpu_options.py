@@ -21,6 +21,9 @@ AGENT_LOOP_MANAGER = "toolrl_cli.training.rollout.agent_loop.BundleAgentLoopMana
 #: More threads than this do not speed up models that are small enough for a CPU.
 MAX_THREADS = 8
 
+#: Parameters below which a second thread costs a decoding step more than it gains (benches/bench_threads.py).
+SMALL_MODEL = 20_000_000
+
 Overrides = dict[str, Any]
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./:-]*")
@@ -66,8 +69,7 @@ def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1) -> Overrides:
         "actor_rollout_ref.rollout.dtype": "float32",
         "actor_rollout_ref.rollout.tensor_model_parallel_size": 1,
         "actor_rollout_ref.rollout.free_cache_engine": False,
-        # decoding consists of many small operations, which a second thread makes slower
-        "+actor_rollout_ref.rollout.engine_kwargs.transformers.num_threads": 1,
+        "+actor_rollout_ref.rollout.engine_kwargs.transformers.num_threads": 0,  # `decoding_threads`
         "actor_rollout_ref.rollout.agent.num_workers": 1,
         "+actor_rollout_ref.rollout.agent.agent_loop_manager_class": AGENT_LOOP_MANAGER,
         "reward.num_workers": 1,
@@ -155,6 +157,16 @@ def cpu_environment(*, ranks: int = 1, threads: int | None = None) -> dict[str, 
         # Ray would start workers in advance without the runtime environment of verl's actors, so none would be used
         "RAY_prestart_worker_first_driver": "0",
     }
+
+
+def decoding_threads(parameters: int, available: int) -> int:
+    """Threads that a model decodes with on a CPU: one for a small one, whose steps are many small operations.
+
+    Args:
+        parameters: of the model.
+        available: threads that it may have.
+    """
+    return 1 if parameters < SMALL_MODEL else available
 
 
 def usable_cpus() -> int:

@@ -1,4 +1,4 @@
-"""Hugging Face model folders: which of its files count, and whether one is whole. Imports no torch."""
+"""Hugging Face model folders: where one is, and which of its files count. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ WEIGHTS = (
     *("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
-LFS_POINTER = b"version https://git-lfs"
 
 
 def folder_of(path: str) -> Path | None:
@@ -40,45 +39,6 @@ def names_folder(path: str) -> bool:
     return path.startswith((".", "/", "~"))
 
 
-def check_model_folder(folder: Path) -> None:
-    """Refuse a folder that no trainer could load.
-
-    Raises:
-        SpecError: configuration, weights, tokenizer or chat template are missing.
-    """
-    if not (folder / "config.json").is_file():
-        raise SpecError(
-            "the model folder has no config.json", str(folder), "is this a Hugging Face model folder?"
-        )
-    weights = weight_files(folder)
-    if not weights:
-        raise SpecError(
-            "the model folder has no weights",
-            str(folder),
-            "expected model.safetensors or pytorch_model.bin, or the index of their shards",
-        )
-    for file in weights:
-        if not file.is_file():
-            raise SpecError(f"{file.name}, which its index names, is missing", str(folder), "copy it again")
-        with file.open("rb") as stream:
-            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-                hint = "`git lfs pull` in it fetches the weights"
-                raise SpecError(f"{file.name} is a pointer of Git LFS, not weights", str(folder), hint)
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise SpecError(
-            "the model folder has no tokenizer",
-            str(folder),
-            "copy tokenizer.json and tokenizer_config.json into it",
-        )
-    in_config = _mapping(folder / "tokenizer_config.json").get("chat_template")
-    if not in_config and not (folder / "chat_template.jinja").is_file():
-        raise SpecError(
-            "the model's tokenizer has no chat template",
-            str(folder),
-            "use the instruct model, or add chat_template.jinja",
-        )
-
-
 def weight_files(folder: Path) -> list[Path]:
     """The weight files that `from_pretrained` loads of a folder, sorted by name; [] where it would find none.
 
@@ -93,7 +53,9 @@ def weight_files(folder: Path) -> list[Path]:
             shards = [folder / name]
             if name.endswith(".index.json"):
                 parts = _mapping(folder / name).get("weight_map")
-                shards = [folder / str(part) for part in set((parts or {}).values())]
+                shards = [
+                    folder / str(part) for part in set(parts.values() if isinstance(parts, dict) else ())
+                ]
             return sorted([*shards, *adapters])
     return adapters
 

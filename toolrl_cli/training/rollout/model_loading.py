@@ -28,7 +28,7 @@ class ServerSettings:
         release_on_sleep: whether sleeping frees the device's memory (`rollout.free_cache_engine`).
         cache_fraction: share of the free device memory for the key-value cache; CUDA only.
         limits: of the engine; `cache_bytes` applies on the CPU only.
-        num_threads: torch threads; 0 for torch's default.
+        num_threads: torch threads; 0 for what suits the model's size on a CPU, and torch's default on a GPU.
     """
 
     model_path: str

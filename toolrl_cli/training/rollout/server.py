@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from toolrl_cli.training.cpu.cpu_options import decoding_threads
 from toolrl_cli.training.rollout.engine import Completion, GenerationEngine
 from toolrl_cli.training.rollout.model_loading import ServerSettings, engine_limits, load_model
 from toolrl_cli.training.rollout.sampling import SamplingParams
@@ -37,8 +38,6 @@ class RolloutServer:
     def __init__(self, settings: ServerSettings, visible_devices: tuple[str, str] | None = None) -> None:
         if visible_devices is not None:
             os.environ[visible_devices[0]] = visible_devices[1]
-        if settings.num_threads:
-            torch.set_num_threads(settings.num_threads)
         self.settings = settings
         self._lock = threading.Lock()
         self._work = threading.Condition()
@@ -52,6 +51,9 @@ class RolloutServer:
         self._idle.set()
         self._loop: asyncio.AbstractEventLoop | None = None
         model, stop_tokens = load_model(settings)
+        if settings.num_threads or settings.device == "cpu":  # before the thread that generates starts
+            by_size = decoding_threads(model.num_parameters(), torch.get_num_threads())
+            torch.set_num_threads(settings.num_threads or by_size)
         self._engine = GenerationEngine(model, stop_tokens, engine_limits(settings), settings.seed)
         self._loader = WeightLoader(model)
         threading.Thread(target=self._generate_forever, name="toolrl-rollout", daemon=True).start()

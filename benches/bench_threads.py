@@ -1,0 +1,110 @@
+"""How many threads the Transformers server should decode with, by the size of the model.
+
+    python benches/bench_threads.py [--model FOLDER] [--threads N] [--rounds 3] [--prompts 16] [--new 16]
+
+Random Qwen2 models of growing size, and a model folder where one is given, answer the same prompts with one thread and
+with N (all processors of this process), in turns in this one run; greedy, so that both must say the same. Printed for
+each: parameters, tokens a second with one thread and with N, their ratio (the median of the rounds'), and what the
+threads change of the numbers. `cpu_options.decoding_threads` is the rule that follows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # as in stages (`cpu_environment`); read when torch is imported
+
+import torch
+from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from toolrl_cli.training.cpu.cpu_options import decoding_threads, usable_cpus
+from toolrl_cli.training.rollout.engine import EngineLimits, GenerationEngine
+from toolrl_cli.training.rollout.sampling import SamplingParams
+
+PROMPT = 64
+"""Tokens of a prompt."""
+SHAPES = ((64, 3), (256, 6), (384, 10), (512, 14))
+"""Hidden units and layers."""
+
+
+def main() -> None:
+    """Measure and print a line for each model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a model folder, beside the random ones")
+    parser.add_argument("--threads", type=int, default=usable_cpus())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--prompts", type=int, default=16)
+    parser.add_argument("--new", type=int, default=16, help="tokens of an answer")
+    parser.add_argument("--only", action="store_true", help="leave out the random models")
+    options = parser.parse_args()
+    work = f"{options.prompts} prompts of {PROMPT} tokens, {options.new} new ones each, fp32"
+    print(f"{work}; {usable_cpus()} processors, load {os.getloadavg()[0]:.1f}")
+    print(f"parameters  1 thread  {options.threads} threads  ratio  log-prob differs by  same tokens  rule")
+    for model in _models(options.model, () if options.only else SHAPES):
+        print(_line(model, options), flush=True)
+
+
+def _models(folder: str | None, shapes: Sequence[tuple[int, int]]) -> Iterator[Any]:
+    for hidden, layers in shapes:
+        torch.manual_seed(0)
+        config = Qwen2Config(
+            vocab_size=4096,
+            hidden_size=hidden,
+            intermediate_size=3 * hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden // 32,
+            num_key_value_heads=hidden // 64,
+            tie_word_embeddings=True,
+        )
+        yield Qwen2ForCausalLM(config)
+    if folder:
+        yield AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def _line(model: Any, options: argparse.Namespace) -> str:
+    threads, prompts, new = options.threads, options.prompts, options.new
+    model.eval().requires_grad_(False)
+    size = model.num_parameters()
+    speeds: dict[int, list[float]] = {1: [], threads: []}
+    said: dict[int, list[Any]] = {}
+    _answers(model, 1, 1)
+    for number in range(options.rounds):
+        for count in (1, threads) if number % 2 == 0 else (threads, 1):
+            torch.set_num_threads(count)
+            began = time.perf_counter()
+            said[count] = _answers(model, prompts, new)
+            speeds[count].append(prompts * new / (time.perf_counter() - began))
+    ratio = statistics.median(n / one for one, n in zip(speeds[1], speeds[threads], strict=True))
+    one, many = (statistics.median(speeds[count]) for count in (1, threads))
+    same = all(a.tokens == b.tokens for a, b in zip(said[1], said[threads], strict=True))
+    pairs = zip(
+        (p for a in said[1] for p in a.log_probs),
+        (p for b in said[threads] for p in b.log_probs),
+        strict=True,
+    )
+    differs = max(abs(a - b) for a, b in pairs) if same else float("nan")
+    rule = decoding_threads(size, threads)
+    speed = f"{size / 1e6:8.1f} M {one:9.0f} {many:10.0f} {ratio:6.2f}"
+    return f"{speed} {differs:20.1e} {'yes' if same else 'no':>12} {rule:>5}"
+
+
+def _answers(model: Any, prompts: int, new: int) -> list[Any]:
+    engine = GenerationEngine(model, frozenset(), EngineLimits(rows=prompts), seed=0)
+    for number in range(prompts):
+        ids = [(7 * number + 3 * n) % 4000 + 1 for n in range(PROMPT)]
+        engine.add(f"{number:02}", ids, SamplingParams(new, 0.0))
+    done = []
+    while engine.busy:
+        done += engine.step()
+    return sorted(done, key=lambda completion: completion.request_id)
+
+
+if __name__ == "__main__":
+    main()
