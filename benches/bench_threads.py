@@ -4,15 +4,17 @@
 
 Random Qwen2 models of growing size, and a model folder where one is given, answer the same prompts with one thread and
 with N (all processors of this process), in turns in this one run; greedy, so that both must say the same. Printed for
-each: parameters, tokens a second with one thread and with N, their ratio (the median of the rounds'), and what the
-threads change of the numbers. `cpu_options.decoding_threads` is the rule that follows.
+each: parameters; milliseconds of reading all prompts, and of one step of decoding them all, each with one thread, with
+N, and their ratio; by how much log-probabilities differ, whether the tokens are the same, and the threads by the rule,
+`cpu_options.decoding_threads`. Milliseconds are of the processor time of the thread that decodes, the least of all
+rounds: what a step takes where nothing else runs, but for waiting until the other threads have done their share.
+Wall-clock time on a busy machine says nothing of that: there a second thread makes every model slower.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     work = f"{options.prompts} prompts of {PROMPT} tokens, {options.new} new ones each, fp32"
     print(f"{work}; {usable_cpus()} processors, load {os.getloadavg()[0]:.1f}")
-    print(f"parameters  1 thread  {options.threads} threads  ratio  log-prob differs by  same tokens  rule")
+    print("  parameters  prompts: 1 |  all | ratio    step: 1 |  all | ratio  log-probs   same  rule")
     for model in _models(options.model, () if options.only else SHAPES):
         print(_line(model, options), flush=True)
 
@@ -69,20 +71,18 @@ def _models(folder: str | None, shapes: Sequence[tuple[int, int]]) -> Iterator[A
 
 
 def _line(model: Any, options: argparse.Namespace) -> str:
-    threads, prompts, new = options.threads, options.prompts, options.new
+    threads = options.threads
     model.eval().requires_grad_(False)
     size = model.num_parameters()
-    speeds: dict[int, list[float]] = {1: [], threads: []}
+    counts = (1, threads)
+    best = {count: [float("inf")] * 2 for count in counts}  # seconds of reading the prompts, and of one step
     said: dict[int, list[Any]] = {}
-    _answers(model, 1, 1)
     for number in range(options.rounds):
-        for count in (1, threads) if number % 2 == 0 else (threads, 1):
+        for count in counts if number % 2 == 0 else counts[::-1]:
             torch.set_num_threads(count)
-            began = time.perf_counter()
-            said[count] = _answers(model, prompts, new)
-            speeds[count].append(prompts * new / (time.perf_counter() - began))
-    ratio = statistics.median(n / one for one, n in zip(speeds[1], speeds[threads], strict=True))
-    one, many = (statistics.median(speeds[count]) for count in (1, threads))
+            said[count], took = _answers(model, options.prompts, options.new)
+            best[count] = [min(old, new) for old, new in zip(best[count], took, strict=True)]
+    one, many = best[1], best[threads]
     same = all(a.tokens == b.tokens for a, b in zip(said[1], said[threads], strict=True))
     pairs = zip(
         (p for a in said[1] for p in a.log_probs),
@@ -90,20 +90,25 @@ def _line(model: Any, options: argparse.Namespace) -> str:
         strict=True,
     )
     differs = max(abs(a - b) for a, b in pairs) if same else float("nan")
+    times = " ".join(
+        f"{1000 * one[n]:11.1f} {1000 * many[n]:9.1f} {one[n] / many[n]:6.2f}" for n in range(len(one))
+    )
     rule = decoding_threads(size, threads)
-    speed = f"{size / 1e6:8.1f} M {one:9.0f} {many:10.0f} {ratio:6.2f}"
-    return f"{speed} {differs:20.1e} {'yes' if same else 'no':>12} {rule:>5}"
+    return f"{size / 1e6:8.1f} M {times} {differs:9.0e} {'yes' if same else 'no':>5} {rule:>5}"
 
 
-def _answers(model: Any, prompts: int, new: int) -> list[Any]:
+def _answers(model: Any, prompts: int, new: int) -> tuple[list[Any], tuple[float, float]]:
+    """The answers, and the seconds of the first step, which reads the prompts, and of the fastest of the others."""
     engine = GenerationEngine(model, frozenset(), EngineLimits(rows=prompts), seed=0)
     for number in range(prompts):
         ids = [(7 * number + 3 * n) % 4000 + 1 for n in range(PROMPT)]
         engine.add(f"{number:02}", ids, SamplingParams(new, 0.0))
-    done = []
+    done, took = [], []
     while engine.busy:
+        began = time.thread_time()
         done += engine.step()
-    return sorted(done, key=lambda completion: completion.request_id)
+        took.append(time.thread_time() - began)
+    return sorted(done, key=lambda completion: completion.request_id), (took[0], min(took[1:]))
 
 
 if __name__ == "__main__":
