@@ -27,18 +27,19 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead, FSDP
 from verl.workers.utils.losses import sft_loss
 
 from toolrl_cli.training.cpu.engines import CpuEngineWithLMHead, CpuEngineWithValueHead
+from toolrl_cli.training.cuda.engines import CudaEngineWithLMHead, CudaEngineWithValueHead
 
 PROMPTS = [[5, 6, 7, 8, 9]] * 3 + [[10, 11]] + [[12, 13, 14]] * 2
 RESPONSES = [[1, 2, 3], [4, 5], [6], [7, 8, 9, 1], [2, 3], [4]]
 FP32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
 
 
-def build(engine_class: type, path: str, model_type: str, forward_only: bool = False):
+def build(engine_class: type, path: str, model_type: str, forward_only: bool = False, packed: bool = False):
     model = HFModelConfig(
         path=path,
         load_tokenizer=False,
         override_config={"attn_implementation": "sdpa"},
-        use_remove_padding=False,
+        use_remove_padding=packed,
         enable_gradient_checkpointing=False,
     )
     model.model_type = model_type
@@ -59,7 +60,7 @@ def nested(rows: list[list[int]]) -> torch.Tensor:
     return torch.nested.as_nested_tensor([torch.tensor(row) for row in rows], layout=torch.jagged)
 
 
-def batch(rl: bool, temperature: float | torch.Tensor = 1.0, entropy: bool = True):
+def batch(rl: bool, temperature: float | torch.Tensor = 1.0, entropy: bool = True, packed: bool = False):
     whole = [p + r for p, r in zip(PROMPTS, RESPONSES, strict=True)]
     tensors = {
         "input_ids": nested(whole),
@@ -72,7 +73,7 @@ def batch(rl: bool, temperature: float | torch.Tensor = 1.0, entropy: bool = Tru
         mask = [[0] * len(p) + [1] * len(r) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
         tensors |= {"loss_mask": nested(mask)}
     tensors["dataset_column"] = [{"any": "thing"}] * len(whole)
-    settings = {"use_remove_padding": False, "pad_token_id": 0, "calculate_entropy": entropy}
+    settings = {"use_remove_padding": packed, "pad_token_id": 0, "calculate_entropy": entropy}
     settings |= {"use_dynamic_bsz": True, "max_token_len_per_gpu": 1000, "return_model_output": True}
     if isinstance(temperature, torch.Tensor):
         tensors["temperature"] = temperature
@@ -129,6 +130,15 @@ def main(path: str) -> None:
         for cls in (CpuEngineWithValueHead, StockValue)
     )
     found["values"] = difference(responses(a), responses(b))
+    # as on CUDA without flash-attn: verl's own passes over rows that Transformers' mask keeps apart
+    packed = batch(True, 0.7, packed=True)
+    on_cuda = build(CudaEngineWithLMHead, path, "language_model", packed=True)
+    found["packed rows with sdpa"] = difference(
+        responses(infer(on_cuda, packed)["log_probs"]),
+        responses(infer(theirs, batch(True, 0.7))["log_probs"]),
+    )
+    critic = build(CudaEngineWithValueHead, path, "value_model", packed=True)
+    found["packed values with sdpa"] = difference(responses(infer(critic, packed)["values"]), responses(b))
     print(json.dumps(found))
 
 

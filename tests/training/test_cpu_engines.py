@@ -40,7 +40,7 @@ def test_log_probabilities_entropies_values_and_gradients_are_those_of_verls_eng
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found) == 9
+    assert len(found) == 11
     assert max(found.values()) < 2e-5, found
 
 

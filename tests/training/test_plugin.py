@@ -19,6 +19,7 @@ from verl.workers.rollout.replica import get_rollout_replica_class
 from toolrl_cli.errors import StageError
 from toolrl_cli.training import plugin
 from toolrl_cli.training.cpu.platform import CpuPlatform
+from toolrl_cli.training.cuda.cuda_options import cuda_environment
 from toolrl_cli.training.seeding import seed_environment
 
 DEVICE_FUNCTIONS = """
@@ -86,6 +87,11 @@ def test_a_critic_s_head_is_drawn_by_the_run_s_seed() -> None:
 def test_where_the_cpu_is_chosen_engines_and_process_group_follow() -> None:
     found = in_a_fresh_process(VERL_PLATFORM="cpu")
     assert (found["platform"], found["untouched"], found["engines"]) == ("cpu", False, True)
+
+
+def test_in_toolrls_runs_on_cuda_verls_engines_give_way_to_toolrls() -> None:
+    found = in_a_fresh_process(**cuda_environment())
+    assert found["engines"] is True and found["loaded"] is True
 
 
 def test_the_cpu_is_never_detected(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """toolrl's plugin for verl: `import verl` imports it through the entry point group `verl.plugins`.
 
 In any verl run it registers names only (the platform `cpu`, the rollout `transformers`). With `VERL_PLATFORM=cpu`
-it also registers engines and adjusts torch, and in toolrl's own runs it seeds torch.
+it also registers engines and adjusts torch; in toolrl's own runs it seeds torch, and on CUDA registers engines.
 
 verl ignores exceptions of plugins, so every part of a run that needs this one calls `require_plugin`.
 """
@@ -17,6 +17,9 @@ from toolrl_cli.training.seeding import seed_torch
 CPU_PLATFORM = "cpu"
 #: Name of the rollout, for `actor_rollout_ref.rollout.name`.
 ROLLOUT_NAME = "transformers"
+
+#: Set in a run on CUDA whose processes are to have toolrl's engines.
+CUDA_ENGINES = "TOOLRL_CUDA_ENGINES"
 
 _ADAPTER = "toolrl_cli.training.rollout.adapter.TransformersRollout"
 
@@ -36,6 +39,7 @@ def plugin_loaded() -> bool:
         PlatformRegistry.get(CPU_PLATFORM) is not None
         and _ROLLOUT_REGISTRY.get((ROLLOUT_NAME, "async")) == _ADAPTER
         and ROLLOUT_NAME in RolloutReplicaRegistry._registry
+        and _has_cuda_engines()
     )
 
 
@@ -51,6 +55,14 @@ def require_plugin() -> None:
             hint="install toolrl in this environment, or set VERL_USE_EXTERNAL_MODULES=toolrl_cli.training.plugin",
             failure_class="config",
         )
+
+
+def _has_cuda_engines() -> bool:
+    if cpu_platform_selected() or CUDA_ENGINES not in os.environ:
+        return True
+    from toolrl_cli.training.cuda.engines import engines_registered
+
+    return engines_registered()
 
 
 def _register() -> None:
@@ -70,6 +82,10 @@ def _register() -> None:
 
         accept_duplicate_gloo()
         register_engines()
+    elif CUDA_ENGINES in os.environ:
+        from toolrl_cli.training.cuda.engines import register_engines as register_cuda_engines
+
+        register_cuda_engines()
 
 
 def _register_rollout() -> None:

@@ -27,6 +27,7 @@ from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, Checkp
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
 from toolrl_cli.training.checkpointing.chosen_checkpoint import best_to_export, last_to_export
 from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
+from toolrl_cli.training.cuda.cuda_options import cuda_environment
 from toolrl_cli.training.device import Device, device_for
 from toolrl_cli.training.inputs import data_folder, model_path
 from toolrl_cli.training.models.lora_modules import (
@@ -262,4 +263,6 @@ def _environment(ctx: StageContext, config: TrainingConfig, device: Device) -> d
     env |= seed_environment(config.seed)
     if device == "cpu":
         env |= cpu_environment(ranks=config.resources.gpus)
+    else:
+        env |= cuda_environment()
     return env

@@ -17,6 +17,7 @@ from toolrl_cli.spec.models import LoraSpec
 from toolrl_cli.spec.stage_config import Offload
 from toolrl_cli.training.algorithm_options import algorithm_options
 from toolrl_cli.training.cpu.cpu_options import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
+from toolrl_cli.training.cuda.cuda_options import cuda_rl_overrides, cuda_sft_overrides
 from toolrl_cli.training.device import Device
 from toolrl_cli.training.models.gpu_memory import chosen_offload
 
@@ -149,6 +150,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
     if device == "cuda":
         sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
         options |= _offloading(chosen_offload(config), [*sections, "critic.fsdp"] if critic else sections)
+        options |= cuda_rl_overrides(config.precision, critic=critic, gpus=gpus)
     if device == "cpu":
         options |= cpu_rl_overrides(critic=critic, ranks=gpus)
     return options | config.verl_options
@@ -193,6 +195,7 @@ def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
         options |= {"trainer.total_training_steps": sft.steps, "trainer.total_epochs": sft.steps}
     if device == "cuda":
         options |= _offloading(chosen_offload(config), ["engine"])
+        options |= cuda_sft_overrides(config.precision)
     if device == "cpu":
         options |= cpu_sft_overrides(ranks=resources.gpus)
     return options | config.verl_options
