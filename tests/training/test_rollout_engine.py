@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
+import weakref
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -121,6 +123,30 @@ def test_a_cache_too_small_for_two_rows_serves_them_one_after_the_other() -> Non
     assert [item.tokens for item in generate(small, PROMPTS)] == [
         item.tokens for item in generate(engine(seed=2), PROMPTS)
     ]
+
+
+@pytest.mark.parametrize("limit", [60_000, 100_000, 400_000])
+def test_the_cache_stays_below_its_limit_while_it_grows(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts get longer, so that all slots grow; then many rows share one prompt, beside slots left of others."""
+    alive, peak = Counter[str](), Counter[str]()
+    made = torch.Tensor.new_zeros
+
+    def counted(like: torch.Tensor, *shape: object) -> torch.Tensor:
+        buffer = made(like, *shape)  # type: ignore[arg-type]
+        alive["bytes"] += buffer.nbytes
+        weakref.finalize(buffer, alive.subtract, {"bytes": buffer.nbytes})
+        peak["bytes"] = max(peak["bytes"], alive["bytes"])
+        return buffer
+
+    monkeypatch.setattr(torch.Tensor, "new_zeros", counted)
+    generator = engine(limits=EngineLimits(cache_bytes=limit))
+    for number, length in enumerate([3, 5, 9, 4, 6, 8, 70, 2, 90] * 2):
+        generator.add(f"{number}", [number + 1] * length, SamplingParams(9))
+        generator.step()
+    for number in range(40):
+        generator.add(f"same {number}", [5] * 60, SamplingParams(20))
+    finish(generator)
+    assert limit / 4 < peak["bytes"] <= limit
 
 
 def test_a_longer_request_than_the_cache_has_room_for_waits_and_is_served() -> None:

@@ -44,6 +44,7 @@ def run(ctx: StageContext) -> None:
             settings.max_prompt_length,
             settings.max_response_length,
             settings.batch_size,
+            gpu_share=config.resources.gpu_memory_utilization,
         ),
         device_for(config),
         DTYPES[config.precision],

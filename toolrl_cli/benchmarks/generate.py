@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from toolrl_cli.errors import BenchmarkError
@@ -23,6 +23,7 @@ class Sampling:
         max_tokens: of an answer.
         batch: answers generated at once.
         seed: of the draws where temperature is above 0.
+        gpu_share: share of the free GPU memory that the key-value cache may take; no part of what comes out.
     """
 
     temperature: float
@@ -30,6 +31,7 @@ class Sampling:
     max_tokens: int
     batch: int
     seed: int = 0
+    gpu_share: float = 0.6
 
 
 def generate(
@@ -61,6 +63,7 @@ def generate(
 
     from toolrl_cli.training.cpu.cpu_options import decoding_threads
     from toolrl_cli.training.rollout.engine import EngineLimits, GenerationEngine
+    from toolrl_cli.training.rollout.model_loading import gpu_cache_bytes
     from toolrl_cli.training.rollout.sampling import SamplingParams
     from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 
@@ -69,6 +72,8 @@ def generate(
         torch.set_num_threads(decoding_threads(model.num_parameters(), torch.get_num_threads()))
     stop = end_of_turn_ids(tokenizer, model.generation_config, model.config)
     limits = EngineLimits(rows=sampling.batch)
+    if device == "cuda":
+        limits = replace(limits, cache_bytes=gpu_cache_bytes(sampling.gpu_share))
     engine = GenerationEngine(model, stop, limits, seed=sampling.seed)
     params = SamplingParams(sampling.max_tokens, sampling.temperature)
     answers: list[str | None] = [None] * len(prompts)

@@ -10,11 +10,12 @@ from toolrl_cli.planning.forecasts.work import Work
 from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.training.checking.config_check import planned_options
-from toolrl_cli.training.device import Device
-from toolrl_cli.training.models.gpu_memory import WEIGHTS, training_need
+from toolrl_cli.training.device import Device, planned_device
+from toolrl_cli.training.models.gpu_memory import WEIGHTS, parameters_text, serving_need, training_need
 from toolrl_cli.training.models.host_memory import host_need
 from toolrl_cli.training.models.lora_modules import adapter_parameters
 from toolrl_cli.training.models.model_size import ModelSize
+from toolrl_cli.training.verl_options import rollout_name
 
 CHECKPOINT = WEIGHTS + 8
 """Bytes a parameter that verl saves: fp32 weights and Adam's two moments; gradients are not saved. With LoRA the base
@@ -79,27 +80,40 @@ def export_seconds(work: Work) -> tuple[Range, str] | None:
 
 
 def gpu_memory(work: Work, gpu_total: int | None) -> tuple[Range, str] | None:
-    """Peak bytes on each GPU of a training stage, and how it was reckoned; None where that cannot be.
+    """Peak bytes on each GPU of a stage, and how it was reckoned; None where that cannot be.
 
-    While it generates, vLLM has its share of the whole GPU beside the trainer's resting weights.
+    While it generates, vLLM has its share of the whole GPU beside the trainer's resting weights; the Transformers
+    server has weights of its own, and a share of what is free then.
 
     Args:
-        work: what is trained.
+        work: what is done.
         gpu_total: bytes of one GPU, or None.
     """
-    if work.training is None or work.size is None or not work.size.hidden:
+    size, resources, config = work.size, work.config.resources, work.config
+    if size is None:
         return None
-    need = training_need(work.training, work.size)
+    share = resources.gpu_memory_utilization
+    if isinstance(config, EvaluateConfig):
+        alone = Range(*serving_need(size, config.precision, share, gpu_total))
+        return alone, f"arithmetic: {parameters_text(size)} parameters in {config.precision}, and a cache"
+    if work.training is None or not size.hidden:
+        return None
+    need = training_need(work.training, size)
     found, how = Range(*need.training), f"arithmetic: {need.how}"
-    resources = work.config.resources
-    if isinstance(work.config, RlConfig) and resources.rollout != "transformers":
-        share = resources.gpu_memory_utilization
-        if gpu_total is None:
-            how += f"; vLLM takes {share:.0%} of the GPU beside {need.resting / GIB:.1f} GiB"
-        else:
-            generating = share * gpu_total + need.resting
-            found = Range(*(max(value, generating) for value in (found.low, found.expected, found.high)))
-            how += f"; vLLM's {share:.0%} of {gpu_total / GIB:.0f} GiB"
+    if not isinstance(config, RlConfig):
+        return found, how
+    # other machines are taken to have vLLM
+    here = planned_device("auto") == "cuda"
+    if (rollout_name(resources.rollout, "cuda") if here else resources.rollout) == "transformers":
+        serving = serving_need(size, config.precision, share, gpu_total, need.resting)
+        found = Range(*(max(pair) for pair in zip(need.training, serving, strict=True)))
+        how += f"; or generating, Transformers with {share:.0%} of what is free then"
+    elif gpu_total is None:
+        how += f"; vLLM takes {share:.0%} of the GPU beside {need.resting / GIB:.1f} GiB"
+    else:
+        generating = share * gpu_total + need.resting
+        found = Range(*(max(value, generating) for value in need.training))
+        how += f"; vLLM's {share:.0%} of {gpu_total / GIB:.0f} GiB"
     return found, how
 
 

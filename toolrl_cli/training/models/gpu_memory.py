@@ -30,6 +30,8 @@ FRAMEWORK = 1.5 * GIB
 ASLEEP: Bounds = (1.0 * GIB, 3.0 * GIB, 5.0 * GIB)
 """Bytes that vLLM keeps while it sleeps: context, CUDA graphs and NCCL. Reports: 4.75 GiB of a GPU in use (vLLM issue
 17117), 1.5 GB of graphs alone (issue 47654)."""
+SERVER_ASLEEP: Bounds = (0.3 * GIB, 0.6 * GIB, 1.5 * GIB)
+"""Bytes that the Transformers server keeps while it sleeps, in a process of its own: the CUDA context; a guess."""
 INSIDES = 64
 """Bytes a token and hidden unit of one layer under recomputation: about 20 for norms, attention and residuals, 8 for
 each hidden unit of a gated MLP, of which Qwen2.5's have 5.3 to 5.8 times as many."""
@@ -82,18 +84,38 @@ def training_need(config: TrainingConfig, size: ModelSize, offload: Offload | No
     rolls_out = isinstance(config, RlConfig)
     layer = 2 * 2 * size.parameters / max(1, size.layers)  # one gathered, the next one fetched
     logits = LOGITS_WITH_ENTROPY if config.entropy else LOGITS_OF_ROLLOUTS if rolls_out else LOGITS
-    asleep = ASLEEP if rolls_out and config.resources.rollout != "transformers" else (0, 0, 0)
+    server = SERVER_ASLEEP if config.resources.rollout == "transformers" else ASLEEP
+    asleep: Bounds = server if rolls_out else (0, 0, 0)
     low, expected, high = (
         FRAMEWORK
-        + vllm
+        + rollout
         + states
         + more * (hidden + layer + size.vocabulary * (tokens * word + size.hidden * head))
-        for vllm, word, head, more in zip(asleep, logits, HEAD, (1.0, 1.0, FRAGMENTS), strict=True)
+        for rollout, word, head, more in zip(asleep, logits, HEAD, (1.0, 1.0, FRAGMENTS), strict=True)
     )
     told = {"never": "", "idle": ", offloaded between uses", "always": ", all of it offloaded"}[offload]
     critic = ", with a critic" if networks == 2 else ""
     how = f"{states_text(config, size)} / {gpus} GPUs, {tokens} tokens at once{critic}{told}"
     return Need((low, expected, high), resting, how)
+
+
+def serving_need(
+    size: ModelSize, precision: str, share: float, room: float | None, rests: float = 0
+) -> Bounds:
+    """Bytes that generating with Transformers takes on one GPU: whole weights, and a share of what is then free.
+
+    The cache grows as it is used, up to that share.
+
+    Args:
+        size: of the model.
+        precision: of its weights.
+        share: of the free memory, for the keys and values.
+        room: bytes of the GPU, or None; then nothing is known of the cache.
+        rests: bytes that a trainer keeps there meanwhile.
+    """
+    fixed = rests + FRAMEWORK + (WEIGHTS if precision == "fp32" else WEIGHTS // 2) * size.parameters
+    most = 0 if room is None else max(0.0, room - fixed) * share
+    return fixed, fixed + most / 2, fixed + most
 
 
 def chosen_offload(config: TrainingConfig, size: ModelSize | None = None) -> Offload:

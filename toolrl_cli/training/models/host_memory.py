@@ -112,6 +112,8 @@ def _on_gpus(config: TrainingConfig, size: ModelSize) -> HostNeed:
     rests = {"never": 0, "idle": states - weights, "always": states}[offload]
     if config.reference:
         rests += whole  # the reference model is always kept here
+    if isinstance(config, RlConfig) and config.resources.rollout == "transformers":
+        rests += gpus * (whole if config.precision == "fp32" else whole // 2)  # the server's, while it sleeps
     processes = GPU_PROCESS * gpus * (2 if isinstance(config, RlConfig) else 1)
     # each rank reads the whole model first where embeddings are tied, else one does
     peak = (processes / 2 + rests, processes + max(rests, whole), 2 * processes + rests + whole * gpus)

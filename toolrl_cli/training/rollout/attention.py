@@ -52,18 +52,22 @@ class KVSlots:
             for buffer in buffers:
                 buffer[target, :, :positions] = buffer[source, :, :positions]
 
-    def resized(self, slots: int, capacity: int, used: int) -> KVSlots:
-        """A copy with other dimensions that keeps the first `used` slots, cut to its capacity."""
-        new = KVSlots(slots, capacity)
+    def resize(self, slots: int, capacity: int, used: int) -> None:
+        """Change the dimensions, keeping the first `used` slots, cut to the capacity.
+
+        Buffers are replaced one at a time, so that no more than one of them exists twice.
+        """
         positions = min(self.capacity, capacity)
-        for index, buffers in self.layers.items():
-            copies = []
-            for buffer in buffers:
-                copy = buffer.new_zeros((slots, buffer.shape[1], capacity, buffer.shape[3]))
-                copy[:used, :, :positions] = buffer[:used, :, :positions]
-                copies.append(copy)
-            new.layers[index] = (copies[0], copies[1])
-        return new
+        self.slots, self.capacity = slots, capacity
+        for index in self.layers:
+            for side in (0, 1):
+                pair = list(self.layers[index])
+                old = pair[side]
+                new = old.new_zeros((slots, old.shape[1], capacity, old.shape[3]))
+                new[:used, :, :positions] = old[:used, :, :positions]
+                pair[side] = new
+                self.layers[index] = (pair[0], pair[1])
+                del old, pair
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class EngineLimits:
 
     Attributes:
         rows: most live rows.
-        cache_bytes: largest size of the key-value cache; one row is always accepted.
+        cache_bytes: largest size of the key-value cache, also while it grows; one row is always accepted.
         prefill_tokens: most prompt tokens of one prefill pass, unless one prompt has more.
     """
 
@@ -94,6 +94,7 @@ class GenerationEngine:
         self._row_cache = KVSlots(0, 0)
         self._state = RowState(0, 0, self.device)
         self._bytes_per_position = _cache_bytes_per_position(model)
+        self._buffers = 2 * model.config.get_text_config().num_hidden_layers
 
     @property
     def busy(self) -> bool:
@@ -242,19 +243,44 @@ class GenerationEngine:
         joining = 0
         for row in self._waiting:
             more = len(prompts | {row.tokens})
-            positions = more * width + (live + joining + 1) * depth
-            too_much = positions * self._bytes_per_position > self.limits.cache_bytes
+            fits = self._fits(more * width, (live + joining + 1) * depth)
             # a single row is served whatever the limits are
-            if live + joining and (too_much or live + joining >= self.limits.rows):
+            if live + joining and (not fits or live + joining >= self.limits.rows):
                 break
             prompts.add(row.tokens)
             joining += 1
         if joining:
-            self._prompt_cache = _grown(self._prompt_cache, len(prompts), width, len(self._prompts))
-            if (live + joining, depth) != (self._row_cache.slots, self._row_cache.capacity):
-                self._row_cache = _grown(self._row_cache, live + joining, depth, live)
-                self._state = self._state.resized(self._row_cache.slots, depth, live)
+            self._resize((len(prompts), width), (live + joining, depth))
         return joining
+
+    def _resize(self, prompts: tuple[int, int], rows: tuple[int, int]) -> None:
+        """Give the caches at least so many slots of so many positions each."""
+        caches = (self._prompt_cache, prompts, len(self._prompts)), (self._row_cache, rows, len(self._rows))
+        # slots that are there already are kept, unless there is no room for them beside the new ones
+        held = [
+            max(slots, cache.slots) if capacity == cache.capacity else slots
+            for cache, (slots, capacity), _ in caches
+        ]
+        if not self._fits(held[0] * prompts[1], held[1] * rows[1]):
+            held = [prompts[0], rows[0]]
+        changes = [
+            (slots * capacity - cache.slots * cache.capacity, place, (slots, capacity))
+            for place, ((cache, (_, capacity), _), slots) in enumerate(zip(caches, held, strict=True))
+            if (slots, capacity) != (cache.slots, cache.capacity)
+        ]
+        for _, place, (slots, capacity) in sorted(changes):  # what gets smaller first
+            cache, _, used = caches[place]
+            cache.resize(slots, capacity, used)
+            if cache is self._row_cache:
+                self._state = self._state.resized(slots, capacity, used)
+        if changes and self.device.type == "cuda":
+            torch.cuda.empty_cache()  # blocks of the old sizes, which nothing else would use
+
+    def _fits(self, prompt_positions: int, row_positions: int) -> bool:
+        """Whether caches of so many positions stay below the limit while one of their buffers exists twice."""
+        twice = max(prompt_positions, row_positions) / self._buffers
+        positions = prompt_positions + row_positions + twice
+        return positions * self._bytes_per_position <= self.limits.cache_bytes
 
     def _append(self, rows: slice, logits: torch.Tensor) -> list[Completion]:
         """Sample and record a token for each given row, and remove the rows that it ends."""
@@ -325,13 +351,6 @@ class GenerationEngine:
 
 def _rounded(positions: int) -> int:
     return -(-positions // _CAPACITY_STEP) * _CAPACITY_STEP
-
-
-def _grown(cache: KVSlots, slots: int, capacity: int, used: int) -> KVSlots:
-    """The cache if it is large enough, or a larger one; if slots get longer, there are exactly `slots` of them."""
-    if capacity == cache.capacity and slots <= cache.slots:
-        return cache
-    return cache.resized(slots, capacity, used)
 
 
 def _compaction(gone: list[int], number: int) -> tuple[list[int], list[int]]:

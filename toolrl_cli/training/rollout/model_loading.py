@@ -51,8 +51,13 @@ def engine_limits(settings: ServerSettings) -> EngineLimits:
     """The limits, with a cache size from the device's free memory."""
     if settings.device != "cuda":
         return settings.limits
+    return replace(settings.limits, cache_bytes=gpu_cache_bytes(settings.cache_fraction))
+
+
+def gpu_cache_bytes(share: float) -> int:
+    """Bytes of a key-value cache that has a share of the memory that is free on this process's GPU now."""
     free, _ = torch.cuda.mem_get_info()
-    return replace(settings.limits, cache_bytes=int(free * settings.cache_fraction))
+    return int(free * share)
 
 
 def load_model(settings: ServerSettings) -> tuple[torch.nn.Module, frozenset[int]]:

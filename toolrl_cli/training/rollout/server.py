@@ -244,6 +244,8 @@ class RolloutServer:
         self._engine.model.to(device)
         if self.settings.device == "cuda":
             torch.cuda.empty_cache()
+            if device == "cuda":  # the trainer may have taken more meanwhile
+                self._engine.limits = engine_limits(self.settings)
 
     async def clear_kv_cache(self) -> None:
         """Does nothing: no cache is kept between requests."""
