@@ -68,10 +68,34 @@ def test_a_driver_that_is_too_old_for_torch_is_an_error_with_both_ways_out(
     torch_of(monkeypatch, "13.0")
     check = health_machine.cuda()
     assert check.standing == "error"
-    assert check.found == "driver 550.54 for CUDA up to 12.4; torch was built for CUDA 13.0"
+    assert check.found == "driver 550.54 for CUDA up to 12.4, too old: torch was built for CUDA 13.0"
     assert "update the driver" in check.fix and "whl/cu126" in check.fix
     torch_of(monkeypatch, "12.8")  # within a major version CUDA is compatible
     assert health_machine.cuda().standing == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fault", "standing", "told"),
+    [
+        (None, "ok", "flash-attn is used in bf16"),
+        ("not installed", "ok", "flash-attn is not installed: sdpa is used instead"),
+        (
+            "does not import: undefined symbol: _ZN3c10",
+            "error",
+            "flash-attn does not import: undefined symbol",
+        ),
+    ],
+)
+def test_driver_cuda_and_flash_attention_are_one_verdict(
+    program: Program, monkeypatch: pytest.MonkeyPatch, fault: str | None, standing: str, told: str
+) -> None:
+    program("nvidia-smi", SMI.format(free=81000, cuda="13.0"))
+    torch_of(monkeypatch, "13.0")
+    monkeypatch.setattr(health_machine, "flash_attention_fault", lambda: fault)
+    check = health_machine.cuda()
+    assert (check.standing, bool(check.fix)) == (standing, standing != "ok")
+    assert check.found.startswith("driver 550.54 for CUDA up to 13.0; torch was built for CUDA 13.0; ")
+    assert told in check.found
 
 
 def test_a_cpu_build_of_torch_beside_a_driver_is_a_warning(

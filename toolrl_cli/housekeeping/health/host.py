@@ -14,6 +14,7 @@ from toolrl_cli.housekeeping.health.requirements import declared, pip_install
 from toolrl_cli.planning.forecasts.this_machine import existing_part
 from toolrl_cli.processes.memory import GROUP
 from toolrl_cli.processes.memory import memory as usable_memory
+from toolrl_cli.training.cuda.cuda_options import NOT_INSTALLED, flash_attention_fault
 
 GIB = 1 << 30
 DISK_WANTED = 5 * GIB
@@ -42,7 +43,11 @@ def gpus_seen() -> bool:
 
 
 def cuda() -> Check:
-    """Whether torch's CUDA is one that the driver knows: the major version must not be newer."""
+    """Whether driver, torch's CUDA and flash-attn go together.
+
+    The major version of torch's CUDA must not be newer than the driver's; without flash-attn all works, with one that
+    does not import models may fail to load.
+    """
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return Check("CUDA and driver", "ok", "no driver (no nvidia-smi): everything runs on the CPU")
@@ -61,11 +66,21 @@ def cuda() -> Check:
     if build is None:
         fix = f"update the driver: torch is built for CUDA {' and '.join(TORCH_BUILDS)}"
     if built is None:
-        return Check("CUDA and driver", "warning", f"{offered}; torch is a CPU build or missing", fix)
+        found = f"{offered}; torch is a CPU build or missing: everything would run on the CPU"
+        return Check("CUDA and driver", "warning", found, fix)
     if int(built.partition(".")[0]) > int(known[1]):
         fix = f"update the driver to one for CUDA {built}, or {fix}" if build else fix
-        return Check("CUDA and driver", "error", f"{offered}; torch was built for CUDA {built}", fix)
-    return Check("CUDA and driver", "ok", f"{offered}; torch was built for CUDA {built}")
+        found = f"{offered}, too old: torch was built for CUDA {built}"
+        return Check("CUDA and driver", "error", found, fix)
+    found = f"{offered}; torch was built for CUDA {built}"
+    flash = flash_attention_fault()
+    if flash is None:
+        return Check("CUDA and driver", "ok", f"{found}; flash-attn is used in bf16")
+    if flash == NOT_INSTALLED:
+        return Check("CUDA and driver", "ok", f"{found}; flash-attn is not installed: sdpa is used instead")
+    fix = "pip uninstall flash-attn (sdpa does in its place), or build it for this torch: "
+    fix += "pip install --no-build-isolation --force-reinstall --no-deps flash-attn"
+    return Check("CUDA and driver", "error", f"{found}; flash-attn {flash}", fix)
 
 
 def gpus() -> Check:

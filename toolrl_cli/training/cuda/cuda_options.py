@@ -24,6 +24,9 @@ OTHER_CPUS = 2
 """TransferQueue's controller holds one, and an actor without a number is placed only where one is free."""
 
 
+NOT_INSTALLED = "not installed"
+
+
 @lru_cache
 def flash_attention_fault() -> str | None:
     """Why flash-attn cannot be used here; None where it can.
@@ -31,7 +34,7 @@ def flash_attention_fault() -> str | None:
     It is imported only in a process that has imported torch, so that planning does not pay for it.
     """
     if importlib.util.find_spec("flash_attn") is None:
-        return "not installed"
+        return NOT_INSTALLED
     if "torch" not in sys.modules:
         return None
     try:
