@@ -8,6 +8,7 @@
     api.results(sweeps=["quickstart"])             # a DataFrame: a row for each run, benchmark and column
     api.curves(sweeps=["quickstart"])              # a DataFrame: a row for each run, step and metric
     api.report(["quickstart"])                     # the comparison tables
+    api.trial()                                    # what this machine does with a small one, in two minutes
 
 A sweep is a file, a mapping with what would be in it, or the name of one that was started before. Plans, outcomes and
 reports show themselves in a notebook. What a user can mend is raised as a `ToolrlError`, whose text is the one line
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from toolrl_cli.api.reports import report
     from toolrl_cli.api.running import Outcome, resume, run
     from toolrl_cli.api.sweeps import Stopped, status, stop
+    from toolrl_cli.api.trial import Trial, trial
     from toolrl_cli.errors import ToolrlError
     from toolrl_cli.planning.sweep_status import SweepStatus
     from toolrl_cli.report.api import Report
@@ -37,6 +39,7 @@ __all__ = [
     "SweepPlan",
     "SweepStatus",
     "ToolrlError",
+    "Trial",
     "curves",
     "plan",
     "plan_resume",
@@ -47,6 +50,7 @@ __all__ = [
     "run",
     "status",
     "stop",
+    "trial",
 ]
 _MODULES = {
     "api.frames": ("curves", "results"),
@@ -54,6 +58,7 @@ _MODULES = {
     "api.reports": ("report",),
     "api.running": ("Outcome", "resume", "run"),
     "api.sweeps": ("Stopped", "status", "stop"),
+    "api.trial": ("Trial", "trial"),
     "errors": ("ToolrlError",),
     "planning.sweep_status": ("SweepStatus",),
     "report.api": ("Report",),

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
 from toolrl_cli.commands.exit_status import FAILED
-from toolrl_cli.commands.options import AsJson, Results, print_json, results_root
+from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
+from toolrl_cli.errors import ToolrlError
 from toolrl_cli.store.schemas import PRINTED
+
+if TYPE_CHECKING:
+    from toolrl_cli.api.trial import Trial
+    from toolrl_cli.housekeeping.health.check import Check
 
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
 
 
-def doctor(results: Results = None, as_json: AsJson = False) -> None:
+def doctor(
+    results: Results = None,
+    as_json: AsJson = False,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train",
+            help="Also train, checkpoint, kill, resume, export and evaluate the tiny model here: two minutes.",
+        ),
+    ] = False,
+) -> None:
     """Check this machine; say what mends each fault.
 
     Python, verl, torch, CUDA, GPUs, vLLM, Ray, Slurm, W&B, disk, limits and data.
@@ -19,19 +36,65 @@ def doctor(results: Results = None, as_json: AsJson = False) -> None:
     from toolrl_cli.housekeeping.health.checks import run_checks, worst
 
     checks = run_checks(results_root(results))
+    if not as_json:
+        _show(checks)
+    unfit = worst(checks) == "error"
+    document: dict[str, Any] = {"schema": PRINTED, "checks": [c.to_json() for c in checks]}
+    if train and unfit:
+        note("not trained: mend the errors first")
+        document["trial"] = {"fault": "not trained: checks found errors"}
+    elif train:
+        document["trial"], unfit = _trial(as_json)
     if as_json:
-        print_json({"schema": PRINTED, "checks": [c.to_json() for c in checks]})
-    else:
-        from rich.markup import escape
-        from rich.table import Table
-
-        from toolrl_cli.commands.views.consoles import stdout_console
-
-        table = Table(box=None, pad_edge=False)
-        for header in ("check", "", "found", "what mends it"):
-            table.add_column(header, overflow="fold")
-        for check in checks:
-            table.add_row(check.name, MARKS[check.standing], escape(check.found), escape(check.fix))
-        stdout_console().print(table)
-    if worst(checks) == "error":
+        print_json(document)
+    if unfit:
         raise typer.Exit(FAILED)
+
+
+def _trial(as_json: bool) -> tuple[dict[str, Any], bool]:
+    """The value of `trial`, and whether it failed."""
+    from toolrl_cli.api.trial import trial
+
+    try:
+        found = trial(note)
+    except ToolrlError as error:
+        if not as_json:
+            raise
+        note(f"error: {error}")
+        return {"fault": str(error)}, True
+    if not as_json:
+        _show_trial(found)
+    return found.to_json(), False
+
+
+def _show(checks: list[Check]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from toolrl_cli.commands.views.consoles import stdout_console
+
+    table = Table(box=None, pad_edge=False)
+    for header in ("check", "", "found", "what mends it"):
+        table.add_column(header, overflow="fold")
+    for check in checks:
+        table.add_row(check.name, MARKS[check.standing], escape(check.found), escape(check.fix))
+    stdout_console().print(table)
+
+
+def _show_trial(found: Trial) -> None:
+    from toolrl_cli.commands.views.consoles import stdout_console
+
+    memory = "unknown" if found.peak_memory is None else f"{found.peak_memory / (1 << 30):.2f} GiB"
+    stages = ", ".join(f"{kind} {seconds:.0f} s" for kind, seconds in found.stages.items())
+    lines = {
+        "trained": f"on {found.device} in {found.precision}; {found.seconds:.0f} s: {stages}",
+        "killed": f"after step {found.resumed_from}; resumed, no step lost",
+        "step": f"{found.step_seconds:.2f} s, {found.tokens_per_second:.0f} tokens/s",
+        "generation": f"{found.generated_per_second:.0f} tokens/s",
+        "peak memory": f"{memory} in the trainer",
+        "agreement": f"of rollout and trainer: probabilities correlate by {found.correlation:.6f}, "
+        f"mean difference {found.probability_difference:.1e}",
+        "evaluated": f"{found.score:.1%} of ToolWorld's items right (a few steps teach next to nothing)",
+    }
+    for name, told in lines.items():
+        stdout_console().print(f"{name:<12} {told}", highlight=False)
