@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from toolrl_cli.api.reports import report
     from toolrl_cli.api.running import Outcome, resume, run
     from toolrl_cli.api.sweeps import Stopped, status, stop
-    from toolrl_cli.api.trial import Trial, trial
+    from toolrl_cli.api.trials import Trial, trial
     from toolrl_cli.errors import ToolrlError
     from toolrl_cli.planning.sweep_status import SweepStatus
     from toolrl_cli.report.api import Report
@@ -58,7 +58,7 @@ _MODULES = {
     "api.reports": ("report",),
     "api.running": ("Outcome", "resume", "run"),
     "api.sweeps": ("Stopped", "status", "stop"),
-    "api.trial": ("Trial", "trial"),
+    "api.trials": ("Trial", "trial"),
     "errors": ("ToolrlError",),
     "planning.sweep_status": ("SweepStatus",),
     "report.api": ("Report",),

@@ -12,7 +12,7 @@ from toolrl_cli.errors import ToolrlError
 from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
-    from toolrl_cli.api.trial import Trial
+    from toolrl_cli.api.trials import Trial
     from toolrl_cli.housekeeping.health.check import Check
 
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
@@ -53,7 +53,7 @@ def doctor(
 
 def _trial(as_json: bool) -> tuple[dict[str, Any], bool]:
     """The value of `trial`, and whether it failed."""
-    from toolrl_cli.api.trial import trial
+    from toolrl_cli.api.trials import trial
 
     try:
         found = trial(note)
