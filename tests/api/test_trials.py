@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -62,6 +63,11 @@ def test_the_attempt_is_killed_once_it_has_a_checkpoint(tmp_path: Path, monkeypa
         assert attempt.poll() is None and killed == []
         (folder.path / "checkpoints").mkdir(parents=True)
         (folder.path / "checkpoints" / trials.TRACKER).write_text("2")
+        time.sleep(0.05)
+        assert attempt.poll() is None, "the step is not in the metrics yet"
+        (folder.path / "attempts" / "1").mkdir(parents=True)
+        row = json.dumps({"step": 2, "data": {trials.STEP_TIME: 1.0}})
+        (folder.path / "attempts" / "1" / "metrics.jsonl").write_text(f"{row}\n")
         assert attempt.wait(20) == -9
     assert killed == [2]
 

@@ -252,6 +252,13 @@ def test_memory_of_training_is_sharded_over_the_gpus_and_offloading_makes_room(l
     assert memory("e", resources={"device": "cuda", "offload": "idle"}) == one  # one network, never idle
 
 
+def test_a_model_that_is_evaluated_on_a_gpu_is_in_the_forecast(ledger: Ledger) -> None:
+    found = only(look(ledger, stage("evaluate", "a", model=MODEL, device="cuda")))
+    assert found.gpu_memory is not None
+    assert found.gpu_memory.low == pytest.approx(1.5 * GIB + 4 * 1_543_714_304)
+    assert "in fp32, and a cache" in found.sources["gpu_memory"]
+
+
 def test_networks_that_take_turns_need_room_for_one(ledger: Ledger) -> None:
     def memory(name: str, offload: str) -> float:
         resources = {"device": "cuda", "offload": offload, "rollout": "transformers"}

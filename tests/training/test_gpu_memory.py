@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.configs import rl_config, sft_config
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
-from toolrl_cli.training.models.gpu_memory import GIB, chosen_offload, training_need
+from toolrl_cli.training.models.gpu_memory import FRAMEWORK, GIB, chosen_offload, serving_need, training_need
 from toolrl_cli.training.models.model_size import PUBLISHED
 
 SMALL, LARGE = PUBLISHED["Qwen/Qwen2.5-3B-Instruct"], PUBLISHED["Qwen/Qwen2.5-7B-Instruct"]
@@ -84,6 +84,18 @@ def test_logits_grow_with_the_tokens_at_once_and_with_the_entropy_in_the_loss() 
     per_token = LARGE.hidden * (2 * LARGE.layers + 64) + 6 * LARGE.vocabulary
     assert expected() - expected(micro_batch_tokens=8192) == pytest.approx(tokens * per_token)
     assert expected() - expected(entropy_coeff=0.0) == pytest.approx(16384 * 2 * LARGE.vocabulary)
+
+
+def test_generating_with_transformers_takes_whole_weights_and_a_share_of_what_is_left() -> None:
+    low, expected, high = serving_need(SMALL, "bf16", 0.5, 80 * GIB)
+    assert low == pytest.approx(FRAMEWORK + 2 * SMALL.parameters)
+    assert high == pytest.approx(low + 0.5 * (80 * GIB - low)) and low < expected < high
+    assert serving_need(SMALL, "fp32", 0.5, None, rests=GIB)[2] == pytest.approx(
+        FRAMEWORK + 4 * SMALL.parameters + GIB
+    )
+    beside_training = {**resources("never", None, 1), "rollout": "transformers"}
+    alone, beside = (training_need(c, SMALL, "never") for c in (rl(resources=beside_training), rl(gpus=1)))
+    assert alone.training[0] < beside.training[0]  # a sleeping vLLM keeps more
 
 
 def test_a_device_is_given_no_more_than_its_share() -> None:

@@ -32,6 +32,7 @@ PROMPTS, ROLLOUTS = 4, 8
 LEAST_CORRELATION = 0.99
 """Of the log-probabilities of rollout and trainer; less means that another policy is sampled than is trained."""
 LOOK = 0.1  # seconds between two looks for the first checkpoint
+STEP_TIME = "timing_s/step"
 TRACKER = "latest_checkpointed_iteration.txt"
 
 Tell = Callable[[str], None]
@@ -141,13 +142,17 @@ def _trial(root: Path, device: str, precision: str, tell: Tell) -> Trial:
 
 @contextlib.contextmanager
 def _killed_after_its_first_checkpoint(rl: StageFolder) -> Iterator[list[int]]:
-    """Meanwhile, kill the stage's attempt without warning once it has a checkpoint; that one's step."""
+    """Meanwhile, kill the stage's attempt without warning once it has a checkpoint, and has told of its step."""
     done, killed = threading.Event(), list[int]()
 
     def watch() -> None:
         while not killed and not done.wait(LOOK):
             with contextlib.suppress(FileNotFoundError, ValueError):
                 step = int((rl.path / "checkpoints" / TRACKER).read_text(encoding="utf-8"))
+                if not any(
+                    row["step"] >= step and STEP_TIME in row["data"] for row in merge_metrics(rl.path)
+                ):
+                    continue
                 process = ProcessId.from_json(dict(rl.state().launcher or {}))
                 if process.alive():
                     os.kill(process.pid, signal.SIGKILL)
@@ -190,7 +195,7 @@ def _measured(
             raise StageError(f"{name} is not a number in every step", where)
         return [float(value) for value in values]
 
-    seconds, tokens = column("timing_s/step"), column("perf/total_num_tokens")
+    seconds, tokens = column(STEP_TIME), column("perf/total_num_tokens")
     made = [PROMPTS * ROLLOUTS * length for length in column("response_length/mean")]
     memory = [row["perf/max_memory_allocated_gb"] for row in rows if "perf/max_memory_allocated_gb" in row]
     correlation = min(column("training/rollout_actor_probs_pearson_corr"))
