@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -27,7 +28,8 @@ base:
   train: [sft, rl]
   data: {kind: toolworld, base: 16, sft: 16, train: 16, val: 2, benchmark: 4}
   sft: {steps: 1, batch_size: 8}
-  rl: {steps: 1, prompts: 2, rollouts: 4, mini_batch: 2, save_every: 1, validate_every: 1}
+  rl: {steps: 1, prompts: 2, rollouts: 4, mini_batch: 2, save_every: 1, validate_every: 1,
+       entropy_coeff: 0.01}  # a gradient, although random models all earn the same
 arms:
   llama: {model: ./llama}
   qwen2: {model: ./qwen2, lora: {rank: 4}, sft.lr: 0.01}
@@ -41,6 +43,7 @@ def make_model(folder: Path, family: str) -> None:
     shape = {
         **{"vocab_size": len(ids), "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2},
         **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": POSITIONS},
+        "initializer_range": 0.2,  # far from uniform, so that a wrong position or head shows
         **{"bos_token_id": None, "eos_token_id": ids[TURN_END], "pad_token_id": ids[PAD]},
     }
     torch.manual_seed(0)
@@ -78,18 +81,20 @@ def stages(folder: Path, kind: str, family: str) -> list[Path]:
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_every_stage_takes_up_what_the_one_before_made_and_the_shape_stays(folder: Path, family: str) -> None:
-    started = AutoModelForCausalLM.from_pretrained(folder / family)
-    exported = [path / "output" / "model" for path in stages(folder, "export", family)]
+    started = folder / family
+    exported = sorted(
+        (p / "output" / "model" for p in stages(folder, "export", family)), key=os.path.getmtime
+    )
     assert len(exported) == 2
-    for path in exported:
-        model = AutoModelForCausalLM.from_pretrained(path)
+    seen = [AutoModelForCausalLM.from_pretrained(path) for path in (started, *exported)]
+    for model in seen:
         assert model.config.num_key_value_heads == 2 and model.dtype == torch.float32
         assert model.config.tie_word_embeddings is (family == "qwen2")
         assert (model.lm_head.weight is model.model.embed_tokens.weight) is (family == "qwen2")
-        now, before = model.state_dict(), started.state_dict()
-        assert now.keys() == before.keys()
+    for before, after in itertools.pairwise(model.state_dict() for model in seen):
+        assert after.keys() == before.keys()
         name = "model.layers.0.self_attn.k_proj.weight"
-        assert not torch.equal(now[name], before[name])
+        assert not torch.equal(after[name], before[name])
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
@@ -98,6 +103,7 @@ def test_what_is_sampled_is_what_is_trained_and_evaluated(folder: Path, family: 
     first, last = merge_metrics(rl)
     assert (first["step"], last["step"]) == (0, 1)
     assert last["data"]["training/rollout_probs_diff_max"] < 1e-4
+    assert last["data"]["training/rollout_actor_probs_pearson_corr"] > 0.999
     (evaluation,) = stages(folder, "evaluate", family)
     scores = json.loads((evaluation / "output" / "scores.json").read_text())
     assert sum(1 for _ in (evaluation / "output" / "items.jsonl").open()) == 4
