@@ -18,6 +18,7 @@ from toolrl_cli.errors import StageError
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import StageFolder
+from toolrl_cli.store.metrics import merge_metrics
 
 
 @pytest.fixture
@@ -84,3 +85,36 @@ def test_a_part_that_fails_is_one_line_with_its_log(tmp_path: Path, monkeypatch:
     told = str(caught.value)
     assert told.startswith(f"{tmp_path / 'attempts' / '1' / 'log.txt'}: rl failed: oom: CUDA out of memory (")
     assert "\n" not in told
+
+
+LOGGED = Path(__file__).parents[1] / "fixtures/results_0_1_0/stages/rl/grpo-tiny-original-s1-50ac47ff21"
+
+
+@pytest.mark.parametrize("lost", [None, 3])
+def test_what_is_measured_is_what_verl_logs_over_both_attempts(
+    tmp_path: Path, monkeypatch: MonkeyPatch, lost: int | None
+) -> None:
+    """The first attempt was killed in its fourth step, after a checkpoint of the second."""
+    real = [row for row in merge_metrics(LOGGED) if trials.STEP_TIME in row["data"]]
+    numbers = {"1": [1, 2, 3], "2": [step for step in (3, 4, 5, 6) if step != lost]}
+    for attempt, steps in numbers.items():
+        folder = tmp_path / "attempts" / attempt
+        folder.mkdir(parents=True)
+        rows = [{"step": step, "data": real[step % len(real)]["data"]} for step in steps]
+        if attempt == "2":
+            rows.insert(0, {"step": 2, "data": {"val-core/toolworld/reward/mean@1": -1.0}})
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(trials, "_took", lambda ledger, stage: 10.0)
+    monkeypatch.setattr(trials, "_score", lambda planned, root: 0.5)
+    planned: Any = SimpleNamespace(stages={"a": SimpleNamespace(spec=SimpleNamespace(kind="rl"))})
+    if lost is not None:
+        with pytest.raises(StageError, match="lost or doubled steps"):
+            trials._measured(planned, tmp_path, StageFolder(tmp_path), 2, "cpu", "fp32")
+        return
+    found = trials._measured(planned, tmp_path, StageFolder(tmp_path), 2, "cpu", "fp32")
+    times = [row["data"][trials.STEP_TIME] for row in real]
+    assert min(times) <= found.step_seconds <= max(times)
+    assert found.tokens_per_second > found.generated_per_second > 0
+    assert found.peak_memory is not None and found.peak_memory > 1 << 29
+    assert found.correlation > 0.999 and found.probability_difference < 1e-6
+    assert (found.resumed_from, found.stages, found.seconds, found.score) == (2, {"rl": 10.0}, 10.0, 0.5)

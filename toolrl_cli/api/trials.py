@@ -33,6 +33,7 @@ LEAST_CORRELATION = 0.99
 """Of the log-probabilities of rollout and trainer; less means that another policy is sampled than is trained."""
 LOOK = 0.1  # seconds between two looks for the first checkpoint
 STEP_TIME = "timing_s/step"
+PEAK_MEMORY = "actor/perf/max_memory_allocated_gb"
 TRACKER = "latest_checkpointed_iteration.txt"
 
 Tell = Callable[[str], None]
@@ -197,7 +198,7 @@ def _measured(
 
     seconds, tokens = column(STEP_TIME), column("perf/total_num_tokens")
     made = [PROMPTS * ROLLOUTS * length for length in column("response_length/mean")]
-    memory = [row["perf/max_memory_allocated_gb"] for row in rows if "perf/max_memory_allocated_gb" in row]
+    memory = [row[PEAK_MEMORY] for row in rows if row.get(PEAK_MEMORY) is not None]
     correlation = min(column("training/rollout_actor_probs_pearson_corr"))
     difference = max(column("training/rollout_probs_diff_mean"))
     if correlation < LEAST_CORRELATION:
