@@ -134,7 +134,6 @@ def test_an_async_function_is_waited_for_and_keeps_its_event_loop(tmp_path: Path
         ("class f: ...", "'f' is a class .*name a function, or an instance to call"),
         ("def f(completion, /): return 1", r"'completion' cannot be given by its name .*leave out the /"),
         ("def f(prompts, completion): return 1", "'prompts' is no input of a component"),
-        ("def f(): yield 1", "'f' yields, and has to return"),
     ],
 )
 def test_a_function_that_cannot_be_given_its_inputs_is_refused_in_a_line(
