@@ -12,7 +12,7 @@ from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.training.rollout_dumps import (
-    gold_answers,
+    gold_rows,
     origin_of,
     read_file,
     read_stage,
@@ -234,20 +234,21 @@ def test_gold_answers_are_named_by_position_and_id(tmp_path: Path) -> None:
         for i, gold in enumerate([GOLD, OTHER])
     ]
     write_parquet(rows, tmp_path / "a.parquet")
-    assert gold_answers(tmp_path / "a.parquet") == [("0 (x-0)", GOLD), ("1 (x-1)", OTHER)]
+    known = [{"data_source": "x", "extra_info": {"index": i, "id": f"x-{i}"}} for i in range(2)]
+    assert gold_rows(tmp_path / "a.parquet") == [("0 (x-0)", GOLD, known[0]), ("1 (x-1)", OTHER, known[1])]
     write_parquet([{"reward_model": {"ground_truth": GOLD}}], tmp_path / "b.parquet")
-    assert gold_answers(tmp_path / "b.parquet") == [("0", GOLD)]
+    assert [row[:2] for row in gold_rows(tmp_path / "b.parquet")] == [("0", GOLD)]
 
 
 def test_a_file_without_gold_answers_is_refused(tmp_path: Path) -> None:
     write_parquet([{"messages": []}], tmp_path / "sft.parquet")
     with pytest.raises(SpecError, match="has no column reward_model"):
-        gold_answers(tmp_path / "sft.parquet")
+        gold_rows(tmp_path / "sft.parquet")
     write_parquet([{"reward_model": {"ground_truth": None}}], tmp_path / "null.parquet")
     with pytest.raises(SpecError, match="row 0 has no ground truth"):
-        gold_answers(tmp_path / "null.parquet")
+        gold_rows(tmp_path / "null.parquet")
     (tmp_path / "text.parquet").write_text("no parquet", encoding="utf-8")
     with pytest.raises(SpecError, match="cannot be read as parquet"):
-        gold_answers(tmp_path / "text.parquet")
+        gold_rows(tmp_path / "text.parquet")
     with pytest.raises(SpecError, match="cannot be read as parquet"):
-        gold_answers(tmp_path / "nowhere.parquet")
+        gold_rows(tmp_path / "nowhere.parquet")

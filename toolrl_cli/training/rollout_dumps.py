@@ -240,11 +240,6 @@ def special_tags(model: Path | None) -> tuple[str, ...]:
     return tuple(tag for tag in TAGS if tag in special)
 
 
-def gold_answers(parquet: Path) -> list[tuple[str, str]]:
-    """(name, ground truth) of every RL row; as `gold_rows`."""
-    return [(name, text) for name, text, _ in gold_rows(parquet)]
-
-
 def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
     """Name, ground truth, and `data_source` and `extra_info` of every RL row.
 
