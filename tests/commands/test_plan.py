@@ -163,7 +163,7 @@ def test_a_budget_that_is_too_small_refuses_plan_sweep_and_resume(
     planned = toolrl("plan", "large.yaml", "--budget-gpu-hours", "2", "--json")
     assert planned.code == 2
     assert "error: --budget-gpu-hours 2: at least 14 GPU-hours are needed" in planned.err
-    assert planned.err.count("\n") == 1
+    assert planned.err.count("error: ") == 1
     assert planned.json["limits"]["refused"] and planned.json["totals"]["unknown"]["gpu_hours"] == 1
     unknown = toolrl("sweep", "large.yaml", "--budget-gpu-hours", "500")
     assert unknown.code == 2 and "the GPU-hours of 1 owed stage are unknown" in unknown.err

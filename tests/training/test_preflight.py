@@ -360,10 +360,10 @@ def test_the_child_counts_with_the_folder_s_own_tokenizer_and_says_what_it_canno
     broken.mkdir()
     (broken / "tokenizer.json").write_text("{", encoding="utf-8")
     other = model.model_copy(update={"name": "broken", "path": str(broken)})
-    found = lines(sft(model, max_length=50), evaluate(model, max_response_length=10), sft(other))
+    found = lines(sft(model, max_length=50), evaluate(model, max_response_length=10), sft(other), rl(other))
     assert re.match(r"refused: sft\.max_length: \d of 4 sft rows are longer than 50 tokens", found[0])
     assert re.match(r"refused: evaluation\.max_response_length: \d of 3 toolworld rows", found[1])
-    assert found[2].startswith("model: tokens of sft rows not counted for broken: ")
+    assert len(found) == 3 and found[2].startswith("model: tokens are not counted for broken: ")
 
 
 def test_the_bounds_of_toolworld_in_the_tiny_tokenizer_hold(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def tokenizer_faults(found: Measures, rows: str, model: str) -> Iterator[RowFaul
     elif found.blamed == "template":
         yield RowFault("model", f"{model}: {found.problem} ({rows} rows)", refused=True)
     elif found.problem:
-        yield RowFault("model", f"tokens of {rows} rows not counted for {model}: {found.problem}")
+        yield RowFault("model", f"tokens are not counted for {model}: {found.problem}")
     if found.opened:
         what = f"the chat template of {model} begins the answer with {found.opened} itself"
         hint = "take a chat template without it"
