@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
 from toolrl_cli.spec.algorithms.algorithm import AlgorithmName
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Whole = Annotated[int, Strict()]  # neither `yes` nor 2.5 is a number of steps
 Number = Annotated[float, Strict()]
@@ -22,6 +19,9 @@ Rate = Annotated[Number, Field(gt=0, lt=1)]
 
 
 Precision = Literal["fp32", "bf16"]
+
+
+S = TypeVar("S", bound="StageSettings")
 
 
 class Frozen(BaseModel):
@@ -54,7 +54,7 @@ class StageSettings(Frozen):
         left_out.update(name for name, value in self.ADDED_LATER.items() if getattr(self, name) == value)
         return self.model_dump(mode="json", exclude=left_out)
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+    def model_copy(self: S, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> S:
         """A copy with other values, which has not yet worked out its identity."""
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("_identity", None)
