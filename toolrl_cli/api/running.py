@@ -26,6 +26,7 @@ from toolrl_cli.planning.rewinding import renew
 from toolrl_cli.report.api import Report, build_report
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.wandb_runs import choose_mode
 
@@ -235,9 +236,10 @@ def _execute(
     for run_id, how in publisher.replaced.items():
         LOG.info("%s: %s", run_id, how)
     for run_id, fault in publisher.faults.items():
-        LOG.warning("%s is not in W&B: %s; `toolrl sync %s` tries again", run_id, fault, name)
+        again = command("sync", name, results=ledger.results)
+        LOG.warning("%s is not in W&B: %s; `%s` tries again", run_id, fault, again)
     if outcome.exit_code:
-        LOG.info("%s", _summary(name, outcome.stages, outcome.interrupted))
+        LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted))
     return _finish(planned, outcome.stages, interrupted=outcome.interrupted)
 
 
@@ -248,12 +250,13 @@ def _clear_leases(chosen: Plan, ledger: Ledger) -> None:
             clear_lease(ledger.folder(stage.spec))
 
 
-def _summary(sweep: str, ends: Mapping[str, str], interrupted: bool) -> str:
+def _summary(planned: SweepPlan, ends: Mapping[str, str], interrupted: bool) -> str:
     """What was not done, and how to go on."""
     counts = Counter(end for end in ends.values() if end != DONE)
     told = ", ".join(f"{number} {end}" for end, number in counts.items())
     lead = "interrupted; " if interrupted else ""
-    return f"{sweep}: {lead}{told}; `toolrl resume {sweep}` goes on from here"
+    again = command("resume", planned.name, results=planned.results)
+    return f"{planned.name}: {lead}{told}; `{again}` goes on from here"
 
 
 def _finish(planned: SweepPlan, ends: Mapping[str, str], *, interrupted: bool) -> Outcome:

@@ -10,7 +10,7 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.log import LOG
 from toolrl_cli.planning.sweep_status import SweepStatus, sweep_status
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.roots import results_root
+from toolrl_cli.store.roots import command, results_root
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder, saved_sweep
 
 KILLED = 10.0  # seconds that killed processes may take to be gone
@@ -101,7 +101,7 @@ def stop(name: str, *, results: Path | str | None = None, grace: float = 60.0) -
     elif unreadable is not None:
         LOG.error("%s; attempts that no harness looks after were not looked for", unreadable)
     else:
-        LOG.info("`toolrl resume %s` goes on from the last checkpoints", name)
+        LOG.info("`%s` goes on from the last checkpoints", command("resume", name, results=root))
     left_ids = tuple(folder.id for folder in left)
     return Stopped(len(stopping.harnesses), ends, stopping.others, left_ids, unreadable)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from toolrl_cli.benchmarks.generate import Sampling, generate
@@ -12,6 +11,7 @@ from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.store.roots import command
 from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.device import device_for
 from toolrl_cli.training.inputs import model_path
@@ -62,6 +62,7 @@ def _source(benchmark: Benchmark, ctx: StageContext) -> Path | None:
     folder = released_folder(benchmark.source, ctx.results)
     lacks = missing(benchmark.source, folder)
     if lacks:
-        hint = f"toolrl data prepare {benchmark.source} --results {shlex.quote(str(ctx.results))}"
-        raise BenchmarkError(lacks, str(folder), hint)
+        raise BenchmarkError(
+            lacks, str(folder), command("data", "prepare", benchmark.source, results=ctx.results)
+        )
     return folder

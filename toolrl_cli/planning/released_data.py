@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from toolrl_cli.log import LOG
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.spec.benchmarks import BENCHMARKS, is_evaluation
 from toolrl_cli.store.files import explained
+from toolrl_cli.store.roots import command
 
 
 def released_data(name: str, results: Path, *, fetch: bool) -> Path:
@@ -32,11 +32,10 @@ def released_data(name: str, results: Path, *, fetch: bool) -> Path:
         with explained(folder):
             bring(name, folder, tell=LOG.info)
     elif lacks:
-        where = f" --results {shlex.quote(str(results))}"
         raise SpecError(
             f"the released data {name} are not there: {lacks}",
             "data.path" if name == "rlla" else f"evaluate: {name}",
-            f"toolrl data prepare {name}{where}",
+            command("data", "prepare", name, results=results),
         )
     return folder
 

@@ -16,6 +16,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 
 Confirm = Callable[[str], bool]
@@ -128,7 +129,7 @@ def plan_resumption(
     left = sum(s.owed and s.spec.id not in chosen.stages for s in whole.stages.values())
     if left:
         more, them = ("1 other stage is", "it") if left == 1 else (f"{left} other stages are", "them")
-        LOG.info("%s owed; `toolrl resume %s` runs %s", more, saved.name, them)
+        LOG.info("%s owed; `%s` runs %s", more, command("resume", saved.name, results=ledger.results), them)
     return Resumption(whole, chosen, targets, asked)
 
 
@@ -148,7 +149,7 @@ def _targets(
         raise SpecError(f"{from_step} is no step to go on from", option, "--fresh starts anew")
     at_work = [h for h in SweepFolder(ledger.results, plan.sweep).harnesses() if h.alive()]
     if at_work:
-        hint = f"`toolrl stop {plan.sweep}` first"
+        hint = f"`{command('stop', plan.sweep, results=ledger.results)}` first"
         raise LedgerError(f"is being worked on by {at_work[0]}", f"sweep {plan.sweep}", hint)
     targets = list(selection.targets)
     if choice.stage not in plan.stages:  # shared stages belong to other runs as well: only by their id
