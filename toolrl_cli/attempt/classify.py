@@ -12,6 +12,7 @@ from toolrl_cli.attempt.tracebacks import Raised, root_cause
 from toolrl_cli.errors import SpecError, StageError, ToolrlError
 from toolrl_cli.processes.child import ChildFailed, describe_exit
 from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure, FailureClass, failure_class
+from toolrl_cli.store.files import open_to_read
 from toolrl_cli.store.metrics import FILE as METRICS_FILE
 from toolrl_cli.store.schemas import REWARD_FAILURE
 
@@ -96,7 +97,7 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
 def tail(path: Path, size: int = LOG_TAIL) -> str:
     """The last `size` bytes of a log as text; empty when there is none."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - size))
             return file.read().decode("utf-8", errors="replace")

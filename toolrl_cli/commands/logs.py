@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from toolrl_cli.commands.options import Results, note, results_root
+from toolrl_cli.store.files import open_to_read
 
 if TYPE_CHECKING:
     from toolrl_cli.spec.planned_run import PlannedRun
@@ -136,7 +137,7 @@ def _new_rows(path: Path, shown: dict[Path, int], lines: int, *, ended: bool) ->
 
     One being written is left for later; what a killed attempt did not live to end is all there will be of it.
     """
-    with path.open("rb") as stream:
+    with open_to_read(path) as stream:
         if lines and path not in shown:
             shown[path] = _start_of_last(stream, lines, ended=ended)
         stream.seek(shown.setdefault(path, 0))

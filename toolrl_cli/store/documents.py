@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import ToolrlError
+from toolrl_cli.store.files import open_to_read
 
 
 def read_document(path: Path) -> tuple[Any, str | None]:
@@ -18,7 +19,8 @@ def read_document(path: Path) -> tuple[Any, str | None]:
         Content is never None: a file that holds `null` holds nothing.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_to_read(path) as file:
+            text = file.read().decode("utf-8")
     except FileNotFoundError:
         return None, None
     except (OSError, UnicodeDecodeError) as error:
@@ -44,7 +46,10 @@ def number(value: Any) -> float | None:
     """`value` as a finite float, or None: booleans, text, NaN and infinities are no numbers."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def _refuse_constant(name: str) -> float:

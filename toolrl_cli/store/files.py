@@ -6,9 +6,10 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from toolrl_cli.errors import LedgerError
 
@@ -136,7 +137,7 @@ def read_json(path: Path | str) -> dict[str, Any] | None:
     """
     with explained(path):
         try:
-            data = json.loads(_read(path))
+            data = json.loads(read_whole(path))
         except FileNotFoundError:
             return None
         except (ValueError, RecursionError):  # includes UnicodeDecodeError
@@ -190,8 +191,12 @@ def refusal(error: OSError, path: Path | str) -> LedgerError:
     return LedgerError(error.strerror or str(error), str(path), _HINTS.get(error.errno or 0, ""))
 
 
-def _read(path: Path | str) -> bytes:
-    """All of a file; on NFS one that is replaced while it is read goes stale, and the next look finds the new."""
+def read_whole(path: Path | str) -> bytes:
+    """All of a file; on NFS one that is replaced while it is read goes stale, and the next look finds the new.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe, a device or a folder.
+    """
     for _ in range(STALE_LOOKS):
         try:
             return _bytes_of(path)
@@ -201,9 +206,37 @@ def _read(path: Path | str) -> bytes:
     return _bytes_of(path)
 
 
+def open_to_read(path: Path) -> BinaryIO:
+    """Open a file in a results tree; what stands in its place and is none is never waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a device or a folder.
+    """
+    handle = _handle(path)
+    try:
+        return os.fdopen(handle, "rb")
+    except OSError:
+        os.close(handle)
+        raise
+
+
+def _handle(path: Path | str) -> int:
+    handle = os.open(
+        path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    )  # a pipe without a writer would wait for one
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(
+            code, os.strerror(code) if stat.S_ISDIR(mode) else "a pipe or a device, and no file", str(path)
+        )
+    return handle
+
+
 def _bytes_of(path: Path | str) -> bytes:
     """`path.read_bytes()` at half the cost, for ten thousand small files at a time."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = _handle(path)
     try:
         parts = [os.read(handle, READ)]
         if len(parts[0]) == READ:  # less is all there is

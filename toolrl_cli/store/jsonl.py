@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.store.documents import encodable
+from toolrl_cli.store.files import open_to_read
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -22,7 +23,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         OSError: the file is there and cannot be read.
     """
     try:
-        with path.open("rb") as lines:
+        with open_to_read(path) as lines:
             yield from _objects(lines)
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -41,7 +42,7 @@ def end(path: Path, *, size: int = 1 << 18) -> list[dict[str, Any]]:
         OSError: the file is there and cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             length = file.seek(0, os.SEEK_END)
             file.seek(max(0, length - size))
             lines = file.read().splitlines()
@@ -60,7 +61,7 @@ class Follower:
     def new(self) -> list[dict[str, Any]]:
         """The objects added since; from the start again when the file was replaced by a shorter one."""
         try:
-            with self._path.open("rb") as file:
+            with open_to_read(self._path) as file:
                 if file.seek(0, os.SEEK_END) < self._offset:
                     self._offset = 0
                 file.seek(self._offset)

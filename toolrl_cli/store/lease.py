@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.processes.process_id import ProcessId
-from toolrl_cli.store.files import explained, sweep_temporaries
+from toolrl_cli.store.files import explained, read_whole, sweep_temporaries
 from toolrl_cli.store.schemas import LEASE
 
 NAME = "lease"
@@ -215,7 +215,7 @@ def _chain(folder: Path) -> list[LeaseInfo]:
     path = folder / NAME
     while True:
         try:
-            info = LeaseInfo.decode(path.read_bytes()) or _torn(path)
+            info = LeaseInfo.decode(read_whole(path)) or _torn(path)
         except FileNotFoundError:
             return chain
         chain.append(info)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.store.files import read_whole
 from toolrl_cli.store.schemas import REWINDS
 
 
@@ -20,7 +21,7 @@ def read_rewinds(stage_dir: Path) -> list[dict[str, Any]]:
         LedgerError: a later version wrote it.
     """
     try:
-        data = REWINDS.current(json.loads((stage_dir / REWINDS.name).read_bytes()), f"stage {stage_dir.name}")
+        data = REWINDS.current(json.loads(read_whole(stage_dir / REWINDS.name)), f"stage {stage_dir.name}")
         return [entry for entry in data["rewinds"] if type(entry["attempt"]) is type(entry["step"]) is int]
     except FileNotFoundError:
         return []

@@ -161,11 +161,12 @@ class SweepFolder:
             raise SpecError(f"no sweep {self.name!r}", str(self.results), hint)
         try:
             data = PLAN.current(data)
-            stages = {s["id"]: StageSpec.from_json(SPEC.current(s)) for s in data["stages"]}
+            specs = [StageSpec.from_json(SPEC.current(s)) for s in data["stages"]]
+            stages = {_name(spec.id): spec for spec in specs if _name(spec.kind)}
             runs = tuple(
                 PlannedRun(
                     self.name,
-                    str(r["id"]),
+                    _name(r["id"]),
                     str(r["arm"]),
                     int(r["seed"]),
                     dict(r["settings"]),
@@ -182,6 +183,17 @@ class SweepFolder:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"{PLAN.name} does not hold a plan ({type(error).__name__}: {error})"
             raise LedgerError(what, str(self.path / PLAN.name), anew) from error
+
+
+def _name(text: Any) -> str:
+    """What names a folder below another.
+
+    Raises:
+        ValueError: it would lead elsewhere.
+    """
+    if not isinstance(text, str) or text in ("", ".", "..") or Path(text).name != text or "\0" in text:
+        raise ValueError(f"{text!r} is no id")
+    return text
 
 
 def saved_names(results: Path) -> list[str]:
