@@ -105,6 +105,18 @@ def test_steps_of_earlier_attempts_count_where_they_stay_and_once(tmp_path: Path
     assert found.short == "no gradient in 2 of 4 steps"
 
 
+def test_a_resumed_attempt_that_begins_with_a_validation_hides_no_step_of_the_one_before(
+    tmp_path: Path, stages: Stages
+) -> None:
+    flat = {**GOOD, **FLAT}
+    write(tmp_path / "attempts/1/metrics.jsonl", {1: flat, 2: flat})
+    write(tmp_path / "attempts/2/metrics.jsonl", {2: {"val-core/x/reward/mean@1": 1.0}, 3: flat})
+    signs = WarningSigns(stages("rl", "rl"), tmp_path)
+    signs.after([{"step": 2, "data": {"val-core/x/reward/mean@1": 1.0}}])
+    (found,) = signs.after([{"step": 3, "data": flat}])
+    assert found.short == "no gradient in 3 of 3 steps"
+
+
 def test_the_monitor_writes_them_into_the_stages_state(tmp_path: Path, stages: Stages) -> None:
     write(tmp_path / "attempts/1/metrics.jsonl", {1: {**GOOD, **FLAT}, 2: {**GOOD, **FLAT}})
     spec, states = stages("rl", "rl"), [StageState("rl", "rl")]

@@ -58,7 +58,8 @@ class WarningSigns:
             with explained(self._stage_dir):
                 merged = merge_metrics(self._stage_dir)
             self._steps = set()
-            self._count(row for row in merged if row["step"] < rows[0]["step"])
+            # of the step that the last checkpoint holds, verl first logs a validation
+            self._count(row for row in merged if row["step"] <= rows[0]["step"])
         self._count(rows)
         return self._found
 
