@@ -154,8 +154,8 @@ def test_two_harnesses_at_once_run_no_stage_twice(tmp_path: Path, stages: Stages
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("number", range(50))
-def test_two_harnesses_at_once_run_no_stage_twice_fifty_times(
+@pytest.mark.parametrize("number", range(20))
+def test_two_harnesses_at_once_run_no_stage_twice_twenty_times(
     tmp_path: Path, stages: Stages, number: int
 ) -> None:
     two_harnesses(tmp_path, stages, chains=1)
