@@ -198,6 +198,8 @@ def test_notes_on_the_rows_are_shown(toolrl: Toolrl, tmp_path: Path) -> None:
         (["api_bank", "--from", "nowhere"], "holds no level-1-api_processed.json"),
         (["api_bank", "--rows", "train=3"], "api_bank is taken whole"),
         (["sft4k"], "was never released"),
+        (["rlla", "--seed", "3"], "rlla is released as it is and takes no seed"),
+        (["api_bank", "--reward", "coarse"], "no reward is asked about api_bank"),
         (["toolworld", "--rows", "trian=3"], "did you mean 'train'?"),
         (["toolworld", "--rows", "train=0"], "'0' is no number of rows"),
         (["toolworld", "--rows", "train"], "'' is no number of rows"),

@@ -88,6 +88,7 @@ def prepare(
     chosen = [get_reward(name) for name in rewards or ["original"]]
     sizes = _sizes(kind, rows or ())
     _check_places(kind, origin, path)
+    _check_unread(kind, seed, rewards or ())
     if kind in RELEASED and path is None:
         released = _bring(kind, origin, results_root(results))
         if kind not in KINDS:
@@ -201,6 +202,18 @@ def _check_places(kind: str, origin: Path | None, path: Path | None) -> None:
     for option, place, kinds in (("--from", origin, RELEASED), ("--path", path, ("rlla",))):
         if place is not None and kind not in kinds:
             raise SpecError(f"{kind} takes no {option}", str(place), "leave it out")
+
+
+def _check_unread(kind: str, seed: int, rewards: Sequence[str]) -> None:
+    """Refuse options that would change nothing of these data."""
+    from toolrl_cli.datasets.prepare import KINDS
+    from toolrl_cli.errors import SpecError
+
+    if seed and kind != "toolworld":
+        raise SpecError(f"{kind} is released as it is and takes no seed", f"--seed {seed}", "leave it out")
+    if rewards and kind not in KINDS:
+        what = f"no reward is asked about {kind}, which is evaluated on and not trained on"
+        raise SpecError(what, f"--reward {rewards[0]}", "leave it out")
 
 
 def _bring(name: str, origin: Path | None, results: Path) -> Path:
