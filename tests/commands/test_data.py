@@ -152,7 +152,7 @@ def test_a_sweep_without_a_path_takes_the_released_rows(
     assert refused.code == 2
     told = refused.err.splitlines()[-1]
     assert "the released data rlla are not there: rlla_sft.json is missing" in told
-    command = shlex.split(told[told.index("(toolrl data prepare rlla ") + 1 : -1])
+    command = shlex.split(told[told.index("(toolrl data prepare rlla") + 1 : -1])
     assert toolrl(*command[1:]).code == 0
     assert "rlla-released: whole" in toolrl("data", "list").out
     (entry,) = toolrl("data", "list", "--json").json["released"]
