@@ -117,6 +117,16 @@ def test_a_resumed_attempt_that_begins_with_a_validation_hides_no_step_of_the_on
     assert found.short == "no gradient in 3 of 3 steps"
 
 
+def test_a_step_that_was_trained_and_not_logged_is_said(tmp_path: Path, stages: Stages) -> None:
+    write(tmp_path / "attempts/1/metrics.jsonl", {1: GOOD, 2: GOOD})  # killed after the checkpoint of step 3
+    write(tmp_path / "attempts/2/metrics.jsonl", {3: {"val-core/x/reward/mean@1": 1.0}, 4: GOOD})
+    signs = WarningSigns(stages("rl", "rl"), tmp_path)
+    assert signs.after([{"step": 3, "data": {"val-core/x/reward/mean@1": 1.0}}]) == ()
+    (found,) = signs.after([{"step": 4, "data": GOOD}, {"step": 5, "data": GOOD}])
+    assert found.short == "not logged in 1 of 5 steps" and found.first == 3
+    assert str(found).startswith("step 3: the attempt that trained it was killed after its checkpoint")
+
+
 def test_the_monitor_writes_them_into_the_stages_state(tmp_path: Path, stages: Stages) -> None:
     write(tmp_path / "attempts/1/metrics.jsonl", {1: {**GOOD, **FLAT}, 2: {**GOOD, **FLAT}})
     spec, states = stages("rl", "rl"), [StageState("rl", "rl")]

@@ -1,4 +1,4 @@
-"""Signs in a training's metrics that its steps teach nothing, though each of them ends well.
+"""Signs in a training's metrics that its steps teach nothing, though each of them ends well; and steps without any.
 
 All follow from what verl 0.9.1 logs for a step, and from the share of groups that toolrl's own sampler adds.
 """
@@ -28,6 +28,13 @@ NO_ADVANTAGE = 1e-6
 
 Signs = dict[str, tuple[str, str]]
 """Name → what is seen, and what to do."""
+
+NOT_LOGGED: Signs = {
+    "not_logged": (
+        "the attempt that trained it was killed after its checkpoint and before its metrics",
+        "the model is whole; its curves have a gap there",
+    )
+}
 
 
 class WarningSigns:
@@ -67,6 +74,10 @@ class WarningSigns:
         steps = self._steps if self._steps is not None else set()
         for row in rows:
             if row["step"] not in steps and any(key in row["data"] for key in TRAINED):
+                # verl saves a checkpoint before it logs its step: who is killed between leaves no metrics of it
+                for lost in sorted(set(range(1, row["step"])) - steps):
+                    steps.add(lost)
+                    self._found = counted(self._found, lost, len(steps), NOT_LOGGED)
                 steps.add(row["step"])
                 self._found = counted(
                     self._found, row["step"], len(steps), signs_of(row["data"], self._config)
