@@ -57,7 +57,7 @@ def test_whatever_a_function_does_is_told_with_its_file_and_its_completion(
 
 
 def test_a_function_that_yields_is_refused_whatever_the_completion(tmp_path: Path) -> None:
-    with pytest.raises(RewardError, match="'f' yields, and has to return") as fault:
+    with pytest.raises(RewardError, match="f yields, and has to return") as fault:
         reward_of(tmp_path, "def f():\n    yield 1\n").score("text", GOLD)
     assert fault.value.completion is None and f"(in {tmp_path / 'user.py'}" in str(fault.value)
 
@@ -131,9 +131,12 @@ def test_an_async_function_is_waited_for_and_keeps_its_event_loop(tmp_path: Path
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("class f: ...", "'f' is a class .*name a function, or an instance to call"),
-        ("def f(completion, /): return 1", r"'completion' cannot be given by its name .*leave out the /"),
-        ("def f(prompts, completion): return 1", "'prompts' is no input of a component"),
+        ("class f: ...", "f is a class .*name a function, or an instance to call"),
+        (
+            "def f(completion, /): return 1",
+            r"'completion', which cannot be given by its name .*leave out the /",
+        ),
+        ("def f(prompts, completion): return 1", "'prompts', which is no input of a component"),
     ],
 )
 def test_a_function_that_cannot_be_given_its_inputs_is_refused_in_a_line(

@@ -28,24 +28,22 @@ def inputs_of(function: Any, where: str) -> tuple[str, ...]:
         RewardError: it is no function, or asks for what is no input.
     """
     if isinstance(function, type):
-        raise RewardError(
-            f"{function.__name__!r} is a class", where, "name a function, or an instance to call"
-        )
+        raise RewardError("is a class", where, "name a function, or an instance to call")
     if not callable(function):
-        raise RewardError(f"{shown(function)} is no function", where)
+        raise RewardError(f"is {shown(function)}, which is no function", where)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise RewardError(f"{function.__name__!r} yields, and has to return", where, "return one number")
+        raise RewardError("yields, and has to return", where, "return one number")
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as fault:  # built-in functions may have no signature
-        raise RewardError(f"{shown(function)} does not say what its inputs are", where) from fault
+        raise RewardError("does not say what its inputs are", where) from fault
     for p in parameters:
         if p.kind is p.POSITIONAL_ONLY and p.default is p.empty:
             hint = f"inputs are given by name: leave out the / after {p.name}"
-            raise RewardError(f"the parameter {p.name!r} cannot be given by its name", where, hint)
+            raise RewardError(f"takes {p.name!r}, which cannot be given by its name", where, hint)
         if p.name not in INPUTS and p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise RewardError(
-                f"the parameter {p.name!r} is no input of a component", where, f"inputs: {', '.join(INPUTS)}"
+                f"takes {p.name!r}, which is no input of a component", where, f"inputs: {', '.join(INPUTS)}"
             )
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return INPUTS
