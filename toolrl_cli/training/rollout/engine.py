@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +33,7 @@ class Completion:
         log_probs: of each token under the temperature-scaled distribution.
         stop_reason: `completed` at a stop token, `length` at the limit, `aborted` by `abort`.
         version: version of the weights that generated the last token.
+        reused: tokens of the prompt whose keys and values were taken from an earlier request.
     """
 
     request_id: str
@@ -40,6 +41,7 @@ class Completion:
     log_probs: list[float]
     stop_reason: StopReason
     version: int
+    reused: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,39 @@ class GenerationEngine:
         """Whether any request is unfinished."""
         return bool(self._rows or self._waiting)
 
-    def add(self, request_id: str, prompt: Sequence[int], params: SamplingParams) -> None:
+    def cache_bytes(self, prompt: int, new: int) -> int:
+        """Bytes of key-value cache that a prompt and an answer of so many tokens need, alone and at most."""
+        positions = _rounded(prompt), _rounded(new)
+        return int((sum(positions) + max(positions) / self._buffers) * self._bytes_per_position)
+
+    def room_beside(self, prompt: int) -> int:
+        """Most tokens of an answer that fit into the key-value cache beside a prompt of so many; 0 for none."""
+        positions = self.limits.cache_bytes / self._bytes_per_position
+        most = (positions - _rounded(prompt)) * self._buffers / (self._buffers + 1)
+        while most >= _CAPACITY_STEP and self.cache_bytes(prompt, int(most)) > self.limits.cache_bytes:
+            most -= _CAPACITY_STEP
+        return max(0, int(most) // _CAPACITY_STEP * _CAPACITY_STEP)
+
+    def add(
+        self,
+        request_id: str,
+        prompt: Sequence[int],
+        params: SamplingParams,
+        *,
+        stream: tuple[int, int] | None = None,
+        watch: Callable[[int], bool] | None = None,
+        endless: bool = False,
+    ) -> None:
         """Queue a request.
+
+        Args:
+            request_id: unique among the unfinished ones.
+            prompt: token ids.
+            params: how its tokens are drawn.
+            stream: a seed and a number of the request's own, on which its samples depend then, beside the prompt,
+                instead of on the engine's seed and on earlier requests with this prompt.
+            watch: called with each of its tokens; where it returns True the response is complete.
+            endless: whether stop tokens do not end it.
 
         Raises:
             ValueError: the prompt is empty.
@@ -110,18 +143,25 @@ class GenerationEngine:
         if not len(prompt):
             raise ValueError(f"request {request_id} has an empty prompt")
         key = tuple(prompt)
-        occurrence = self._seen[key]
-        self._seen[key] += 1
-        seed = (self.seed, self.version & 0xFFFFFFFF, zlib.crc32(array("q", key).tobytes()), occurrence)
+        if stream is None:
+            stream = self.seed, self._seen[key]
+            self._seen[key] += 1
+        seed = (stream[0], self.version & 0xFFFFFFFF, zlib.crc32(array("q", key).tobytes()), stream[1])
         # multiples of 2^-24, so that the product with a sum of probabilities stays below that sum
         uniforms = np.random.default_rng(seed).random(params.max_tokens, dtype=np.float32)
-        self._waiting.append(Row(request_id, key, params, uniforms))
+        self._waiting.append(Row(request_id, key, params, uniforms, watch=watch, endless=endless))
 
-    def abort(self) -> list[Completion]:
-        """End all requests with the tokens generated so far; waiting ones have none."""
-        finished = self._take(list(range(len(self._rows))), ["aborted"] * len(self._rows))
-        finished += [Completion(row.request_id, [], [], "aborted", self.version) for row in self._waiting]
-        self._waiting.clear()
+    def abort(self, request_ids: Collection[str] | None = None) -> list[Completion]:
+        """End these requests, or all, with the tokens generated so far; waiting ones have none."""
+
+        def meant(row: Row) -> bool:
+            return request_ids is None or row.request_id in request_ids
+
+        slots = [slot for slot, row in enumerate(self._rows) if meant(row)]
+        finished = self._take(slots, ["aborted"] * len(slots))
+        gone = [row for row in self._waiting if meant(row)]
+        finished += [Completion(row.request_id, [], [], "aborted", self.version) for row in gone]
+        self._waiting = deque(row for row in self._waiting if not meant(row))
         return finished
 
     def set_version(self, version: int) -> None:
@@ -305,12 +345,24 @@ class GenerationEngine:
         stopped = (
             torch.isin(tokens, self._stop) if len(self._stop) else torch.zeros_like(tokens, dtype=torch.bool)
         )
+        self._ask_watches(self._rows[rows], tokens, stopped)
         ended = stopped | (generated >= state.limit[rows])
         if not bool(ended.any()):
             return []
         places = ended.nonzero().squeeze(1)
         reasons: list[StopReason] = ["completed" if hit else "length" for hit in stopped[places].tolist()]
         return self._take([rows.start + place for place in places.tolist()], reasons)
+
+    @staticmethod
+    def _ask_watches(rows: list[Row], tokens: torch.Tensor, stopped: torch.Tensor) -> None:
+        """Correct `stopped` for the rows that end otherwise than by the engine's stop tokens."""
+        if any(row.endless for row in rows):
+            stopped &= ~torch.tensor([row.endless for row in rows], device=stopped.device)
+        if any(row.watch for row in rows):
+            hits = [
+                bool(row.watch and row.watch(token)) for row, token in zip(rows, tokens.tolist(), strict=True)
+            ]
+            stopped |= torch.tensor(hits, device=stopped.device)
 
     def _take(self, slots: list[int], reasons: Sequence[StopReason]) -> list[Completion]:
         """Remove rows and fill their slots with rows from the end."""
