@@ -110,11 +110,11 @@ class GenerationEngine:
 
     def room_beside(self, prompt: int) -> int:
         """Most tokens of an answer that fit into the key-value cache beside a prompt of so many; 0 for none."""
-        positions = self.limits.cache_bytes / self._bytes_per_position
-        most = (positions - _rounded(prompt)) * self._buffers / (self._buffers + 1)
-        while most >= _CAPACITY_STEP and self.cache_bytes(prompt, int(most)) > self.limits.cache_bytes:
+        positions = self.limits.cache_bytes // self._bytes_per_position
+        most = max(0, (positions - _rounded(prompt)) // _CAPACITY_STEP * _CAPACITY_STEP)
+        while most and self.cache_bytes(prompt, most) > self.limits.cache_bytes:
             most -= _CAPACITY_STEP
-        return max(0, int(most) // _CAPACITY_STEP * _CAPACITY_STEP)
+        return most
 
     def add(
         self,

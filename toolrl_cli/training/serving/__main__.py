@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.errors import SpecError, StageError, ToolrlError
-from toolrl_cli.training.models.folder_check import check_model_folder
-from toolrl_cli.training.models.model_folder import folder_of
+from toolrl_cli.training.serving.launching import checked_place
 from toolrl_cli.training.serving.settings import KEY_VARIABLE, ServeSettings
 
 if TYPE_CHECKING:
@@ -95,11 +93,7 @@ def _loaded(settings: ServeSettings) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    plain = Path(settings.model)
-    folder = plain if plain.is_dir() else folder_of(settings.model)
-    if folder is not None:
-        check_model_folder(folder, chat=False)
-    place = settings.model if folder is None else str(folder)
+    place = checked_place(settings.model)
     disable_progress_bar()  # the last line of the log is shown where the server dies
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)

@@ -10,15 +10,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.processes.child import describe_exit, importable
 from toolrl_cli.processes.tree import descendants, kill
-from toolrl_cli.training.serving.launching import VLLM_KEY_VARIABLE, own_command, uses_vllm, vllm_command
+from toolrl_cli.training.serving.launching import (
+    VLLM_KEY_VARIABLE,
+    checked_place,
+    own_command,
+    uses_vllm,
+    vllm_command,
+)
 from toolrl_cli.training.serving.settings import KEY_VARIABLE, ServeSettings
 
 HOST = "127.0.0.1"
@@ -39,6 +46,7 @@ class Endpoint:
         url: its root, which ends in `/v1`.
         model: what requests call the model.
         key: what they bear; None for nothing.
+        chat: whether it has a chat template, so that `/v1/chat/completions` works.
         check: raises `StageError`, with the log's last line, where the server is known to have died. To be asked
             when a request fails.
     """
@@ -46,6 +54,7 @@ class Endpoint:
     url: str
     model: str
     key: str | None
+    chat: bool = True
     check: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
@@ -87,10 +96,11 @@ def serving(
         start_limit: seconds until it must answer.
 
     Raises:
-        SpecError: the port cannot be had.
+        SpecError: the model's folder cannot be loaded, or the port cannot be had.
         StageError: the server ended, or does not answer in time; with the last line of its log.
         InterruptedError: asked to stop while it started.
     """
+    checked_place(model)
     key = secrets.token_urlsafe(24) if key is None else key
     with _bound(host, port) as bound:
         place = bound.getsockname()[1]
@@ -108,11 +118,11 @@ def serving(
         process = _start(settings, host, bound, key, log)
     shown = f"[{host}]" if ":" in host else host
     endpoint = Endpoint(
-        f"http://{shown}:{place}/v1", model, key or None, lambda: _check_alive(process, model, log)
+        f"http://{shown}:{place}/v1", model, key or None, check=lambda: _check_alive(process, model, log)
     )
     try:
-        _wait(endpoint, stop_requested, time.monotonic() + start_limit, log)
-        yield endpoint
+        entry = _wait(endpoint, stop_requested, time.monotonic() + start_limit, log)
+        yield replace(endpoint, chat=entry.get("chat_template", True))
     finally:
         _end(process)
 
@@ -158,11 +168,14 @@ def _start(
         )
 
 
-def _wait(endpoint: Endpoint, stop_requested: Callable[[], bool], deadline: float, log: Path) -> None:
+def _wait(
+    endpoint: Endpoint, stop_requested: Callable[[], bool], deadline: float, log: Path
+) -> dict[str, Any]:
+    """What the server says of its model, once it answers."""
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     # a proxy of the user's is not asked about this machine's own ports
     with httpx.Client(headers=headers, timeout=5.0, trust_env=False) as client:
-        while not _answers(client, endpoint):
+        while (entry := _entry(client, endpoint)) is None:
             endpoint.check()
             if stop_requested():
                 raise InterruptedError("asked to stop")
@@ -171,15 +184,17 @@ def _wait(endpoint: Endpoint, stop_requested: Callable[[], bool], deadline: floa
                     f"its server does not answer in time; its log ends: {last_line(log)}", str(log)
                 )
             time.sleep(POLL)
+    return entry
 
 
-def _answers(client: httpx.Client, endpoint: Endpoint) -> bool:
-    """Whether the server with this key and this model is there."""
+def _entry(client: httpx.Client, endpoint: Endpoint) -> dict[str, Any] | None:
+    """The model's entry of the server with this key and this model; None where it is not there."""
     try:
         reply = client.get(f"{endpoint.url}/models")
-        return reply.status_code == 200 and endpoint.model in [entry["id"] for entry in reply.json()["data"]]
+        listed = reply.json()["data"] if reply.status_code == 200 else []
+        return next((dict(entry) for entry in listed if entry["id"] == endpoint.model), None)
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        return False
+        return None
 
 
 def _check_alive(process: subprocess.Popen[bytes], model: str, log: Path) -> None:

@@ -57,8 +57,7 @@ def make_app(service: Service, key: str | None) -> FastAPI:
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
         _check_key(request, key)
-        entry = {"id": service.name, "object": "model", "created": service.created, "owned_by": "toolrl"}
-        return {"object": "list", "data": [entry | {"max_model_len": service.positions}]}
+        return {"object": "list", "data": [service.entry()]}
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:

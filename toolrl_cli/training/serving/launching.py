@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
+from toolrl_cli.training.models.folder_check import check_model_folder
+from toolrl_cli.training.models.model_folder import folder_of
 from toolrl_cli.training.serving.settings import ServeSettings
 
 VLLM_KEY_VARIABLE = "VLLM_API_KEY"
@@ -13,6 +16,20 @@ VLLM_KEY_VARIABLE = "VLLM_API_KEY"
 def uses_vllm(device: str) -> bool:
     """Whether vLLM serves a model on this device."""
     return device == "cuda" and find_spec("vllm") is not None
+
+
+def checked_place(model: str) -> str:
+    """What loaders take for a model: a folder, absolute and looked through, or a name on the hub.
+
+    Raises:
+        SpecError: the folder is missing, or holds no model that can be loaded.
+    """
+    plain = Path(model)
+    folder = plain.resolve() if plain.is_dir() else folder_of(model)
+    if folder is None:
+        return model
+    check_model_folder(folder, chat=False)
+    return str(folder)
 
 
 def own_command(settings: ServeSettings) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from toolrl_cli.training.rollout.engine import Completion, GenerationEngine
 from toolrl_cli.training.rollout.sampling import SamplingParams
 from toolrl_cli.training.serving.prompts import Prompts
-from toolrl_cli.training.serving.refusals import Refusal, bad_value, too_long
+from toolrl_cli.training.serving.refusals import bad_value, too_long
 from toolrl_cli.training.serving.requests import ChatWish, CompletionWish, Wish
 from toolrl_cli.training.serving.stopping import StopWatch
 from toolrl_cli.training.serving.worker import Order, Worker
@@ -58,12 +58,23 @@ class Service:
         self.name = name
         self.worker = worker
         self.positions = positions
-        self.created = int(time.time())
+        self._created = int(time.time())
         self._engine = engine
         self._prompts = prompts
         self._tokenizing = ThreadPoolExecutor(
             1, "toolrl-tokenizing"
         )  # a long text must not hold up the others
+
+    def entry(self) -> dict[str, Any]:
+        """The model's entry in `/v1/models`."""
+        return {
+            "id": self.name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "toolrl",
+            "max_model_len": self.positions,
+            "chat_template": bool(self._prompts.tokenizer.chat_template),
+        }
 
     async def chat(self, asked: ChatWish) -> dict[str, Any]:
         """The body of an answer to `/v1/chat/completions`.
@@ -176,8 +187,3 @@ class Service:
 
 def _end(answer: Answer) -> dict[str, Any]:
     return {"finish_reason": answer.finish, "stop_reason": answer.stopped_by, "logprobs": None}
-
-
-def not_found(what: str) -> Refusal:
-    """A path that is not served."""
-    return Refusal(404, what, code="not_found")
