@@ -20,12 +20,14 @@ class Prompt:
         tokens: its ids.
         slot: its slot in the prompts' cache.
         rows: number of its live rows.
+        reused: tokens whose keys and values were taken from an earlier request.
         logits: (vocabulary,) after its last token.
     """
 
     tokens: tuple[int, ...]
     slot: int
     rows: int = 0
+    reused: int = 0
     logits: torch.Tensor | None = field(default=None, repr=False)
 
 

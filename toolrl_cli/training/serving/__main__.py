@@ -77,7 +77,7 @@ def load(settings: ServeSettings, on_failure: Any) -> Service:
     tokenizer, model = _loaded(settings)
     if settings.device == "cpu":
         torch.set_num_threads(decoding_threads(model.num_parameters(), torch.get_num_threads()))
-    limits = EngineLimits(rows=settings.rows, cache_bytes=settings.cache_bytes)
+    limits = EngineLimits(rows=settings.rows, cache_bytes=settings.cache_bytes, keep=True)
     if settings.device == "cuda":
         limits = replace(limits, cache_bytes=gpu_cache_bytes(settings.gpu_share))
     stop = end_of_turn_ids(tokenizer, model.generation_config, model.config)
