@@ -27,8 +27,8 @@ class Greeting(Benchmark):
     def items(self, data, folder=None):
         return [Item(str(n), "politeness", [{"role": "user", "content": f"Greet {n}."}]) for n in range(4)]
 
-    def judge(self, item, output):
-        return Verdict("" if "hello" in output else "no greeting")
+    def judge(self, item, reply):
+        return Verdict("" if "hello" in reply.output else "no greeting")
 
 
 class Counted(LocalLauncher):

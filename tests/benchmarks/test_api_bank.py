@@ -11,7 +11,7 @@ import pytest
 from toolrl_cli.benchmarks.catalogue.api_bank import BENCHMARK
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets import released
-from toolrl_cli.spec.benchmarks import Item
+from toolrl_cli.spec.benchmarks import Item, NotRun, Reply
 
 GOLD = {"name": "Book", "parameters": {"city": "Rome", "nights": 2}}
 DATA = Path(__file__).parents[2].parent / "shared/data/api_bank"
@@ -50,15 +50,15 @@ def turn(*lines: str) -> str:
 def test_a_turn_is_judged_as_the_released_script_judges_it(
     output: str, released_rule: bool, strict: bool
 ) -> None:
-    verdict = BENCHMARK.judge(Item("1", "level_1", (), GOLD), output)
+    verdict = BENCHMARK.judge(Item("1", "level_1", (), GOLD), Reply(output))
     assert (verdict.correct, verdict.also["strict"]) == (released_rule, strict)
 
 
 def test_what_is_wrong_is_said() -> None:
     item = Item("1", "level_1", (), GOLD)
-    assert BENCHMARK.judge(item, "").reason == "called nothing"
-    assert BENCHMARK.judge(item, turn(call("Other"))).reason == "wrong tool"
-    assert "wanted" in BENCHMARK.judge(item, turn(call(city="Oslo"))).reason
+    assert BENCHMARK.judge(item, Reply("")).reason == "called nothing"
+    assert BENCHMARK.judge(item, Reply(turn(call("Other")))).reason == "wrong tool"
+    assert "wanted" in BENCHMARK.judge(item, Reply(turn(call(city="Oslo")))).reason
 
 
 def test_gold_answers_score_all_and_empty_ones_nothing_in_every_column(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_gold_answers_score_all_and_empty_ones_nothing_in_every_column(tmp_path:
         "Level1_0", "Level2_0", "Level2_1", "Level3_0", "Level3_1", "Level3_2"
     ]  # fmt: skip
     for outputs, value in ((turn(json.dumps(GOLD)), 1.0), ("", 0.0)):
-        scores, _ = score(BENCHMARK, items, [outputs] * len(items))
+        scores, _ = score(BENCHMARK, items, [Reply(outputs)] * len(items))
         assert {name: (m["value"], m["total"]) for name, m in scores["metrics"].items()} == {
             f"{column}{rule}": (value, total)
             for rule in ("", "_strict")
@@ -81,7 +81,7 @@ def test_gold_answers_score_all_and_empty_ones_nothing_in_every_column(tmp_path:
 
 
 def test_an_item_that_could_not_be_run_takes_the_value_of_both_rules(tmp_path: Path) -> None:
-    scores, (row,) = score(BENCHMARK, [Item("1", "level_1", ({"content": "q"},), GOLD)], [None])
+    scores, (row,) = score(BENCHMARK, [Item("1", "level_1", ({"content": "q"},), GOLD)], [NotRun()])
     assert row["correct"] is row["correct_strict"] is None
     assert scores["metrics"]["overall_strict"]["why"] == "1 of 1 items could not be run"
 
@@ -90,7 +90,7 @@ def test_an_item_that_could_not_be_run_takes_the_value_of_both_rules(tmp_path: P
 def test_the_released_items_are_597_and_their_gold_answers_are_right() -> None:
     assert released.missing("api_bank", DATA) == ""
     items = BENCHMARK.items(None, DATA)
-    scores, _ = score(BENCHMARK, items, [turn(json.dumps(item.gold)) for item in items])
+    scores, _ = score(BENCHMARK, items, [Reply(turn(json.dumps(item.gold))) for item in items])
     assert {name: (m["value"], m["total"]) for name, m in scores["metrics"].items() if "_s" not in name} == {
         "level_1": (1.0, 399), "level_2": (1.0, 67), "level_3": (1.0, 131), "overall": (1.0, 597)
     }  # fmt: skip

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from toolrl_cli.benchmarks.catalogue.toolworld import BENCHMARK, item_of
+from toolrl_cli.benchmarks.catalogue.toolworld import BENCHMARK, ToolWorld, item_of
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets import toolworld
+from toolrl_cli.errors import BenchmarkError
+from toolrl_cli.spec.benchmarks import NotRun, Reply
 
 EXAMPLES = toolworld.generate("benchmark", 0, 40)
 
@@ -18,7 +20,8 @@ EXAMPLES = toolworld.generate("benchmark", 0, 40)
 def score_items(
     examples: Sequence[toolworld.Example], outputs: Sequence[str | None]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    return score(BENCHMARK, [item_of(example) for example in examples], outputs)
+    replies = [NotRun() if output is None else Reply(output) for output in outputs]
+    return score(BENCHMARK, [item_of(example) for example in examples], replies)
 
 
 def reason(example: toolworld.Example, output: str | None) -> str:
@@ -62,6 +65,15 @@ def test_a_verdict_says_what_is_wrong() -> None:
     assert reason(replace(call, answer=gold), gold.replace('"f"', '"g"')) == "wrong tool"
     assert "wrong parameters" in reason(replace(call, answer=gold), gold.replace('"1"', '"2"'))
     assert "not JSON" in reason(call, "<tool_call>\nx\n</tool_call>")
+
+
+def test_a_rule_that_a_verdict_leaves_out_is_named_with_its_benchmark() -> None:
+    class Lenient(ToolWorld):
+        also = ("lenient",)
+
+    example = EXAMPLES[0]
+    with pytest.raises(BenchmarkError, match="benchmark toolworld: a verdict leaves out the rule 'lenient'"):
+        score(Lenient(), [item_of(example)], [Reply(example.answer)])
 
 
 @pytest.mark.parametrize("column", ["overall", "parallel"])

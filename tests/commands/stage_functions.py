@@ -10,6 +10,7 @@ from toolrl_cli.benchmarks.catalogue.toolworld import BENCHMARK, item_of
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.errors import StageError
+from toolrl_cli.spec.benchmarks import Reply
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.checkpointing.checkpoints import prepare_resume
@@ -43,6 +44,6 @@ def export(ctx: StageContext) -> None:
 def evaluate(ctx: StageContext) -> None:
     """Score the gold answers."""
     examples = toolworld.generate("benchmark", 0, 8)
-    scores, items = score(BENCHMARK, list(map(item_of, examples)), [e.answer for e in examples])
+    scores, items = score(BENCHMARK, list(map(item_of, examples)), [Reply(e.answer) for e in examples])
     scores |= {"data_fingerprint": ctx.spec.identity["data"], "sampling": {}}
     write_scores(ctx.stage_dir / "output", scores, items)

@@ -12,7 +12,7 @@ from toolrl_cli.benchmarks.catalogue.toolworld import BENCHMARK
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.exact_match import exact_match, mismatch, parse_turn
 from toolrl_cli.rewards.explain import explain
-from toolrl_cli.spec.benchmarks import Item
+from toolrl_cli.spec.benchmarks import Item, Reply
 
 TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>", "\n"]
 
@@ -87,7 +87,7 @@ def test_values_are_equal_in_one_way_for_rescore_the_benchmark_and_the_papers_re
     gold, completion = turn_of(wanted), turn_of(given_)
     assert exact_match(completion, gold) is equal
     item = Item("1", "overall", ({"role": "user", "content": "u"},), gold)
-    assert BENCHMARK.judge(item, completion).correct is equal
+    assert BENCHMARK.judge(item, Reply(completion)).correct is equal
     for name in ("coarse@paper", "intermediate@paper", "original@paper"):
         assert (get_reward(name).score(completion, gold, 1, 10).parts["correctness"].raw == 3) is equal
 

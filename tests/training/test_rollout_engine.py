@@ -242,9 +242,11 @@ def test_whatever_comes_whenever_under_any_limits_is_served_right(seed: int) -> 
         rows=chance.choice([1, 3, 7, 50]),
         cache_bytes=chance.choice([1, 20_000, 200_000, 1 << 30]),
         prefill_tokens=chance.choice([1, 30, 8192]),
+        keep=bool(seed % 2),
     )
     generator = engine(family, stop=chance.sample(range(VOCABULARY), 3), limits=limits)
     pool = [[chance.randrange(VOCABULARY) for _ in range(length)] for length in (1, 2, 5, 5, 30, 70)]
+    pool += [pool[-1][:length] + [chance.randrange(VOCABULARY) for _ in range(9)] for length in (40, 70)]
     asked = {
         str(index): (
             chance.choice(pool),
@@ -270,6 +272,67 @@ def test_whatever_comes_whenever_under_any_limits_is_served_right(seed: int) -> 
     for name, (prompt, params) in asked.items():
         expected = full_log_probs(model, prompt, done[name].tokens, params.temperature or 1.0)
         assert torch.tensor(done[name].log_probs) == pytest.approx(expected, abs=5e-5)
+
+
+def test_a_long_prompt_that_waits_widens_no_slot_of_others() -> None:
+    generator = engine(limits=EngineLimits(rows=2))
+    for index, length in enumerate([5, 9, 200]):
+        generator.add(str(index), [3 + index] * length, SamplingParams(4))
+    generator.step()
+    assert (generator._prompt_cache.slots, generator._prompt_cache.capacity) == (2, 64)
+    finish(generator)
+
+
+def dialogue(generator: GenerationEngine, turns: int = 4) -> list[Completion]:
+    """Each turn's prompt is all that came before, and something new."""
+    prompt = [(7 * n) % VOCABULARY for n in range(50)]
+    said = []
+    for turn in range(turns):
+        generator.add(str(turn), prompt, SamplingParams(10, temperature=0.0))
+        said.append(finish(generator)[str(turn)])
+        prompt = prompt + said[-1].tokens + [(5 * n + turn) % VOCABULARY for n in range(8)]
+    return said
+
+
+@pytest.mark.parametrize("family", ["qwen2", "llama", "mistral"])
+def test_a_turn_of_a_dialogue_reads_only_what_is_new_and_says_the_same(family: str) -> None:
+    plain = dialogue(engine(family))
+    kept = dialogue(engine(family, limits=EngineLimits(keep=True)))
+    assert [item.tokens for item in kept] == [item.tokens for item in plain]
+    for one, other in zip(kept, plain, strict=True):
+        assert one.log_probs == pytest.approx(other.log_probs, abs=2e-5)
+    assert [item.reused for item in plain] == [0, 0, 0, 0]
+    # all but the answer's last token, of which nothing was stored, and the new ones
+    assert [item.reused for item in kept] == [0, 59, 77, 95]
+
+
+def test_kept_sequences_stay_within_the_cache_and_give_way_to_rows() -> None:
+    limit = 200_000
+    generator = engine(limits=EngineLimits(cache_bytes=limit, keep=True))
+    kept = []
+    for number in range(12):
+        generator.add(f"{number}", [number + 1] * 60, SamplingParams(3))
+        finish(generator)
+        kept.append(generator._kept.bytes)
+        slots = [cache.slots * cache.capacity for cache in (generator._prompt_cache, generator._row_cache)]
+        assert kept[-1] + generator._needed(*slots) <= limit
+    assert kept[3] == kept[4] * 4 // 5  # they add up …
+    assert kept[-1] == kept[-2]  # … until the oldest goes for the newest
+    for number in range(8):
+        generator.add(f"more {number}", [20 + number] * 60, SamplingParams(3))
+    generator.step()
+    assert len(generator._rows) == 5
+    assert generator._kept.bytes == 0
+    finish(generator)
+
+
+def test_nothing_is_kept_for_other_weights_nor_where_it_is_not_asked_for() -> None:
+    for keep in (True, False):
+        generator = engine(limits=EngineLimits(keep=keep))
+        dialogue(generator, turns=1)
+        assert bool(generator._kept.bytes) == keep
+        generator.set_version(1)
+        assert [item.reused for item in dialogue(generator, turns=1)] == [0]
 
 
 def test_a_prompt_is_stored_once_for_all_its_rows() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from toolrl_cli.benchmarks.generate import Sampling, generate
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark
+from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, Item, NotRun, Reply
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.roots import command
@@ -33,7 +35,7 @@ def run(ctx: StageContext) -> None:
     benchmark = BENCHMARKS.get(config.benchmark, ctx.spec.id)
     if benchmark.why_not_run:
         raise BenchmarkError(benchmark.why_not_run, ctx.spec.id)
-    items = benchmark.items(config.data, _source(benchmark, ctx))
+    items = first_of_each(benchmark.items(config.data, _source(benchmark, ctx)), settings.limit)
     model = model_path(ctx, config.model)
     check_before_start(ctx.spec, ctx.results, model)
     outputs = generate(
@@ -50,10 +52,23 @@ def run(ctx: StageContext) -> None:
         DTYPES[config.precision],
         ctx.stop_requested,
     )
-    scores, rows = score(benchmark, items, outputs)
+    too_long = NotRun("its prompt is too long: raise evaluation.max_prompt_length")
+    replies = [too_long if output is None else Reply(output) for output in outputs]
+    scores, rows = score(benchmark, items, replies)
     scores["data_fingerprint"] = ctx.spec.identity.get("data")
     scores["sampling"] = settings.identity()
     write_scores(ctx.stage_dir / "output", scores, rows)
+
+
+def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """The first so many items of each category, in order; all for None."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for item in items:
+        seen[item.category] += 1
+        if limit is None or seen[item.category] <= limit:
+            kept.append(item)
+    return kept
 
 
 def _source(benchmark: Benchmark, ctx: StageContext) -> Path | None:

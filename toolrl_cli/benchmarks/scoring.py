@@ -1,76 +1,65 @@
-"""Answers to a benchmark's items, judged: the content of `scores.json` and the lines of `items.jsonl`."""
+"""Replies to a benchmark's items, judged: the content of `scores.json` and the lines of `items.jsonl`."""
 
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from toolrl_cli.spec.benchmarks import OVERALL, Benchmark, Item
+from toolrl_cli.spec.benchmarks import Benchmark, Item, NotRun, Reply, Verdict
 
 
 def score(
-    benchmark: Benchmark, items: Sequence[Item], outputs: Sequence[str | None]
+    benchmark: Benchmark, items: Sequence[Item], replies: Sequence[Reply | NotRun]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Judge one answer for each item.
+    """Judge one reply for each item.
 
     Args:
         benchmark: whose items they are.
         items: the questions.
-        outputs: one answer for each; None where the item could not be run: it has no verdict then, and the metrics
-            that it counts for have no value.
+        replies: one for each; where the item could not be run it has no verdict, and the metrics that it counts for
+            have no value.
 
     Returns:
         The content of `scores.json` (without `schema`, `data_fingerprint` and `sampling`, which the caller knows) and
-        the lines of `items.jsonl`. There is a metric for each category and the overall one: shares
-        of items that were answered right; and as many again for each further rule of the benchmark.
+        the lines of `items.jsonl`.
+
+    Raises:
+        BenchmarkError: a verdict leaves out a rule of the benchmark's.
     """
-    rows = [_row(benchmark, item, output) for item, output in zip(items, outputs, strict=True)]
-    named = benchmark.categories or [item.category for item in items]
-    categories = [name for name in dict.fromkeys(named) if name != OVERALL]
+    ran = [(item, reply) for item, reply in zip(items, replies, strict=True) if isinstance(reply, Reply)]
+    with tempfile.TemporaryDirectory() as scratch:
+        judged = benchmark.judge_all([item for item, _ in ran], [reply for _, reply in ran], Path(scratch))
+    found = dict(zip((id(item) for item, _ in ran), judged, strict=True))
+    verdicts = [found.get(id(item)) for item in items]
+    rows = [_row(benchmark, *three) for three in zip(items, replies, verdicts, strict=True)]
     scores = {
         "benchmark": benchmark.name,
         "protocol": benchmark.protocol,
         "version": benchmark.version,
         "prompt_format": benchmark.prompt_format,
-        "metrics": {
-            name + (f"_{rule}" if rule else ""): _metric(rows, name, rule)
-            for rule in ("", *benchmark.also)
-            for name in (*categories, OVERALL)
-        },
+        "metrics": {name: metric.to_json() for name, metric in benchmark.metrics(items, verdicts).items()},
     }
-    return scores, rows
+    cut = Counter(item.category for item, reply in ran if reply.stop == "length")
+    return scores | ({"cut": dict(cut)} if cut else {}), rows
 
 
-def _row(benchmark: Benchmark, item: Item, output: str | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(benchmark: Benchmark, item: Item, reply: Reply | NotRun, verdict: Verdict | None) -> dict[str, Any]:
+    reason = verdict.reason if verdict else "could not be run"
+    if isinstance(reply, NotRun) and reply.why:
+        reason = f"{reason}: {reply.why}"
+    return {
         "id": item.id,
         "category": item.category,
-        "correct": None,
-        "reason": "could not be run",
-        "prompt": item.messages[-1]["content"],
-        "output": output,
-        "calls": [],
-        **{f"correct_{rule}": None for rule in benchmark.also},
+        "correct": verdict and verdict.correct,
+        "reason": reason,
+        "prompt": [dict(message) for message in item.messages],
+        "tools": item.tools,
+        "gold": item.gold,
+        "output": reply.output if isinstance(reply, Reply) else None,
+        "stop": reply.stop if isinstance(reply, Reply) else None,
+        "calls": list(verdict.calls) if verdict else [],
+        **{f"correct_{rule}": benchmark.right(verdict, rule) for rule in benchmark.also},
     }
-    if output is None:
-        return row
-    verdict = benchmark.judge(item, output)
-    row |= {f"correct_{rule}": verdict.also[rule] for rule in benchmark.also}
-    return row | {"correct": verdict.correct, "reason": verdict.reason, "calls": list(verdict.calls)}
-
-
-def _metric(rows: Sequence[dict[str, Any]], category: str, rule: str) -> dict[str, Any]:
-    verdicts = [
-        row[f"correct_{rule}" if rule else "correct"]
-        for row in rows
-        if category in (row["category"], OVERALL)
-    ]
-    total = len(verdicts)
-    if not total:
-        return {"value": None, "correct": None, "total": 0, "why": "the benchmark has no such item"}
-    unknown = verdicts.count(None)
-    if unknown:
-        why = f"{unknown} of {total} items could not be run"
-        return {"value": None, "correct": None, "total": total, "why": why}
-    correct = sum(verdicts)
-    return {"value": correct / total, "correct": correct, "total": total}

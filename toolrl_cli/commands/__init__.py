@@ -18,6 +18,7 @@ def register_all(app: typer.Typer) -> None:
         resume,
         reward,
         schema,
+        serve,
         show,
         status,
         stop,
@@ -36,6 +37,7 @@ def register_all(app: typer.Typer) -> None:
     app.command("rescore")(rescore.rescore)
     app.add_typer(reward.app, name="reward")
     app.add_typer(data.app, name="data")
+    app.command("serve")(serve.serve)
     app.command("sync")(sync.sync)
     app.command("gc")(gc.gc)
     app.command("doctor")(doctor.doctor)

@@ -94,7 +94,7 @@ def _texts(
     for place, name in enumerate(ids):
         if len({line[place] for line in verdicts.values()} - {"-"}) < 2:
             continue
-        prompt = _excerpt(seen[name].get("prompt"), tail=True)
+        prompt = _excerpt(_question(seen[name].get("prompt")), tail=True)
         texts = {row: found[name] for row, found in first.items() if name in found}
         room -= len(prompt) + sum(map(len, texts.values()))
         if room < 0:
@@ -103,6 +103,12 @@ def _texts(
         for row, text in texts.items():
             outputs.setdefault(row, {})[place] = text
     return prompts, outputs
+
+
+def _question(prompt: Any) -> Any:
+    """The last message of a dialogue; earlier versions wrote that alone."""
+    last = prompt[-1] if isinstance(prompt, list) and prompt else prompt
+    return last.get("content") if isinstance(last, dict) else last
 
 
 def _excerpt(value: Any, tail: bool = False) -> str:

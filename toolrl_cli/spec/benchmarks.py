@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from toolrl_cli.errors import SpecError
+from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.registry import Registry
+from toolrl_cli.spec.asking import Answer as Answer
+from toolrl_cli.spec.asking import Ask as Ask
+from toolrl_cli.spec.asking import CannotRun as CannotRun
+from toolrl_cli.spec.asking import EvaluationContext as EvaluationContext
+from toolrl_cli.spec.asking import Item as Item
+from toolrl_cli.spec.asking import Metric as Metric
+from toolrl_cli.spec.asking import NotRun as NotRun
+from toolrl_cli.spec.asking import Reply as Reply
+from toolrl_cli.spec.asking import Session as Session
+from toolrl_cli.spec.asking import Verdict as Verdict
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 
@@ -17,43 +27,6 @@ if TYPE_CHECKING:
     from toolrl_cli.spec.models import DataSpec, RunSpec
 
 OVERALL = "overall"
-
-
-@dataclass(frozen=True)
-class Item:
-    """One question of a benchmark.
-
-    Attributes:
-        id: unique in the benchmark.
-        category: the column that it counts for, beside the overall one.
-        messages: what the model is asked, as chat messages; the last is the user's.
-        gold: the answer that is wanted, for the benchmark's own judge.
-    """
-
-    id: str
-    category: str
-    messages: Sequence[Mapping[str, str]]
-    gold: Any = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a benchmark says of one answer.
-
-    Attributes:
-        reason: what is wrong with it, in a few words; empty where it is right.
-        calls: the tool calls that were read in it.
-        also: each of the benchmark's further rules → whether the answer is right by it.
-    """
-
-    reason: str = ""
-    calls: Sequence[Mapping[str, Any]] = field(default=())
-    also: Mapping[str, bool] = field(default_factory=dict)
-
-    @property
-    def correct(self) -> bool:
-        """Whether it is right."""
-        return not self.reason
 
 
 class Benchmark(ABC):
@@ -95,14 +68,81 @@ class Benchmark(ABC):
             folder: with the files of `source`, which are what they should be; None where there is no source.
         """
 
+    @contextmanager
+    def session(self, scratch: Path, ctx: EvaluationContext) -> Iterator[Session]:
+        """What leads the conversations, with what it needs while the model is asked.
+
+        Args:
+            scratch: a folder that is there, and goes when the session ends.
+            ctx: of the evaluation.
+        """
+        yield Session()
+
     @abstractmethod
-    def judge(self, item: Item, output: str) -> Verdict:
-        """What is to be said of an answer; it never raises, whatever the text.
+    def judge(self, item: Item, reply: Reply) -> Verdict:
+        """What is to be said of a reply; it never raises, whatever the text.
 
         Args:
             item: the question.
-            output: the model's turn, tags kept, without the end-of-turn token.
+            reply: what its conversation came to.
         """
+
+    def judge_all(self, items: Sequence[Item], replies: Sequence[Reply], scratch: Path) -> list[Verdict]:
+        """The verdicts on many replies, one each.
+
+        Args:
+            scratch: a folder that is there, and goes afterwards.
+        """
+        return [self.judge(item, reply) for item, reply in zip(items, replies, strict=True)]
+
+    def metrics(self, items: Sequence[Item], verdicts: Sequence[Verdict | None]) -> dict[str, Metric]:
+        """Column → metric: by default the share of right answers of each category and of all, by each rule.
+
+        Args:
+            verdicts: one for each item; None where it could not be run, so that what it counts for has no value.
+
+        Raises:
+            BenchmarkError: a verdict leaves out a rule of `also`.
+        """
+        named = self.categories or [item.category for item in items]
+        categories = [name for name in dict.fromkeys(named) if name != OVERALL]
+        rows = list(zip((item.category for item in items), verdicts, strict=True))
+        return {
+            name + (f"_{rule}" if rule else ""): share_right(
+                [self.right(v, rule) for category, v in rows if name in (category, OVERALL)]
+            )
+            for rule in ("", *self.also)
+            for name in (*categories, OVERALL)
+        }
+
+    def right(self, verdict: Verdict | None, rule: str = "") -> bool | None:
+        """Whether an answer is right by a rule; None where there is no verdict.
+
+        Raises:
+            BenchmarkError: the verdict leaves the rule out.
+        """
+        if verdict is None:
+            return None
+        if not rule:
+            return verdict.correct
+        if rule not in verdict.also:
+            raise BenchmarkError(
+                f"a verdict leaves out the rule {rule!r}",
+                f"benchmark {self.name}",
+                f"`judge` has to give every rule of `also`, for example Verdict(also={{{rule!r}: True}})",
+            )
+        return bool(verdict.also[rule])
+
+
+def share_right(right: Sequence[bool | None]) -> Metric:
+    """The share of right answers; None stands for an item that could not be run."""
+    total, unknown = len(right), right.count(None)
+    if not total:
+        return Metric(None, None, 0, "the benchmark has no such item")
+    if unknown:
+        return Metric(None, None, total, f"{unknown} of {total} items could not be run")
+    correct = sum(map(bool, right))
+    return Metric(correct / total, correct, total)
 
 
 class NotYet(Benchmark):
@@ -116,7 +156,7 @@ class NotYet(Benchmark):
     def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:
         return ()
 
-    def judge(self, item: Item, output: str) -> Verdict:
+    def judge(self, item: Item, reply: Reply) -> Verdict:
         return Verdict(self.why_not_run)
 
 

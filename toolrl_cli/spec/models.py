@@ -269,7 +269,9 @@ class EvaluateSpec(StageSettings):
 
     TRANSPORT: ClassVar[frozenset[str]] = frozenset({"batch_size"})
     PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_cut_gold"})
+    ADDED_LATER: ClassVar[Mapping[str, Any]] = {"limit": None}
 
+    limit: Positive | None = Field(None, description="items of each category, at most; None: all")
     temperature: Annotated[Number, Field(ge=0)] = 0.0
     max_prompt_length: Positive = 4096
     max_response_length: Positive = 1024

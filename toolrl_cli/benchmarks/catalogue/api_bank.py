@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from toolrl_cli.datasets.released import COMMIT
 from toolrl_cli.rewards.exact_match import MAX_CHARACTERS
-from toolrl_cli.spec.benchmarks import Benchmark, Item, Verdict
+from toolrl_cli.spec.benchmarks import Benchmark, Item, Reply, Verdict
 from toolrl_cli.spec.models import DataSpec
 
 LEVELS = (1, 2, 3)
@@ -41,8 +41,8 @@ class ApiBank(Benchmark):
             found += [_item(level, index, row) for index, row in enumerate(rows)]
         return found
 
-    def judge(self, item: Item, output: str) -> Verdict:
-        calls = _calls(output)
+    def judge(self, item: Item, reply: Reply) -> Verdict:
+        calls = _calls(reply.output)
         read = [call for call in calls if isinstance(call, dict)]
         strict = len(calls) == len(read) == 1 and read[0] | item.gold == read[0]
         return Verdict(_fault(item.gold, calls), read, {"strict": strict})

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.rewards.exact_match import mismatch, parse_turn
-from toolrl_cli.spec.benchmarks import Benchmark, Item, Verdict
+from toolrl_cli.spec.benchmarks import Benchmark, Item, Reply, Verdict
 from toolrl_cli.spec.models import DataSpec, RunSpec, TinyModel, ToolWorldData
 
 DEFAULT_WORLD = ToolWorldData(kind="toolworld")
@@ -33,8 +33,8 @@ class ToolWorld(Benchmark):
         world = data if isinstance(data, ToolWorldData) else DEFAULT_WORLD
         return [item_of(e) for e in toolworld.generate("benchmark", world.seed, world.benchmark)]
 
-    def judge(self, item: Item, output: str) -> Verdict:
-        turn = parse_turn(output)
+    def judge(self, item: Item, reply: Reply) -> Verdict:
+        turn = parse_turn(reply.output)
         return Verdict(mismatch(parse_turn(item.gold), turn), turn.calls)
 
 

@@ -20,8 +20,12 @@ LANGUAGE_MODELS = ("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "MODEL_FOR_IMAGE_TEXT_TO
 _PAIR = re.compile(r"\(\s*\"([^\"]+)\",\s*\"(\w+)\"")
 
 
-def check_model_folder(folder: Path) -> None:
+def check_model_folder(folder: Path, *, chat: bool = True) -> None:
     """Refuse a folder that no trainer could load, by its configuration and the headers of its weights.
+
+    Args:
+        folder: of the model.
+        chat: whether its tokenizer must have a chat template.
 
     Raises:
         SpecError: what is missing, a pointer of Git LFS, torn, contradictory or unknown to Transformers.
@@ -45,7 +49,7 @@ def check_model_folder(folder: Path) -> None:
     config = _json(folder, "config.json")
     _check_architecture(folder, config)
     check_weights(folder, weights, config)
-    _check_tokenizer(folder)
+    _check_tokenizer(folder, chat)
 
 
 def _check_architecture(folder: Path, config: Mapping[str, Any]) -> None:
@@ -71,7 +75,7 @@ def _check_architecture(folder: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def _check_tokenizer(folder: Path) -> None:
+def _check_tokenizer(folder: Path, chat: bool) -> None:
     there = [name for name in TOKENIZER_FILES if (folder / name).is_file()]
     if not there:
         raise SpecError(
@@ -92,7 +96,7 @@ def _check_tokenizer(folder: Path) -> None:
     written = folder / "chat_template.jinja"
     if written.is_file():  # goes before the other
         template = written.read_text(encoding="utf-8", errors="replace").strip()
-    if not template:
+    if chat and not template:
         raise SpecError(
             "the model's tokenizer has no chat template",
             str(folder),

@@ -11,6 +11,7 @@ tokens that a row generates are in its own slot.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -51,6 +52,21 @@ class KVSlots:
         for buffers in self.layers.values():
             for buffer in buffers:
                 buffer[target, :, :positions] = buffer[source, :, :positions]
+
+    def read(self, slot: int, positions: int) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        """The first `positions` entries of a slot: for each layer, views of shape (kv heads, positions, head size)."""
+        return {
+            index: (keys[slot, :, :positions], values[slot, :, :positions])
+            for index, (keys, values) in self.layers.items()
+        }
+
+    def write(
+        self, slot: int, layers: Mapping[int, tuple[torch.Tensor, torch.Tensor]], positions: int
+    ) -> None:
+        """Copy the first `positions` entries of such `layers` into a slot."""
+        for index, pair in layers.items():
+            for buffer, part in zip(self.layers[index], pair, strict=True):
+                buffer[slot, :, :positions] = part[:, :positions]
 
     def resize(self, slots: int, capacity: int, used: int) -> None:
         """Change the dimensions, keeping the first `used` slots, cut to the capacity.
@@ -104,6 +120,29 @@ class Prefill:
     def join(self, blocks: torch.Tensor) -> torch.Tensor:
         """The inverse of `split`."""
         return blocks.transpose(1, 2)[self.filled].transpose(0, 1).unsqueeze(0)
+
+
+@dataclass(frozen=True)
+class Extend:
+    """A forward pass over the concatenated ends of prompts whose beginnings are in their slots already.
+
+    Attributes:
+        cache: the cache to store in.
+        slots: slot of each prompt.
+        known: tokens of each prompt that are stored.
+        lengths: tokens of each prompt in this pass.
+    """
+
+    cache: KVSlots
+    slots: list[int]
+    known: list[int]
+    lengths: list[int]
+
+    def mask(self, known: int, length: int, window: int | None, device: torch.device) -> torch.Tensor:
+        """(length, known + length) positions that each token of a prompt's end sees."""
+        of_query = torch.arange(known, known + length, device=device).unsqueeze(1)
+        distance = of_query - torch.arange(known + length, device=device)
+        return (distance >= 0) & (distance < window) if window is not None else distance >= 0
 
 
 @dataclass(frozen=True)
@@ -164,7 +203,7 @@ def slot_attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    toolrl_pass: Prefill | Decode | None = None,
+    toolrl_pass: Prefill | Extend | Decode | None = None,
     softcap: float | None = None,
     s_aux: torch.Tensor | None = None,
     **_: Any,
@@ -200,6 +239,8 @@ def slot_attention(
         keys[toolrl_pass.slots, :, : key.shape[2]] = key
         values[toolrl_pass.slots, :, : key.shape[2]] = value
         output = toolrl_pass.join(_causal(query, key, value, scale, sliding_window))
+    elif isinstance(toolrl_pass, Extend):
+        output = _ends(module.layer_idx, query, key, value, toolrl_pass, scale, sliding_window)
     else:
         output = _newest(module.layer_idx, query, key, value, toolrl_pass, scale, sliding_window)
     return output.transpose(1, 2).contiguous(), None
@@ -218,6 +259,36 @@ def _causal(
     distance = position.unsqueeze(1) - position
     mask = (distance >= 0) & (distance < window)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped)
+
+
+def _ends(
+    layer: int,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    step: Extend,
+    scale: float,
+    window: int | None,
+) -> torch.Tensor:
+    keys, values = step.cache.layer(layer, key)
+    outputs = []
+    begin = 0
+    for slot, known, length in zip(step.slots, step.known, step.lengths, strict=True):
+        part, stored = slice(begin, begin + length), slice(known, known + length)
+        begin += length
+        keys[slot, :, stored] = key[0, :, part]
+        values[slot, :, stored] = value[0, :, part]
+        outputs.append(
+            F.scaled_dot_product_attention(
+                query[:, :, part],
+                keys[slot : slot + 1, :, : stored.stop],
+                values[slot : slot + 1, :, : stored.stop],
+                attn_mask=step.mask(known, length, window, query.device),
+                scale=scale,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )
+        )
+    return torch.cat(outputs, dim=2)
 
 
 def _newest(

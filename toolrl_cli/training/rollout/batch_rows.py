@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,14 @@ class Prompt:
         tokens: its ids.
         slot: its slot in the prompts' cache.
         rows: number of its live rows.
+        reused: tokens whose keys and values were taken from an earlier request.
         logits: (vocabulary,) after its last token.
     """
 
     tokens: tuple[int, ...]
     slot: int
     rows: int = 0
+    reused: int = 0
     logits: torch.Tensor | None = field(default=None, repr=False)
 
 
@@ -36,6 +39,7 @@ class Row:
         request_id, tokens, params: of the request; `tokens` are the prompt's.
         uniforms: (max_tokens,) float32, the random number that decides each token.
         prompt: its prompt; None while it waits.
+        watch, endless: see `GenerationEngine.add`.
     """
 
     request_id: str
@@ -43,6 +47,8 @@ class Row:
     params: SamplingParams
     uniforms: np.ndarray
     prompt: Prompt | None = None
+    watch: Callable[[int], bool] | None = None
+    endless: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,20 @@ Pure torch, synchronous and single-threaded; `server.py` feeds it from a Ray act
 
 from __future__ import annotations
 
+import math
 import zlib
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
-from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, KVSlots, Prefill
+from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, Extend, KVSlots, Prefill
 from toolrl_cli.training.rollout.batch_rows import Groups, Prompt, Row, RowState
+from toolrl_cli.training.rollout.prefixes import Prefix, PrefixStore
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
 
 StopReason = Literal["completed", "length", "aborted"]
@@ -33,6 +35,7 @@ class Completion:
         log_probs: of each token under the temperature-scaled distribution.
         stop_reason: `completed` at a stop token, `length` at the limit, `aborted` by `abort`.
         version: version of the weights that generated the last token.
+        reused: tokens of the prompt whose keys and values were taken from an earlier request.
     """
 
     request_id: str
@@ -40,6 +43,7 @@ class Completion:
     log_probs: list[float]
     stop_reason: StopReason
     version: int
+    reused: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,14 @@ class EngineLimits:
         rows: most live rows.
         cache_bytes: largest size of the key-value cache, also while it grows; one row is always accepted.
         prefill_tokens: most prompt tokens of one prefill pass, unless one prompt has more.
+        keep: whether what is left of `cache_bytes` holds sequences that have ended, so that a prompt that begins as
+            one of them did is read from there on only. Their numbers are the same but for rounding.
     """
 
     rows: int = 1024
     cache_bytes: int = 1 << 30
     prefill_tokens: int = 8192
+    keep: bool = False
 
 
 class GenerationEngine:
@@ -92,6 +99,7 @@ class GenerationEngine:
         self._groups: Groups | None = None
         self._prompt_cache = KVSlots(0, 0)
         self._row_cache = KVSlots(0, 0)
+        self._kept = PrefixStore()
         self._state = RowState(0, 0, self.device)
         self._bytes_per_position = _cache_bytes_per_position(model)
         self._buffers = 2 * model.config.get_text_config().num_hidden_layers
@@ -101,8 +109,38 @@ class GenerationEngine:
         """Whether any request is unfinished."""
         return bool(self._rows or self._waiting)
 
-    def add(self, request_id: str, prompt: Sequence[int], params: SamplingParams) -> None:
+    def cache_bytes(self, prompt: int, new: int) -> int:
+        """Bytes of key-value cache that a prompt and an answer of so many tokens need, alone and at most."""
+        return self._needed(_rounded(prompt), _rounded(new))
+
+    def room_beside(self, prompt: int) -> int:
+        """Most tokens of an answer that fit into the key-value cache beside a prompt of so many; 0 for none."""
+        positions = self.limits.cache_bytes // self._bytes_per_position
+        most = max(0, (positions - _rounded(prompt)) // _CAPACITY_STEP * _CAPACITY_STEP)
+        while most and self.cache_bytes(prompt, most) > self.limits.cache_bytes:
+            most -= _CAPACITY_STEP
+        return most
+
+    def add(
+        self,
+        request_id: str,
+        prompt: Sequence[int],
+        params: SamplingParams,
+        *,
+        stream: tuple[int, int] | None = None,
+        watch: Callable[[int], bool] | None = None,
+        endless: bool = False,
+    ) -> None:
         """Queue a request.
+
+        Args:
+            request_id: unique among the unfinished ones.
+            prompt: token ids.
+            params: how its tokens are drawn.
+            stream: a seed and a number of the request's own, on which its samples depend then, beside the prompt,
+                instead of on the engine's seed and on earlier requests with this prompt.
+            watch: called with each of its tokens; where it returns True the response is complete.
+            endless: whether stop tokens do not end it.
 
         Raises:
             ValueError: the prompt is empty.
@@ -110,24 +148,32 @@ class GenerationEngine:
         if not len(prompt):
             raise ValueError(f"request {request_id} has an empty prompt")
         key = tuple(prompt)
-        occurrence = self._seen[key]
-        self._seen[key] += 1
-        seed = (self.seed, self.version & 0xFFFFFFFF, zlib.crc32(array("q", key).tobytes()), occurrence)
+        if stream is None:
+            stream = self.seed, self._seen[key]
+            self._seen[key] += 1
+        seed = (stream[0], self.version & 0xFFFFFFFF, zlib.crc32(array("q", key).tobytes()), stream[1])
         # multiples of 2^-24, so that the product with a sum of probabilities stays below that sum
         uniforms = np.random.default_rng(seed).random(params.max_tokens, dtype=np.float32)
-        self._waiting.append(Row(request_id, key, params, uniforms))
+        self._waiting.append(Row(request_id, key, params, uniforms, watch=watch, endless=endless))
 
-    def abort(self) -> list[Completion]:
-        """End all requests with the tokens generated so far; waiting ones have none."""
-        finished = self._take(list(range(len(self._rows))), ["aborted"] * len(self._rows))
-        finished += [Completion(row.request_id, [], [], "aborted", self.version) for row in self._waiting]
-        self._waiting.clear()
+    def abort(self, request_ids: Collection[str] | None = None) -> list[Completion]:
+        """End these requests, or all, with the tokens generated so far; waiting ones have none."""
+
+        def meant(row: Row) -> bool:
+            return request_ids is None or row.request_id in request_ids
+
+        slots = [slot for slot, row in enumerate(self._rows) if meant(row)]
+        finished = self._take(slots, ["aborted"] * len(slots))
+        gone = [row for row in self._waiting if meant(row)]
+        finished += [Completion(row.request_id, [], [], "aborted", self.version) for row in gone]
+        self._waiting = deque(row for row in self._waiting if not meant(row))
         return finished
 
     def set_version(self, version: int) -> None:
         """Set the version of the loaded weights; later requests use new random streams."""
         self.version = version
         self._seen.clear()
+        self._kept = PrefixStore()
 
     def release_cache(self) -> None:
         """Free the key-value cache; allowed only while no row is live.
@@ -139,6 +185,7 @@ class GenerationEngine:
             raise RuntimeError(f"{len(self._rows)} rows still use the key-value cache")
         self._prompt_cache = KVSlots(0, 0)
         self._row_cache = KVSlots(0, 0)
+        self._kept = PrefixStore()
         self._state = RowState(0, 0, self.device)
 
     @torch.inference_mode()
@@ -185,30 +232,39 @@ class GenerationEngine:
         ).logits
         return logits[:, -1]
 
+    def _read(self, prompts: list[Prompt]) -> None:
+        """Run what is not known of prompts through the model, a limited number of tokens at a time."""
+        for known in (False, True):
+            waiting = [prompt for prompt in prompts if bool(prompt.reused) == known]
+            while waiting:
+                count, tokens = 1, _unread(waiting[0])
+                while count < len(waiting) and tokens + _unread(waiting[count]) <= self.limits.prefill_tokens:
+                    tokens += _unread(waiting[count])
+                    count += 1
+                self._prefill(waiting[:count])
+                waiting = waiting[count:]
+
     def _prefill(self, prompts: list[Prompt]) -> None:
-        """Run prompts through the model, a limited number of tokens at a time."""
-        while prompts:
-            count, tokens = 1, len(prompts[0].tokens)
-            while count < len(prompts) and tokens + len(prompts[count].tokens) <= self.limits.prefill_tokens:
-                tokens += len(prompts[count].tokens)
-                count += 1
-            batch, prompts = prompts[:count], prompts[count:]
-            lengths = torch.tensor([len(prompt.tokens) for prompt in batch], device=self.device)
-            ids = [token for prompt in batch for token in prompt.tokens]
-            positions = torch.cat([torch.arange(len(prompt.tokens)) for prompt in batch])
-            logits = self.model(
-                input_ids=torch.tensor([ids], device=self.device),
-                position_ids=positions.unsqueeze(0).to(self.device),
-                use_cache=False,
-                logits_to_keep=lengths.cumsum(0) - 1,
-                toolrl_pass=Prefill(
-                    self._prompt_cache,
-                    torch.tensor([prompt.slot for prompt in batch], device=self.device),
-                    lengths,
-                ),
-            ).logits[0]
-            for prompt, last in zip(batch, logits, strict=True):
-                prompt.logits = last
+        """One pass over prompts, none or all of which begin with what is stored already."""
+        counts = [_unread(prompt) for prompt in prompts]
+        lengths = torch.tensor(counts, device=self.device)
+        slots = [prompt.slot for prompt in prompts]
+        ids = [token for prompt in prompts for token in prompt.tokens[prompt.reused :]]
+        positions = torch.cat([torch.arange(prompt.reused, len(prompt.tokens)) for prompt in prompts])
+        step: Prefill | Extend
+        if prompts[0].reused:
+            step = Extend(self._prompt_cache, slots, [prompt.reused for prompt in prompts], counts)
+        else:
+            step = Prefill(self._prompt_cache, torch.tensor(slots, device=self.device), lengths)
+        logits = self.model(
+            input_ids=torch.tensor([ids], device=self.device),
+            position_ids=positions.unsqueeze(0).to(self.device),
+            use_cache=False,
+            logits_to_keep=lengths.cumsum(0) - 1,
+            toolrl_pass=step,
+        ).logits[0]
+        for prompt, last in zip(prompts, logits, strict=True):
+            prompt.logits = last
 
     # --- rows coming and going -------------------------------------------------------------------------
 
@@ -229,7 +285,12 @@ class GenerationEngine:
         self._state.enter(len(self._rows), joined)
         self._rows += joined
         self._groups = None
-        self._prefill(new)
+        for prompt in new:
+            # the last token is read in any case, for what comes after it
+            known, prompt.reused = self._kept.match(prompt.tokens[:-1])
+            if known is not None:
+                self._prompt_cache.write(prompt.slot, known.layers, prompt.reused)
+        self._read(new)
         return joined
 
     def _make_room(self) -> int:
@@ -237,17 +298,19 @@ class GenerationEngine:
         if not self._waiting:
             return 0
         live = len(self._rows)
-        width = max(self._prompt_cache.capacity, *(_rounded(len(row.tokens)) for row in self._waiting))
-        depth = max(self._row_cache.capacity, *(_rounded(row.params.max_tokens) for row in self._waiting))
         prompts = {prompt.tokens for prompt in self._prompts}
+        width = max((_rounded(len(tokens)) for tokens in prompts), default=0)
+        depth = max((_rounded(row.params.max_tokens) for row in self._rows), default=0)
         joining = 0
         for row in self._waiting:
-            more = len(prompts | {row.tokens})
-            fits = self._fits(more * width, (live + joining + 1) * depth)
+            more = len(prompts) + (row.tokens not in prompts)
+            wide, deep = max(width, _rounded(len(row.tokens))), max(depth, _rounded(row.params.max_tokens))
+            fits = self._fits(more * wide, (live + joining + 1) * deep)
             # a single row is served whatever the limits are
             if live + joining and (not fits or live + joining >= self.limits.rows):
                 break
             prompts.add(row.tokens)
+            width, depth = wide, deep
             joining += 1
         if joining:
             self._resize((len(prompts), width), (live + joining, depth))
@@ -255,21 +318,23 @@ class GenerationEngine:
 
     def _resize(self, prompts: tuple[int, int], rows: tuple[int, int]) -> None:
         """Give the caches at least so many slots of so many positions each."""
-        caches = (self._prompt_cache, prompts, len(self._prompts)), (self._row_cache, rows, len(self._rows))
-        # slots that are there already are kept, unless there is no room for them beside the new ones
+        caches = (self._prompt_cache, len(self._prompts)), (self._row_cache, len(self._rows))
+        wanted = [prompts, rows]
+        # what is there already is kept, unless there is no room for it
         held = [
-            max(slots, cache.slots) if capacity == cache.capacity else slots
-            for cache, (slots, capacity), _ in caches
+            (max(slots, cache.slots), cache.capacity) if capacity <= cache.capacity else (slots, capacity)
+            for (cache, _), (slots, capacity) in zip(caches, wanted, strict=True)
         ]
-        if not self._fits(held[0] * prompts[1], held[1] * rows[1]):
-            held = [prompts[0], rows[0]]
+        if self._fits(*(slots * capacity for slots, capacity in held)):
+            wanted = held
+        self._kept.shrink(self.limits.cache_bytes - self._needed(*(slots * width for slots, width in wanted)))
         changes = [
             (slots * capacity - cache.slots * cache.capacity, place, (slots, capacity))
-            for place, ((cache, (_, capacity), _), slots) in enumerate(zip(caches, held, strict=True))
+            for place, ((cache, _), (slots, capacity)) in enumerate(zip(caches, wanted, strict=True))
             if (slots, capacity) != (cache.slots, cache.capacity)
         ]
         for _, place, (slots, capacity) in sorted(changes):  # what gets smaller first
-            cache, _, used = caches[place]
+            cache, used = caches[place]
             cache.resize(slots, capacity, used)
             if cache is self._row_cache:
                 self._state = self._state.resized(slots, capacity, used)
@@ -277,10 +342,13 @@ class GenerationEngine:
             torch.cuda.empty_cache()  # blocks of the old sizes, which nothing else would use
 
     def _fits(self, prompt_positions: int, row_positions: int) -> bool:
-        """Whether caches of so many positions stay below the limit while one of their buffers exists twice."""
+        """Whether caches of so many positions stay below the limit while they grow."""
+        return self._needed(prompt_positions, row_positions) <= self.limits.cache_bytes
+
+    def _needed(self, prompt_positions: int, row_positions: int) -> int:
+        """Bytes of caches of so many positions while one of their buffers exists twice."""
         twice = max(prompt_positions, row_positions) / self._buffers
-        positions = prompt_positions + row_positions + twice
-        return positions * self._bytes_per_position <= self.limits.cache_bytes
+        return math.ceil((prompt_positions + row_positions + twice) * self._bytes_per_position)
 
     def _append(self, rows: slice, logits: torch.Tensor) -> list[Completion]:
         """Sample and record a token for each given row, and remove the rows that it ends."""
@@ -305,12 +373,24 @@ class GenerationEngine:
         stopped = (
             torch.isin(tokens, self._stop) if len(self._stop) else torch.zeros_like(tokens, dtype=torch.bool)
         )
+        self._ask_watches(self._rows[rows], tokens, stopped)
         ended = stopped | (generated >= state.limit[rows])
         if not bool(ended.any()):
             return []
         places = ended.nonzero().squeeze(1)
         reasons: list[StopReason] = ["completed" if hit else "length" for hit in stopped[places].tolist()]
         return self._take([rows.start + place for place in places.tolist()], reasons)
+
+    @staticmethod
+    def _ask_watches(rows: list[Row], tokens: torch.Tensor, stopped: torch.Tensor) -> None:
+        """Correct `stopped` for the rows that end otherwise than by the engine's stop tokens."""
+        if any(row.endless for row in rows):
+            stopped &= ~torch.tensor([row.endless for row in rows], device=stopped.device)
+        if any(row.watch for row in rows):
+            hits = [
+                bool(row.watch and row.watch(token)) for row, token in zip(rows, tokens.tolist(), strict=True)
+            ]
+            stopped |= torch.tensor(hits, device=stopped.device)
 
     def _take(self, slots: list[int], reasons: Sequence[StopReason]) -> list[Completion]:
         """Remove rows and fill their slots with rows from the end."""
@@ -320,11 +400,22 @@ class GenerationEngine:
         counts = state.generated[slots].tolist()
         tokens, log_probs = state.tokens[slots].tolist(), state.log_probs[slots].tolist()
         finished = [
-            Completion(self._rows[slot].request_id, ids[:count], logs[:count], reason, self.version)
+            Completion(
+                self._rows[slot].request_id,
+                ids[:count],
+                logs[:count],
+                reason,
+                self.version,
+                self._rows[slot].prompt.reused,  # type: ignore[union-attr]
+            )
             for slot, count, ids, logs, reason in zip(slots, counts, tokens, log_probs, reasons, strict=True)
         ]
-        for slot in slots:
-            self._rows[slot].prompt.rows -= 1  # type: ignore[union-attr]
+        for slot, completion in zip(slots, finished, strict=True):
+            prompt = self._rows[slot].prompt
+            assert prompt is not None
+            prompt.rows -= 1
+            if self.limits.keep and not prompt.rows:
+                self._keep(prompt, slot, completion.tokens[:-1])  # of its newest token nothing is stored
         holes, movers = _compaction(slots, len(self._rows))
         if holes:
             self._row_cache.move(movers, holes, int(state.generated[movers].max()))
@@ -335,6 +426,27 @@ class GenerationEngine:
         self._drop_prompts()
         self._groups = None
         return finished
+
+    def _keep(self, prompt: Prompt, slot: int, generated: list[int]) -> None:
+        """Keep a prompt and what its last row generated, as far as there is room."""
+        room = self.limits.cache_bytes - self._needed(
+            self._prompt_cache.slots * self._prompt_cache.capacity,
+            self._row_cache.slots * self._row_cache.capacity,
+        )
+        tokens = np.array([*prompt.tokens, *generated], dtype=np.int64)
+        if len(tokens) * self._bytes_per_position > room:
+            return
+        read = self._prompt_cache.read(prompt.slot, len(prompt.tokens))
+        written = self._row_cache.read(slot, len(generated)) if generated else {}
+        parts = {index: [pair, *([written[index]] if generated else [])] for index, pair in read.items()}
+        layers = {
+            index: (
+                torch.cat([keys for keys, _ in pairs], dim=1),
+                torch.cat([values for _, values in pairs], dim=1),
+            )
+            for index, pairs in parts.items()
+        }
+        self._kept.put(Prefix(tokens, layers), room)
 
     def _drop_prompts(self) -> None:
         """Remove the prompts that have no live row."""
@@ -347,6 +459,11 @@ class GenerationEngine:
                 self._prompts[hole] = self._prompts[mover]
                 self._prompts[hole].slot = hole
         del self._prompts[len(self._prompts) - len(unused) :]
+
+
+def _unread(prompt: Prompt) -> int:
+    """Number of a prompt's tokens that the model has to read."""
+    return len(prompt.tokens) - prompt.reused
 
 
 def _rounded(positions: int) -> int:
