@@ -59,6 +59,13 @@ def ask_all(
     return not_run, Answers(folder, {"protocol": "p"})
 
 
+def test_a_reply_is_there_as_soon_as_it_is_kept(tmp_path: Path) -> None:
+    with Answers(tmp_path, {}) as answers:
+        answers.add(ITEMS[0], Reply("\ud800", {"n": 1}, "length"))
+        assert answers.reply(ITEMS[0]) == Reply("\ud800", {"n": 1}, "length")
+    assert Answers(tmp_path, {}).reply(ITEMS[0]) == Reply("\ud800", {"n": 1}, "length")
+
+
 def test_what_is_finished_when_it_is_killed_is_never_asked_again_and_nothing_is_lost(tmp_path: Path) -> None:
     finished: Counter[str] = Counter()
 
@@ -178,8 +185,8 @@ def test_what_does_not_fit_or_always_fails_has_no_verdict_and_says_which_key_to_
         return said()
 
     not_run, answers = ask_all(tmp_path, slowly(handler, 0.0), at_once=1)
-    assert not_run["1"].why.endswith("raise evaluation.max_prompt_length")
-    assert "lower evaluation.max_response_length" in not_run["2"].why
+    assert not_run["1"].hint == "raise evaluation.max_prompt_length"
+    assert "lower evaluation.max_response_length" in not_run["2"].hint
     assert "99999 tokens, and the limit is 4096" in not_run["3"].why
     assert [item.id for item in owed(ITEMS, answers)] == ["1", "2", "3", "4"]
 

@@ -49,11 +49,12 @@ class Answers:
         Raises:
             LedgerError: the file system refuses.
         """
-        row = {"id": item.id, "asked": self._asked(item)}
+        row: dict[str, Any] = {"id": item.id, "asked": self._asked(item)}
         row |= {"output": reply.output, "record": dict(reply.record), "stop": reply.stop}
         with explained(self._path):
             self._file.write(json.dumps(row).encode() + b"\n")  # ASCII: lone surrogates have no bytes
             self._file.flush()
+        self._kept[item.id, row["asked"]] = row
 
     def __enter__(self) -> Answers:
         make_folder(self._path.parent)

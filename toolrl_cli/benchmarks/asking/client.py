@@ -88,7 +88,9 @@ class Client:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Hopeless(f"is no URL: {error}", "for example http://127.0.0.1:8000/v1") from error
         except httpx.TransportError as error:
-            raise Passing(f"cannot be reached: {str(error) or type(error).__name__}", reached=False) from error
+            raise Passing(
+                f"cannot be reached: {str(error) or type(error).__name__}", reached=False
+            ) from error
         except UnicodeEncodeError as error:  # a lone surrogate has no bytes
             raise Refused(f"its question is no text that can be sent: {error.reason}") from error
         if response.status_code != 200:
@@ -97,8 +99,8 @@ class Client:
         limit = self._settings.max_prompt_length
         if answer.prompt_tokens is not None and answer.prompt_tokens > limit:
             raise TooLong(
-                f"the prompt has {answer.prompt_tokens} tokens, and the limit is {limit}: "
-                "raise evaluation.max_prompt_length"
+                f"the prompt has {answer.prompt_tokens} tokens, and the limit is {limit}",
+                "raise evaluation.max_prompt_length",
             )
         return answer
 

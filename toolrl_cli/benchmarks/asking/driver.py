@@ -117,7 +117,7 @@ class Driver:
             try:
                 self._answers.add(item, await self._lead(item, conversation))
             except (CannotRun, TooLong, Refused, Passing) as error:
-                self._not_run[item.id] = NotRun(str(error))
+                self._not_run[item.id] = NotRun(str(error), getattr(error, "hint", ""))
             finally:
                 with contextlib.suppress(ValueError):  # a thread is in it: it ends with its session
                     conversation.close()

@@ -40,7 +40,16 @@ class Refused(Fault):
 
 
 class TooLong(Fault):
-    """The prompt does not fit; as text, why, with the key to change."""
+    """The prompt does not fit.
+
+    Args:
+        told: why.
+        hint: which key to change.
+    """
+
+    def __init__(self, told: str, hint: str) -> None:
+        self.hint = hint
+        super().__init__(told)
 
 
 class Hopeless(Fault):
@@ -78,7 +87,7 @@ def fault_of(response: httpx.Response, key_from: str) -> Fault:
         place = response.headers.get("location", "elsewhere")
         return Hopeless(f"redirects to {place} ({said})", "give that URL, if you trust it")
     if status == 400 and (code == TOO_LONG or any(word in told for word in TOO_LONG_WORDS)):
-        return TooLong(f"{told or 'its prompt is too long'}: {_key_to_change(told)}")
+        return TooLong(told or "its prompt is too long", _key_to_change(told))
     return Refused(said)
 
 
