@@ -10,6 +10,7 @@ from typing import Any
 
 from toolrl_cli.spec.benchmarks import Item, Reply
 from toolrl_cli.spec.identity import digest
+from toolrl_cli.store.documents import encodable
 from toolrl_cli.store.files import explained, make_folder, open_to_read
 from toolrl_cli.store.jsonl import read
 
@@ -54,7 +55,7 @@ class Answers:
         with explained(self._path):
             self._file.write(json.dumps(row).encode() + b"\n")  # ASCII: lone surrogates have no bytes
             self._file.flush()
-        self._kept[item.id, row["asked"]] = row
+        self._kept[item.id, row["asked"]] = encodable(row)  # as it will be read
 
     def __enter__(self) -> Answers:
         make_folder(self._path.parent)
