@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from toolrl_cli.benchmarks.asking.client import Target
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.spec.kind_configs import EvaluateConfig
+from toolrl_cli.spec.models import EndpointModel
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.training.device import device_for
 from toolrl_cli.training.inputs import model_path
@@ -16,6 +18,22 @@ from toolrl_cli.training.serving import serving
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 SERVER_LOG = "server.log"
+
+
+def target_of(model: EndpointModel) -> Target:
+    """An endpoint that is there, with the key that the environment has for it.
+
+    Raises:
+        BenchmarkError: there is no key in the variable that is named.
+    """
+    key = os.environ.get(model.key_env, "").strip() if model.key_env else ""
+    if model.key_env and not key:
+        raise BenchmarkError(
+            f"the environment variable {model.key_env} has no key", model.url, f"export {model.key_env}=…"
+        )
+    if not key.isascii() or not key.isprintable():
+        raise BenchmarkError(f"the key in {model.key_env} has characters that no key has", model.url)
+    return Target(model.url.rstrip("/"), model.model, key or None, model.key_env)
 
 
 @contextmanager
@@ -29,6 +47,9 @@ def endpoint_of(ctx: StageContext) -> Iterator[Target]:
         InterruptedError: asked to stop while it started.
     """
     config = ctx.spec.settings(EvaluateConfig)
+    if isinstance(config.model, EndpointModel) and not ctx.inputs:
+        yield target_of(config.model)
+        return
     model = model_path(ctx, config.model)
     check_before_start(ctx.spec, ctx.results, model)
     with serving(

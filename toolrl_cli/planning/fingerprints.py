@@ -11,7 +11,15 @@ from toolrl_cli.datasets import toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, Precision, RllaData, RunSpec, TinyModel
+from toolrl_cli.spec.models import (
+    DataSpec,
+    EndpointModel,
+    HuggingFaceModel,
+    Precision,
+    RllaData,
+    RunSpec,
+    TinyModel,
+)
 from toolrl_cli.training.device import planned_device
 from toolrl_cli.training.models.folder_check import check_model_folder
 from toolrl_cli.training.models.hub_revision import commit_of
@@ -92,6 +100,8 @@ class LocalFacts:
 
     def precision(self, run: RunSpec) -> Precision:
         """fp32 where the run is planned for a CPU, whose training knows nothing else (`cpu.cpu_options`)."""
+        if isinstance(run.model, EndpointModel):
+            return run.precision  # it computes in its own
         if run.precision == "fp32" or self._device(run.resources.device) == "cuda":
             return run.precision
         self.notes[f"precision: {run.precision} is fp32 on a CPU, in training and in evaluation"] = None

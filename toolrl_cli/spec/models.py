@@ -260,8 +260,22 @@ class HuggingFaceModel(Frozen):
     revision: str | None = Field(None, description="commit on the hub")
 
 
+class EndpointModel(Frozen):
+    """A model behind an OpenAI-compatible endpoint, which is asked and never trained."""
+
+    kind: Literal["endpoint"]
+    name: str
+    url: str = Field(
+        description="its root, such as http://127.0.0.1:8000/v1", pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$"
+    )
+    model: str = Field(description="what the endpoint calls the model")
+    key_env: str = Field(
+        "", description="environment variable with its key, in whichever process asks", pattern=r"^\w*$"
+    )
+
+
 DataSpec = Annotated[ToolWorldData | RllaData, Field(discriminator="kind")]
-ModelSpec = Annotated[TinyModel | HuggingFaceModel, Field(discriminator="kind")]
+ModelSpec = Annotated[TinyModel | HuggingFaceModel | EndpointModel, Field(discriminator="kind")]
 
 
 class EvaluateSpec(StageSettings):
@@ -346,6 +360,12 @@ class RunSpec(Frozen):
         for kind, given in stages.items():
             _check_kind_settings(kind, given)
         return stages
+
+    @model_validator(mode="after")
+    def _endpoints_are_only_asked(self) -> RunSpec:
+        if isinstance(self.model, EndpointModel) and self.train:
+            raise ValueError("model: an endpoint can only be evaluated: set train: []")
+        return self
 
     @field_validator("train")
     @classmethod

@@ -12,6 +12,7 @@ from toolrl_cli.spec.identity import canonical_json, slugify, stage_id
 from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.models import (
     DataSpec,
+    EndpointModel,
     HuggingFaceModel,
     LoraSpec,
     Precision,
@@ -113,6 +114,8 @@ class StageMaker:
             mark = self._once("tiny", tiny.model_dump_json(), lambda: self.facts.tiny_fingerprint(tiny))
             return {}, {"model": {"kind": "tiny", "fingerprint": mark}}
         outside = run.model
+        if isinstance(outside, EndpointModel):
+            return {}, {"model": outside.model_dump(include={"kind", "url", "model"})}
         mark = self._once("model", outside.model_dump_json(), lambda: self.facts.model_fingerprint(outside))
         return {}, {"model": {"kind": "huggingface", "fingerprint": mark}}
 

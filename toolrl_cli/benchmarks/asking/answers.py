@@ -53,9 +53,10 @@ class Answers:
         row: dict[str, Any] = {"id": item.id, "asked": self._asked(item)}
         row |= {"output": reply.output, "record": dict(reply.record), "stop": reply.stop}
         with explained(self._path):
-            self._file.write(json.dumps(row).encode() + b"\n")  # ASCII: lone surrogates have no bytes
+            line = json.dumps(row)  # ASCII: half surrogates have no bytes
+            self._file.write(line.encode() + b"\n")
             self._file.flush()
-        self._kept[item.id, row["asked"]] = encodable(row)  # as it will be read
+        self._kept[item.id, row["asked"]] = encodable(row, line)  # as it will be read
 
     def __enter__(self) -> Answers:
         make_folder(self._path.parent)

@@ -23,7 +23,7 @@ from toolrl_cli.rewards.errors import shown
 from toolrl_cli.spec.algorithms.rules import first_fault
 from toolrl_cli.spec.benchmarks import check_benchmarks
 from toolrl_cli.spec.identity import canonical_json
-from toolrl_cli.spec.models import DATA_KINDS, HuggingFaceModel, RunSpec, TinyModel
+from toolrl_cli.spec.models import DATA_KINDS, EndpointModel, HuggingFaceModel, RunSpec, TinyModel
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
@@ -43,6 +43,7 @@ KINDS: Mapping[Any, type[BaseModel]] = {
     **DATA_KINDS,
     "tiny": TinyModel,
     "huggingface": HuggingFaceModel,
+    "endpoint": EndpointModel,
 }
 """Blocks that come in several kinds; pydantic puts the kind into the path of a fault."""
 
