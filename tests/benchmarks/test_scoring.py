@@ -26,7 +26,8 @@ def test_a_metric_without_a_value_names_the_key_to_raise_and_the_item_why_it_has
 
 def test_an_item_shows_all_that_was_asked_wanted_and_said_and_cut_answers_are_counted() -> None:
     scores, rows = score(BENCHMARK, ITEMS, [Reply("a", stop="length"), Reply("b"), Reply("c", stop="length")])
-    assert scores["cut"] == {"level_1": 1, "level_3": 1}
+    one = {"cut": 1, "total": 1}
+    assert scores["cut"] == {"level_1": one, "level_3": one}
     assert list(rows[0])[:10] == [
         *("id", "category", "correct", "reason", "prompt", "tools", "gold", "output", "stop", "calls")
     ]

@@ -47,7 +47,9 @@ def score(
         if hints and metric["value"] is None and "could not be run" in metric["why"]:
             metric["why"] += f": {'; '.join(hints)}"
     cut = Counter(item.category for item, reply in ran if reply.stop == "length")
-    return scores | ({"cut": dict(cut)} if cut else {}), rows
+    total = Counter(item.category for item in items)
+    counted = {name: {"cut": cut[name], "total": total[name]} for name in cut}
+    return scores | ({"cut": counted} if cut else {}), rows
 
 
 def _row(benchmark: Benchmark, item: Item, reply: Reply | NotRun, verdict: Verdict | None) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class Evaluation:
         conditions: protocol, version, data, prompt format and sampling (see `CONDITIONS`), as text.
         metrics: name → score; empty unless the stage succeeded.
         problem: why a stage that succeeded has no usable scores.
+        cut: category → answers that were cut at the limit, of how many.
     """
 
     stage: Stage
@@ -84,6 +85,7 @@ class Evaluation:
     conditions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Score] = field(default_factory=dict)
     problem: str = ""
+    cut: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def items_path(self) -> Path:
