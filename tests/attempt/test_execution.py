@@ -369,7 +369,17 @@ def test_an_attempt_knows_its_devices_and_no_secret_reaches_a_file(
     ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    environment = {**os.environ, "WANDB_API_KEY": "s3cret-1", "HF_TOKEN": "s3cret-2", "WANDB_MODE": "offline"}
+    secrets = (
+        "WANDB_API_KEY",
+        "HF_TOKEN",
+        "HF_PAT",
+        "SLURM_JWT",
+        "WANDB_PASSPHRASE",
+        "NCCL_MINE",
+        "TOOLRL_SERVER_KEY",
+    )
+    environment = {**os.environ, **dict.fromkeys(secrets, "s3cret"), "WANDB_MODE": "offline"}
+    environment["WANDB_BASE_URL"] = "https://me:s3cret@wandb.example"
     runner = Runner(ledger, LocalLauncher(["0", "1"], gpus=True, environment=environment))
     spec = stages("a")
     folder = ledger.folder(spec)
@@ -380,6 +390,7 @@ def test_an_attempt_knows_its_devices_and_no_secret_reaches_a_file(
     assert said["devices"] == "0,1"
     assert said["versions"]["verl"]
     assert said["environment"]["WANDB_MODE"] == "offline"
+    assert said["environment"]["WANDB_BASE_URL"] == "https://wandb.example"
     for path in folder.path.rglob("*"):
         assert path.is_dir() or "s3cret" not in path.read_text(), path
 

@@ -56,6 +56,32 @@ def test_a_variable_of_the_environment_is_text(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("WANDB_API_KEY", "s3cret", "a secret by its name"),
+        ("HF_PAT", "s3cret", "a secret by its name"),
+        ("SLURM_JWT", "s3cret", "a secret by its name"),
+        ("DB_PWD", "s3cret", "a secret by its name"),
+        ("MIRROR", "https://me:s3cret@host/x", "holds a login"),
+        ("PWD", "/home/me", ""),
+        ("TOKENIZERS_PARALLELISM", "true", ""),
+        ("MONKEYS", "https://host/a@b", ""),
+    ],
+)
+def test_a_secret_of_the_environment_reaches_no_plan(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    text = f"${{oc.env:{name}}}"
+    if not why:
+        assert resolved(a=text)["a"] == value
+        return
+    with pytest.raises(SpecError, match=why) as fault:
+        resolved(a=text)
+    assert "s3cret" not in str(fault.value) and "leave it in the environment" in str(fault.value)
+
+
+@pytest.mark.parametrize(
     ("data", "says"),
     [
         (

@@ -30,18 +30,35 @@ PACKAGES = (
     "numpy",
     "wandb",
 )
-_SETTINGS = re.compile(
-    r"^(?:CUDA|NCCL|GLOO|OMP|MKL|PYTORCH|TORCH|PYTHON|RAY|VERL|TOKENIZERS|TRANSFORMERS|HF|HYDRA|VLLM|WANDB|TOOLRL"
-    r"|SLURM)_"
+HARMLESS = re.compile(
+    r"""
+    CUDA_(?:DEVICE_MAX_CONNECTIONS|DEVICE_ORDER|HOME|LAUNCH_BLOCKING|MODULE_LOADING|VISIBLE_DEVICES)
+    | CUBLAS_WORKSPACE_CONFIG | GLOO_SOCKET_IFNAME
+    | NCCL_(?:ALGO|ASYNC_ERROR_HANDLING|BUFFSIZE|CROSS_NIC|CUMEM_ENABLE|DEBUG|DEBUG_SUBSYS|NET_GDR_LEVEL|NVLS_ENABLE
+        |IB_(?:DISABLE|GID_INDEX|HCA|TIMEOUT)|P2P_DISABLE|P2P_LEVEL|PROTO|SHM_DISABLE|SOCKET_IFNAME|TIMEOUT)
+    | MKL_NUM_THREADS | OMP_(?:NUM_THREADS|PROC_BIND|WAIT_POLICY) | PYTHONHASHSEED
+    | PYTORCH_(?:ALLOC_CONF|CUDA_ALLOC_CONF) | TORCH_(?:CUDA_ARCH_LIST|LOGS|NCCL_AVOID_RECORD_STREAMS)
+    | HF_(?:DATASETS_OFFLINE|ENDPOINT|HOME|HUB_CACHE|HUB_OFFLINE) | TOKENIZERS_PARALLELISM | HYDRA_FULL_ERROR
+    | TRANSFORMERS_(?:CACHE|OFFLINE|VERBOSITY)
+    | RAY_(?:DEDUP_LOGS|TMPDIR|memory_monitor_refresh_ms|memory_usage_threshold)
+    | VERL_(?:FILE_LOGGER_PATH|LOGGING_LEVEL|PLATFORM|PPO_LOGGING_LEVEL|USE_EXTERNAL_MODULES)
+    | VLLM_(?:ATTENTION_BACKEND|LOGGING_LEVEL|USE_V1|WORKER_MULTIPROC_METHOD)
+    | TOOLRL_(?:ATTEMPT|CACHE|CUDA_ENGINES|HOST_PYTHON|RESULTS|SEED|SLOTS)
+    | WANDB_(?:BASE_URL|DISABLED|ENTITY|MODE|PROJECT|RUN_GROUP|SILENT)
+    | SLURM_(?:ARRAY_JOB_ID|ARRAY_TASK_ID|CLUSTER_NAME|CPUS_ON_NODE|CPUS_PER_TASK|GPUS|GPUS_ON_NODE|GPUS_PER_NODE
+        |JOB_(?:ACCOUNT|GPUS|ID|NAME|NODELIST|NUM_NODES|PARTITION|QOS)|MEM_PER_CPU|MEM_PER_NODE|NNODES|NODEID
+        |NODELIST|NTASKS|PROCID|RESTART_COUNT) | SLURMD_NODENAME
+    """,
+    re.X,
 )
-_SECRET = re.compile(r"KEY|TOKEN(?!IZER)|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH|COOKIE", re.I)
+"""The variables that are written down: those that tell runs apart, and never hold a secret by their meaning."""
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The content of `environment.json`.
 
-    Of the environment only the settings of the software in play are kept, by prefix; a name that could hold a
-    secret is left out even then.
+    Of the environment only variables that are known to be harmless are kept; of URLs the login is cut.
     """
     return {
         "schema": ENVIRONMENT.schema,
@@ -76,9 +93,7 @@ def installed_versions() -> dict[str, str]:
 def settings(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables that may be written down."""
     return {
-        name: value
-        for name, value in sorted(variables.items())
-        if _SETTINGS.match(name) and not _SECRET.search(name)
+        name: _LOGIN.sub("", value) for name, value in sorted(variables.items()) if HARMLESS.fullmatch(name)
     }
 
 

@@ -189,7 +189,13 @@ def _write(
             mode=mode,
             resume="allow" if mode == "online" else None,
             reinit="create_new",
-            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, save_code=False),
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                x_disable_stats=True,
+                x_disable_meta=True,  # every SLURM_* variable and the arguments, secrets included
+                save_code=False,
+            ),
         )
     except wandb.Error as error:
         raise TrackingError(f"W&B refused: {error}", run.id, "wandb login, or --wandb offline") from None
