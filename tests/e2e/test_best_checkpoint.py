@@ -25,7 +25,7 @@ SWEEP = """
 name: best
 base:
   preset: tiny_grpo
-  model: {pretrain: {steps: 4}}
+  model: tiny_base
   rl: {steps: 6, lr: 0.005, save_every: 2, validate_every: 1, keep_checkpoints: 2}
   checkpoint: best
 arms: {coarse: {reward: coarse}}

@@ -37,11 +37,11 @@ def test_every_preset_makes_a_run(resolve: Resolve, facts: FixedFacts, name: str
 @pytest.mark.parametrize("name", presets.model_names())
 def test_every_model_makes_a_run(resolve: Resolve, facts: FixedFacts, name: str) -> None:
     (run,) = resolve(f"name: s\nbase: {{preset: paper_grpo, model: {name}}}\n")
-    assert run_stages(run.spec, facts)[0].config["model"]["name"] == name
+    assert run_stages(run.spec, facts)[0].config["model"]["name"] == name.removesuffix("_base")
 
 
 def test_models_of_the_paper_are_pinned_to_a_commit(resolve: Resolve) -> None:
-    for name in set(presets.model_names()) - {"tiny"}:
+    for name in set(presets.model_names()) - {"tiny", "tiny_base"}:
         (run,) = resolve(f"name: s\nbase: {{preset: paper_grpo, model: {name}}}\n")
         revision = run.spec.model.revision
         assert revision is not None and re.fullmatch("[0-9a-f]{40}", revision)
@@ -112,9 +112,10 @@ def test_where_verl_and_the_released_code_differ_the_code_s_way_is_set(resolve: 
 
 
 def test_the_stages_of_the_quickstart_keep_their_ids(facts: FixedFacts) -> None:
-    runs = resolve_runs(read_sweep(SWEEPS / "quickstart.yaml"))
-    ids = {stage.id for run in runs for stage in run_stages(run.spec, facts)}
-    assert ids == set(QUICKSTART)
+    for model, known in ("base.model=tiny", QUICKSTART), ("name=quickstart", QUICKSTART_PACKAGED):
+        runs = resolve_runs(read_sweep(SWEEPS / "quickstart.yaml", [model]))
+        ids = {stage.id for run in runs for stage in run_stages(run.spec, facts)}
+        assert ids == set(known)
 
 
 def test_a_field_at_its_neutral_value_changes_no_id_and_at_another_does(
@@ -145,3 +146,19 @@ QUICKSTART = [
     "ppo-tiny-original-s1-18fa9ce0f5",
     "toolworld-ppo-tiny-original-s1-401041656a",
 ]
+QUICKSTART_PACKAGED = [
+    "toolworld-tiny-d86940ea82",
+    "tiny-sft-s1-9ef89a3f57",
+    "tiny-sft-s1-56e0b7a940",
+    "toolworld-tiny-sft-s1-25f67e65dd",
+    "grpo-tiny-original-s1-05de27e289",
+    "grpo-tiny-original-s1-fe2057bb59",
+    "toolworld-grpo-tiny-original-s1-581479b1ef",
+    "grpo-tiny-coarse-s1-a1b6db7888",
+    "grpo-tiny-coarse-s1-9df5142a2b",
+    "toolworld-grpo-tiny-coarse-s1-a04958498b",
+    "ppo-tiny-original-s1-33a0c82ddc",
+    "ppo-tiny-original-s1-ec270854a8",
+    "toolworld-ppo-tiny-original-s1-a8d7da48be",
+]
+"""With the tiny model that comes with the package, by its path."""

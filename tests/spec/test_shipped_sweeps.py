@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2] / "sweeps"
 FILES = sorted(ROOT.glob("*.yaml"))
 RUNS = {
     "table1_2_3": 28, "table5_length": 9, "table6_scale": 12, "table7_granularity": 12,
-    "table10_11_12": 20, "camera_ready": 8, "smoke": 2, "quickstart": 5, "rlla_tiny": 3, "algorithms": 22,
+    "table10_11_12": 20, "camera_ready": 8, "smoke": 2, "tiny_base": 1, "quickstart": 5, "rlla_tiny": 3,
+    "algorithms": 22,
 }  # fmt: skip
 IN_SMALL = {**RUNS, "table1_2_3": 7, "table5_length": 3, "table6_scale": 4, "table7_granularity": 4}
 IN_SMALL |= {"table10_11_12": 5, "camera_ready": 6}
@@ -60,7 +61,7 @@ def test_a_shipped_sweep_runs_in_small(path: Path, profile: str, facts: FixedFac
     plan = make_plan(document.sweep.name, resolved.runs, facts, Ledger(Path("/nowhere")))
     assert not plan.why_blocked()
     for run in resolved.runs:
-        assert run.spec.model.kind == "tiny" and run.spec.data.kind == "toolworld"
+        assert run.spec.model.name == "tiny" and run.spec.data.kind == "toolworld"
         assert run.spec.rl.steps <= 25 and run.spec.resources.device == "cpu"
 
 

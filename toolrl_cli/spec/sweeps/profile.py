@@ -31,7 +31,7 @@ class ProfileFile(Frozen):
     """What a profile changes."""
 
     description: str
-    model: str = Field(description="takes the place of models of another kind")
+    model: str = Field(description="takes the place of all models but tiny ones")
     data: dict[str, Any] = Field(description="takes the place of data of another kind")
     data_rows: float = Field(gt=0, description="its rows for each row of `data.limit`")
     evaluate: list[str]
@@ -167,9 +167,10 @@ class Profile:
         return dict(self._by_algorithm["ppo" if algorithm.critic else "grpo"])
 
     def _replace_model(self, tree: dict[str, Any]) -> None:
-        """One that is of the same kind already stays as the sweep has it."""
+        """One that is tiny already stays as the sweep has it."""
         new, old = presets.model(self.file.model, self.place), tree.get("model")
-        if not isinstance(old, Mapping) or old.get("kind") != new["kind"]:
+        tiny = isinstance(old, Mapping) and (old.get("kind") == "tiny" or old.get("path") == new["path"])
+        if not tiny:
             tree["model"] = copied(new)
 
     def _replace_data(self, tree: dict[str, Any]) -> None:

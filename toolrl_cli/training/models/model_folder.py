@@ -13,6 +13,8 @@ WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json"),
     *("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
+PACKAGED = "toolrl:"
+"""Begins the `path` of a model that comes with this package; its folder stands beside this module."""
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
@@ -26,6 +28,13 @@ def folder_of(path: str) -> Path | None:
     """
     if not names_folder(path):
         return None
+    if is_packaged(path):
+        folder = Path(__file__).parent / path[len(PACKAGED) :]
+        if not path[len(PACKAGED) :].isidentifier() or not (folder / "config.json").is_file():
+            raise SpecError(
+                "no such model comes with toolrl", path, f"the one that does: {PACKAGED}tiny_base"
+            )
+        return folder
     folder = Path(path).expanduser().resolve()
     if not folder.is_dir():
         raise SpecError(
@@ -36,7 +45,12 @@ def folder_of(path: str) -> Path | None:
 
 def names_folder(path: str) -> bool:
     """Whether a model's `path` is written as a folder, and not as a name on the hub."""
-    return path.startswith((".", "/", "~"))
+    return path.startswith((".", "/", "~", PACKAGED))
+
+
+def is_packaged(path: str) -> bool:
+    """Whether a model's `path` names one that comes with this package."""
+    return path.startswith(PACKAGED)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from toolrl_cli.spec.models import ModelSpec, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.device import planned_device
+from toolrl_cli.training.models.model_folder import is_packaged
 from toolrl_cli.training.preflight.answers import Asked, answers_to
 from toolrl_cli.training.preflight.question import Answer, Measures, Rows
 from toolrl_cli.training.preflight.row_fault import (
@@ -137,7 +138,8 @@ def _model_key(model: ModelSpec) -> str:
 
 def _known_to_fit(config: Config) -> bool:
     """Whether the rows are ToolWorld's, the model the tiny one, and the limits what both were made for."""
-    if not isinstance(config.model, TinyModel) or not isinstance(config.data, ToolWorldData):
+    tiny = isinstance(config.model, TinyModel) or is_packaged(config.model.path)
+    if not tiny or not isinstance(config.data, ToolWorldData):
         return False
     if isinstance(config, EvaluateConfig) and config.benchmark != "toolworld":
         return False
