@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -76,3 +77,21 @@ def sweep_file(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(SWEEP, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the results of the sweep, run once to its end, are kept for the next test."""
+    return tmp_path_factory.mktemp("kept") / "results"
+
+
+@pytest.fixture
+def swept(toolrl: Toolrl, sweep_file: Path, tmp_path: Path, kept: Path) -> Toolrl:
+    """The command line beside a sweep that has run to its end."""
+    if kept.is_dir():
+        shutil.copytree(kept, tmp_path / "results", symlinks=True)
+    else:
+        answer = toolrl("sweep", "small.yaml")
+        assert answer.code == 0, answer.err
+        shutil.copytree(tmp_path / "results", kept, symlinks=True)
+    return toolrl

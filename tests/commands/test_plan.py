@@ -51,9 +51,8 @@ def test_a_fresh_plan_shows_every_kind_and_that_nothing_is_known(toolrl: Toolrl,
     assert "time        unknown" in answer.out
 
 
-def test_a_finished_plan_says_that_nothing_is_to_do(toolrl: Toolrl, sweep_file: Path) -> None:
-    assert toolrl("sweep", "small.yaml").code == 0
-    answer = toolrl("plan", "small.yaml")
+def test_a_finished_plan_says_that_nothing_is_to_do(swept: Toolrl) -> None:
+    answer = swept("plan", "small.yaml")
     assert "nothing to do: all 9 stages are done" in answer.out
     assert "unknown" not in answer.out
 
@@ -85,31 +84,27 @@ def test_a_failed_stage_blocks_its_run_and_the_plan_says_why(
     assert "the rate is too high" in toolrl("plan", "small.yaml").out
 
 
-def test_a_changed_setting_is_explained_field_by_field(toolrl: Toolrl, sweep_file: Path) -> None:
-    toolrl("sweep", "small.yaml")
+def test_a_changed_setting_is_explained_field_by_field(swept: Toolrl) -> None:
     change = ["--set", "base.rl.lr=0.0005"]
-    short = toolrl("plan", "small.yaml", *change).out
+    short = swept("plan", "small.yaml", *change).out
     assert "6 owed stages are new: earlier results are of another identity (configuration)" in short
     assert "6 finished stages are no longer part of this sweep" in short
     assert "rl.lr" not in short
-    told = toolrl("plan", "small.yaml", "--explain", *change).out
+    told = swept("plan", "small.yaml", "--explain", *change).out
     assert "rl.lr: 0.0002 → 0.0005" in told and "took its place before" in told
-    drifts = [s["drift"] for s in toolrl("plan", "small.yaml", "--explain", "--json", *change).json["stages"]]
+    drifts = [s["drift"] for s in swept("plan", "small.yaml", "--explain", "--json", *change).json["stages"]]
     fields = {d["field"] for drift in drifts if drift and drift["new"] for d in drift["differences"]}
     assert fields == {"rl.lr", "inputs.checkpoint", "inputs.model"}
 
 
-def test_changed_code_is_a_warning_and_nothing_runs_again(
-    toolrl: Toolrl, sweep_file: Path, tmp_path: Path
-) -> None:
-    toolrl("sweep", "small.yaml")
+def test_changed_code_is_a_warning_and_nothing_runs_again(swept: Toolrl, tmp_path: Path) -> None:
     for environment in tmp_path.glob("results/stages/rl/*/attempts/1/environment.json"):
         forget(environment, "rewards", "000000000000")
-    answer = toolrl("plan", "small.yaml", "--explain")
+    answer = swept("plan", "small.yaml", "--explain")
     assert "warning: 2 finished stages would be made by other code or settings today" in answer.out
     assert f"code of rewards: 000000000000 → {code_identity()['rewards']} (2 stages)" in answer.out
     assert "nothing to do" in answer.out
-    assert "nothing to do" in toolrl("sweep", "small.yaml").err
+    assert "nothing to do" in swept("sweep", "small.yaml").err
 
 
 def test_a_changed_reward_file_makes_its_stages_new_and_is_named(

@@ -17,14 +17,6 @@ from toolrl_cli.store.sweep_folder import SweepFolder
 
 
 @pytest.fixture
-def done(toolrl: Toolrl, sweep_file: Path) -> Toolrl:
-    """The sweep, run to its end."""
-    answer = toolrl("sweep", "small.yaml")
-    assert answer.code == 0, answer.err
-    return toolrl
-
-
-@pytest.fixture
 def on_gpus(toolrl: Toolrl, tmp_path: Path) -> Toolrl:
     """A sweep that ran for an hour on two GPUs, written by hand."""
     ledger = Ledger(tmp_path / "results")
@@ -105,26 +97,26 @@ def test_stage_runs_a_kind_and_what_it_needs(toolrl: Toolrl, sweep_file: Path) -
     assert sorted(states(toolrl)[i]["kind"] for i in done) == ["rl", "rl"]
 
 
-def test_an_unknown_stage_is_refused_with_the_nearest_name(done: Toolrl) -> None:
-    answer = done("resume", "small", "--stage", "exprt")
+def test_an_unknown_stage_is_refused_with_the_nearest_name(swept: Toolrl) -> None:
+    answer = swept("resume", "small", "--stage", "exprt")
     assert answer.code == 2
     assert "--stage: no stage matches 'exprt' (did you mean 'export'?)" in answer.err
 
 
-def test_a_stage_like_none_is_refused_with_the_kinds_and_no_list_of_ids(done: Toolrl) -> None:
-    answer = done("resume", "small", "--stage", "zzz")
+def test_a_stage_like_none_is_refused_with_the_kinds_and_no_list_of_ids(swept: Toolrl) -> None:
+    answer = swept("resume", "small", "--stage", "zzz")
     assert answer.code == 2
     assert "--stage: no stage matches 'zzz' (valid kinds: evaluate, export, rl, sft)" in answer.err
 
 
-def test_from_step_trains_again_from_there_and_redoes_what_depends_on_it(done: Toolrl) -> None:
-    rl, before = stage_id(done, "rl", "coarse"), attempts(done)
-    answer = done("resume", "small", "--only", "coarse", "--from-step", "1")
+def test_from_step_trains_again_from_there_and_redoes_what_depends_on_it(swept: Toolrl) -> None:
+    rl, before = stage_id(swept, "rl", "coarse"), attempts(swept)
+    answer = swept("resume", "small", "--only", "coarse", "--from-step", "1")
     assert answer.code == 0, answer.err
     assert f"{rl}: set back to step 1 (resume --from-step 1)" in answer.err
-    again = {stage for stage, n in attempts(done).items() if n > before[stage]}
+    again = {stage for stage, n in attempts(swept).items() if n > before[stage]}
     assert len(again) == 3 and all("coarse" in stage for stage in again)
-    assert {s["status"] for s in states(done).values()} == {"succeeded"}
+    assert {s["status"] for s in states(swept).values()} == {"succeeded"}
     place = folder("rl", rl)
     assert sorted(path.name for path in (place / "checkpoints").glob("global_step_*")) == [
         "global_step_1",
@@ -134,102 +126,102 @@ def test_from_step_trains_again_from_there_and_redoes_what_depends_on_it(done: T
     assert [row["step"] for row in merge_metrics(place)] == [1, 2]
     rows = (place / "attempts" / "2" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [2]
-    export = folder("export", stage_id(done, "export", "grpo-tiny-coarse"))
+    export = folder("export", stage_id(swept, "export", "grpo-tiny-coarse"))
     assert (export / "superseded" / "1" / "output" / "model").is_dir()
     assert (export / "output" / "model").is_dir()
 
 
-def test_from_step_refuses_a_step_without_a_whole_checkpoint_and_changes_nothing(done: Toolrl) -> None:
-    rl = stage_id(done, "rl", "coarse")
-    answer = done("resume", "small", "--stage", rl, "--from-step", "7")
+def test_from_step_refuses_a_step_without_a_whole_checkpoint_and_changes_nothing(swept: Toolrl) -> None:
+    rl = stage_id(swept, "rl", "coarse")
+    answer = swept("resume", "small", "--stage", rl, "--from-step", "7")
     assert answer.code == 2
     assert answer.err.count("\n") == 1
     assert f"stage {rl}: no whole checkpoint of step 7: it has those of 1, 2" in answer.err
-    assert {s["status"] for s in states(done).values()} == {"succeeded"}
-    answer = done("resume", "small", "--stage", rl, "--from-step", "2")
+    assert {s["status"] for s in states(swept).values()} == {"succeeded"}
+    answer = swept("resume", "small", "--stage", rl, "--from-step", "2")
     assert (answer.code, "step 2 is the last one" in answer.err) == (2, True)
 
 
-def test_fresh_starts_a_stage_anew_and_sets_aside_what_it_had(done: Toolrl) -> None:
-    rl = stage_id(done, "rl", "coarse")
-    answer = done("resume", "small", "--stage", rl, "--fresh")
+def test_fresh_starts_a_stage_anew_and_sets_aside_what_it_had(swept: Toolrl) -> None:
+    rl = stage_id(swept, "rl", "coarse")
+    answer = swept("resume", "small", "--stage", rl, "--fresh")
     assert answer.code == 0, answer.err
     assert "2 other stages are owed; `toolrl resume small` runs them" in answer.err
     place = folder("rl", rl)
     assert (place / "superseded" / "1" / "checkpoints" / "global_step_2").is_dir()
     rows = (place / "attempts" / "2" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [1, 2]
-    waiting = {i: s for i, s in states(done).items() if s["status"] == "pending"}
+    waiting = {i: s for i, s in states(swept).items() if s["status"] == "pending"}
     assert sorted(s["kind"] for s in waiting.values()) == ["evaluate", "export"]
-    plan = {s["id"]: s["reason"] for s in done("plan", "small.yaml", "--json").json["stages"]}
-    export = stage_id(done, "export", "grpo-tiny-coarse")
+    plan = {s["id"]: s["reason"] for s in swept("plan", "small.yaml", "--json").json["stages"]}
+    export = stage_id(swept, "export", "grpo-tiny-coarse")
     assert plan[export] == "set back to the start (resume --fresh: what it reads was set back)"
-    assert done("resume", "small").code == 0
-    assert {s["status"] for s in states(done).values()} == {"succeeded"}
+    assert swept("resume", "small").code == 0
+    assert {s["status"] for s in states(swept).values()} == {"succeeded"}
 
 
 def test_a_table_shows_no_score_of_a_model_that_was_set_back(
-    done: Toolrl, monkeypatch: pytest.MonkeyPatch
+    swept: Toolrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rl = stage_id(done, "rl", "coarse")
+    rl = stage_id(swept, "rl", "coarse")
     monkeypatch.setenv("TEST_FAILS", "grpo-tiny-coarse")
-    assert done("resume", "small", "--stage", rl, "--fresh").code == 1
-    text = done("report", "small", "--format", "csv").out
+    assert swept("resume", "small", "--stage", rl, "--fresh").code == 1
+    text = swept("report", "small", "--format", "csv").out
     assert [line for line in text.splitlines() if line.startswith("coarse") and "100" in line] == []
 
 
-def test_stages_of_other_sweeps_that_read_it_are_set_back_as_well(done: Toolrl, sweep_file: Path) -> None:
+def test_stages_of_other_sweeps_that_read_it_are_set_back_as_well(swept: Toolrl, sweep_file: Path) -> None:
     other = sweep_file.read_text().replace("name: small", "name: other")
     Path("other.yaml").write_text(other.replace("tiny_grpo, ", "tiny_grpo, evaluation.batch_size: 8, "))
-    done("sweep", "other.yaml")
-    done("resume", "small", "--stage", stage_id(done, "rl", "coarse"), "--fresh")
-    standing = {s["id"]: s["status"] for s in done("status", "other", "--json").json["stages"]}
+    swept("sweep", "other.yaml")
+    swept("resume", "small", "--stage", stage_id(swept, "rl", "coarse"), "--fresh")
+    standing = {s["id"]: s["status"] for s in swept("status", "other", "--json").json["stages"]}
     assert sorted(standing.values()).count("pending") == 2
 
 
-def test_only_and_fresh_leave_stages_that_other_runs_use(done: Toolrl) -> None:
-    before = attempts(done)
-    answer = done("resume", "small", "--only", "coarse", "--fresh")
+def test_only_and_fresh_leave_stages_that_other_runs_use(swept: Toolrl) -> None:
+    before = attempts(swept)
+    answer = swept("resume", "small", "--only", "coarse", "--fresh")
     assert answer.code == 0, answer.err
-    assert all("coarse" in stage for stage, n in attempts(done).items() if n > before[stage])
+    assert all("coarse" in stage for stage, n in attempts(swept).items() if n > before[stage])
 
 
-def test_a_kind_of_some_runs_leaves_stages_that_other_runs_use_and_says_so(done: Toolrl) -> None:
-    shared = next(i for i, s in states(done).items() if s["kind"] == "sft")
-    before = attempts(done)
-    answer = done("resume", "small", "--only", "coarse", "--stage", "sft", "--fresh")
+def test_a_kind_of_some_runs_leaves_stages_that_other_runs_use_and_says_so(swept: Toolrl) -> None:
+    shared = next(i for i, s in states(swept).items() if s["kind"] == "sft")
+    before = attempts(swept)
+    answer = swept("resume", "small", "--only", "coarse", "--stage", "sft", "--fresh")
     assert answer.code == 0, answer.err
     assert f"{shared}: left alone; other runs have it, too" in answer.err
-    assert attempts(done) == before
-    done("resume", "small", "--only", "coarse", "--stage", shared, "--fresh")
-    assert attempts(done)[shared] == before[shared] + 1
+    assert attempts(swept) == before
+    swept("resume", "small", "--only", "coarse", "--stage", shared, "--fresh")
+    assert attempts(swept)[shared] == before[shared] + 1
 
 
-def test_failed_where_none_has_says_what_is_owed(done: Toolrl) -> None:
-    path = folder("rl", stage_id(done, "rl", "coarse")) / "state.json"
+def test_failed_where_none_has_says_what_is_owed(swept: Toolrl) -> None:
+    path = folder("rl", stage_id(swept, "rl", "coarse")) / "state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "stopped"}))
-    answer = done("resume", "small", "--failed")
+    answer = swept("resume", "small", "--failed")
     assert (
         "small: no stage has failed; without --failed 1 owed would run\nsmall: nothing to do\n" in answer.err
     )
 
 
 @pytest.mark.parametrize("option", [("--fresh",), ("--from-step", "1")])
-def test_a_whole_sweep_is_not_set_back_unasked(done: Toolrl, option: tuple[str, ...]) -> None:
-    before = attempts(done)
-    answer = done("resume", "small", *option)
+def test_a_whole_sweep_is_not_set_back_unasked(swept: Toolrl, option: tuple[str, ...]) -> None:
+    before = attempts(swept)
+    answer = swept("resume", "small", *option)
     assert answer.code == 2
     assert "would set back all of small" in answer.err and "--yes" in answer.err
     assert answer.err.count("\n") == 1
-    assert attempts(done) == before
+    assert attempts(swept) == before
 
 
-def test_a_whole_sweep_is_set_back_with_yes(done: Toolrl) -> None:
-    assert done("resume", "small", "--fresh", "--yes").code == 0
-    assert set(attempts(done).values()) == {2}
+def test_a_whole_sweep_is_set_back_with_yes(swept: Toolrl) -> None:
+    assert swept("resume", "small", "--fresh", "--yes").code == 0
+    assert set(attempts(swept).values()) == {2}
 
 
-def test_fresh_and_from_step_exclude_each_other(done: Toolrl) -> None:
-    answer = done("resume", "small", "--stage", "rl", "--fresh", "--from-step", "1")
+def test_fresh_and_from_step_exclude_each_other(swept: Toolrl) -> None:
+    answer = swept("resume", "small", "--stage", "rl", "--fresh", "--from-step", "1")
     assert answer.code == 2
     assert "exclude each other" in answer.err

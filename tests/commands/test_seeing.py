@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -25,20 +24,9 @@ from toolrl_cli.store.step_warnings import StepWarning
 from toolrl_cli.store.sweep_folder import SweepFolder
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the results of a sweep that has run are kept for the next test."""
-    return tmp_path_factory.mktemp("kept") / "results"
-
-
 @pytest.fixture
-def done(toolrl: Toolrl, sweep_file: Path, tmp_path: Path, kept: Path) -> Callable[[str], StageFolder]:
+def done(swept: Toolrl, tmp_path: Path) -> Callable[[str], StageFolder]:
     """A sweep that has run; its function gives the RL stage of an arm."""
-    if kept.is_dir():
-        shutil.copytree(kept, tmp_path / "results", symlinks=True)
-    else:
-        assert toolrl("sweep", "small.yaml").code == 0
-        shutil.copytree(tmp_path / "results", kept, symlinks=True)
 
     def rl(arm: str) -> StageFolder:
         (folder,) = (f for f in Ledger(tmp_path / "results").folders() if f.kind == "rl" and arm in f.id)

@@ -33,10 +33,9 @@ def test_a_sweep_runs_what_is_owed_and_then_nothing(toolrl: Toolrl, sweep_file: 
     assert {p: p.read_bytes() for p in states} == states
 
 
-def test_equal_stages_of_two_sweeps_are_run_once(toolrl: Toolrl, sweep_file: Path) -> None:
-    toolrl("sweep", "small.yaml")
+def test_equal_stages_of_two_sweeps_are_run_once(swept: Toolrl, sweep_file: Path) -> None:
     Path("other.yaml").write_text(sweep_file.read_text().replace("name: small", "name: other"))
-    assert "nothing to do" in toolrl("sweep", "other.yaml").err
+    assert "nothing to do" in swept("sweep", "other.yaml").err
 
 
 def test_only_limits_what_runs_and_the_table_shows_the_rest_as_missing(
@@ -83,10 +82,9 @@ def test_plan_json_has_the_stable_keys(toolrl: Toolrl, sweep_file: Path) -> None
     assert set(document) == {"schema", "sweep", "runs", "stages", "totals", "limits", "drift"}
 
 
-def test_csv_and_json_of_a_report_agree_to_the_last_digit(toolrl: Toolrl, sweep_file: Path) -> None:
-    toolrl("sweep", "small.yaml")
-    table = toolrl("report", "small", "--json").json["tables"][0]
-    rows = list(csv.DictReader(io.StringIO(toolrl("report", "small", "--format", "csv").out)))
+def test_csv_and_json_of_a_report_agree_to_the_last_digit(swept: Toolrl) -> None:
+    table = swept("report", "small", "--json").json["tables"][0]
+    rows = list(csv.DictReader(io.StringIO(swept("report", "small", "--format", "csv").out)))
     by_arm = {row["arm"]: row["cells"] for row in table["rows"]}
     assert {row["arm"] for row in rows} == set(by_arm)
     for row in rows:
@@ -105,15 +103,14 @@ def test_a_sweep_goes_on_by_its_name_from_any_folder(
     assert (tmp_path / "results/sweeps/small/sweep.yaml").is_file()
 
 
-def test_a_run_is_shown_with_its_stages_and_logs(toolrl: Toolrl, sweep_file: Path) -> None:
-    toolrl("sweep", "small.yaml")
-    document = toolrl("show", "coarse-seed1", "--json").json
+def test_a_run_is_shown_with_its_stages_and_logs(swept: Toolrl) -> None:
+    document = swept("show", "coarse-seed1", "--json").json
     assert [s["kind"] for s in document["stages"]] == ["sft", "export", "rl", "export", "evaluate"]
     assert document["stages"][2]["config"]["reward"]["name"] == "coarse"
     assert document["stages"][2]["environment"]["versions"]["verl"] == "0.9.1"
-    assert toolrl("show", "coarse-seed1").code == 0
-    assert toolrl("logs", "coarse-seed1").code == 0
-    assert toolrl("stop", "small").err.strip() == "small: nothing runs"
+    assert swept("show", "coarse-seed1").code == 0
+    assert swept("logs", "coarse-seed1").code == 0
+    assert swept("stop", "small").err.strip() == "small: nothing runs"
 
 
 @pytest.mark.parametrize(
