@@ -60,6 +60,7 @@ def load(
     from toolrl_cli.planning.checking import (
         check_owed,
         data_warnings,
+        lost_points,
         twin_warnings,
         unread_options,
     )
@@ -97,6 +98,7 @@ def load(
         *unread_options(resolved.runs),
         *twin_warnings(plan),
         *data_warnings(plan),
+        *lost_points(plan, results),
         *benchmark_data_warnings(plan, results, fetch=fetch),
         *row_warnings,
     )

@@ -282,6 +282,15 @@ class EvaluateSpec(StageSettings):
     )
 
 
+class OverSteps(Frozen):
+    """A benchmark that models of several steps of RL are scored on, so that there is a curve (`spec.over_steps`)."""
+
+    benchmark: str
+    every: Positive = Field(
+        description="steps of RL between two that are scored; a multiple of rl.save_every"
+    )
+
+
 class VerlOptions(Frozen):
     """verl's own options, passed through as they are: dotted key → value."""
 
@@ -333,7 +342,7 @@ class RunSpec(Frozen):
     checkpoint: Literal["last", "best"] = Field(
         "last", description="of RL, what is exported: the last one, or the best by validation among the saved"
     )
-    evaluate: tuple[str, ...] = ()
+    evaluate: tuple[str | OverSteps, ...] = ()
     evaluation: EvaluateSpec = EvaluateSpec()
     precision: Precision = "bf16"
     seed: Whole = Field(1, ge=0, lt=2**31)

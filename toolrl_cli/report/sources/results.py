@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from toolrl_cli.spec.over_steps import point_of
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.scores import ITEMS, Score
@@ -150,6 +151,14 @@ class Run:
     def model(self) -> str:
         """Short name of the model the run starts from, such as `qwen2.5-1.5b-instruct`; empty if unknown."""
         return short_name(self.lookup("model"))
+
+    @cached_property
+    def _specs(self) -> dict[str, StageSpec]:
+        return {stage.id: stage.spec for stage in self.stages}
+
+    def point(self, evaluation: Evaluation) -> int | None:
+        """The step of RL that an evaluation is a point of the run's curve for; None for the run's own result."""
+        return point_of(evaluation.stage.spec, self._specs)
 
     def waits_for(self, evaluation: Evaluation) -> Stage:
         """The stage that an evaluation waits for: its first unfinished input, or itself."""

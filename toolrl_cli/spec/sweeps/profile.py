@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,13 +71,18 @@ class Profile:
         sweep = document.sweep
         changes: dict[str, Any] = {"name": f"{sweep.name}-{self.name}"}
         if sweep.evaluate:
-            changes["evaluate"] = list(self.file.evaluate)
+            changes["evaluate"] = self._evaluate(sweep.evaluate)
         if sweep.tables:
             changes["tables"] = list(self.file.tables)
         overrides = document.overrides
         if overrides.get("data.kind") is None:
             overrides = {key: value for key, value in overrides.items() if not self._of_other_data(key)}
         return Document(sweep.model_copy(update=changes), document.source, overrides, document.path)
+
+    def _evaluate(self, entries: Sequence[Any]) -> list[Any]:
+        """The profile's benchmarks; with a curve over the steps of RL where the sweep has one."""
+        curve = next((dict(e) for e in entries if isinstance(e, Mapping)), None)
+        return [name if curve is None else {**curve, "benchmark": name} for name in self.file.evaluate]
 
     def _of_other_data(self, key: str) -> bool:
         """Whether a `--set`, right without the profile, has no place here: other data take that data's place."""
@@ -136,8 +141,11 @@ class Profile:
         self._replace_data(tree)
         self._replace_model(tree)
         if tree.get("evaluate"):
-            tree["evaluate"] = list(self.file.evaluate)
+            tree["evaluate"] = self._evaluate(tree["evaluate"])
         apply(forced, tree)
+        saved = _get(tree, "rl.save_every") or RlSpec().save_every
+        for entry in (e for e in tree.get("evaluate") or () if isinstance(e, dict)):
+            entry["every"] = saved  # the sweep's own distance would be beyond the last step here
         factor = _get(tree, RL_STEPS) / steps_before
         for key in self.file.in_rl_steps:
             if value := _get(tree, key):
