@@ -71,8 +71,10 @@ def load(
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
     from toolrl_cli.spec.sweeps.sweep import read_sweep
     from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.training.device import planned_device
 
-    chosen = load_profile(profile) if profile is not None else None
+    cuda = planned_device("auto") == "cuda"
+    chosen = load_profile(profile, cuda=cuda) if profile is not None else None
     document = read_sweep(file, sets)
     tables = _tables(document)
     if chosen is not None:

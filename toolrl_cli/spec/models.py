@@ -346,6 +346,9 @@ class RunSpec(Frozen):
     evaluation: EvaluateSpec = EvaluateSpec()
     precision: Precision = "bf16"
     seed: Whole = Field(1, ge=0, lt=2**31)
+    rehearsal: bool = Field(
+        False, description="of --profile rehearsal: results that mean nothing, under ids of their own"
+    )
     verl: VerlOptions = VerlOptions()
     resources: Resources = Resources()
 

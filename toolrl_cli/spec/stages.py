@@ -75,6 +75,7 @@ class StageMaker:
         self.facts = facts
         self._id_of = id_of
         self._known: dict[tuple[str, str], Any] = {}
+        self._rehearsal = False  # of the run whose stages are made
 
     def stages(self, run: RunSpec) -> list[StageSpec]:
         """The stages of one run, inputs before what reads them.
@@ -83,11 +84,12 @@ class StageMaker:
             SpecError: a fingerprint cannot be taken (missing data, missing model).
         """
         stages: list[StageSpec] = []
+        self._rehearsal = run.rehearsal
         if isinstance(run.model, HuggingFaceModel):
             run = run.model_copy(update={"model": self.facts.pinned(run.model)})
         if isinstance(run.model, TinyModel):
             parts = (run.model, run.resources)
-            key = "".join([*(part.model_dump_json() for part in parts), run.precision])
+            key = "".join([*(part.model_dump_json() for part in parts), run.precision, str(run.rehearsal)])
             stages += self._once("pretrained", key, lambda: self._pretrained(run))
         by_rl: tuple[StageSpec | None, StageSpec] | None = None
         for name in run.train:
@@ -173,6 +175,8 @@ class StageMaker:
             config: the kind's settings.
             more: of `StageSpec`: slots, total_steps, progress_metric.
         """
+        if self._rehearsal:
+            identity = {**identity, "rehearsal": True}
         name = self._id_of(kind, stage_id(kind, slug, identity, inputs), identity, inputs)
         return StageSpec.of(config, id=name, kind=kind, identity=identity, inputs=inputs, **more)
 

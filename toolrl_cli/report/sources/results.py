@@ -187,6 +187,11 @@ class Sweep:
     runs: tuple[Run, ...]
     tables: tuple[str, ...]
 
+    @cached_property
+    def rehearsal(self) -> bool:
+        """Whether it is the dress rehearsal of a sweep, whose numbers mean nothing."""
+        return any(stage.spec.identity.get("rehearsal") for run in self.runs for stage in run.stages)
+
 
 def short_name(value: Any) -> str:
     """The short name of a model or a reward: last part of a path, or the `name` of a mapping."""
