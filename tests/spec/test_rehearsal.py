@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.spec.conftest import FixedFacts
+from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.profile import load_profile
@@ -81,9 +82,13 @@ def test_no_stage_of_a_rehearsal_is_a_stage_of_anything_else(rehearsed: Rehearse
     assert not any("rehearsal" in s.identity for s in real)
 
 
-def test_a_reward_keeps_the_name_by_which_tables_find_it(rehearsed: Rehearsed) -> None:
+def test_a_reward_s_schedule_takes_place_within_the_two_steps(rehearsed: Rehearsed) -> None:
     run, *_ = rehearsed(HEAD + "axes: {reward: [two_stage]}\n").runs
-    assert run.spec.reward["name"] == run.settings["reward"] == "two_stage"
+    assert (
+        run.spec.reward["name"] == run.settings["reward"] == "two_stage-2-steps"
+    )  # tables find it all the same
+    weights = [get_reward(run.spec.reward).part_ranges(step)["format"][1] for step in (0, 2)]
+    assert weights == [1.0, 0.5]
 
 
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))

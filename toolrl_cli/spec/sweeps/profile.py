@@ -127,6 +127,26 @@ class Profile(ABC):
             raise SpecError(f"the algorithm {name!r} has no sizes here", self.place, hint)
         return found
 
+    def stretch_reward(
+        self,
+        tree: dict[str, Any],
+        before: int,
+        canonical_reward: Callable[[Any, str], dict[str, Any]],
+    ) -> None:
+        """Let a reward's schedule take place over the steps of RL that there are now.
+
+        Args:
+            tree: the cell's nested settings, changed in place.
+            before: how many steps there were.
+            canonical_reward: gives the composition behind a reward's name.
+        """
+        reward = get_reward(canonical_reward(tree["reward"], self.place))
+        after = get_setting(tree, RL_STEPS)
+        shorter = stretched(reward, before, after)
+        if shorter != reward:
+            tree["reward"] = {"name": shorter.name, **shorter.to_dict()}
+            self.notes[f"reward {reward.name}: its schedule over {after} steps instead of {before}"] = None
+
     def settings_now(self, tree: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
         """The cell's own settings as they have become, with the profile's name."""
         told: dict[str, Any] = {}
@@ -211,7 +231,7 @@ class InSmall(Profile):
             if value := get_setting(tree, key):
                 apply({key: max(1, round(value * factor))}, tree)
         if "reward" in tree and "rl" in (tree.get("train") or ()):
-            self._stretch_reward(tree, steps_before, canonical_reward)
+            self.stretch_reward(tree, steps_before, canonical_reward)
         return self.settings_now(tree, settings)
 
     @cached_property
@@ -244,16 +264,6 @@ class InSmall(Profile):
                 new[split_name] = max(1, round(rows * self.file.data_rows))
                 self.notes[f"data.{split_name}: {new[split_name]} rows instead of {rows}"] = None
         tree["data"] = new
-
-    def _stretch_reward(
-        self, tree: dict[str, Any], before: int, canonical_reward: Callable[[Any, str], dict[str, Any]]
-    ) -> None:
-        reward = get_reward(canonical_reward(tree["reward"], self.place))
-        after = get_setting(tree, RL_STEPS)
-        shorter = stretched(reward, before, after)
-        if shorter != reward:
-            tree["reward"] = {"name": shorter.name, **shorter.to_dict()}
-            self.notes[f"reward {reward.name}: its schedule over {after} steps instead of {before}"] = None
 
 
 def names() -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """`--profile rehearsal`: a sweep with its own model, data, prompts and benchmarks, but hardly any steps and items.
 
 It finds in minutes what would break at hour ten. So nothing is shortened that could: limits on lengths, templates,
-merging, the endpoint, scoring, tracking and the checks of disk and memory are those of the sweep. So is the reward, by
-whose name tables find their rows: of a schedule that changes at step 30 the rehearsal sees the beginning.
+merging, the endpoint, scoring, tracking and the checks of disk and memory are those of the sweep.
 """
 
 from __future__ import annotations
@@ -57,6 +56,7 @@ class Rehearsal(Profile):
         canonical_reward: Callable[[Any, str], dict[str, Any]],
     ) -> dict[str, Any]:
         """See `Profile`."""
+        before = get_setting(tree, RL_STEPS) or RlSpec().steps
         if not self.cuda:
             self._without_gpu(tree)
         gpus = get_setting(tree, "resources.gpus") or 1
@@ -82,6 +82,8 @@ class Rehearsal(Profile):
         apply(small, tree)
         if isinstance(tree.get("evaluate"), (list, tuple)):
             tree["evaluate"] = [_at_every_step(entry) for entry in tree["evaluate"]]
+        if "reward" in tree and "rl" in tree.get("train", ("rl",)):
+            self.stretch_reward(tree, before, canonical_reward)
         return self.settings_now(tree, settings)
 
     def _batches(self, tree: Mapping[str, Any], gpus: int) -> dict[str, Any]:
