@@ -156,8 +156,8 @@ def list_data(
         for name, folder in released.items():
             typer.echo(f"{folder.name}: {lacks[name] or 'whole'}; {LICENCE}")
         _show(known)
-        for name, found in facts.items():
-            for line in found.lines():
+        for name, about in facts.items():
+            for line in about.lines():
                 typer.echo(f"{name}: {line}")
     else:
         told = f"`toolrl data prepare {'|'.join(kinds)}` makes some, and so do sweeps"
@@ -247,11 +247,12 @@ def _own_sft4k(origin: Path | None, *, as_json: bool) -> None:
     answers = (answer for _, _, answer in read_sft_rows(file))
     thoughts = [answer.partition("<think>")[2].partition("</think>")[0].strip() for answer in answers]
     words = [len(thought.split()) for thought in thoughts]
+    mark = sft4k_fingerprint(file)
     entry = {
         "file": str(file),
         "kind": "sft4k",
         "rows": len(thoughts),
-        "fingerprint": sft4k_fingerprint(file),
+        "fingerprint": mark,
         "thought_words": {"median": round(statistics.median(words)), "longest": max(words)},
         "placeholder_thoughts": sum(t in ("", THINK_TOOL, THINK_RESPONSE) for t in thoughts),
         "settings": {"data.sft4k": str(file), "sft.split": "sft4k"},
@@ -260,7 +261,7 @@ def _own_sft4k(origin: Path | None, *, as_json: bool) -> None:
         print_json({"schema": PRINTED, **entry})
         return
     typer.echo(
-        f"{file}: {len(thoughts)} rows, {entry['fingerprint'][:10]}; thoughts of {round(statistics.median(words))} "
+        f"{file}: {len(thoughts)} rows, {mark[:10]}; thoughts of {round(statistics.median(words))} "
         f"words (longest {max(words)}); {entry['placeholder_thoughts']} without one of their own"
     )
     note(

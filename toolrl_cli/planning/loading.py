@@ -66,7 +66,7 @@ def load(
     )
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
-    from toolrl_cli.planning.released_data import benchmark_data_warnings, released_data
+    from toolrl_cli.planning.released_data import benchmark_data_warnings, lacking_warnings, released_data
     from toolrl_cli.spec.sweeps.profile import load_profile
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
     from toolrl_cli.spec.sweeps.sweep import read_sweep
@@ -102,6 +102,7 @@ def load(
         *data_warnings(plan),
         *lost_points(plan, results),
         *benchmark_data_warnings(plan, results, fetch=fetch),
+        *lacking_warnings(plan),
         *row_warnings,
     )
     notes = tuple(f"warning: {line}" for line in warnings)

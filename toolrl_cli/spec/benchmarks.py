@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -24,7 +24,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.models import DataSpec, RunSpec
+    from toolrl_cli.spec.models import DataSpec, EvaluateSpec, RunSpec
 
 OVERALL = "overall"
 
@@ -58,6 +58,18 @@ class Benchmark(ABC):
         It is part of a stage's identity by its fingerprint, and so are `protocol` and `version` where there is none.
         """
         return None
+
+    def configured(self, evaluation: EvaluateSpec) -> Benchmark:
+        """The benchmark under the protocol that an evaluation asks for, where it has several; itself by default.
+
+        Raises:
+            SpecError: what the evaluation asks for cannot be used.
+        """
+        return self
+
+    def lacking(self) -> str:
+        """What the environment lacks for asking, such as a key, with what to do; empty where nothing is lacking."""
+        return ""
 
     @abstractmethod
     def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:

@@ -298,7 +298,7 @@ class StageMaker:
 
     def _evaluate(self, run: RunSpec, benchmark: str, model: StageSpec | None) -> StageSpec:
         inputs, start = self.start(run, model)
-        known = BENCHMARKS.get(benchmark, "evaluate")
+        known = BENCHMARKS.get(benchmark, "evaluate").configured(run.evaluation)
         identity = {
             **start,
             "benchmark": benchmark,
