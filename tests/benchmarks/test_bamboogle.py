@@ -256,6 +256,20 @@ def test_without_a_key_nothing_begins_and_the_way_out_is_named(monkeypatch: pyte
         Judge(answering({})[0], JudgeSpec(model="m"))
 
 
+def test_a_key_that_is_not_set_is_named_before_anything_begins(
+    documents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SERPER_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    judged = Bamboogle(BamboogleSpec(judge=JudgeSpec(model="m")))
+    assert judged.lacking().startswith("SERPER_API_KEY and OPENAI_API_KEY are not set here")
+    assert "search: FOLDER searches documents of your own; judge: null matches words" in judged.lacking()
+    monkeypatch.setenv("SERPER_API_KEY", "k")
+    assert judged.lacking().startswith("OPENAI_API_KEY is not set here") and BENCHMARK.lacking() == ""
+    local = BamboogleSpec(search=str(documents), judge=JudgeSpec(model="m", key_env=None))
+    assert Bamboogle(local).lacking() == ""
+
+
 @pytest.fixture
 def documents(tmp_path: Path) -> Path:
     folder = tmp_path / "docs"
