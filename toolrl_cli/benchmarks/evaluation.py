@@ -35,7 +35,7 @@ def run(ctx: StageContext) -> None:
     """
     config = ctx.spec.settings(EvaluateConfig)
     settings = config.evaluation
-    benchmark = BENCHMARKS.get(config.benchmark, ctx.spec.id)
+    benchmark = BENCHMARKS.get(config.benchmark, ctx.spec.id).configured(settings)
     if benchmark.why_not_run:
         raise BenchmarkError(benchmark.why_not_run, ctx.spec.id)
     items = first_of_each(benchmark.items(config.data, _source(benchmark, ctx)), settings.limit)

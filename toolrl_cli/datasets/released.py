@@ -63,6 +63,9 @@ RELEASED: Mapping[str, tuple[SourceFile, ...]] = {
             ("level-3-api_processed.json", "5d80fb964e2d04ad71673d3d621933ab33f97c2d"),
         )
     ),
+    "bamboogle": (
+        SourceFile("data.json", "benchmarks/Bamboogle/data.json", "7f2a870a2f8cd807ea37b4dc79d7dbdc9a334bf0"),
+    ),
 }
 """Name of a data set → its files."""
 

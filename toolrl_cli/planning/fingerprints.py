@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from toolrl_cli.datasets import toolworld
+from toolrl_cli.datasets import rlla, toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
@@ -75,7 +75,11 @@ class LocalFacts:
         """
         if isinstance(data, RllaData):
             assert data.path is not None, "it is located before"
+            if "sft4k" in splits:
+                return _own_sft4k(data)[:SHORT]
             return self._rlla(data.path, tuple(sorted(data.limit.items())))
+        if "sft4k" in splits:
+            raise SpecError("ToolWorld has no split sft4k", "sft.split", "one of base, sft, train")
         sizes = {split: getattr(data, split) for split in splits}
         return toolworld.fingerprint({"seed": data.seed, "sizes": sizes})[:SHORT]
 
@@ -130,3 +134,14 @@ def _model_fingerprint(path: str, revision: str | None) -> str:
         raise SpecError(f"{error.what}: {path}", "model.path", error.hint) from None
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}: {error.filename}", "model.path") from None
+
+
+def _own_sft4k(data: RllaData) -> str:
+    """The fingerprint of SFT rows of the user's own.
+
+    Raises:
+        SpecError: none are named, or they cannot be read.
+    """
+    if not data.sft4k:
+        raise SpecError("sft4k has no rows", "sft.split", rlla.OWN_SFT4K)
+    return rlla.sft4k_fingerprint(Path(data.sft4k), data.limit.get("sft4k"))

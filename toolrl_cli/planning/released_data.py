@@ -10,6 +10,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.log import LOG
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.spec.benchmarks import BENCHMARKS, is_evaluation
+from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.roots import command
 
@@ -61,3 +62,14 @@ def benchmark_data_warnings(plan: Plan, results: Path, *, fetch: bool) -> Iterat
                 released_data(source, results, fetch=False)
             except SpecError as error:
                 yield f"{error}; `toolrl sweep` brings them"
+
+
+def lacking_warnings(plan: Plan) -> Iterator[str]:
+    """A line for each owed benchmark that cannot be asked from here, such as for want of a key."""
+    told: dict[str, str] = {}
+    for stage in plan.stages.values():
+        if stage.owed and is_evaluation(stage.spec):
+            config = stage.spec.settings(EvaluateConfig)
+            lacks = BENCHMARKS.get(config.benchmark).configured(config.evaluation).lacking()
+            told.setdefault(lacks, f"{config.benchmark}: {lacks}")
+    yield from (line for lacks, line in told.items() if lacks)

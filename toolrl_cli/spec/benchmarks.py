@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -24,7 +24,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.models import DataSpec, RunSpec
+    from toolrl_cli.spec.models import DataSpec, EvaluateSpec, RunSpec
 
 OVERALL = "overall"
 
@@ -58,6 +58,18 @@ class Benchmark(ABC):
         It is part of a stage's identity by its fingerprint, and so are `protocol` and `version` where there is none.
         """
         return None
+
+    def configured(self, evaluation: EvaluateSpec) -> Benchmark:
+        """The benchmark under the protocol that an evaluation asks for, where it has several; itself by default.
+
+        Raises:
+            SpecError: what the evaluation asks for cannot be used.
+        """
+        return self
+
+    def lacking(self) -> str:
+        """What the environment lacks for asking, such as a key, with what to do; empty where nothing is lacking."""
+        return ""
 
     @abstractmethod
     def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:
@@ -165,22 +177,40 @@ BENCHMARKS: Registry[Benchmark] = Registry(
 )
 
 
-def check_benchmarks(names: Sequence[object], where: Callable[[int], str]) -> None:
-    """Refuse a list that holds what is no benchmark, or one twice.
+def check_benchmarks(entries: Sequence[object], where: Callable[[int], str]) -> None:
+    """Refuse a list of `evaluate` that holds what is no benchmark, or one twice.
 
     Args:
-        names: the list.
+        entries: the list: names, and mappings as `spec.models.OverSteps`.
         where: position → its place in the file.
 
     Raises:
         SpecError: with the nearest name.
     """
-    for position, name in enumerate(names):
+    seen: set[str] = set()
+    for position, entry in enumerate(entries):
+        name = _over_steps(entry, where(position)) if isinstance(entry, Mapping) else entry
         if not isinstance(name, str) or name not in BENCHMARKS:
             hint = hint_for(str(name), BENCHMARKS.names(), "benchmarks")
             raise SpecError(f"unknown benchmark {name!r}", where(position), hint)
-        if name in names[:position]:
+        if name in seen:
             raise SpecError(f"the benchmark {name!r} stands twice", where(position), "list each once")
+        seen.add(name)
+
+
+def _over_steps(entry: Mapping[object, object], where: str) -> object:
+    """The benchmark of `{benchmark: NAME, every: STEPS}`, whose keys and number of steps are checked."""
+    example = "for example {benchmark: toolworld, every: 15}"
+    for key in entry:
+        if key not in ("benchmark", "every"):
+            raise SpecError(f"unknown key {key!r}", where, hint_for(str(key), ("benchmark", "every"), "keys"))
+    for key in ("benchmark", "every"):
+        if key not in entry:
+            raise SpecError(f"the key {key!r} is missing", where, example)
+    every = entry["every"]
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise SpecError(f"every: {every!r} is no number of steps", where, example)
+    return entry["benchmark"]
 
 
 def why_not_run(name: str) -> str | None:

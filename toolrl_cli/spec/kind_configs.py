@@ -166,19 +166,21 @@ class ExportConfig(StageConfig):
     """Of an `export` stage.
 
     Attributes:
-        checkpoint: which one: of the last step, or the best by validation among those saved.
+        checkpoint: which one: of the last step, the best by validation among those saved, or of `step`.
         source: kind of the stage that trained.
         dtype: of the exported weights: that of the training.
         save_every: steps between the checkpoints that the best is chosen from.
+        step: of the checkpoint, where it is neither the last nor the best.
     """
 
     # it runs on whatever there is, and is as urgent as what reads it: nothing that a run asks for
     resources: Resources = Field(Resources(), exclude=True)
-    checkpoint: Literal["last", "best"] = "last"
+    checkpoint: Literal["last", "best", "step"] = "last"
     format: Literal["huggingface"] = "huggingface"
     source: str = "rl"
     dtype: Precision = "bf16"
     save_every: int | None = None
+    step: int | None = None
 
 
 class EvaluateConfig(ModelConfig):

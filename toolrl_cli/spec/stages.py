@@ -15,12 +15,14 @@ from toolrl_cli.spec.models import (
     EndpointModel,
     HuggingFaceModel,
     LoraSpec,
+    OverSteps,
     Precision,
     RunSpec,
     SftSpec,
     TinyModel,
     VerlOptions,
 )
+from toolrl_cli.spec.over_steps import scored_steps
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import StageConfig
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
@@ -74,6 +76,7 @@ class StageMaker:
         self.facts = facts
         self._id_of = id_of
         self._known: dict[tuple[str, str], Any] = {}
+        self._rehearsal = False  # of the run whose stages are made
 
     def stages(self, run: RunSpec) -> list[StageSpec]:
         """The stages of one run, inputs before what reads them.
@@ -82,17 +85,45 @@ class StageMaker:
             SpecError: a fingerprint cannot be taken (missing data, missing model).
         """
         stages: list[StageSpec] = []
+        self._rehearsal = run.rehearsal
         if isinstance(run.model, HuggingFaceModel):
             run = run.model_copy(update={"model": self.facts.pinned(run.model)})
         if isinstance(run.model, TinyModel):
             parts = (run.model, run.resources)
-            key = "".join([*(part.model_dump_json() for part in parts), run.precision])
+            key = "".join([*(part.model_dump_json() for part in parts), run.precision, str(run.rehearsal)])
             stages += self._once("pretrained", key, lambda: self._pretrained(run))
+        by_rl: tuple[StageSpec | None, StageSpec] | None = None
         for name in run.train:
             make = STAGE_KINDS.get(name, "train").maker()
-            stages += make(self, run, stages[-1] if stages else None)
+            start = stages[-1] if stages else None
+            made = make(self, run, start)
+            if name == "rl":
+                by_rl = start, made[0]
+            stages += made
         model = stages[-1] if stages else None
-        return stages + [self._evaluate(run, benchmark, model) for benchmark in run.evaluate]
+        for entry in run.evaluate:
+            if isinstance(entry, OverSteps):
+                stages.append(self._evaluate(run, entry.benchmark, model))
+                stages += self._over_steps(run, entry, *by_rl, model) if by_rl else []
+            else:
+                stages.append(self._evaluate(run, entry, model))
+        return list({stage.id: stage for stage in stages}.values())
+
+    def _over_steps(
+        self,
+        run: RunSpec,
+        entry: OverSteps,
+        start: StageSpec | None,
+        trained: StageSpec,
+        model: StageSpec | None,
+    ) -> list[StageSpec]:
+        """What a curve over the steps of RL takes beside the run's own result: step 0, and those on the way."""
+        steps = scored_steps(run.rl, entry.every)
+        if model is None or model.id != self.export(trained).id:
+            steps.append(run.rl.steps)  # the run's own result is another model
+        points = [self.export(trained, step=step) for step in steps]
+        pairs = [(export, self._evaluate(run, entry.benchmark, export)) for export in points]
+        return [self._evaluate(run, entry.benchmark, start), *(stage for pair in pairs for stage in pair)]
 
     def _pretrained(self, run: RunSpec) -> list[StageSpec]:
         """What gives the tiny model its rough ability: the same to all arms, whatever verl options they have.
@@ -147,6 +178,8 @@ class StageMaker:
             config: the kind's settings.
             more: of `StageSpec`: slots, total_steps, progress_metric.
         """
+        if self._rehearsal:
+            identity = {**identity, "rehearsal": True}
         name = self._id_of(kind, stage_id(kind, slug, identity, inputs), identity, inputs)
         return StageSpec.of(config, id=name, kind=kind, identity=identity, inputs=inputs, **more)
 
@@ -245,8 +278,10 @@ class StageMaker:
             progress_metric="critic/score/mean",
         )
 
-    def export(self, trained: StageSpec, best_of_every: int | None = None) -> StageSpec:
-        """The export of the last checkpoint, or of the best among those of every so many steps.
+    def export(
+        self, trained: StageSpec, best_of_every: int | None = None, *, step: int | None = None
+    ) -> StageSpec:
+        """The export of the last checkpoint, of the best among those of every so many steps, or of one step.
 
         Which ones there are to choose from decides what comes out, so there the distance is part of the identity. So
         is fp32, because earlier versions exported everything in bf16.
@@ -256,13 +291,17 @@ class StageMaker:
             identity["dtype"] = "fp32"
         if best_of_every is not None:
             identity |= {"checkpoint": "best", "save_every": best_of_every}
+        slug = trained.id.rsplit("-", 1)[0]
+        if step is not None:
+            identity |= {"checkpoint": "step", "step": step}
+            slug += f"-step{step}"
         config = ExportConfig(source=trained.kind, **identity)
         inputs = {"checkpoint": trained.id}
-        return self.stage("export", trained.id.rsplit("-", 1)[0], identity, inputs, config)
+        return self.stage("export", slug, identity, inputs, config)
 
     def _evaluate(self, run: RunSpec, benchmark: str, model: StageSpec | None) -> StageSpec:
         inputs, start = self.start(run, model)
-        known = BENCHMARKS.get(benchmark, "evaluate")
+        known = BENCHMARKS.get(benchmark, "evaluate").configured(run.evaluation)
         identity = {
             **start,
             "benchmark": benchmark,

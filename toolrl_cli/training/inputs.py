@@ -59,7 +59,8 @@ def dataset_params(data: DataSpec) -> dict[str, Any]:
     """The parameters for `datasets.prepare`."""
     if isinstance(data, ToolWorldData):
         return {"seed": data.seed, "sizes": {split: getattr(data, split) for split in SPLITS}}
-    return {"path": data.path, "limit": dict(data.limit)}
+    own = {"sft4k": data.sft4k} if data.sft4k else {}
+    return {"path": data.path, "limit": dict(data.limit), **own}
 
 
 def model_path(ctx: StageContext, model: ModelSpec) -> str:

@@ -24,6 +24,7 @@ from toolrl_cli.spec.algorithms.rules import first_fault
 from toolrl_cli.spec.benchmarks import check_benchmarks
 from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.models import DATA_KINDS, EndpointModel, HuggingFaceModel, RunSpec, TinyModel
+from toolrl_cli.spec.over_steps import over_steps_fault
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
@@ -115,7 +116,12 @@ class Resolver:
             SpecError: the first fault, with file, line, key path and the nearest valid name.
         """
         blocks, settings = self._blocks(cell)
-        self._check_algorithm(blocks.run(0), cell)
+        run = blocks.run(0)
+        self._check_algorithm(run, cell)
+        fault = over_steps_fault(run)
+        if fault is not None:
+            where = self.where("evaluate", cell)
+            raise SpecError(f"evaluate: {fault.what}", where, f"{fault.hint}; arm {cell.arm!r}")
         return blocks, settings
 
     def _blocks(self, cell: Cell) -> tuple[Blocks, Mapping[str, Any]]:

@@ -140,6 +140,8 @@ def _model_key(model: ModelSpec) -> str:
 
 def _known_to_fit(config: Config) -> bool:
     """Whether the rows are ToolWorld's, the model the tiny one, and the limits what both were made for."""
+    if isinstance(config.model, EndpointModel):
+        return False
     tiny = isinstance(config.model, TinyModel) or is_packaged(config.model.path)
     if not tiny or not isinstance(config.data, ToolWorldData):
         return False
