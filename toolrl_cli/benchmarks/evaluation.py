@@ -13,6 +13,8 @@ from toolrl_cli.benchmarks.asking.answers import Answers
 from toolrl_cli.benchmarks.asking.client import Client
 from toolrl_cli.benchmarks.asking.driver import Driver, owed
 from toolrl_cli.benchmarks.endpoints import endpoint_of
+from toolrl_cli.benchmarks.own.command_stage import check_unchanged, run_own_command
+from toolrl_cli.benchmarks.own.python_file import OwnPython
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.errors import BenchmarkError
@@ -35,7 +37,9 @@ def run(ctx: StageContext) -> None:
     """
     config = ctx.spec.settings(EvaluateConfig)
     settings = config.evaluation
-    benchmark = BENCHMARKS.get(config.benchmark, ctx.spec.id).configured(settings)
+    if config.own is not None and config.own.command:
+        return run_own_command(ctx)
+    benchmark = _benchmark(config, ctx)
     if benchmark.why_not_run:
         raise BenchmarkError(benchmark.why_not_run, ctx.spec.id)
     items = first_of_each(benchmark.items(config.data, _source(benchmark, ctx)), settings.limit)
@@ -51,6 +55,13 @@ def run(ctx: StageContext) -> None:
     scores["sampling"] = settings.identity()
     _warn(benchmark, items, replies)
     write_scores(ctx.stage_dir / "output", scores, rows)
+
+
+def _benchmark(config: EvaluateConfig, ctx: StageContext) -> Benchmark:
+    if config.own is None:
+        return BENCHMARKS.get(config.benchmark, ctx.spec.id).configured(config.evaluation)
+    check_unchanged(config.own)
+    return OwnPython(config.own)
 
 
 def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:

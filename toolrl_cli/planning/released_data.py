@@ -54,7 +54,7 @@ def benchmark_data_warnings(plan: Plan, results: Path, *, fetch: bool) -> Iterat
     """
     owed = (s.spec for s in plan.stages.values() if s.owed and is_evaluation(s.spec))
     for name in dict.fromkeys(str(spec.config["benchmark"]) for spec in owed):
-        source = BENCHMARKS.get(name).source
+        source = BENCHMARKS.get(name).source if name in BENCHMARKS else ""
         if source and fetch:
             released_data(source, results, fetch=True)
         elif source:
@@ -70,6 +70,8 @@ def lacking_warnings(plan: Plan) -> Iterator[str]:
     for stage in plan.stages.values():
         if stage.owed and is_evaluation(stage.spec):
             config = stage.spec.settings(EvaluateConfig)
+            if config.own is not None:
+                continue
             lacks = BENCHMARKS.get(config.benchmark).configured(config.evaluation).lacking()
             told.setdefault(lacks, f"{config.benchmark}: {lacks}")
     yield from (line for lacks, line in told.items() if lacks)

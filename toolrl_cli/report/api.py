@@ -19,6 +19,7 @@ from toolrl_cli.report.drawing.curves import CurveReader
 from toolrl_cli.report.drawing.figures import draw_figure, find_figure, shipped_figures
 from toolrl_cli.report.drawing.plots import draw_curves, lines_of
 from toolrl_cli.report.model import Table
+from toolrl_cli.report.own_tables import own_tables
 from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.render import claims_text as claims
 from toolrl_cli.report.render import csv_format, html, json_format, latex, markdown, terminal
@@ -297,10 +298,14 @@ def _printed_tables(source: str) -> list[str]:
 def _asked_for(sweeps: Sequence[Sweep]) -> list[TableSpec]:
     """The tables that the sweeps name; if they name none, all shipped ones for benchmarks that they ran."""
     named = {name: sweep.name for sweep in reversed(sweeps) for name in reversed(sweep.tables)}
+    own = own_tables(sweeps)
     if named:
-        return [_load_for(sweep, name) for name, sweep in reversed(named.items())]
+        found = [_load_for(sweep, name) for name, sweep in reversed(named.items())]
+        covered = {benchmark for spec in found for benchmark in spec.benchmarks}
+        return [*found, *(spec for spec in own if spec.benchmark not in covered)]
     ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
-    return [s for s in map(load_table, shipped_tables()) if s.rows == "arms" and ran.issuperset(s.benchmarks)]
+    shipped = map(load_table, shipped_tables())
+    return [*(s for s in shipped if s.rows == "arms" and ran.issuperset(s.benchmarks)), *own]
 
 
 def _load_for(sweep: str, name: str) -> TableSpec:

@@ -20,6 +20,7 @@ from toolrl_cli.spec.asking import NotRun as NotRun
 from toolrl_cli.spec.asking import Reply as Reply
 from toolrl_cli.spec.asking import Session as Session
 from toolrl_cli.spec.asking import Verdict as Verdict
+from toolrl_cli.spec.own_evaluation import is_own
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 
@@ -189,6 +190,8 @@ def check_benchmarks(entries: Sequence[object], where: Callable[[int], str]) -> 
     """
     seen: set[str] = set()
     for position, entry in enumerate(entries):
+        if is_own(entry):
+            continue  # where it is looked at: `spec.own_evaluation`
         name = _over_steps(entry, where(position)) if isinstance(entry, Mapping) else entry
         if not isinstance(name, str) or name not in BENCHMARKS:
             hint = hint_for(str(name), BENCHMARKS.names(), "benchmarks")

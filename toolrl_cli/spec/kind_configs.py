@@ -11,6 +11,7 @@ from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.models import (
     DataSpec,
     EvaluateSpec,
+    OwnEvaluation,
     Precision,
     Resources,
     RllaData,
@@ -191,12 +192,14 @@ class EvaluateConfig(ModelConfig):
         evaluation: how the model is asked.
         data: what the benchmark's items are made of, where it has such.
         protocol: of a benchmark that cannot be run here.
+        own: an evaluation of the user's own, in place of a benchmark that toolrl knows.
     """
 
     benchmark: str
     evaluation: EvaluateSpec
     data: DataSpec | None = None
     protocol: str | None = None
+    own: OwnEvaluation | None = None
 
     def amount(self, total_steps: int | None) -> Amount:
         items = self.data.benchmark if isinstance(self.data, ToolWorldData) else 1

@@ -331,6 +331,27 @@ class OverSteps(Frozen):
     )
 
 
+class OwnEvaluation(Frozen):
+    """What a user's own evaluation is; every part of it is part of a stage's identity but the folder.
+
+    Attributes:
+        name: of its scores.
+        path: the Python file, absolute; empty for a command.
+        command: what to run, in `folder`; empty for a file.
+        sha256: of the file, or of those that the command names, with all that they import from beside them.
+    """
+
+    name: str
+    path: str = ""
+    command: tuple[str, ...] = ()
+    folder: str = ""
+    sha256: str = Field("", description="filled in")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result."""
+        return {"sha256": self.sha256} | ({"command": list(self.command)} if self.command else {})
+
+
 class VerlOptions(Frozen):
     """verl's own options, passed through as they are: dotted key → value."""
 
@@ -382,7 +403,7 @@ class RunSpec(Frozen):
     checkpoint: Literal["last", "best"] = Field(
         "last", description="of RL, what is exported: the last one, or the best by validation among the saved"
     )
-    evaluate: tuple[str | OverSteps, ...] = ()
+    evaluate: tuple[str | OverSteps | OwnEvaluation, ...] = ()
     evaluation: EvaluateSpec = EvaluateSpec()
     precision: Precision = "bf16"
     seed: Whole = Field(1, ge=0, lt=2**31)
@@ -398,12 +419,6 @@ class RunSpec(Frozen):
         for kind, given in stages.items():
             _check_kind_settings(kind, given)
         return stages
-
-    @model_validator(mode="after")
-    def _endpoints_are_only_asked(self) -> RunSpec:
-        if isinstance(self.model, EndpointModel) and self.train:
-            raise ValueError("model: an endpoint can only be evaluated: set train: []")
-        return self
 
     @field_validator("train")
     @classmethod

@@ -16,6 +16,7 @@ from toolrl_cli.spec.models import (
     HuggingFaceModel,
     LoraSpec,
     OverSteps,
+    OwnEvaluation,
     Precision,
     RunSpec,
     SftSpec,
@@ -105,6 +106,8 @@ class StageMaker:
             if isinstance(entry, OverSteps):
                 stages.append(self._evaluate(run, entry.benchmark, model))
                 stages += self._over_steps(run, entry, *by_rl, model) if by_rl else []
+            elif isinstance(entry, OwnEvaluation):
+                stages.append(self._evaluate_own(run, entry, model))
             else:
                 stages.append(self._evaluate(run, entry, model))
         return list({stage.id: stage for stage in stages}.values())
@@ -324,6 +327,21 @@ class StageMaker:
         )
         name = model.id.rsplit("-", 1)[0] if model else run.model.name
         return self.stage("evaluate", f"{benchmark}-{name}", identity, inputs, config)
+
+    def _evaluate_own(self, run: RunSpec, own: OwnEvaluation, model: StageSpec | None) -> StageSpec:
+        inputs, start = self.start(run, model)
+        identity = {
+            **start,
+            "benchmark": own.name,
+            "own": own.identity(),
+            "evaluation": run.evaluation.identity(),
+            "precision": self.facts.precision(run),
+        }
+        config = EvaluateConfig.model_construct(
+            **self._of_run(run), benchmark=own.name, evaluation=run.evaluation, own=own
+        )
+        name = model.id.rsplit("-", 1)[0] if model else run.model.name
+        return self.stage("evaluate", f"{slugify(own.name)}-{name}", identity, inputs, config)
 
     def _of_run(self, run: RunSpec) -> dict[str, Any]:
         used = self.facts.precision(run)
