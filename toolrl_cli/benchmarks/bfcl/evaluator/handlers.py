@@ -1,0 +1,85 @@
+"""How answers are read, and how a dialogue goes on, as handlers of upstream's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bfcl_eval.model_handler.base_handler import BaseHandler
+from bfcl_eval.model_handler.utils import func_doc_language_specific_pre_processing
+
+from toolrl_cli.benchmarks.bfcl.evaluator import reading, upstream
+
+Query = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
+"""Messages and tools → the model's turn."""
+
+
+def _nothing(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
+    raise RuntimeError("no model is asked while answers are scored")
+
+
+class RllaHandler(BaseHandler):  # type: ignore[misc]
+    """ToolRL's format: calls in `<tool_call>`, results as messages of role `tool`; the prompt is made outside.
+
+    The rules are those of ToolRL's handler (github.com/qiancheng0/ToolRL at 8cee13e, benchmarks/BFCL/rlla_qwen.py).
+    """
+
+    NAME = "toolrl-rlla"
+    UNDERSCORE_TO_DOT = False
+
+    def __init__(self, model_name: str = NAME, temperature: float = 0.0, query: Query = _nothing) -> None:
+        super().__init__(model_name, temperature)
+        self._query = query
+        self._executable = upstream.may_execute()
+
+    def decode_ast(self, result: Any, language: str = "Python") -> Any:
+        return reading.rlla_ast(result)
+
+    def decode_execute(self, result: Any) -> list[str]:
+        return reading.rlla_sources(result, self._executable)
+
+    def offered(self, entry: dict[str, Any], category: str) -> list[dict[str, Any]]:
+        """The documents of an entry's tools, as the model sees them."""
+        return list(func_doc_language_specific_pre_processing(entry["function"], category))
+
+    def _pre_query_processing_prompting(self, test_entry: dict[str, Any]) -> dict[str, Any]:
+        category = test_entry["id"].rsplit("_", 1)[0]
+        return {"message": [], "function": self.offered(test_entry, category)}
+
+    def _query_prompting(self, inference_data: dict[str, Any]) -> tuple[str, float]:
+        return self._query(inference_data["message"], inference_data["function"]), 0.0
+
+    def _parse_query_response_prompting(self, api_response: Any) -> dict[str, Any]:
+        return {"model_responses": api_response, "input_token": 0, "output_token": 0}
+
+    def add_first_turn_message_prompting(
+        self, inference_data: dict[str, Any], first_turn_message: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        inference_data["message"].extend(first_turn_message)
+        return inference_data
+
+    def _add_next_turn_user_message_prompting(
+        self, inference_data: dict[str, Any], user_message: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        inference_data["message"].extend(user_message)
+        return inference_data
+
+    def _add_assistant_message_prompting(
+        self, inference_data: dict[str, Any], model_response_data: dict[str, Any]
+    ) -> dict[str, Any]:
+        inference_data["message"].append(
+            {"role": "assistant", "content": model_response_data["model_responses"]}
+        )
+        return inference_data
+
+    def _add_execution_results_prompting(
+        self,
+        inference_data: dict[str, Any],
+        execution_results: list[str],
+        model_response_data: dict[str, Any],
+    ) -> dict[str, Any]:
+        for call, result in zip(
+            model_response_data["model_responses_decoded"], execution_results, strict=True
+        ):
+            inference_data["message"].append({"role": "tool", "name": call, "content": result})
+        return inference_data
