@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 
@@ -22,13 +23,11 @@ class Child:
         work: run in the child; what it yields is sent.
     """
 
-    def __init__(self, work: Callable[[], Iterator[str]], inherited: tuple[int, ...] = ()) -> None:
+    def __init__(self, work: Callable[[], Iterator[str]]) -> None:
         ours, theirs = socket.socketpair()
         self.pid = os.fork()
         if self.pid == 0:
             ours.close()
-            for descriptor in inherited:
-                os.close(descriptor)
             _run(work, theirs)
         theirs.close()
         self._socket = ours
@@ -107,6 +106,7 @@ def _run(work: Callable[[], Iterator[str]], parent: socket.socket) -> None:
     status = 1
     try:
         _parent = parent
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (upstream prints; it is never closed)
         confinement.end_with_parent()
         confinement.limit()
         confinement.refuse_deeds()

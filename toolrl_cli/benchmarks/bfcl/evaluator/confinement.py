@@ -19,6 +19,9 @@ CPU_SECONDS = 10
 EXTRA_BYTES = 1 << 30
 """Address space beside what the process has when it is confined."""
 
+FILE_BYTES = 1 << 20
+"""The log, in which a fault of this program is told, is the only file that is written."""
+
 REFUSED_EVENTS = (
     *("os.", "subprocess.", "socket.", "ctypes.", "shutil.", "signal.", "pty.", "fcntl.", "resource."),
     *("_posixsubprocess.", "_winapi.", "webbrowser.", "urllib.", "http.", "ftplib.", "smtplib.", "tempfile."),
@@ -48,7 +51,7 @@ def limit() -> None:
     if sys.platform == "linux":
         own = _address_space() + EXTRA_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (own, own))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
     more_time()

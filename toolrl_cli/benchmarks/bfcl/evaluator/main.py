@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from toolrl_cli.benchmarks.bfcl.evaluator import confinement, upstream
+from toolrl_cli.benchmarks.bfcl.evaluator.conversations import conversations
 from toolrl_cli.benchmarks.bfcl.evaluator.gold import gold_calls
 from toolrl_cli.benchmarks.bfcl.evaluator.handlers import RllaHandler
 from toolrl_cli.benchmarks.bfcl.evaluator.scoring import verdicts
@@ -69,4 +70,4 @@ def gold(handler: Any) -> Iterator[Mapping[str, Any]]:
             yield {"id": id, "calls": gold_calls(category, upstream.with_tools(entry), answer)}
 
 
-DEEDS = {"items": items, "gold": gold, "score": score}
+DEEDS = {"items": items, "gold": gold, "score": score, "converse": conversations}
