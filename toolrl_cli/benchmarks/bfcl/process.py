@@ -67,7 +67,7 @@ def ask(
                 raise BenchmarkError(f"the evaluator refuses the answers: {answer['fault']}", str(folder))
             yield answer
         if process.wait():
-            raise BenchmarkError(f"the evaluator ended with status {process.returncode}: {_last(scratch)}", str(folder))
+            raise BenchmarkError(f"the evaluator ended with status {process.returncode}: {last_words(scratch)}", str(folder))
     finally:
         process.kill()
         process.wait()
@@ -85,6 +85,7 @@ def _send_all(stream: IO[str], lines: Iterable[Mapping[str, Any]]) -> None:
         return  # it has ended, and says why
 
 
-def _last(scratch: Path) -> str:
+def last_words(scratch: Path) -> str:
+    """The last line that the evaluator said besides its answers."""
     lines = (scratch / "evaluator.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return (lines or ["it said nothing"])[-1][:TOLD_CHARACTERS]

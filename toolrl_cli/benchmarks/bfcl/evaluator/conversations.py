@@ -98,9 +98,6 @@ def _conversation(entry: dict[str, Any], handler: Any) -> Callable[[], Iterator[
         return str(text)
 
     def work() -> Iterator[str]:
-        turns, _ = handler(query=query).inference_multi_turn_prompting(
-            entry, include_input_log=False, exclude_state_log=True
-        )
-        yield json.dumps({"turns": turns, "stopped": ""})
+        yield json.dumps({"turns": handler(query=query).lead(entry), "stopped": ""})
 
     return work

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
+from bfcl_eval.constants.type_mappings import GORILLA_TO_OPENAPI
 from bfcl_eval.model_handler.base_handler import BaseHandler
-from bfcl_eval.model_handler.utils import func_doc_language_specific_pre_processing
+from bfcl_eval.model_handler.model_style import ModelStyle
+from bfcl_eval.model_handler.utils import convert_to_tool, func_doc_language_specific_pre_processing
 
 from toolrl_cli.benchmarks.bfcl.evaluator import reading, upstream
 
@@ -37,6 +40,11 @@ class RllaHandler(BaseHandler):  # type: ignore[misc]
 
     def decode_execute(self, result: Any) -> list[str]:
         return reading.rlla_sources(result, self._executable)
+
+    def lead(self, entry: dict[str, Any]) -> list[list[str]]:
+        """A multi-turn item's conversation: for each turn the texts of its steps."""
+        turns, _ = self.inference_multi_turn_prompting(entry, include_input_log=False, exclude_state_log=True)
+        return list(turns)
 
     def offered(self, entry: dict[str, Any], category: str) -> list[dict[str, Any]]:
         """The documents of an entry's tools, as the model sees them."""
@@ -83,3 +91,55 @@ class RllaHandler(BaseHandler):  # type: ignore[misc]
         ):
             inference_data["message"].append({"role": "tool", "name": call, "content": result})
         return inference_data
+
+
+class NativeHandler(RllaHandler):
+    """A model's own function calling: tools go to its chat template, results are messages of role `tool`.
+
+    Tools and their names are put as upstream puts them to OpenAI's models. A turn stays in the history as it was said.
+    """
+
+    NAME = "toolrl-native"
+    UNDERSCORE_TO_DOT = True
+
+    def decode_ast(self, result: Any, language: str = "Python") -> Any:
+        return reading.native_ast(result)
+
+    def decode_execute(self, result: Any) -> list[str]:
+        return reading.native_sources(result, self._executable)
+
+    def lead(self, entry: dict[str, Any]) -> list[list[str]]:
+        turns, _ = self.inference_multi_turn_FC(entry, include_input_log=False, exclude_state_log=True)
+        return list(turns)
+
+    def offered(self, entry: dict[str, Any], category: str) -> list[dict[str, Any]]:
+        documents = func_doc_language_specific_pre_processing(deepcopy(entry["function"]), category)
+        return list(convert_to_tool(documents, GORILLA_TO_OPENAPI, ModelStyle.OpenAI))
+
+    def _pre_query_processing_FC(
+        self, inference_data: dict[str, Any], test_entry: dict[str, Any]
+    ) -> dict[str, Any]:
+        return {"message": []}
+
+    def _compile_tools(self, inference_data: dict[str, Any], test_entry: dict[str, Any]) -> dict[str, Any]:
+        category = test_entry["id"].rsplit("_", 1)[0]
+        return inference_data | {"function": self.offered(test_entry, category)}
+
+    def _add_execution_results_FC(
+        self,
+        inference_data: dict[str, Any],
+        execution_results: list[str],
+        model_response_data: dict[str, Any],
+    ) -> dict[str, Any]:
+        names = [name for name, _ in reading.native_calls(model_response_data["model_responses"])]
+        for number, (name, result) in enumerate(zip(names, execution_results, strict=True)):
+            inference_data["message"].append(
+                {"role": "tool", "tool_call_id": f"call_{number}", "name": name, "content": result}
+            )
+        return inference_data
+
+    _query_FC = RllaHandler._query_prompting
+    _parse_query_response_FC = RllaHandler._parse_query_response_prompting
+    add_first_turn_message_FC = RllaHandler.add_first_turn_message_prompting
+    _add_next_turn_user_message_FC = RllaHandler._add_next_turn_user_message_prompting
+    _add_assistant_message_FC = RllaHandler._add_assistant_message_prompting

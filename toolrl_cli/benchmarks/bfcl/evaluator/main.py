@@ -14,10 +14,10 @@ from typing import Any
 from toolrl_cli.benchmarks.bfcl.evaluator import confinement, upstream
 from toolrl_cli.benchmarks.bfcl.evaluator.conversations import conversations
 from toolrl_cli.benchmarks.bfcl.evaluator.gold import gold_calls
-from toolrl_cli.benchmarks.bfcl.evaluator.handlers import RllaHandler
+from toolrl_cli.benchmarks.bfcl.evaluator.handlers import NativeHandler, RllaHandler
 from toolrl_cli.benchmarks.bfcl.evaluator.scoring import verdicts
 
-HANDLERS = {"rlla": RllaHandler}
+HANDLERS = {"rlla": RllaHandler, "native": NativeHandler}
 
 
 def main(argv: list[str]) -> int:

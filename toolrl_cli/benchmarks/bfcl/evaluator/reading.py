@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 Call = dict[str, Any]
-"""`{"name": …, "arguments": …}`."""
+"""`{name: arguments}`, as upstream's checkers take it."""
 
 TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 REFUSED = "refused_call()"
@@ -65,6 +65,56 @@ def rlla_sources(text: str, executable: Callable[[str], bool]) -> list[str]:
             continue
         sources.append(source(name, parameters, executable))
     return sources
+
+
+def native_calls(text: str) -> list[tuple[str, Any]]:
+    """The calls (name, arguments) of a turn in the usual forms of models' own templates; thoughts aside.
+
+    JSON objects in `<tool_call>`; or a turn that is JSON and nothing else: an object, a list of them, or several with
+    `;` between, after `<|python_tag|>` or `[TOOL_CALLS]`. Their arguments are under `arguments` or `parameters`.
+    """
+    said = text.split("</think>")[-1]
+    if "<tool_call>" in said:
+        parts = [part.split("</tool_call>")[0] for part in said.split("<tool_call>")[1:]]
+        values = [value for part in parts for value in _json_values(part, "\n")]
+    else:
+        for mark in ("<|python_tag|>", "[TOOL_CALLS]", "<|eom_id|>", "<|eot_id|>"):
+            said = said.replace(mark, "")
+        values = _json_values(said, ";")
+    calls = []
+    for value in values:
+        call = value.get("function", value) if isinstance(value, dict) else None
+        if isinstance(call, dict) and isinstance(call.get("name"), str):
+            arguments = call.get("arguments", call.get("parameters", {}))
+            (read,) = _json_values(arguments, "") or [arguments] if isinstance(arguments, str) else [arguments]
+            calls.append((call["name"], read))
+    return calls
+
+
+def _json_values(text: str, separator: str) -> list[Any]:
+    """The JSON values of a text: one, the members of a list, or several with separators; none where it is no JSON."""
+    pieces = [[text], text.strip().split(separator)] if separator else [[text]]
+    for way in pieces:
+        try:
+            values = [json.loads(piece) for piece in way if piece.strip()]
+        except (ValueError, RecursionError):
+            continue
+        return values[0] if len(values) == 1 and isinstance(values[0], list) else values
+    return []
+
+
+def native_ast(text: str) -> list[Call]:
+    """The calls to compare with a gold answer, `{name: arguments}` each."""
+    return [{name: arguments} for name, arguments in native_calls(text)]
+
+
+def native_sources(text: str, executable: Callable[[str], bool]) -> list[str]:
+    """The calls to execute, as Python source.
+
+    Raises:
+        ValueError: the arguments of one are no object, which ends a turn.
+    """
+    return [source(name, arguments, executable) for name, arguments in native_calls(text)]
 
 
 def source(name: str, parameters: object, executable: Callable[[str], bool]) -> str:
