@@ -33,7 +33,12 @@ def start(folder: Path, scratch: Path, deed: str, protocol: str) -> subprocess.P
     """
     scratch.mkdir(parents=True, exist_ok=True)
     # nothing of this process's environment: it may hold keys
-    env = {"BFCL_PROJECT_ROOT": str(scratch), "HOME": str(scratch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
+    env = {
+        "BFCL_PROJECT_ROOT": str(scratch),
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "LC_ALL": "C.UTF-8",
+    }
     env |= {"PYTHONDONTWRITEBYTECODE": "1", "PATH": os.defpath}
     with (scratch / "evaluator.log").open("a") as log:
         return subprocess.Popen(
@@ -67,7 +72,9 @@ def ask(
                 raise BenchmarkError(f"the evaluator refuses the answers: {answer['fault']}", str(folder))
             yield answer
         if process.wait():
-            raise BenchmarkError(f"the evaluator ended with status {process.returncode}: {last_words(scratch)}", str(folder))
+            raise BenchmarkError(
+                f"the evaluator ended with status {process.returncode}: {last_words(scratch)}", str(folder)
+            )
     finally:
         process.kill()
         process.wait()

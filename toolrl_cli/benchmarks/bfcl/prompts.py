@@ -34,7 +34,9 @@ AFTER_RESULTS = (
 )
 
 
-def rlla_messages(messages: Sequence[Message], tools: Sequence[Message], *, several_turns: bool) -> list[Message]:
+def rlla_messages(
+    messages: Sequence[Message], tools: Sequence[Message], *, several_turns: bool
+) -> list[Message]:
     """A dialogue as one system message with the tools and one user message with all that was said.
 
     Args:

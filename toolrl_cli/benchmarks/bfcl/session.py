@@ -14,7 +14,7 @@ from typing import Any
 from toolrl_cli.benchmarks.bfcl.process import last_words, start
 
 ANSWER_SECONDS = 120.0
-"""Without an answer of the evaluator, which bounds the calls that it executes at 10 s of processor time."""
+"""Without an answer of the evaluator, which bounds the calls that it executes at 5 s of processor time."""
 
 
 class Conversations:

@@ -14,7 +14,7 @@ import sys
 
 CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
 PR_SET_PDEATHSIG = 1
-CPU_SECONDS = 10
+CPU_SECONDS = 5
 """Of one item while it is checked, and of one conversation: a thousand times what they take."""
 EXTRA_BYTES = 1 << 30
 """Address space beside what the process has when it is confined."""

@@ -47,9 +47,7 @@ def _chosen(accepted: Sequence[Any], required: bool = False) -> list[Any]:
 def _plain(value: Any) -> Any:
     """A value without the lists of accepted ones that stand for the members of its objects."""
     if isinstance(value, dict):
-        return {
-            key: chosen for key, accepted in value.items() for chosen in _members(accepted)
-        }
+        return {key: chosen for key, accepted in value.items() for chosen in _members(accepted)}
     if isinstance(value, list):
         return [_plain(member) for member in value]
     return value
@@ -63,7 +61,11 @@ def _as_text(value: Any, schema: Mapping[str, Any], language: str) -> Any:
     """A value of Java or JavaScript as a text in that language, which their answers must be; any other as it is."""
     if language == "javascript":
         return value if isinstance(value, str) else json.dumps(value)
-    return _java(value, schema.get("type", "any"), schema.get("items", {}).get("type", "")) if language == "java" else value
+    return (
+        _java(value, schema.get("type", "any"), schema.get("items", {}).get("type", ""))
+        if language == "java"
+        else value
+    )
 
 
 def _java(value: Any, kind: str, member: str = "") -> str:

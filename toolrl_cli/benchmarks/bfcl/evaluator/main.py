@@ -1,6 +1,6 @@
 """Entry of the evaluator's process: lists items, scores answers or leads conversations; JSON lines in and out.
 
-Arguments: `items`, `gold`, `score` or `converse`, and a protocol. The first line out says how the network was taken away.
+Arguments: `items`, `gold`, `score` or `converse`, and a format. The first line out says how the network was taken.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def main(argv: list[str]) -> int:
     Returns:
         Exit status: 0, or 2 with a line `{"fault"}` where what is asked cannot be done.
     """
-    deed, protocol = argv
+    deed, form = argv
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # upstream prints
     confinement.end_with_parent()
-    handler = HANDLERS[protocol]
+    handler = HANDLERS[form]
     upstream.register(handler.NAME, handler, underscore_to_dot=handler.UNDERSCORE_TO_DOT)
     print(json.dumps({"network": confinement.without_network()}), file=out, flush=True)
     try:

@@ -86,7 +86,9 @@ def native_calls(text: str) -> list[tuple[str, Any]]:
         call = value.get("function", value) if isinstance(value, dict) else None
         if isinstance(call, dict) and isinstance(call.get("name"), str):
             arguments = call.get("arguments", call.get("parameters", {}))
-            (read,) = _json_values(arguments, "") or [arguments] if isinstance(arguments, str) else [arguments]
+            (read,) = (
+                _json_values(arguments, "") or [arguments] if isinstance(arguments, str) else [arguments]
+            )
             calls.append((call["name"], read))
     return calls
 

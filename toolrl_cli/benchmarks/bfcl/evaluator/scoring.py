@@ -91,5 +91,3 @@ def _reason(failure: Mapping[str, Any]) -> str:
         error = error.get("error_message", "")
     first = error[0] if isinstance(error, list) and error else error
     return ": ".join(part for part in (str(kind), str(first)) if part)[:REASON_CHARACTERS]
-
-

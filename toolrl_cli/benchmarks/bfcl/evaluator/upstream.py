@@ -38,7 +38,7 @@ _stand_ins()
 from bfcl_eval._llm_response_generation import process_multi_turn_test_case  # noqa: E402
 from bfcl_eval.constants.category_mapping import TEST_COLLECTION_MAPPING, VERSION_PREFIX  # noqa: E402
 from bfcl_eval.constants.eval_config import POSSIBLE_ANSWER_PATH, PROMPT_PATH  # noqa: E402
-from bfcl_eval.eval_checker import eval_runner  # noqa: E402
+from bfcl_eval.eval_checker import eval_runner as eval_runner  # noqa: E402
 from bfcl_eval.eval_checker.multi_turn_eval import multi_turn_utils  # noqa: E402
 from bfcl_eval.utils import load_file, sort_key  # noqa: E402
 
@@ -79,7 +79,13 @@ def may_execute() -> Any:
         tools |= {method for method in dir(simulator) if not method.startswith("_")}
     execute = multi_turn_utils.execute_multi_turn_func_call
     code = execute.__code__
-    reachable = {*dir(builtins), *vars(multi_turn_utils), *code.co_varnames, *code.co_cellvars, *code.co_freevars}
+    reachable = {
+        *dir(builtins),
+        *vars(multi_turn_utils),
+        *code.co_varnames,
+        *code.co_cellvars,
+        *code.co_freevars,
+    }
     for module in LAZY:
         importlib.import_module(module)
     return executable_names(tools, reachable)
