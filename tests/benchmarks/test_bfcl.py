@@ -46,6 +46,11 @@ def items(evaluator: Path) -> list[BfclItem]:
 
 
 @pytest.fixture(scope="module")
+def native(evaluator: Path) -> list[BfclItem]:
+    return list(NATIVE.items(None, evaluator))
+
+
+@pytest.fixture(scope="module")
 def gold(items: list[BfclItem], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reply]:
     replies = RLLA.gold_replies(items, tmp_path_factory.mktemp("gold"))
     return dict(zip((item.id for item in items), replies, strict=True))
@@ -77,8 +82,10 @@ def test_gold_answers_score_all_that_can_be_scored(
     assert all(metrics[name].value == 1.0 for name in ("multi_turn", "relevance", "irrelevance"))
 
 
-def test_gold_answers_score_as_much_by_native_function_calling(evaluator: Path, tmp_path: Path) -> None:
-    items = list(NATIVE.items(None, evaluator))[::7]
+def test_gold_answers_score_as_much_by_native_function_calling(
+    native: list[BfclItem], tmp_path: Path
+) -> None:
+    items = native[::7]
     assert all(item.tools[0]["type"] == "function" for item in items if item.tools)
     wrong = judged(NATIVE, items, NATIVE.gold_replies(items, tmp_path), tmp_path / "score")
     assert {id for id, reason in wrong.items() if reason} == UNANSWERABLE & wrong.keys()
@@ -224,11 +231,11 @@ def test_conversations_that_are_open_at_once_go_as_upstream_leads_them(
 
 
 def test_a_native_conversation_hands_results_to_the_template_as_messages_of_a_tool(
-    evaluator: Path, tmp_path: Path
+    native: list[BfclItem], tmp_path: Path
 ) -> None:
-    items = [item for item in NATIVE.items(None, evaluator) if item.id == "multi_turn_base_1"]
+    (item,) = (item for item in native if item.id == "multi_turn_base_1")
     with NATIVE.session(tmp_path, CTX) as session:
-        talk = session.converse(items[0])
+        talk = session.converse(item)
         first = next(talk)
         assert first.tools is not None and first.tools[0]["type"] == "function"
         second = talk.send(Answer(NATIVE.said([{"name": "ls", "parameters": {}}]), "length"))
