@@ -22,6 +22,7 @@ from toolrl_cli.benchmarks.bfcl.benchmark import UNANSWERABLE, Bfcl, BfclItem, r
 from toolrl_cli.benchmarks.bfcl.process import ask
 from toolrl_cli.benchmarks.catalogue.bfcl import BENCHMARK as RLLA
 from toolrl_cli.benchmarks.catalogue.bfcl_native import BENCHMARK as NATIVE
+from toolrl_cli.benchmarks.catalogue.bfcl_v4 import BENCHMARK as V4
 from toolrl_cli.datasets.evaluators import EVALUATORS, bring, python_of
 from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.spec.benchmarks import Answer, Ask, CannotRun, EvaluationContext, Reply
@@ -30,14 +31,18 @@ UPSTREAM = Path(__file__).parent / "upstream_evaluation.py"
 CTX = EvaluationContext()
 
 
-@pytest.fixture(scope="module")
-def evaluator(pytestconfig: pytest.Config) -> Path:
+def brought(pytestconfig: pytest.Config, name: str) -> Path:
     assert pytestconfig.cache is not None
-    folder = Path(str(pytestconfig.cache.mkdir("evaluators"))) / "bfcl"
+    folder = Path(str(pytestconfig.cache.mkdir("evaluators"))) / name
     try:
-        return bring(EVALUATORS["bfcl"], folder)
+        return bring(EVALUATORS[name], folder)
     except SpecError as error:
         pytest.skip(f"bfcl-eval cannot be had here: {error.what}")
+
+
+@pytest.fixture(scope="module")
+def evaluator(pytestconfig: pytest.Config) -> Path:
+    return brought(pytestconfig, "bfcl")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,22 @@ def test_gold_answers_score_as_much_by_native_function_calling(
     assert all(item.tools[0]["type"] == "function" for item in items if item.tools)
     wrong = judged(NATIVE, items, NATIVE.gold_replies(items, tmp_path), tmp_path / "score")
     assert {id for id, reason in wrong.items() if reason} == UNANSWERABLE & wrong.keys()
+
+
+def test_gold_answers_score_all_that_can_be_scored_in_v4(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    everything = list(V4.items(None, brought(pytestconfig, "bfcl_v4")))
+    assert Counter(item.category for item in everything).keys() == set(columns.CATEGORIES_V4)
+    items = [item for item in everything[::9] if item.id not in V4.unanswerable]
+    items += [item for item in everything if item.id in V4.unanswerable]
+    verdicts = V4.judge_all(items, V4.gold_replies(items, tmp_path), tmp_path / "score")
+    assert {i.id for i, v in zip(items, verdicts, strict=True) if not v.correct} == V4.unanswerable
+    metrics = V4.metrics(items, verdicts)
+    assert metrics["overall"].value is None and "agentic" in metrics["overall"].why
+    assert metrics["multi_turn"].value == metrics["irrelevance"].value == metrics["relevance"].value == 1.0
+    (item,) = [item for item in everything if item.id == "multi_turn_base_17"]
+    (reply,) = V4.gold_replies([item], tmp_path)
+    steps = [step for turn in reply.record["turns"] for step in turn]
+    assert played(V4, [item], {item.id: steps}, tmp_path / "talk") == [reply]
 
 
 def fabricated(items: Sequence[BfclItem], gold: dict[str, Reply]) -> list[Any]:

@@ -144,6 +144,18 @@ def test_columns_are_computed_as_upstream_computes_them() -> None:
     assert found["non_live_exec"].value is None and "exec" in found["non_live_exec"].why
 
 
+def test_columns_of_v4_leave_the_agentic_categories_out_by_name() -> None:
+    asked = dict.fromkeys(columns.CATEGORIES_V4, (1, 2)) | {
+        "live_multiple": (3, 4),
+        "multi_turn_base": (2, 2),
+    }
+    found = columns.columns_v4(asked, {})
+    live, irrelevance, multi_turn = found["live"].value, found["irrelevance"].value, found["multi_turn"].value
+    assert (live, irrelevance, multi_turn, found["non_live"].value) == (0.6, 0.5, 0.625, 0.5)
+    assert found["overall_without_agentic"].value == pytest.approx((0.5 + 0.6 + 0.5 + 3 * 0.625) / 6)
+    assert found["overall"].value is None and "agentic" in found["overall"].why
+
+
 def test_a_category_that_was_not_asked_is_no_zero() -> None:
     found = columns.columns({name: pair for name, pair in counts().items() if name != "java"}, {})
     assert {name for name, metric in found.items() if metric.value is None} == {

@@ -49,6 +49,9 @@ class Evaluator:
         return (f"{self.package}=={self.release}", *self.needs)
 
 
+_PARSERS = ("tree-sitter==0.21.3", "tree-sitter-java==0.21.0", "tree-sitter-javascript==0.21.4")
+_TOOLS = ("mpmath==1.3.0", "tenacity==9.0.0", "overrides==7.7.0")
+
 EVALUATORS: Mapping[str, Evaluator] = {
     evaluator.name: evaluator
     for evaluator in (
@@ -57,15 +60,16 @@ EVALUATORS: Mapping[str, Evaluator] = {
             "bfcl-eval",
             "2025.6.8",
             "bfcl_eval",
-            (
-                "tree-sitter==0.21.3",
-                "tree-sitter-java==0.21.0",
-                "tree-sitter-javascript==0.21.4",
-                "mpmath==1.3.0",
-                "tenacity==9.0.0",
-                "overrides==7.7.0",
-            ),
+            (*_PARSERS, *_TOOLS),
             "0c9c7fe34c239c31a1b06f2aab2d1d2a30d3c8fd8e1b3d316227c7b4b6ef8846",
+        ),
+        Evaluator(
+            "bfcl_v4",
+            "bfcl-eval",
+            "2026.3.23",
+            "bfcl_eval",
+            (*_PARSERS, *_TOOLS, "filelock==3.20.0"),
+            "299d9a686fd82ba2d5f8a24dbfc6a9e025ec17838b5b7f38ebc1040ec31c6223",
         ),
     )
 }

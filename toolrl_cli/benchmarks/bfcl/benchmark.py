@@ -16,6 +16,7 @@ from toolrl_cli.benchmarks.bfcl.evaluator import reading
 from toolrl_cli.benchmarks.bfcl.process import ask
 from toolrl_cli.benchmarks.bfcl.prompts import rlla_messages
 from toolrl_cli.benchmarks.bfcl.session import Conversations, EvaluatorEnded
+from toolrl_cli.datasets.evaluators import EVALUATORS
 from toolrl_cli.spec.benchmarks import (
     Answer,
     Ask,
@@ -43,7 +44,8 @@ UNANSWERABLE = frozenset(
         "live_multiple_964-207-0",
     }
 )
-"""Items of bfcl-eval 2025.6.8 that its checker calls wrong whatever is answered; found with its own gold answers."""
+"""Items of bfcl-eval 2025.6.8 that its checker calls wrong whatever is answered; found with its own gold answers.
+In bfcl-eval 2026.3.23 they are the same, its Java ones named `simple_java_…`."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,21 @@ class BfclItem(Item):
 
 
 class Bfcl(Benchmark):
-    """BFCL V3 as bfcl-eval 2025.6.8 has it, in one of the formats in which calls are asked for and read.
+    """BFCL as bfcl-eval has it, in one of the formats in which calls are asked for and read.
 
     Multi-turn conversations are led by upstream's loop and simulators, in the evaluator's process. The id
     live_relevance_3-3-0 stands for two questions in the data; the second is `live_relevance_3-3-0#2` here.
 
     Attributes:
         format: `rlla` (ToolRL's prompt) or `native` (the chat template's own function calling).
+        unanswerable: ids of items that are wrong whatever is answered.
     """
 
-    version: ClassVar[str] = "2025.6.8"
+    version: ClassVar[str] = EVALUATORS["bfcl"].release
     categories: ClassVar[tuple[str, ...]] = columns.CATEGORIES
     source: ClassVar[str] = "bfcl"
     format: ClassVar[str]
+    unanswerable: ClassVar[frozenset[str]] = UNANSWERABLE
 
     def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[BfclItem]:
         assert folder is not None
@@ -141,10 +145,14 @@ class Bfcl(Benchmark):
         pairs = list(zip(items, verdicts, strict=True))
         right = Counter(item.category for item, verdict in pairs if verdict is not None and verdict.correct)
         unknown = Counter(item.category for item, verdict in pairs if verdict is None)
-        return columns.columns({name: (right[name], total[name]) for name in total}, unknown)
+        return self.columns_of({name: (right[name], total[name]) for name in total}, unknown)
+
+    def columns_of(self, counts: columns.Counts, unknown: Mapping[str, int]) -> dict[str, Metric]:
+        """The columns from the counts of the categories."""
+        return columns.columns(counts, unknown)
 
     def gold_replies(self, items: Sequence[BfclItem], scratch: Path) -> list[Reply]:
-        """What a model that is always right would say; all is right then but for `UNANSWERABLE`."""
+        """What a model that is always right would say; all is right then but for `unanswerable`."""
         (folder,) = {item.evaluator for item in items}
         gold = {line["id"]: line["calls"] for line in ask(folder, scratch, "gold", self.format)}
         return [self._gold_reply(item.category, gold[item.id]) for item in items]
@@ -163,6 +171,20 @@ class Bfcl(Benchmark):
         lines = "\n".join(json.dumps(dict(call)) for call in calls)
         block = f"<tool_call>\n{lines}\n</tool_call>" if calls else "<response> No. </response>"
         return f"<think> … </think>\n{block}"
+
+
+class BfclV4(Bfcl):
+    """BFCL V4 as bfcl-eval 2026.3.23 has it, without its agentic categories and its test of upstream's own prompt."""
+
+    version: ClassVar[str] = EVALUATORS["bfcl_v4"].release
+    categories: ClassVar[tuple[str, ...]] = columns.CATEGORIES_V4
+    source: ClassVar[str] = "bfcl_v4"
+    unanswerable: ClassVar[frozenset[str]] = frozenset(
+        id.replace("java_", "simple_java_") if id.startswith("java_") else id for id in UNANSWERABLE
+    )
+
+    def columns_of(self, counts: columns.Counts, unknown: Mapping[str, int]) -> dict[str, Metric]:
+        return columns.columns_v4(counts, unknown)
 
 
 def reply_of(turns: Sequence[Sequence[str]], stopped: str = "", stop: str = "stop") -> Reply:

@@ -1,7 +1,7 @@
-"""The seven columns of BFCL V3 from the counts of its categories.
+"""Columns of BFCL V3 and V4 from the counts of their categories.
 
-As bfcl-eval 2025.6.8 computes them; the paper's Non-Live also averages the four exec categories, which no released
-evaluator scores. Without them its Overall is this one.
+V3's are as bfcl-eval 2025.6.8 computes them; the paper's Non-Live also averages the four exec categories, which no
+released evaluator scores. Without them its Overall is this one. V4's are as bfcl-eval 2026.3.23 computes them.
 """
 
 from __future__ import annotations
@@ -27,11 +27,16 @@ IRRELEVANCE = "non_live_irrelevance"
 """Upstream's category `irrelevance`; the column of that name is the mean of it and `live_irrelevance`."""
 CATEGORIES = (*SIMPLE, *NON_LIVE_AST, IRRELEVANCE, *LIVE, *MULTI_TURN)
 
+SIMPLE_V4 = ("simple_python", "simple_java", "simple_javascript")
+LIVE_V4 = LIVE[:4]
+CATEGORIES_V4 = (*SIMPLE_V4, *NON_LIVE_AST, IRRELEVANCE, *LIVE, *MULTI_TURN)
+
 Counts = Mapping[str, tuple[int, int]]
 """Category → how many are right, of how many."""
 Share = Fraction | str
 """A share, or why there is none."""
 
+NO_AGENTIC = "40 % of it are the agentic categories, which need a search service; see overall_without_agentic"
 NO_EXEC = "no released evaluator scores the exec categories: most need live web services"
 
 
@@ -65,6 +70,32 @@ def columns(counts: Counts, unknown: Mapping[str, int]) -> dict[str, Metric]:
             counts,
         ),
         **{name: _metric(shares[name], (name,), counts, counted=True) for name in CATEGORIES},
+    }
+
+
+def columns_v4(counts: Counts, unknown: Mapping[str, int]) -> dict[str, Metric]:
+    """V4's columns, then the categories; the arguments are those of `columns`.
+
+    Overall is weighted 10 Non-Live, 10 Live, 10 Irrelevance, 30 Multi-Turn and 40 Agentic; without the last the four
+    others have these weights among themselves.
+    """
+    shares = {name: _share(name, counts, unknown) for name in CATEGORIES_V4}
+    ast = _mean([_mean([shares[name] for name in SIMPLE_V4]), *(shares[name] for name in NON_LIVE_AST)])
+    live = _pooled(LIVE_V4, shares, counts)
+    multi_turn = _mean([shares[name] for name in MULTI_TURN])
+    irrelevance = _mean([shares[IRRELEVANCE], shares["live_irrelevance"]])
+    asked = [name for name in CATEGORIES_V4 if name != "live_relevance"]
+    return {
+        "overall": Metric(None, None, None, NO_AGENTIC),
+        "overall_without_agentic": _metric(
+            _mean([ast, live, irrelevance, multi_turn, multi_turn, multi_turn]), asked, counts
+        ),
+        "non_live": _metric(ast, (*SIMPLE_V4, *NON_LIVE_AST), counts),
+        "live": _metric(live, LIVE_V4, counts, counted=True),
+        "multi_turn": _metric(multi_turn, MULTI_TURN, counts),
+        "relevance": _metric(shares["live_relevance"], ("live_relevance",), counts, counted=True),
+        "irrelevance": _metric(irrelevance, (IRRELEVANCE, "live_irrelevance"), counts),
+        **{name: _metric(shares[name], (name,), counts, counted=True) for name in CATEGORIES_V4},
     }
 
 

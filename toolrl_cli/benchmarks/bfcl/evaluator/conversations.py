@@ -67,7 +67,7 @@ def _obey(
         id = line["start"]
         if id not in entries:
             raise ValueError(f"{id} is no item with several turns")
-        entry = upstream.with_tools(json.loads(json.dumps(entries[id])))
+        entry = upstream.release.with_tools(json.loads(json.dumps(entries[id])))
         running[id] = Child(_conversation(entry, handler))
         ready.register(running[id], selectors.EVENT_READ, id)
 

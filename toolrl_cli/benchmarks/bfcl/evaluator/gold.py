@@ -59,11 +59,11 @@ def _members(accepted: Any) -> list[Any]:
 
 def _as_text(value: Any, schema: Mapping[str, Any], language: str) -> Any:
     """A value of Java or JavaScript as a text in that language, which their answers must be; any other as it is."""
-    if language == "javascript":
+    if language.endswith("javascript"):
         return value if isinstance(value, str) else json.dumps(value)
     return (
         _java(value, schema.get("type", "any"), schema.get("items", {}).get("type", ""))
-        if language == "java"
+        if language.endswith("java")
         else value
     )
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from bfcl_eval.constants.type_mappings import GORILLA_TO_OPENAPI
 from bfcl_eval.model_handler.base_handler import BaseHandler
-from bfcl_eval.model_handler.model_style import ModelStyle
-from bfcl_eval.model_handler.utils import convert_to_tool, func_doc_language_specific_pre_processing
+from bfcl_eval.model_handler.utils import convert_to_tool
 
 from toolrl_cli.benchmarks.bfcl.evaluator import reading, upstream
 
@@ -30,15 +29,17 @@ class RllaHandler(BaseHandler):  # type: ignore[misc]
     NAME = "toolrl-rlla"
     UNDERSCORE_TO_DOT = False
 
-    def __init__(self, model_name: str = NAME, temperature: float = 0.0, query: Query = _nothing) -> None:
-        super().__init__(model_name, temperature)
+    def __init__(
+        self, model_name: str = NAME, temperature: float = 0.0, query: Query = _nothing, **_: object
+    ) -> None:
+        super().__init__(model_name, temperature, **upstream.release.HANDLER_ARGUMENTS)
         self._query = query
         self._executable = upstream.may_execute()
 
-    def decode_ast(self, result: Any, language: str = "Python") -> Any:
+    def decode_ast(self, result: Any, language: Any = "", has_tool_call_tag: bool = False) -> Any:
         return reading.rlla_ast(result)
 
-    def decode_execute(self, result: Any) -> list[str]:
+    def decode_execute(self, result: Any, has_tool_call_tag: bool = False) -> list[str]:
         return reading.rlla_sources(result, self._executable)
 
     def lead(self, entry: dict[str, Any]) -> list[list[str]]:
@@ -48,7 +49,7 @@ class RllaHandler(BaseHandler):  # type: ignore[misc]
 
     def offered(self, entry: dict[str, Any], category: str) -> list[dict[str, Any]]:
         """The documents of an entry's tools, as the model sees them."""
-        return list(func_doc_language_specific_pre_processing(entry["function"], category))
+        return list(upstream.release.hinted(entry["function"], category))
 
     def _pre_query_processing_prompting(self, test_entry: dict[str, Any]) -> dict[str, Any]:
         category = test_entry["id"].rsplit("_", 1)[0]
@@ -102,10 +103,10 @@ class NativeHandler(RllaHandler):
     NAME = "toolrl-native"
     UNDERSCORE_TO_DOT = True
 
-    def decode_ast(self, result: Any, language: str = "Python") -> Any:
+    def decode_ast(self, result: Any, language: Any = "", has_tool_call_tag: bool = False) -> Any:
         return reading.native_ast(result)
 
-    def decode_execute(self, result: Any) -> list[str]:
+    def decode_execute(self, result: Any, has_tool_call_tag: bool = False) -> list[str]:
         return reading.native_sources(result, self._executable)
 
     def lead(self, entry: dict[str, Any]) -> list[list[str]]:
@@ -113,8 +114,8 @@ class NativeHandler(RllaHandler):
         return list(turns)
 
     def offered(self, entry: dict[str, Any], category: str) -> list[dict[str, Any]]:
-        documents = func_doc_language_specific_pre_processing(deepcopy(entry["function"]), category)
-        return list(convert_to_tool(documents, GORILLA_TO_OPENAPI, ModelStyle.OpenAI))
+        documents = upstream.release.hinted(deepcopy(entry["function"]), category)
+        return list(convert_to_tool(documents, GORILLA_TO_OPENAPI, upstream.release.OPENAI))
 
     def _pre_query_processing_FC(
         self, inference_data: dict[str, Any], test_entry: dict[str, Any]

@@ -47,7 +47,7 @@ def items(handler: Any) -> Iterator[Mapping[str, Any]]:
     reader = handler()
     for category in upstream.CATEGORIES:
         for id, entry, gold in upstream.entries(category):
-            whole = upstream.with_tools(entry)
+            whole = upstream.release.with_tools(entry)
             yield {
                 "id": id,
                 "category": category,
@@ -67,7 +67,7 @@ def gold(handler: Any) -> Iterator[Mapping[str, Any]]:
     """The calls of a right answer to every item: `{"id", "calls"}`."""
     for category in upstream.CATEGORIES:
         for id, entry, answer in upstream.entries(category):
-            yield {"id": id, "calls": gold_calls(category, upstream.with_tools(entry), answer)}
+            yield {"id": id, "calls": gold_calls(category, upstream.release.with_tools(entry), answer)}
 
 
 DEEDS = {"items": items, "gold": gold, "score": score, "converse": conversations}

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from toolrl_cli.benchmarks.bfcl.evaluator import confinement, upstream
 from toolrl_cli.benchmarks.bfcl.evaluator.children import Child
-from toolrl_cli.benchmarks.bfcl.evaluator.upstream import eval_runner
 
 STALL_SECONDS = 60.0
 """Without a verdict: an item that neither ends nor uses the processor."""
@@ -65,18 +63,10 @@ def _judge(rows: Sequence[Row], items: Items, model: str, handler: Any) -> Itera
 def _verdict(
     row: Mapping[str, Any], category: str, entry: dict[str, Any], gold: Any, model: str, handler: Any
 ) -> tuple[bool, str]:
-    language = {"java": "Java", "javascript": "JavaScript"}.get(category, "Python")
-    answers, prompts, golds = [row], [entry], [{"ground_truth": gold}]
+    rows = ([row], [entry], [{"ground_truth": gold}])
     with upstream.captured() as written:
         try:
-            if "relevance" in category:
-                eval_runner.relevance_file_runner(handler, answers, prompts, model, category, Path())
-            elif "multi_turn" in category:
-                eval_runner.multi_turn_runner(handler, answers, prompts, golds, model, category, Path())
-            else:
-                eval_runner.ast_file_runner(
-                    handler, answers, prompts, golds, language, category, model, Path()
-                )
+            upstream.release.judge(category, rows, handler, model)
         except Exception as error:  # upstream checks no types; whatever a model's text breaks there is wrong
             return False, f"the checker failed on it: {type(error).__name__}: {error}"[:REASON_CHARACTERS]
     return (True, "") if written[0]["correct_count"] else (False, _reason(written[1]))

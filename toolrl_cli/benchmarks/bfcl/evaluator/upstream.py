@@ -1,12 +1,13 @@
 """bfcl-eval, imported without the clients of services that its checkers never call.
 
-`PROJECT_ROOT` must be in the environment before this module is imported: bfcl-eval makes folders there.
+`BFCL_PROJECT_ROOT` must be in the environment before this module is imported: bfcl-eval makes folders there.
 """
 
 from __future__ import annotations
 
 import builtins
 import importlib
+import importlib.util
 import io
 import sys
 import types
@@ -21,6 +22,9 @@ NEVER_CALLED = ("numpy", "pandas", "tqdm", "dotenv", "bfcl_eval.constants.model_
 LAZY = ("_strptime", "traceback", "linecache")
 """Modules that are imported in the middle of a call."""
 
+MODELS: dict[str, Any] = {}
+"""Upstream's registry of models: name → what its checker asks of one."""
+
 
 def _stand_ins() -> None:
     for name in NEVER_CALLED:
@@ -30,19 +34,13 @@ def _stand_ins() -> None:
     vars(sys.modules["bfcl_eval.constants.model_config"])["MODEL_CONFIG_MAPPING"] = MODELS
 
 
-MODELS: dict[str, Any] = {}
-"""Upstream's registry of models: name → what its checker asks of one."""
-
 _stand_ins()
+_own = "v4" if importlib.util.find_spec("bfcl_eval.constants.enums") else "v3"
+release: Any = importlib.import_module(f"toolrl_cli.benchmarks.bfcl.evaluator.{_own}")
+"""The module with what is particular to the installed release."""
+_simulation: Any = importlib.import_module("bfcl_eval.eval_checker.multi_turn_eval.multi_turn_utils")
 
-from bfcl_eval._llm_response_generation import process_multi_turn_test_case  # noqa: E402
-from bfcl_eval.constants.category_mapping import TEST_COLLECTION_MAPPING, VERSION_PREFIX  # noqa: E402
-from bfcl_eval.constants.eval_config import POSSIBLE_ANSWER_PATH, PROMPT_PATH  # noqa: E402
-from bfcl_eval.eval_checker import eval_runner as eval_runner  # noqa: E402
-from bfcl_eval.eval_checker.multi_turn_eval import multi_turn_utils  # noqa: E402
-from bfcl_eval.utils import load_file, sort_key  # noqa: E402
-
-CATEGORIES: tuple[str, ...] = tuple(TEST_COLLECTION_MAPPING["all"])
+CATEGORIES: tuple[str, ...] = release.CATEGORIES
 
 
 def register(name: str, handler: Any, *, underscore_to_dot: bool) -> None:
@@ -53,39 +51,24 @@ def register(name: str, handler: Any, *, underscore_to_dot: bool) -> None:
 def entries(category: str) -> list[tuple[str, dict[str, Any], Any]]:
     """A category's items in upstream's order: (id, entry, gold answer or None).
 
-    An id that stands twice (live_relevance_3-3-0 is two questions) gets `#2` the second time.
+    An id that stands twice (V3's live_relevance_3-3-0 is two questions) gets `#2` the second time.
     """
-    rows = load_file(PROMPT_PATH / f"{VERSION_PREFIX}_{category}.json", sort_by_id=True)
-    answers = POSSIBLE_ANSWER_PATH / f"{VERSION_PREFIX}_{category}.json"
-    gold = {row["id"]: row["ground_truth"] for row in load_file(answers)} if answers.is_file() else {}
     seen: dict[str, int] = {}
     found = []
-    for row in sorted(rows, key=sort_key):
-        seen[row["id"]] = count = seen.get(row["id"], 0) + 1
-        found.append((row["id"] + (f"#{count}" if count > 1 else ""), row, gold.get(row["id"])))
+    for entry, gold in release.rows(category):
+        seen[entry["id"]] = count = seen.get(entry["id"], 0) + 1
+        found.append((entry["id"] + (f"#{count}" if count > 1 else ""), entry, gold))
     return found
-
-
-def with_tools(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry with the documents of its tools, which multi-turn entries only name."""
-    return dict(process_multi_turn_test_case([entry])[0])
 
 
 def may_execute() -> Any:
     """Whether a name may stand in source that the simulators execute (`reading.executable_names`)."""
     tools: set[str] = set()
-    for name, module in multi_turn_utils.CLASS_FILE_PATH_MAPPING.items():
+    for name, module in release.SIMULATORS.items():
         simulator = getattr(importlib.import_module(module), name)
         tools |= {method for method in dir(simulator) if not method.startswith("_")}
-    execute = multi_turn_utils.execute_multi_turn_func_call
-    code = execute.__code__
-    reachable = {
-        *dir(builtins),
-        *vars(multi_turn_utils),
-        *code.co_varnames,
-        *code.co_cellvars,
-        *code.co_freevars,
-    }
+    code = _simulation.execute_multi_turn_func_call.__code__
+    reachable = {*dir(builtins), *vars(_simulation), *code.co_varnames, *code.co_cellvars, *code.co_freevars}
     for module in LAZY:
         importlib.import_module(module)
     return executable_names(tools, reachable)
@@ -93,22 +76,16 @@ def may_execute() -> Any:
 
 def forget_instances() -> None:
     """Drop the simulators of all items so far: upstream keeps them for ever, under the item's id."""
-    for name in [name for name in vars(multi_turn_utils) if name.endswith("_instance")]:
-        del vars(multi_turn_utils)[name]
+    for name in [name for name in vars(_simulation) if name.endswith("_instance")]:
+        del vars(_simulation)[name]
 
 
 @contextmanager
 def captured() -> Iterator[list[Mapping[str, Any]]]:
-    """What upstream's runners would write into score files."""
-    rows: list[Mapping[str, Any]] = []
-
-    def keep(_: str, data: list[Mapping[str, Any]], __: object = None) -> None:
-        rows.extend(data)
-
-    written = eval_runner.write_list_of_dicts_to_file
-    eval_runner.write_list_of_dicts_to_file = keep
+    """What upstream's runners would write into score files, and nothing of what they print."""
     said, sys.stdout = sys.stdout, io.StringIO()
     try:
-        yield rows
+        with release.captured() as written:
+            yield written
     finally:
-        eval_runner.write_list_of_dicts_to_file, sys.stdout = written, said
+        sys.stdout = said
