@@ -5,6 +5,7 @@ The environment is kept in pytest's cache folder; without it and without the pac
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import subprocess
@@ -25,10 +26,19 @@ from toolrl_cli.benchmarks.catalogue.bfcl_native import BENCHMARK as NATIVE
 from toolrl_cli.benchmarks.catalogue.bfcl_v4 import BENCHMARK as V4
 from toolrl_cli.datasets.evaluators import EVALUATORS, bring, python_of
 from toolrl_cli.errors import BenchmarkError, SpecError
-from toolrl_cli.spec.benchmarks import Answer, Ask, CannotRun, EvaluationContext, Reply
+from toolrl_cli.spec.benchmarks import Answer, Ask, CannotRun, EvaluationContext, Reply, Verdict
 
 UPSTREAM = Path(__file__).parent / "upstream_evaluation.py"
 CTX = EvaluationContext()
+UPSTREAMS_COLUMNS = {
+    "overall": "Overall Acc",
+    "non_live_ast": "Non-Live AST Acc",
+    "live": "Live Acc",
+    "multi_turn": "Multi Turn Acc",
+    "relevance": "Relevance Detection",
+    "irrelevance": "Irrelevance Detection",
+}
+"""Our column → bfcl-eval's, in its data_overall.csv."""
 
 
 def brought(pytestconfig: pytest.Config, name: str) -> Path:
@@ -147,6 +157,12 @@ def test_counts_are_those_of_upstreams_own_evaluation(
     assert counted == {name: correct for name, (correct, _) in theirs.items()}
     assert {name: total for name, (_, total) in theirs.items()} == Counter(map(upstreams_category, items))
     assert 0.5 < sum(counted.values()) / len(items) < 0.8
+    verdicts = [Verdict("" if ours[item.id] else "wrong") for item in items]
+    shown = {name: f"{100 * (m.value or 0):.2f}%" for name, m in RLLA.metrics(items, verdicts).items()}
+    (row,) = csv.DictReader((tmp_path / "theirs" / "score" / "data_overall.csv").read_text().splitlines())
+    assert {name: shown[name] for name in UPSTREAMS_COLUMNS} == {
+        name: row[theirs] for name, theirs in UPSTREAMS_COLUMNS.items()
+    }
     assert not list(tmp_path.rglob("hacked"))
 
 

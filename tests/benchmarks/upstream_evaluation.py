@@ -16,14 +16,9 @@ from toolrl_cli.benchmarks.bfcl.evaluator.main import HANDLERS  # noqa: E402
 
 handler = HANDLERS[sys.argv[2]]
 upstream.register(handler.NAME, handler, underscore_to_dot=handler.UNDERSCORE_TO_DOT)
-about = {
-    "display_name": handler.NAME,
-    "url": "",
-    "org": "",
-    "license": "",
-    "input_price": None,
-    "output_price": None,
-}
-vars(upstream.MODELS[handler.NAME]).update(about)
+named = dict.fromkeys(("model_name", "display_name"), handler.NAME)
+unknown = dict.fromkeys(("url", "org", "license"), "")
+prices = dict.fromkeys(("input_price", "output_price"))
+vars(upstream.MODELS[handler.NAME]).update(**named, **unknown, **prices, is_fc_model=False)
 sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
-upstream.eval_runner.main([handler.NAME], ["all"], None, None)
+upstream.release.eval_runner.main([handler.NAME], list(upstream.CATEGORIES), None, None)

@@ -35,10 +35,12 @@ def main(argv: list[str]) -> int:
     print(json.dumps({"network": confinement.without_network()}), file=out, flush=True)
     try:
         for line in DEEDS[deed](handler):
-            print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
+            print(json.dumps(line, ensure_ascii=False), file=out, flush=deed == "converse")
     except ValueError as fault:
         print(json.dumps({"fault": str(fault)}), file=out, flush=True)
         return 2
+    finally:
+        out.flush()
     return 0
 
 
