@@ -29,7 +29,7 @@ def prepare(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="toolworld|rlla|sft400|sft4k|api_bank|bamboogle",
+            metavar="toolworld|rlla|sft400|sft4k|api_bank|bamboogle|bfcl|bfcl_v4",
             help="Which data; sft400 are the SFT rows of rlla, sft4k such rows of your own.",
             show_default=False,
         ),
@@ -301,17 +301,18 @@ def _brought(name: str, folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"schema": PRINTED, **entry})
     else:
-        typer.echo(f"{folder}: {', '.join(entry['files'])}; {entry['source']}, {entry['licence']}")
+        files = ", ".join(entry["files"]) or "in an environment of its own"
+        typer.echo(f"{folder}: {files}; {entry['source']}, {entry['licence']}")
 
 
 def _released_entry(name: str, folder: Path, lacks: str) -> dict[str, Any]:
-    from toolrl_cli.datasets.released import COMMIT, LICENCE, RELEASED
+    from toolrl_cli.datasets.released import LICENCE, RELEASED, origin_of
 
     return {
         "folder": str(folder),
         "kind": name,
         "files": [file.name for file in RELEASED[name]],
-        "source": f"github.com/qiancheng0/ToolRL at {COMMIT[:12]}",
+        "source": origin_of(name),
         "licence": LICENCE,
         "lacks": lacks,
     }

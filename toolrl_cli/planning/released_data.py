@@ -9,7 +9,7 @@ from toolrl_cli.datasets.released import bring, missing, released_folder
 from toolrl_cli.errors import SpecError
 from toolrl_cli.log import LOG
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.spec.benchmarks import BENCHMARKS, is_evaluation
+from toolrl_cli.spec.benchmarks import BENCHMARKS, is_evaluation, why_blocked
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.roots import command
@@ -52,9 +52,10 @@ def benchmark_data_warnings(plan: Plan, results: Path, *, fetch: bool) -> Iterat
     Raises:
         SpecError: they cannot be downloaded.
     """
-    owed = (s.spec for s in plan.stages.values() if s.owed and is_evaluation(s.spec))
-    for name in dict.fromkeys(str(spec.config["benchmark"]) for spec in owed):
-        source = BENCHMARKS.get(name).source if name in BENCHMARKS else ""
+    stages = (stage.spec for stage in plan.stages.values() if stage.owed)
+    asked = [spec for spec in stages if is_evaluation(spec) and not why_blocked(spec)]
+    names = dict.fromkeys(str(spec.config["benchmark"]) for spec in asked)
+    for source in dict.fromkeys(BENCHMARKS.get(name).source for name in names if name in BENCHMARKS):
         if source and fetch:
             released_data(source, results, fetch=True)
         elif source:
