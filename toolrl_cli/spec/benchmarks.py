@@ -42,6 +42,8 @@ class Benchmark(ABC):
         also: names of further rules that an answer is judged by; each has columns `overall_NAME` and `CATEGORY_NAME`.
         source: name of the released data set that the items are read from (`datasets.released`); empty for none.
         why_not_run: why this version of toolrl cannot evaluate on it; empty where it can.
+        unanswerable: ids of items that its judge calls wrong whatever is answered.
+        right_if_empty: categories in which an answer that says nothing is right, because nothing is to be called.
     """
 
     name: ClassVar[str]
@@ -52,6 +54,8 @@ class Benchmark(ABC):
     also: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
     why_not_run: ClassVar[str] = ""
+    unanswerable: ClassVar[frozenset[str]] = frozenset()
+    right_if_empty: ClassVar[frozenset[str]] = frozenset()
 
     def data(self, run: RunSpec) -> DataSpec | None:
         """The data set whose split `benchmark` the items are made of; None where the benchmark has its own items.
@@ -107,6 +111,14 @@ class Benchmark(ABC):
             scratch: a folder that is there, and goes afterwards.
         """
         return [self.judge(item, reply) for item, reply in zip(items, replies, strict=True)]
+
+    def gold_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply] | None:
+        """What a model that is always right would say; None where that is not known."""
+        return None
+
+    def empty_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply]:
+        """What a model that says nothing would say."""
+        return [Reply("") for _ in items]
 
     def metrics(self, items: Sequence[Item], verdicts: Sequence[Verdict | None]) -> dict[str, Metric]:
         """Column → metric: by default the share of right answers of each category and of all, by each rule.

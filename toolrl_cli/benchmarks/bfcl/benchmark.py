@@ -71,6 +71,7 @@ class Bfcl(Benchmark):
     source: ClassVar[str] = "bfcl"
     format: ClassVar[str]
     unanswerable: ClassVar[frozenset[str]] = UNANSWERABLE
+    right_if_empty: ClassVar[frozenset[str]] = frozenset({columns.IRRELEVANCE, "live_irrelevance"})
 
     def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[BfclItem]:
         assert folder is not None
@@ -151,7 +152,13 @@ class Bfcl(Benchmark):
         """The columns from the counts of the categories."""
         return columns.columns(counts, unknown)
 
-    def gold_replies(self, items: Sequence[BfclItem], scratch: Path) -> list[Reply]:
+    def empty_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply]:
+        golds = self.gold_replies(items, scratch)
+        return [
+            reply_of([[""] for _ in g.record["turns"]]) if "turns" in g.record else Reply("") for g in golds
+        ]
+
+    def gold_replies(self, items: Sequence[Item], scratch: Path) -> list[Reply]:
         """What a model that is always right would say; all is right then but for `unanswerable`."""
         (folder,) = {item.evaluator for item in items}
         gold = {line["id"]: line["calls"] for line in ask(folder, scratch, "gold", self.format)}

@@ -103,6 +103,10 @@ class Bamboogle(Benchmark):
     def _documents(self) -> Path:
         return Path(self.settings.search)
 
+    def gold_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply]:
+        answers = [str(item.gold["answer"]) for item in items]
+        return [Reply(answer, {"predicted": answer, "judged": True}) for answer in answers]
+
     def judge(self, item: Item, reply: Reply) -> Verdict:
         searches = reply.record.get("searches", ())
         calls = [{"name": dialogue.SEARCH.name, "parameters": {"query": query}} for query in searches]
