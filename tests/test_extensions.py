@@ -96,14 +96,23 @@ columns: [{name: politeness, label: Politeness}, {name: overall, label: Overall}
 """
 # What stands in for the trainer and the model; toolrl calls it by the options that its own tests use.
 DOUBLES = """
+import contextlib
+import functools
+
+import httpx
+
 import toolrl_cli.benchmarks.evaluation as real
 from tests.commands.stage_functions import export, train
+from toolrl_cli.benchmarks.asking.client import Client, Target
 
 
 def evaluate(ctx):
     noise = ctx.inputs["model"] / "output/model/noise.txt"
     answer = "hello" if noise.exists() else "go away"
-    real.generate = lambda model, prompts, *rest: [answer] * len(prompts)
+    body = {"choices": [{"message": {"content": answer}, "finish_reason": "stop"}]}
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=body))
+    real.endpoint_of = lambda ctx: contextlib.nullcontext(Target("http://double/v1", "m"))
+    real.Client = functools.partial(Client, transport=transport)
     real.run(ctx)
 """
 

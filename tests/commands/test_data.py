@@ -9,16 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.commands.conftest import Toolrl
 from tests.rewards.turns import GOLD, LAX, SFO, turn
 from toolrl_cli.datasets import released
 from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
-from toolrl_cli.errors import StageError
+from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.log import on_stderr
 from toolrl_cli.planning.loading import load_plan
-from toolrl_cli.spec.kind_configs import RlConfig
+from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.training import stage_functions as stages
@@ -175,7 +176,15 @@ def test_the_list_has_what_was_prepared(toolrl: Toolrl, tmp_path: Path) -> None:
     (tmp_path / "results/data/something-else").mkdir()
     shutil.copytree(made["folder"], tmp_path / "results/data/.toolworld.half-made")  # by another process
     (entry,) = toolrl("data", "list", "--json").json["data"]
-    assert entry == {key: made[key] for key in entry}
+    assert entry == {
+        **{key: made[key] for key in made if key in entry},
+        **{
+            "tokens": {},
+            "overlaps": entry["overlaps"],
+            "gold": {"train": {"reached": 8, "rows": 8}, "val": {"reached": 4, "rows": 4}},
+            "problems": [],
+        },
+    }
     shown = toolrl("data", "list").out
     assert Path(made["folder"]).name in shown and "train 8" in shown and "seed 0" in shown
 
@@ -197,7 +206,9 @@ def test_notes_on_the_rows_are_shown(toolrl: Toolrl, tmp_path: Path) -> None:
         (["rlla", "--path", "x", "--from", "x"], "two places of the same files"),
         (["api_bank", "--from", "nowhere"], "holds no level-1-api_processed.json"),
         (["api_bank", "--rows", "train=3"], "api_bank is taken whole"),
-        (["sft4k"], "was never released"),
+        (["sft4k"], "was never released (toolrl data prepare sft4k --from FILE takes rows of your own"),
+        (["sft4k", "--from", "nowhere.json"], "cannot be read"),
+        (["sft4k", "--from", "nowhere.json", "--reward", "coarse"], "no reward is asked about sft4k"),
         (["rlla", "--seed", "3"], "rlla is released as it is and takes no seed"),
         (["api_bank", "--reward", "coarse"], "no reward is asked about api_bank"),
         (["toolworld", "--rows", "trian=3"], "did you mean 'train'?"),
@@ -214,6 +225,49 @@ def test_a_mistake_is_one_line_and_exit_status_2(toolrl: Toolrl, arguments: list
     error = answer.err.splitlines()[-1]
     assert error.startswith("error: ") and says in error
     assert not Path("results/data").exists() or not list(Path("results/data").iterdir())
+
+
+def test_the_list_counts_tokens_finds_rows_in_common_and_checks_gold(
+    toolrl: Toolrl, tmp_path: Path, release: Path
+) -> None:
+    source = write_released(tmp_path / "mine", [GOLD, NO_THINK], [GOLD])
+    toolrl("data", "prepare", "rlla", "--path", str(source), "--allow-imperfect-gold")
+    listed = toolrl("data", "list", "--tokenizer", "tiny", "--json")
+    assert listed.code == 0, listed.err
+    (entry,) = listed.json["data"]
+    assert set(entry["tokens"]) == {"sft", "train", "val"} and entry["tokens"]["sft"]["answer"]["longest"] > 5
+    assert entry["gold"] == {"train": {"reached": 1, "rows": 2}, "val": {"reached": 1, "rows": 1}}
+    assert entry["overlaps"] == ["1 of 2 train rows ask what val asks"]
+    shown = toolrl("data", "list", "--tokenizer", "tiny").out
+    assert "1 of 2 train rows ask what val asks" in shown and "gold, train: 1 of 2 reach the maximum" in shown
+    assert "prompt" in shown and "tokens (longest" in shown
+    assert "unknown model 'tinny'" in toolrl("data", "list", "--tokenizer", "tinny").err
+
+
+def test_sft_rows_of_one_s_own_are_checked_and_a_sweep_takes_them_as_told(
+    toolrl: Toolrl, tmp_path: Path, sweep_file: Path
+) -> None:
+    rows = [{"instruction": "s", "input": f"u{i}", "output": GOLD} for i in range(3)]
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(rows), encoding="utf-8")
+    made = toolrl("data", "prepare", "sft4k", "--from", str(file), "--json").json
+    assert (made["rows"], made["placeholder_thoughts"]) == (3, 0)
+    told = toolrl("data", "prepare", "sft4k", "--from", str(file))
+    assert "3 rows" in told.out and f"--set data.sft4k={file}" in told.err
+    source = write_released(tmp_path / "rlla", [GOLD], [GOLD])
+    sets = [f"data={{kind: rlla, path: {source}}}", f"data.sft4k={file}", "train=[sft]", "sft.split=sft4k"]
+    plan, _ = load_plan(sweep_file, tmp_path / "results", [*sets, "resources.device=cpu", "sft.batch_size=1"])
+    stage = next(s.spec for s in plan.stages.values() if s.spec.config.get("sft", {}).get("split") == "sft4k")
+    folder = data_folder(stage.settings(SftConfig), tmp_path / "results")
+    assert len(pq.read_table(folder / "sft4k.parquet")) == 3
+    before = stage.identity["data"]
+    file.write_text(json.dumps(rows[:2]), encoding="utf-8")
+    plan, _ = load_plan(sweep_file, tmp_path / "results", [*sets, "resources.device=cpu", "sft.batch_size=1"])
+    assert all(s.spec.identity.get("data") != before for s in plan.stages.values())
+    with pytest.raises(SpecError, match=r"sft4k has no rows .*data.sft4k"):
+        load_plan(sweep_file, tmp_path / "results", [sets[0], *sets[2:]])
+    with pytest.raises(SpecError, match="ToolWorld has no split sft4k"):
+        load_plan(sweep_file, tmp_path / "results", sets[2:])
 
 
 Begin = Callable[..., list[list[str]]]

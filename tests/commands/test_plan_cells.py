@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import SWEEP, Toolrl
+from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.store.ledger import Ledger
 
 GRID = """
@@ -64,7 +65,15 @@ def test_a_rule_that_excludes_nothing_is_a_warning(toolrl: Toolrl) -> None:
     assert "warning: small.yaml:7: exclude[0]: excludes nothing" in answer.err
 
 
-def test_a_benchmark_without_a_runner_is_planned_as_blocked(toolrl: Toolrl, tmp_path: Path) -> None:
+@pytest.fixture
+def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This version has no runner for `bfcl`."""
+    why = "bfcl has no runner in this version of toolrl"
+    monkeypatch.setattr(BENCHMARKS.get("bfcl"), "why_not_run", why)
+
+
+@pytest.mark.usefixtures("no_runner")
+def test_a_benchmark_without_a_runner_is_planned_as_blocked(toolrl: Toolrl) -> None:
     write(SWEEP.replace("evaluate: [toolworld]", "evaluate: [toolworld, bfcl]"))
     stages = toolrl("plan", "small.yaml", "--json").json["stages"]
     blocked = [s for s in stages if s["status"] == "blocked"]
@@ -73,6 +82,7 @@ def test_a_benchmark_without_a_runner_is_planned_as_blocked(toolrl: Toolrl, tmp_
     assert "3 stages cannot run: bfcl has no runner" in toolrl("plan", "small.yaml").out
 
 
+@pytest.mark.usefixtures("no_runner")
 def test_a_sweep_runs_what_it_can_and_ends_with_what_it_could_not(toolrl: Toolrl, tmp_path: Path) -> None:
     write(SWEEP.replace("evaluate: [toolworld]", "evaluate: [toolworld, bfcl]"))
     for _ in range(2):

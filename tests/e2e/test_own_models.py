@@ -37,12 +37,12 @@ evaluate: [toolworld]
 """
 
 
-def make_model(folder: Path, family: str) -> None:
+def make_model(folder: Path, family: str, positions: int = POSITIONS) -> None:
     """A random model with grouped heads: Llama with a head of its own, in shards; Qwen2 with a tied one."""
-    ids = write_tokenizer(folder, POSITIONS)
+    ids = write_tokenizer(folder, positions)
     shape = {
         **{"vocab_size": len(ids), "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2},
-        **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": POSITIONS},
+        **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": positions},
         "initializer_range": 0.2,  # far from uniform, so that a wrong position or head shows
         **{"bos_token_id": None, "eos_token_id": ids[TURN_END], "pad_token_id": ids[PAD]},
     }

@@ -325,6 +325,16 @@ def test_of_two_best_checkpoints_the_recorded_one_stays_else_the_later(
     assert sorted(p.name for p in checkpoints.iterdir() if p.is_dir()) == [left, "best_step_mine"]
 
 
+def test_models_kept_for_a_curve_may_go_once_they_are_exported(results: Results) -> None:
+    rl = results.stage("a")
+    kept = rl / "checkpoints" / "kept_step_1"
+    shutil.copytree(rl / "checkpoints" / "global_step_1", kept)
+    results.sweep("s", results.spec("a"), results.spec("p", "export", ("a",)))
+    assert results.found(checkpoints="last") == []
+    results.stage("p", "export", after=("a",))
+    assert "stages/rl/a/checkpoints/kept_step_1" in results.found(checkpoints="last")
+
+
 def test_checkpoints_that_are_still_needed_stay_and_it_is_told_for_what(results: Results) -> None:
     results.stage("unfinished", status="stopped")
     alone = results.stage("alone")

@@ -10,6 +10,7 @@ import pytest
 from tests.support.results_tree import finish, plan_of, stage
 from tests.support.trainer_double import save
 from toolrl_cli.errors import LedgerError
+from toolrl_cli.planning.checking import lost_points
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.planning.rewinding import renew
 from toolrl_cli.processes.process_id import ProcessId
@@ -150,3 +151,18 @@ def test_a_model_that_is_lost_while_its_reader_runs_is_not_made_again(chain: Cha
     with take(folder.path, purpose="launch") as lease:
         folder.write_state(folder.state().over("stopped"), lease)
     assert set(chain.owed(later=True)) == {chain.later.id, chain.export.id}
+
+
+def test_a_training_is_not_made_again_for_a_point_of_a_curve_and_the_plan_says_what_is_lacking(
+    chain: Chain,
+) -> None:
+    config = {"checkpoint": "step", "step": 2}
+    point = StageSpec("p", "export", {**config, "format": "huggingface"}, {"checkpoint": chain.rl.id}, config)
+    plan = plan_of(chain.ledger, [chain.rl, chain.export, chain.evaluate, point])
+    assert lost_points(plan, chain.ledger.results) == []
+    shutil.rmtree(chain.path(chain.rl) / "checkpoints" / "global_step_2")
+    plan = plan_of(chain.ledger, [chain.rl, chain.export, chain.evaluate, point])
+    assert [stage.id for stage in plan.owed] == [point.id]
+    (line,) = lost_points(plan, chain.ledger.results)
+    assert line.startswith(f"{chain.rl.id} has passed the checkpoints of step 2 without keeping them")
+    assert f"--stage {chain.rl.id} --fresh` trains it again" in line

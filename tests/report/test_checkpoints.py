@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.report.builder import Tree
+from tests.support.configs import whole_config
+from toolrl_cli.api import frames
 from toolrl_cli.report.api import build_report
+from toolrl_cli.report.arms import collect_arms
+from toolrl_cli.report.drawing.curves import CurveReader, panels_of
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.report.tables import build_table
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.schemas import CHECKPOINT
 
@@ -115,3 +121,58 @@ def test_a_benchmark_without_a_runner_is_missing_with_that_reason_and_fails_noth
         assert f"missing: {benchmark} has no runner in this version of toolrl" in notes[table]
     assert "not run yet" in notes["T2"]
     assert built.tables[3].rows[0].cells["overall"].mean == 50.0
+
+
+def with_curve(tree: Tree, arm: str, final: float = 0.5, **more: Any) -> None:
+    """A run whose start, step 10 and last step (20) are scored."""
+    run = tree.sweep().run(arm, checkpoints=["last"], steps=20, **more)
+    rl = run.stage("rl")
+    point = StageSpec(
+        f"{arm}-step10",
+        "export",
+        {"checkpoint": "step", "step": 10},
+        {"checkpoint": rl.id},
+        whole_config("export"),
+    )
+    at_10, at_0 = (
+        replace(run.stage("evaluate"), id=f"{arm}-eval-{name}", inputs=inputs)
+        for name, inputs in (("10", {"model": point.id}), ("0", dict(rl.inputs)))
+    )
+    run.done({"overall": final})
+    own = run.stages.pop()
+    for stage, value in ((at_10, 0.3), (at_0, 0.1), (own, final)):
+        run.stages += [point, stage] if stage is at_10 else [stage]
+        run.done({"overall": value})
+
+
+def test_points_of_a_curve_never_take_the_place_of_the_run_s_own_result(tree: Tree) -> None:
+    with_curve(tree, "a")
+    for rule, mean in (("last", 50.0), ("best", 50.0), ({"step": 10}, 30.0), ({"best": "m"}, 50.0)):
+        (row,) = table_of(tree, rule).rows
+        assert row.cells["overall"].mean == mean, rule
+
+
+def test_a_curve_of_scores_begins_at_the_start_and_ends_with_the_result(tree: Tree) -> None:
+    with_curve(tree, "a")
+    with_exports(tree, "b", "last", reward="coarse")
+    arms = collect_arms([read_sweep(tree.write(), "demo")])
+    reader = CurveReader()
+    panel = panels_of(arms, reader)[0]
+    assert (panel.title, panel.unit) == ("toolworld score", "% of items")
+    curve, other = (reader.curve(arm, panel) for arm in arms)
+    assert curve is not None and (curve.steps, curve.mean) == ((0, 10, 20), (10.0, 30.0, 50.0))
+    assert other is None
+
+
+def test_frames_have_a_curve_s_scores_with_their_steps(tree: Tree) -> None:
+    with_curve(tree, "a")
+    root = tree.write()
+    scores = frames.results(root)
+    assert sorted(zip(scores["step"], scores["point"], scores["value"], strict=True)) == [
+        (0, True, 0.1), (10, True, 0.3), (20, False, 0.5),
+    ]  # fmt: skip
+    curve = frames.curves(root, metrics=["toolworld/overall"])
+    assert list(zip(curve["kind"], curve["step"], curve["value"], strict=True)) == [
+        ("evaluate", 0, 0.1), ("evaluate", 10, 0.3), ("evaluate", 20, 0.5),
+    ]  # fmt: skip
+    assert frames.curves(root, metrics=["other"]).empty

@@ -21,13 +21,14 @@ def test_the_protocol_named_is_the_one_that_scores_carry() -> None:
 
 
 def test_the_paper_s_benchmarks_are_planned_and_those_without_a_runner_blocked(
-    resolve: Callable[..., list[Run]], facts: FixedFacts
+    resolve: Callable[..., list[Run]], facts: FixedFacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    why = "bamboogle has no runner in this version of toolrl"
+    monkeypatch.setattr(BENCHMARKS.get("bamboogle"), "why_not_run", why)
     (run,) = resolve(TEXT)
     stages = {s.identity.get("benchmark"): s for s in run_stages(run.spec, facts)}
-    assert why_blocked(stages["toolworld"]) is why_blocked(stages["api_bank"]) is None
-    for name in ("bfcl", "bamboogle"):
-        assert why_blocked(stages[name]) == f"{name} has no runner in this version of toolrl"
+    assert {why_blocked(stages[name]) for name in ("toolworld", "api_bank", "bfcl")} == {None}
+    assert why_blocked(stages["bamboogle"]) == why
     assert all(why_blocked(s) is None for s in run_stages(run.spec, facts) if s.kind != "evaluate")
 
 
@@ -39,3 +40,15 @@ def test_a_stage_without_a_runner_names_its_protocol_and_claims_no_data(
     (stage,) = [s for s in run_stages(run.spec, facts) if s.identity.get("benchmark") == name]
     assert stage.identity["protocol"] == BENCHMARKS.get(name).protocol
     assert "data" not in stage.identity and "data" not in stage.config
+
+
+def test_the_protocol_of_bamboogle_is_the_evaluation_s_and_of_no_other_benchmark_s(
+    resolve: Callable[..., list[Run]], facts: FixedFacts
+) -> None:
+    plain, judged = (
+        {s.identity.get("benchmark"): s for s in run_stages(resolve(TEXT, *sets)[0].spec, facts)}
+        for sets in ((), ("evaluation.bamboogle.judge.model=gpt-4o",))
+    )
+    assert plain["bamboogle"].identity["protocol"] == "bamboogle, Serper, matching words"
+    assert judged["bamboogle"].identity["protocol"] == "bamboogle"
+    assert {name for name in plain if plain[name].id != judged[name].id} == {"bamboogle"}

@@ -26,6 +26,7 @@ RUNS = {
     "ablation": 7,
     "critic": 2,
     "own_reward": 4,
+    "curves": 2,
     "adapters": 3,
     "three_algorithms": 3,
     "dapo": 1,

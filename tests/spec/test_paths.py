@@ -48,6 +48,7 @@ def model_of(resolved: Resolved) -> HuggingFaceModel:
         (", model: ./own", ("model=./mine",), "cwd/mine"),
         (", model: ./own", ("model.path=./mine",), "cwd/mine"),
         (", model: ./own", ("models=[./own]",), "sweeps/own"),
+        (", model: ./own", ("models=[./mine]",), "cwd/mine"),
     ],
 )
 def test_a_model_s_folder_begins_where_it_is_named_and_is_absolute_then(

@@ -13,6 +13,7 @@ import pytest
 
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.scores import write_scores
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.step_warnings import StepWarning
 from toolrl_cli.tracking.wandb_runs import STEP, TrackedRun, _remove_unsynced, publish
@@ -158,3 +159,22 @@ def test_an_offline_folder_that_was_synced_or_has_another_name_stays(tmp_path: P
     for name in ("offline-run-1-x", "run-1-x"):
         _remove_unsynced(str(wandb / name), tmp_path)
         assert (wandb / name).is_dir()
+
+
+def test_scores_on_the_way_never_take_the_place_of_the_run_s_own(server: Server, tmp_path: Path) -> None:
+    point = {"checkpoint": "step", "step": 5}
+    specs = [
+        StageSpec("rl-1", "rl", {}, total_steps=9),
+        StageSpec("e-1", "export", {"checkpoint": "last"}, {"checkpoint": "rl-1"}),
+        *(StageSpec(i, "evaluate", {}, inputs, {"benchmark": "toolworld"}) for i, inputs in (
+            ("v-1", {"model": "e-1"}), ("v-0", {}), ("v-5", {"model": "e-5"}),
+        )),
+        StageSpec("e-5", "export", point, {"checkpoint": "rl-1"}),
+    ]  # fmt: skip
+    for name, value in (("v-1", 0.9), ("v-0", 0.1), ("v-5", 0.5)):
+        scores = {"benchmark": "toolworld", "metrics": {"overall": {"value": value}}}
+        write_scores(tmp_path / name / "output", scores, [])
+    stages = [(spec, tmp_path / spec.id) for spec in specs]
+    publish(TrackedRun("s", "a-seed1", "a", 1, tmp_path / "run", stages), tmp_path, "offline")
+    told = {key: value for key, value in server.summary.items() if key.startswith("toolworld/")}
+    assert told == {"toolworld/overall": 0.9, "toolworld/overall@0": 0.1, "toolworld/overall@5": 0.5}

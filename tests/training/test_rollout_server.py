@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -248,31 +247,3 @@ def test_on_a_gpu_the_cache_is_a_share_of_what_is_free_and_is_reckoned_anew_at_w
     free["bytes"] = 4_000_000
     asyncio.run(server.wake_up(["weights"]))
     assert server._engine.limits.cache_bytes == 2_000_000
-
-
-def test_the_cache_of_an_evaluation_follows_from_the_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from toolrl_cli.benchmarks import generate
-    from toolrl_cli.training.rollout import engine
-
-    made: list[int] = []
-
-    class Stop(Exception):
-        pass
-
-    def engine_of(model: object, stop: object, limits: engine.EngineLimits, seed: int) -> None:
-        made.append(limits.cache_bytes)
-        raise Stop
-
-    model = tiny_model()
-    tokenizer = SimpleNamespace(eos_token_id=0, convert_tokens_to_ids=lambda name: None)
-    monkeypatch.setattr(generate, "_load", lambda *_: (tokenizer, model))
-    monkeypatch.setattr("toolrl_cli.training.rollout.stop_tokens.end_of_turn_ids", lambda *_: frozenset())
-    monkeypatch.setattr(engine, "GenerationEngine", engine_of)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10_000_000, 80_000_000))
-    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    sampling = generate.Sampling(0.0, 10, 10, 4, gpu_share=0.25)
-    for device in ("cuda", "cpu"):
-        with pytest.raises(Stop):
-            generate.generate("m", [], sampling, device, "float32")  # type: ignore[arg-type]
-    assert made == [2_500_000, engine.EngineLimits().cache_bytes]

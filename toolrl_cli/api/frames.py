@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.errors import LedgerError
+from toolrl_cli.report.drawing.scored_steps import scored_on_the_way
 from toolrl_cli.report.sources.results import Evaluation, Run, Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 from toolrl_cli.store.metrics import merge_metrics
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 RESULTS = (
     *("sweep", "run", "arm", "seed", "model", "train", "benchmark", "protocol", "column"),
-    *("value", "correct", "total", "status", "why", "stage"),
+    *("value", "correct", "total", "status", "why", "stage", "step", "point"),
 )
 CURVES = ("sweep", "run", "arm", "seed", "kind", "stage", "step", "metric", "value")
 
@@ -33,8 +34,10 @@ def results(root: Path | str | None = None, sweeps: Sequence[str] | None = None)
         Columns: sweep, run, arm, seed; model (short name) and train (`none`, `sft`, `rl`, `sft+rl`); a column for each
         dotted setting that tells arms apart; benchmark, protocol, column; value (a share in [0, 1] unless the
         benchmark counts something; NaN where there is none), correct and total (counts behind a share); status of the
-        stage that the scores wait for, and why there is no value; stage (id of the evaluation). An evaluation without
-        scores is one row with an empty column.
+        stage that the scores wait for, and why there is no value; stage (id of the evaluation); step (of the training
+        that the evaluated model comes from, 0 for the one that RL starts from; missing where it is not known) and point
+        (whether it is a point of a curve, `evaluate: [{benchmark:, every:}]`, and not the run's own result). An
+        evaluation without scores is one row with an empty column.
 
     Raises:
         SpecError: there is no such sweep.
@@ -46,7 +49,8 @@ def results(root: Path | str | None = None, sweeps: Sequence[str] | None = None)
     settings = sorted({key for row in rows for key in row} - set(RESULTS))
     columns = [*RESULTS[:6], *settings, *RESULTS[6:]]
     frame = pd.DataFrame(rows, columns=columns)
-    return frame.astype({"value": "float64", "correct": "Int64", "total": "Int64"})
+    whole = dict.fromkeys(("correct", "total", "step"), "Int64")
+    return frame.astype({"value": "float64", **whole, "point": "bool"})
 
 
 def curves(
@@ -61,7 +65,8 @@ def curves(
 
     Returns:
         Columns: sweep, run, arm, seed, kind (`sft` or `rl`), stage, step, metric, value. A stage that runs share is in
-        the curves of each.
+        the curves of each. Models that were scored on the way through RL (`evaluate: [{benchmark:, every:}]`) are rows
+        of kind `evaluate`, with metrics such as `toolworld/overall`.
 
     Raises:
         SpecError: there is no such sweep.
@@ -71,14 +76,24 @@ def curves(
     import pandas as pd
 
     wanted = None if metrics is None else set(metrics)
+    read = list(_read(root, sweeps))
     rows = [
         (sweep.name, run.id, run.arm, run.seed, stage.kind, stage.id, logged["step"], name, value)
-        for sweep in _read(root, sweeps)
+        for sweep in read
         for run in sweep.runs
         for stage in run.training
         for logged in merge_metrics(stage.directory)
         for name, value in logged["data"].items()
         if wanted is None or name in wanted
+    ]
+    rows += [
+        (sweep.name, run.id, run.arm, run.seed, "evaluate", evaluation.stage.id, step, metric, score.value)
+        for sweep in read
+        for run in sweep.runs
+        for step, evaluation in scored_on_the_way(run)
+        for name, score in evaluation.metrics.items()
+        for metric in [f"{evaluation.benchmark}/{name}"]
+        if (wanted is None or metric in wanted) and score.value is not None
     ]
     return pd.DataFrame(rows, columns=list(CURVES))
 
@@ -105,12 +120,15 @@ def _scores(run: Run) -> Iterator[dict[str, Any]]:
     }
     for evaluation in run.evaluations:
         waits = run.waits_for(evaluation)
+        point = run.point(evaluation)
         row = {
             **about,
             "benchmark": evaluation.benchmark,
             "protocol": evaluation.conditions.get("protocol", ""),
             "status": "unreadable" if evaluation.problem else waits.status,
             "stage": evaluation.stage.id,
+            "step": evaluation.origin.step if point is None else point,
+            "point": point is not None,
         }
         if not evaluation.metrics:
             yield row | {

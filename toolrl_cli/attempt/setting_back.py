@@ -76,9 +76,10 @@ def _outdated(folder: StageFolder, step: int) -> list[Path]:
     checkpoints = folder.path / "checkpoints"
     with explained(checkpoints):
         later = [path for n, path in saved_steps(checkpoints) if n > step]
-        numbers = ((p, p.name.rpartition("_")[2]) for p in checkpoints.glob("best_step_*"))
-        best = [p for p, number in numbers if number.isdecimal() and int(number) > step]
-    return sorted([*later, *best])
+        models = (p for kind in ("best", "kept") for p in checkpoints.glob(f"{kind}_step_*"))
+        numbers = ((p, p.name.rpartition("_")[2]) for p in models)
+        kept = [p for p, number in numbers if number.isdecimal() and int(number) > step]
+    return sorted([*later, *kept])
 
 
 def _note_rewind(folder: StageFolder, attempt: int, step: int, note: str) -> None:

@@ -1,63 +1,67 @@
-"""The `evaluate` stage: a benchmark's prompts are answered and scored; leaves `scores.json` and `items.jsonl`."""
+"""The `evaluate` stage: a benchmark's questions are asked and judged; leaves `scores.json` and `items.jsonl`."""
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from toolrl_cli.benchmarks.generate import Sampling, generate
+from toolrl_cli.benchmarks.asking.answers import Answers
+from toolrl_cli.benchmarks.asking.client import Client
+from toolrl_cli.benchmarks.asking.driver import Driver, owed
+from toolrl_cli.benchmarks.endpoints import endpoint_of
+from toolrl_cli.benchmarks.own.command_stage import check_unchanged, run_own_command
+from toolrl_cli.benchmarks.own.python_file import OwnPython
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, Item, NotRun, Reply
+from toolrl_cli.log import LOG
+from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, EvaluationContext, Item, NotRun, Reply
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.scores import write_scores
-from toolrl_cli.training.device import device_for
-from toolrl_cli.training.inputs import model_path
-from toolrl_cli.training.preflight.row_checks import check_before_start
-
-DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 def run(ctx: StageContext) -> None:
     """Evaluate the input model on the stage's benchmark.
 
     Raises:
-        BenchmarkError: the model cannot be loaded or asked, or the benchmark has no runner.
-        StageError: gold answers are longer than an answer may be.
-        SpecError: there is no such benchmark.
+        BenchmarkError: the endpoint answers nothing, or the benchmark has no runner.
+        StageError: gold answers are longer than an answer may be, or the model's server ended.
+        SpecError: there is no such benchmark, or the model cannot be loaded.
+        InterruptedError: asked to stop; finished items are kept.
     """
     config = ctx.spec.settings(EvaluateConfig)
     settings = config.evaluation
-    benchmark = BENCHMARKS.get(config.benchmark, ctx.spec.id)
+    if config.own is not None and config.own.command:
+        return run_own_command(ctx)
+    benchmark = _benchmark(config, ctx)
     if benchmark.why_not_run:
         raise BenchmarkError(benchmark.why_not_run, ctx.spec.id)
     items = first_of_each(benchmark.items(config.data, _source(benchmark, ctx)), settings.limit)
-    model = model_path(ctx, config.model)
-    check_before_start(ctx.spec, ctx.results, model)
-    outputs = generate(
-        model,
-        [[dict(message) for message in item.messages] for item in items],
-        Sampling(
-            settings.temperature,
-            settings.max_prompt_length,
-            settings.max_response_length,
-            settings.batch_size,
-            gpu_share=config.resources.gpu_memory_utilization,
-        ),
-        device_for(config),
-        DTYPES[config.precision],
-        ctx.stop_requested,
-    )
-    too_long = NotRun("its prompt is too long: raise evaluation.max_prompt_length")
-    replies = [too_long if output is None else Reply(output) for output in outputs]
+    answers = Answers(ctx.stage_dir, _conditions(benchmark, ctx))
+    asked = owed(items, answers)
+    if len(asked) < len(items):
+        LOG.info("%d of %d items are answered already", len(items) - len(asked), len(items))
+    not_run = _ask(benchmark, asked, answers, ctx) if asked else {}
+    unknown = NotRun("its answer is not kept")
+    replies = [answers.reply(item) or not_run.get(item.id, unknown) for item in items]
     scores, rows = score(benchmark, items, replies)
     scores["data_fingerprint"] = ctx.spec.identity.get("data")
     scores["sampling"] = settings.identity()
+    _warn(benchmark, items, replies)
     write_scores(ctx.stage_dir / "output", scores, rows)
+
+
+def _benchmark(config: EvaluateConfig, ctx: StageContext) -> Benchmark:
+    if config.own is None:
+        return BENCHMARKS.get(config.benchmark, ctx.spec.id).configured(config.evaluation)
+    check_unchanged(config.own)
+    return OwnPython(config.own)
 
 
 def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:
@@ -69,6 +73,53 @@ def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:
         if limit is None or seen[item.category] <= limit:
             kept.append(item)
     return kept
+
+
+def _conditions(benchmark: Benchmark, ctx: StageContext) -> dict[str, Any]:
+    named = (benchmark.name, benchmark.protocol, benchmark.version, benchmark.prompt_format)
+    return {"stage": ctx.spec.id, "benchmark": list(named)}
+
+
+def _ask(
+    benchmark: Benchmark, items: Sequence[Item], answers: Answers, ctx: StageContext
+) -> Mapping[str, NotRun]:
+    settings = ctx.spec.settings(EvaluateConfig).evaluation
+
+    async def ask(client: Client, driver: Driver) -> Mapping[str, NotRun]:
+        async with client:
+            return await driver.ask_all(items, ctx.stop_requested)
+
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        endpoint_of(ctx) as target,
+        benchmark.session(
+            Path(scratch), EvaluationContext(ctx.results, stop_requested=ctx.stop_requested)
+        ) as session,
+        answers,
+    ):
+        client = Client(target, settings)
+        return asyncio.run(ask(client, Driver(client, session, answers, settings.batch_size)))
+
+
+def _warn(benchmark: Benchmark, items: Sequence[Item], replies: Sequence[Reply | NotRun]) -> None:
+    """Lines in the stage's log on what its scores do not show by themselves."""
+    why = Counter(reply.hint or reply.why for reply in replies if isinstance(reply, NotRun))
+    for told, number in why.most_common(3):
+        LOG.warning("%s: %d of %d items could not be run: %s", benchmark.name, number, len(items), told)
+    pairs = list(zip(items, replies, strict=True))
+    cut = Counter(item.category for item, reply in pairs if reply_is_cut(reply))
+    if cut:
+        total = Counter(item.category for item in items)
+        each = ", ".join(f"{name} {cut[name]} of {total[name]}" for name in cut)
+        LOG.warning(
+            "%s: %d of %d answers were cut at the limit (%s): raise evaluation.max_response_length",
+            *(benchmark.name, cut.total(), len(items), each),
+        )
+
+
+def reply_is_cut(reply: Reply | NotRun) -> bool:
+    """Whether an answer in it was cut at the limit."""
+    return isinstance(reply, Reply) and reply.stop == "length"
 
 
 def _source(benchmark: Benchmark, ctx: StageContext) -> Path | None:

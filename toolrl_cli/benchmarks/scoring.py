@@ -35,21 +35,27 @@ def score(
     found = dict(zip((id(item) for item, _ in ran), judged, strict=True))
     verdicts = [found.get(id(item)) for item in items]
     rows = [_row(benchmark, *three) for three in zip(items, replies, verdicts, strict=True)]
-    scores = {
+    scores: dict[str, Any] = {
         "benchmark": benchmark.name,
         "protocol": benchmark.protocol,
         "version": benchmark.version,
         "prompt_format": benchmark.prompt_format,
         "metrics": {name: metric.to_json() for name, metric in benchmark.metrics(items, verdicts).items()},
     }
+    hints = dict.fromkeys(reply.hint for reply in replies if isinstance(reply, NotRun) and reply.hint)
+    for metric in scores["metrics"].values():
+        if hints and metric["value"] is None and "could not be run" in metric["why"]:
+            metric["why"] += f": {'; '.join(hints)}"
     cut = Counter(item.category for item, reply in ran if reply.stop == "length")
-    return scores | ({"cut": dict(cut)} if cut else {}), rows
+    total = Counter(item.category for item in items)
+    counted = {name: {"cut": cut[name], "total": total[name]} for name in cut}
+    return scores | ({"cut": counted} if cut else {}), rows
 
 
 def _row(benchmark: Benchmark, item: Item, reply: Reply | NotRun, verdict: Verdict | None) -> dict[str, Any]:
     reason = verdict.reason if verdict else "could not be run"
-    if isinstance(reply, NotRun) and reply.why:
-        reason = f"{reason}: {reply.why}"
+    if isinstance(reply, NotRun):
+        reason = ": ".join(filter(None, (reason, reply.why, reply.hint)))
     return {
         "id": item.id,
         "category": item.category,

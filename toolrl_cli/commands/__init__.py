@@ -10,6 +10,7 @@ def register_all(app: typer.Typer) -> None:
     from toolrl_cli.commands import (
         data,
         doctor,
+        evaluate,
         gc,
         logs,
         plan,
@@ -37,6 +38,7 @@ def register_all(app: typer.Typer) -> None:
     app.command("rescore")(rescore.rescore)
     app.add_typer(reward.app, name="reward")
     app.add_typer(data.app, name="data")
+    app.command("evaluate")(evaluate.evaluate)
     app.command("serve")(serve.serve)
     app.command("sync")(sync.sync)
     app.command("gc")(gc.gc)

@@ -29,8 +29,8 @@ def prepare(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="toolworld|rlla|sft400|api_bank",
-            help="Which data; sft400 are the SFT rows of rlla.",
+            metavar="toolworld|rlla|sft400|sft4k|api_bank|bamboogle|bfcl|bfcl_v4",
+            help="Which data; sft400 are the SFT rows of rlla, sft4k such rows of your own.",
             show_default=False,
         ),
     ],
@@ -38,7 +38,7 @@ def prepare(
         Path | None,
         typer.Option(
             "--from",
-            help="Released data: a folder that holds the files already; default: download them.",
+            help="Released data: a folder that holds the files already; default: download them. sft4k: your file.",
             show_default=False,
         ),
     ] = None,
@@ -84,6 +84,9 @@ def prepare(
     from toolrl_cli.datasets.released import RELEASED
     from toolrl_cli.rewards import RewardError, get_reward
 
+    if kind == "sft4k":
+        _check_unread(kind, seed, rewards or (), rows or ())
+        return _own_sft4k(origin or path, as_json=as_json)
     kind = _kind(kind)
     chosen = [get_reward(name) for name in rewards or ["original"]]
     sizes = _sizes(kind, rows or ())
@@ -117,25 +120,45 @@ def prepare(
 
 
 @app.command("list")
-def list_data(results: Results = None, as_json: AsJson = False) -> None:
-    """List the data folders under the results root."""
+def list_data(
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Count prompts and answers in this model's tokens: a folder, a hub name, or as in a sweep.",
+            show_default=False,
+        ),
+    ] = None,
+    results: Results = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the data under the results root: rows, fingerprints, licence, lengths, rows in common, gold answers."""
+    from toolrl_cli.commands.views.data_facts import facts_of, tokenizer_named
     from toolrl_cli.datasets.prepare import KINDS, read_manifest
-    from toolrl_cli.datasets.released import RELEASED, missing, released_folder
+    from toolrl_cli.datasets.released import LICENCE, RELEASED, missing, released_folder
 
     root = results_root(results)
     found = [(folder, read_manifest(folder)) for folder in sorted((root / "data").glob("[!.]*"))]
     known = [(folder, manifest) for folder, manifest in found if manifest is not None]
     released = {name: folder for name in RELEASED if (folder := released_folder(name, root)).is_dir()}
     kinds = list(dict.fromkeys((*KINDS, *RELEASED)))
+    lacks = {name: missing(name, folder) for name, folder in released.items()}
+    asked = {name: folder for name, folder in released.items() if name not in KINDS and not lacks[name]}
+    facts = facts_of(known, asked, tokenizer_named(tokenizer) if tokenizer is not None else None)
     if as_json:
-        there = [_released_entry(name, folder, missing(name, folder)) for name, folder in released.items()]
-        print_json(
-            {"schema": PRINTED, "kinds": kinds, "data": [_entry(*pair) for pair in known], "released": there}
-        )
+        there = [
+            {**_released_entry(name, folder, lacks[name]), **(facts[name].to_json() if name in facts else {})}
+            for name, folder in released.items()
+        ]
+        data = [{**_entry(*pair), **facts[pair[0].name].to_json()} for pair in known]
+        print_json({"schema": PRINTED, "kinds": kinds, "data": data, "released": there})
     elif known or released:
         for name, folder in released.items():
-            typer.echo(f"{folder.name}: {missing(name, folder) or 'whole'}")
+            typer.echo(f"{folder.name}: {lacks[name] or 'whole'}; {LICENCE}")
         _show(known)
+        for name, about in facts.items():
+            for line in about.lines():
+                typer.echo(f"{name}: {line}")
     else:
         told = f"`toolrl data prepare {'|'.join(kinds)}` makes some, and so do sweeps"
         note(f"no data under {root / 'data'}; {told}")
@@ -180,14 +203,10 @@ def _kind(kind: str) -> str:
     from toolrl_cli.errors import SpecError
     from toolrl_cli.spec.suggest import hint_for
 
-    if kind == "sft4k":
-        what = "SFT4k (4,000 rows with distilled thoughts) was never released"
-        hint = "name a folder of your own with such rows as rlla_sft.json: data.path in the sweep"
-        raise SpecError(what, "data prepare sft4k", hint)
     if kind == "sft400":
         return "rlla"
     if kind not in {*KINDS, *RELEASED}:
-        known = [*KINDS, *(name for name in RELEASED if name not in KINDS)]
+        known = [*KINDS, "sft400", "sft4k", *(name for name in RELEASED if name not in KINDS)]
         raise SpecError(f"unknown data {kind!r}", "data prepare", hint_for(kind, known, "data"))
     return kind
 
@@ -204,7 +223,53 @@ def _check_places(kind: str, origin: Path | None, path: Path | None) -> None:
             raise SpecError(f"{kind} takes no {option}", str(place), "leave it out")
 
 
-def _check_unread(kind: str, seed: int, rewards: Sequence[str]) -> None:
+def _own_sft4k(origin: Path | None, *, as_json: bool) -> None:
+    """Check a file of SFT rows of one's own, and say how a sweep names it; it is used where it is.
+
+    Raises:
+        SpecError: none is given, or it holds no such rows.
+    """
+    import statistics
+
+    from toolrl_cli.datasets.rlla import SFT_FILE, read_sft_rows, sft4k_fingerprint
+    from toolrl_cli.datasets.rlla_format import THINK_RESPONSE, THINK_TOOL
+    from toolrl_cli.errors import SpecError
+
+    if origin is None:
+        what = "SFT4k (4,000 rows with distilled thoughts) was never released"
+        hint = (
+            "toolrl data prepare sft4k --from FILE takes rows of your own; `sft.split: train` learns the 4,000 RL rows "
+            "with their placeholder thoughts"
+        )
+        raise SpecError(what, "data prepare sft4k", hint)
+    place = origin.expanduser().resolve()
+    file = place / SFT_FILE if place.is_dir() else place
+    answers = (answer for _, _, answer in read_sft_rows(file))
+    thoughts = [answer.partition("<think>")[2].partition("</think>")[0].strip() for answer in answers]
+    words = [len(thought.split()) for thought in thoughts]
+    mark = sft4k_fingerprint(file)
+    entry = {
+        "file": str(file),
+        "kind": "sft4k",
+        "rows": len(thoughts),
+        "fingerprint": mark,
+        "thought_words": {"median": round(statistics.median(words)), "longest": max(words)},
+        "placeholder_thoughts": sum(t in ("", THINK_TOOL, THINK_RESPONSE) for t in thoughts),
+        "settings": {"data.sft4k": str(file), "sft.split": "sft4k"},
+    }
+    if as_json:
+        print_json({"schema": PRINTED, **entry})
+        return
+    typer.echo(
+        f"{file}: {len(thoughts)} rows, {mark[:10]}; thoughts of {round(statistics.median(words))} "
+        f"words (longest {max(words)}); {entry['placeholder_thoughts']} without one of their own"
+    )
+    note(
+        f"a sweep takes them with --set data.sft4k={file} --set arms.sft4k.sft.split=sft4k (the arm that learns them)"
+    )
+
+
+def _check_unread(kind: str, seed: int, rewards: Sequence[str], rows: Sequence[str] = ()) -> None:
     """Refuse options that would change nothing of these data."""
     from toolrl_cli.datasets.prepare import KINDS
     from toolrl_cli.errors import SpecError
@@ -212,8 +277,13 @@ def _check_unread(kind: str, seed: int, rewards: Sequence[str]) -> None:
     if seed and kind != "toolworld":
         raise SpecError(f"{kind} is released as it is and takes no seed", f"--seed {seed}", "leave it out")
     if rewards and kind not in KINDS:
-        what = f"no reward is asked about {kind}, which is evaluated on and not trained on"
+        why = "learned as it is" if kind == "sft4k" else "evaluated on and not trained on"
+        what = f"no reward is asked about {kind}, which is {why}"
         raise SpecError(what, f"--reward {rewards[0]}", "leave it out")
+    if rows:
+        raise SpecError(
+            f"{kind} is taken whole", f"--rows {rows[0]}", "data.limit.sft4k in the sweep limits it"
+        )
 
 
 def _bring(name: str, origin: Path | None, results: Path) -> Path:
@@ -231,17 +301,18 @@ def _brought(name: str, folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"schema": PRINTED, **entry})
     else:
-        typer.echo(f"{folder}: {', '.join(entry['files'])}; {entry['source']}, {entry['licence']}")
+        files = ", ".join(entry["files"]) or "in an environment of its own"
+        typer.echo(f"{folder}: {files}; {entry['source']}, {entry['licence']}")
 
 
 def _released_entry(name: str, folder: Path, lacks: str) -> dict[str, Any]:
-    from toolrl_cli.datasets.released import COMMIT, LICENCE, RELEASED
+    from toolrl_cli.datasets.released import LICENCE, RELEASED, origin_of
 
     return {
         "folder": str(folder),
         "kind": name,
         "files": [file.name for file in RELEASED[name]],
-        "source": f"github.com/qiancheng0/ToolRL at {COMMIT[:12]}",
+        "source": origin_of(name),
         "licence": LICENCE,
         "lacks": lacks,
     }

@@ -28,6 +28,13 @@ def doctor(
             help="Also train, checkpoint, kill, resume, export and evaluate the tiny model here: two minutes.",
         ),
     ] = False,
+    benchmarks: Annotated[
+        bool,
+        typer.Option(
+            "--benchmarks",
+            help="Also judge the gold answers of every benchmark whose data are here, and empty ones.",
+        ),
+    ] = False,
 ) -> None:
     """Check this machine; say what mends each fault.
 
@@ -35,7 +42,12 @@ def doctor(
     """
     from toolrl_cli.housekeeping.health.checks import run_checks, worst
 
-    checks = run_checks(results_root(results))
+    root = results_root(results)
+    checks = run_checks(root)
+    if benchmarks:
+        from toolrl_cli.housekeeping.health.benchmark_checks import check_benchmarks
+
+        checks = [*checks, *check_benchmarks(root)]
     if not as_json:
         _show(checks)
     unfit = worst(checks) == "error"

@@ -64,7 +64,7 @@ def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
     _check(kind, params)
     if kind == "toolworld":
         return toolworld.fingerprint(_toolworld_params(params))
-    return rlla.fingerprint(Path(params["path"]), params.get("limit", {}))
+    return rlla.fingerprint(Path(params["path"]), params.get("limit", {}), _own(params))
 
 
 def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manifest:
@@ -73,7 +73,8 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
     Args:
         kind: `toolworld` or `rlla`.
         params: `toolworld`: `seed` (0) and `sizes` (split → rows, default `toolworld.DEFAULT_SIZES`);
-            `rlla`: `path` (folder with the released files) and `limit` (split → most rows).
+            `rlla`: `path` (folder with the released files), `limit` (split → most rows) and perhaps `sft4k` (a file
+            of SFT rows of the user's own).
         out_dir: the folder; replaced when it holds something else.
 
     Raises:
@@ -90,7 +91,7 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
             splits = _toolworld_rows(_toolworld_params(params))
             notes: tuple[str, ...] = ()
         else:
-            splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}))
+            splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}), _own(params))
         files = {}
         for split, rows in splits.items():
             path = folder / f"{split}.parquet"
@@ -122,7 +123,7 @@ def first_rows(kind: str, params: Mapping[str, Any], split: str, rows: int) -> l
     if kind == "toolworld":
         sizes: dict[str, int] = {**dict.fromkeys(_SFT_SPLITS + _RL_SPLITS, 1), split: rows}
         return _toolworld_rows({"seed": params.get("seed", 0), "sizes": sizes})[split]
-    loaded, _ = rlla.load(Path(params["path"]), {**params.get("limit", {}), split: rows})
+    loaded, _ = rlla.load(Path(params["path"]), {**params.get("limit", {}), split: rows}, _own(params))
     return loaded[split]
 
 
@@ -137,10 +138,14 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
 
 
+def _own(params: Mapping[str, Any]) -> Path | None:
+    return Path(params["sft4k"]) if params.get("sft4k") else None
+
+
 def _check(kind: str, params: Mapping[str, Any]) -> None:
     if kind not in KINDS:
         raise SpecError(f"unknown dataset {kind!r}", hint=f"one of {', '.join(KINDS)}")
-    known = {"toolworld": {"seed", "sizes"}, "rlla": {"path", "limit"}}[kind]
+    known = {"toolworld": {"seed", "sizes"}, "rlla": {"path", "limit", "sft4k"}}[kind]
     for name in params:
         if name not in known:
             raise SpecError(

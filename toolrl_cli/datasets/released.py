@@ -1,7 +1,7 @@
 """Released data sets: where each is published, and a folder of its files, downloaded or copied, and verified.
 
-All are of the repository of ToolRL (arXiv 2504.13958, Apache-2.0) at one commit; git's ids of the files' contents are
-their checksums.
+Most are of the repository of ToolRL (arXiv 2504.13958, Apache-2.0) at one commit; git's ids of the files' contents are
+their checksums. Those of `datasets.evaluators` come in a package, with the code that scores them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolrl_cli.datasets import evaluators
+from toolrl_cli.datasets.evaluators import EVALUATORS
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.files import replacing
@@ -63,8 +65,12 @@ RELEASED: Mapping[str, tuple[SourceFile, ...]] = {
             ("level-3-api_processed.json", "5d80fb964e2d04ad71673d3d621933ab33f97c2d"),
         )
     ),
+    "bamboogle": (
+        SourceFile("data.json", "benchmarks/Bamboogle/data.json", "7f2a870a2f8cd807ea37b4dc79d7dbdc9a334bf0"),
+    ),
+    **dict.fromkeys(EVALUATORS, ()),
 }
-"""Name of a data set → its files."""
+"""Name of a data set → its files; none are named of those that come in an evaluator's package."""
 
 
 def released_folder(name: str, results: Path) -> Path:
@@ -78,6 +84,8 @@ def missing(name: str, folder: Path) -> str:
     Raises:
         SpecError: no data set of that name is released.
     """
+    if name in EVALUATORS:
+        return evaluators.missing(EVALUATORS[name], folder)
     for file in _files(name):
         path = folder / file.name
         if not path.is_file():
@@ -100,7 +108,8 @@ def bring(
     Args:
         name: of the data set.
         folder: made if it is missing.
-        origin: a local folder that holds the files, or a checkout of the repository; None: they are downloaded.
+        origin: a local folder that holds the files, or a checkout of the repository, or of an evaluator its wheels;
+            None: they are downloaded.
         source: URL of the repository's files at `COMMIT`; empty for `SOURCE`.
         tell: called with one line for each file that is downloaded.
 
@@ -111,6 +120,8 @@ def bring(
         SpecError: no data set of that name is released; a file cannot be had, or its content is not that of `COMMIT`.
             Such a file is then not in the folder, and a folder that would stay empty is not there.
     """
+    if name in EVALUATORS:
+        return evaluators.bring(EVALUATORS[name], folder, origin, tell=tell)
     for file in _files(name):
         target = folder / file.name
         if file.is_at(target):
@@ -130,6 +141,13 @@ def bring(
         with replacing(target) as temporary:
             temporary.write_bytes(content)
     return folder
+
+
+def origin_of(name: str) -> str:
+    """Where a released data set is published, in a few words."""
+    if name in EVALUATORS:
+        return f"{EVALUATORS[name].package} {EVALUATORS[name].release} on the package index"
+    return f"github.com/qiancheng0/ToolRL at {COMMIT[:12]}"
 
 
 def blob_id(content: bytes) -> str:

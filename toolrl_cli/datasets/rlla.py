@@ -2,7 +2,7 @@
 
 Reads a folder with `rlla_sft.json` (SFT rows: instruction, input, output) and the RL rows: `train.parquet` or
 `rlla_4k_train.parquet`, or `rlla_rl.json`, and the held-out `test.parquet` or `rlla_4k_test.parquet`.
-`toolrl_cli.datasets.released` fetches these files.
+`toolrl_cli.datasets.released` fetches these files. SFT rows of the user's own are one more file of the first form.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from toolrl_cli.datasets.repeats import Triple
 from toolrl_cli.datasets.verl_rows import Row, check_text, parquet_rows, rl_row, sft_row
 from toolrl_cli.errors import SpecError
 
-SPLITS = ("sft", "train", "val")
+SPLITS = ("sft", "train", "val", "sft4k")
 SFT_FILE = "rlla_sft.json"
 RL_JSON_FILE = "rlla_rl.json"
 TRAIN_FILES = ("rlla_4k_train.parquet", "train.parquet")
 TEST_FILES = ("rlla_4k_test.parquet", "test.parquet")
+OWN_SFT4K = "SFT4k was never released: name a file of your own with data.sft4k, or learn the RL rows: sft.split: train"
 NOTE_SAME_ROWS = "no RL training rows in the folder: the held-out rows serve as train and as val"
 
 
-def fingerprint(folder: Path, limit: Mapping[str, int] | None = None) -> str:
+def fingerprint(folder: Path, limit: Mapping[str, int] | None = None, sft4k: Path | None = None) -> str:
     """SHA-256 over the SHA-256 of every file read and the limits.
 
     Raises:
@@ -36,8 +37,23 @@ def fingerprint(folder: Path, limit: Mapping[str, int] | None = None) -> str:
         for path in _files(folder)
         if path is not None
     }
+    if sft4k is not None:
+        sums["sft4k"] = sft4k_fingerprint(sft4k)
     text = json.dumps({"rlla": sums, "limit": dict(limit or {})}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sft4k_fingerprint(file: Path, limit: int | None = None) -> str:
+    """SHA-256 over a file of SFT rows and how many are taken of it.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}", str(file), OWN_SFT4K) from None
+    return hashlib.sha256(content + (b"" if limit is None else b"\n%d" % limit)).hexdigest()
 
 
 def most_train_rows(folder: Path) -> tuple[int, tuple[str, ...]]:
@@ -60,28 +76,28 @@ def most_train_rows(folder: Path) -> tuple[int, tuple[str, ...]]:
 
 
 def load(
-    folder: Path, limit: Mapping[str, int] | None = None
+    folder: Path, limit: Mapping[str, int] | None = None, sft4k: Path | None = None
 ) -> tuple[dict[str, list[Row]], tuple[str, ...]]:
     """Rows by split, and notes on them; arguments and errors as `load_triples`."""
-    splits, notes = load_triples(folder, limit)
+    splits, notes = load_triples(folder, limit, sft4k)
     return {
-        "sft": [sft_row(*triple) for triple in splits["sft"]],
-        "train": _rl_rows(splits["train"], "train"),
-        "val": _rl_rows(splits["val"], "val"),
+        split: _rl_rows(rows, split) if split in ("train", "val") else [sft_row(*row) for row in rows]
+        for split, rows in splits.items()
     }, notes
 
 
 def load_triples(
-    folder: Path, limit: Mapping[str, int] | None = None
+    folder: Path, limit: Mapping[str, int] | None = None, sft4k: Path | None = None
 ) -> tuple[dict[str, list[Triple]], tuple[str, ...]]:
     """(system, user, answer) of each row by split, and notes on them.
 
     Args:
         folder: with the released files.
         limit: split → number of rows to take from its start, at most.
+        sft4k: a file of SFT rows of the user's own.
 
     Returns:
-        Split (`sft`, `train`, `val`) → rows, and notes for people.
+        Split (`sft`, `train`, `val`, and `sft4k` where there is that file) → rows, and notes for people.
 
     Raises:
         SpecError: a file is missing, unreadable, empty, or lacks a column.
@@ -98,6 +114,8 @@ def load_triples(
         rl = _rl_parquet(train)
     most = limit or {}
     splits = {"sft": _triples_json(sft), "train": rl, "val": held_out}
+    if sft4k is not None:
+        splits["sft4k"] = read_sft_rows(sft4k)
     return {split: rows[: most.get(split)] for split, rows in splits.items()}, notes
 
 
@@ -118,6 +136,15 @@ def _files(folder: Path) -> tuple[Path, Path | None, Path]:
     if test is None:
         raise SpecError(f"no {' or '.join(TEST_FILES)} in the folder", where=str(folder))
     return sft, train, test
+
+
+def read_sft_rows(path: Path) -> list[Triple]:
+    """(system, user, answer) of each row of a file in the form of `rlla_sft.json`.
+
+    Raises:
+        SpecError: it cannot be read, is empty, or lacks a field.
+    """
+    return _triples_json(path)
 
 
 def _triples_json(path: Path) -> list[Triple]:

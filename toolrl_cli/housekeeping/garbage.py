@@ -156,7 +156,8 @@ class _Finder:
         newest = newest_whole(place)
         spared = best[-1:] if keep == "best" and best else [newest] if keep != "none" and newest else []
         listed = {item.path for item in self.items}
-        for path in [*(p for _, p in sorted(saved_steps(place))), *best]:
+        single = sorted((p for p in place.glob("kept_step_*") if _step(p) >= 0), key=_step)
+        for path in [*(p for _, p in sorted(saved_steps(place))), *best, *single]:
             if path not in spared and path not in listed:
                 self._add(path, "the training has succeeded and its export has", folder.id)
 

@@ -175,3 +175,40 @@ def data_warnings(plan: Plan) -> list[str]:
                 f"{path} has {there} train rows, too few for a step of {prompts} prompts (rl.prompts): {{}}"
             ] += 1
     return [line.replace("{}", "1 stage" if n == 1 else f"{n} stages") for line, n in found.items()]
+
+
+def lost_points(plan: Plan, results: Path) -> list[str]:
+    """Points of curves that cannot be scored any more: a training has passed those steps and did not keep them."""
+    from toolrl_cli.errors import LedgerError
+    from toolrl_cli.spec.kind_configs import ExportConfig
+    from toolrl_cli.spec.over_steps import kept_for_export
+    from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.training.checkpointing.checkpoints import saved_steps
+    from toolrl_cli.training.checkpointing.chosen_checkpoint import lost_checkpoint
+
+    missing: dict[str, list[int]] = {}
+    for stage in plan.stages.values():
+        need = kept_for_export(stage.spec) if stage.owed else None
+        trained = plan.stages[need[0]] if need is not None else None
+        if need is None or trained is None or trained.state is None or trained.loss is not None:
+            continue
+        checkpoints = Ledger(results).folder(trained.spec).path / "checkpoints"
+        try:
+            passed = (
+                trained.status == "succeeded"
+                or max((n for n, _ in saved_steps(checkpoints)), default=0) > need[1]
+            )
+            lost = lost_checkpoint(checkpoints, trained.spec, stage.spec.settings(ExportConfig))
+        except (OSError, LedgerError):
+            continue  # whoever needs the folder says so
+        if passed and lost is not None:
+            missing.setdefault(need[0], []).append(need[1])
+    return [
+        f"{trained} has passed the checkpoints of {_steps(steps)} without keeping them, so a curve will lack those "
+        f"points; `toolrl resume {plan.sweep} --stage {trained} --fresh` trains it again"
+        for trained, steps in missing.items()
+    ]
+
+
+def _steps(steps: Sequence[int]) -> str:
+    return f"step{'s' if len(steps) > 1 else ''} {', '.join(map(str, sorted(steps)))}"

@@ -7,11 +7,19 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from toolrl_cli.datasets import toolworld
+from toolrl_cli.datasets import rlla, toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, Precision, RllaData, RunSpec, TinyModel
+from toolrl_cli.spec.models import (
+    DataSpec,
+    EndpointModel,
+    HuggingFaceModel,
+    Precision,
+    RllaData,
+    RunSpec,
+    TinyModel,
+)
 from toolrl_cli.training.device import planned_device
 from toolrl_cli.training.models.folder_check import check_model_folder
 from toolrl_cli.training.models.hub_revision import commit_of
@@ -67,7 +75,11 @@ class LocalFacts:
         """
         if isinstance(data, RllaData):
             assert data.path is not None, "it is located before"
+            if "sft4k" in splits:
+                return _own_sft4k(data)[:SHORT]
             return self._rlla(data.path, tuple(sorted(data.limit.items())))
+        if "sft4k" in splits:
+            raise SpecError("ToolWorld has no split sft4k", "sft.split", "one of base, sft, train")
         sizes = {split: getattr(data, split) for split in splits}
         return toolworld.fingerprint({"seed": data.seed, "sizes": sizes})[:SHORT]
 
@@ -92,6 +104,8 @@ class LocalFacts:
 
     def precision(self, run: RunSpec) -> Precision:
         """fp32 where the run is planned for a CPU, whose training knows nothing else (`cpu.cpu_options`)."""
+        if isinstance(run.model, EndpointModel):
+            return run.precision  # it computes in its own
         if run.precision == "fp32" or self._device(run.resources.device) == "cuda":
             return run.precision
         self.notes[f"precision: {run.precision} is fp32 on a CPU, in training and in evaluation"] = None
@@ -120,3 +134,14 @@ def _model_fingerprint(path: str, revision: str | None) -> str:
         raise SpecError(f"{error.what}: {path}", "model.path", error.hint) from None
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}: {error.filename}", "model.path") from None
+
+
+def _own_sft4k(data: RllaData) -> str:
+    """The fingerprint of SFT rows of the user's own.
+
+    Raises:
+        SpecError: none are named, or they cannot be read.
+    """
+    if not data.sft4k:
+        raise SpecError("sft4k has no rows", "sft.split", rlla.OWN_SFT4K)
+    return rlla.sft4k_fingerprint(Path(data.sft4k), data.limit.get("sft4k"))

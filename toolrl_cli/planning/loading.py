@@ -60,18 +60,21 @@ def load(
     from toolrl_cli.planning.checking import (
         check_owed,
         data_warnings,
+        lost_points,
         twin_warnings,
         unread_options,
     )
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
-    from toolrl_cli.planning.released_data import benchmark_data_warnings, released_data
+    from toolrl_cli.planning.released_data import benchmark_data_warnings, lacking_warnings, released_data
     from toolrl_cli.spec.sweeps.profile import load_profile
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
     from toolrl_cli.spec.sweeps.sweep import read_sweep
     from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.training.device import planned_device
 
-    chosen = load_profile(profile) if profile is not None else None
+    cuda = planned_device("auto") == "cuda"
+    chosen = load_profile(profile, cuda=cuda) if profile is not None else None
     document = read_sweep(file, sets)
     tables = _tables(document)
     if chosen is not None:
@@ -97,7 +100,9 @@ def load(
         *unread_options(resolved.runs),
         *twin_warnings(plan),
         *data_warnings(plan),
+        *lost_points(plan, results),
         *benchmark_data_warnings(plan, results, fetch=fetch),
+        *lacking_warnings(plan),
         *row_warnings,
     )
     notes = tuple(f"warning: {line}" for line in warnings)

@@ -154,6 +154,8 @@ def _loss(
         reader = next((user.id for user in wanting), "")
         return Loss(gone, reader, owed=is_result or bool(reader)) if gone else None
     exports = {user.id: _as_export(settings_of(user)) for user in wanting}
+    # a training is not made again for a point of a curve that somebody asked for after it was done
+    exports = {reader: export for reader, export in exports.items() if export.step is None}
     for reader, export in (exports or ({"": ExportConfig()} if is_result else {})).items():
         with explained(folder.path):
             lost = lost_checkpoint(folder.path / "checkpoints", spec, export)

@@ -9,7 +9,8 @@ from toolrl_cli.datasets.released import bring, missing, released_folder
 from toolrl_cli.errors import SpecError
 from toolrl_cli.log import LOG
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.spec.benchmarks import BENCHMARKS, is_evaluation
+from toolrl_cli.spec.benchmarks import BENCHMARKS, is_evaluation, why_blocked
+from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.roots import command
 
@@ -51,9 +52,10 @@ def benchmark_data_warnings(plan: Plan, results: Path, *, fetch: bool) -> Iterat
     Raises:
         SpecError: they cannot be downloaded.
     """
-    owed = (s.spec for s in plan.stages.values() if s.owed and is_evaluation(s.spec))
-    for name in dict.fromkeys(str(spec.config["benchmark"]) for spec in owed):
-        source = BENCHMARKS.get(name).source
+    stages = (stage.spec for stage in plan.stages.values() if stage.owed)
+    asked = [spec for spec in stages if is_evaluation(spec) and not why_blocked(spec)]
+    names = dict.fromkeys(str(spec.config["benchmark"]) for spec in asked)
+    for source in dict.fromkeys(BENCHMARKS.get(name).source for name in names if name in BENCHMARKS):
         if source and fetch:
             released_data(source, results, fetch=True)
         elif source:
@@ -61,3 +63,16 @@ def benchmark_data_warnings(plan: Plan, results: Path, *, fetch: bool) -> Iterat
                 released_data(source, results, fetch=False)
             except SpecError as error:
                 yield f"{error}; `toolrl sweep` brings them"
+
+
+def lacking_warnings(plan: Plan) -> Iterator[str]:
+    """A line for each owed benchmark that cannot be asked from here, such as for want of a key."""
+    told: dict[str, str] = {}
+    for stage in plan.stages.values():
+        if stage.owed and is_evaluation(stage.spec):
+            config = stage.spec.settings(EvaluateConfig)
+            if config.own is not None:
+                continue
+            lacks = BENCHMARKS.get(config.benchmark).configured(config.evaluation).lacking()
+            told.setdefault(lacks, f"{config.benchmark}: {lacks}")
+    yield from (line for lacks, line in told.items() if lacks)

@@ -19,6 +19,7 @@ from toolrl_cli.report.drawing.curves import CurveReader
 from toolrl_cli.report.drawing.figures import draw_figure, find_figure, shipped_figures
 from toolrl_cli.report.drawing.plots import draw_curves, lines_of
 from toolrl_cli.report.model import Table
+from toolrl_cli.report.own_tables import own_tables
 from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.render import claims_text as claims
 from toolrl_cli.report.render import csv_format, html, json_format, latex, markdown, terminal
@@ -135,6 +136,8 @@ class Report:
         Raises:
             SpecError: the file cannot be used.
         """
+        if any(sweep.rehearsal for sweep in self.sweeps):
+            return []  # nothing can be claimed with numbers that mean nothing
         return judge_claims(load_claims(path), self.sweeps, self.results, self.reader.metric)
 
     def pairs(self, a: str, b: str) -> list[Pair]:
@@ -246,6 +249,7 @@ def build_report(
     if not sweeps and not imports:
         found, skipped = _read_all(results)
     read = (*found, *map(read_runs, reversed(files.values())))
+    _check_rehearsals(read)
     if not read:
         raise SpecError(
             "there are no sweeps", str(results), "run `toolrl sweep FILE` first, or give --results"
@@ -254,6 +258,14 @@ def build_report(
     chosen = specs if specs is not None else _asked_for(read)
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
     return Report(built, read, results, tuple(chosen), tuple(skipped), reader)
+
+
+def _check_rehearsals(sweeps: Sequence[Sweep]) -> None:
+    """Refuse results beside numbers that mean nothing."""
+    apart: dict[bool, str] = {sweep.rehearsal: sweep.name for sweep in sweeps}
+    if len(apart) > 1:
+        what = f"{apart[True]!r} is a rehearsal, whose numbers mean nothing: not beside those of {apart[False]!r}"
+        raise SpecError(what, "report", f"report it alone: `toolrl report {apart[True]}`")
 
 
 def _read_all(results: Path) -> tuple[list[Sweep], list[str]]:
@@ -266,7 +278,15 @@ def _read_all(results: Path) -> tuple[list[Sweep], list[str]]:
             faults.append(error)
     if faults and not read:
         raise faults[0]
-    return read, [f"sweep passed over: {error}" for error in faults]
+    told = [f"sweep passed over: {error}" for error in faults]
+    real = [sweep for sweep in read if not sweep.rehearsal]
+    if real:  # rehearsals are shown where they are asked for, or alone
+        told += [
+            f"sweep passed over: {s.name} is a rehearsal; `toolrl report {s.name}`"
+            for s in read
+            if s.rehearsal
+        ]
+    return real or read, told
 
 
 def _printed_tables(source: str) -> list[str]:
@@ -278,10 +298,14 @@ def _printed_tables(source: str) -> list[str]:
 def _asked_for(sweeps: Sequence[Sweep]) -> list[TableSpec]:
     """The tables that the sweeps name; if they name none, all shipped ones for benchmarks that they ran."""
     named = {name: sweep.name for sweep in reversed(sweeps) for name in reversed(sweep.tables)}
+    own = own_tables(sweeps)
     if named:
-        return [_load_for(sweep, name) for name, sweep in reversed(named.items())]
+        found = [_load_for(sweep, name) for name, sweep in reversed(named.items())]
+        covered = {benchmark for spec in found for benchmark in spec.benchmarks}
+        return [*found, *(spec for spec in own if spec.benchmark not in covered)]
     ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
-    return [s for s in map(load_table, shipped_tables()) if s.rows == "arms" and ran.issuperset(s.benchmarks)]
+    shipped = map(load_table, shipped_tables())
+    return [*(s for s in shipped if s.rows == "arms" and ran.issuperset(s.benchmarks)), *own]
 
 
 def _load_for(sweep: str, name: str) -> TableSpec:

@@ -75,8 +75,22 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
         for run, evaluation in shared[:1]
         if evaluation.stage.status == "succeeded" and (stage := run.unfinished(evaluation)) is not None
     ]
+    doubts += dict.fromkeys(
+        told
+        for shared in chosen.values()
+        for run, evaluation in shared[:1]
+        if (told := _told_cut(run, evaluation))
+    )
     agreed = {key: next(iter(values)) for key, values in conditions.items()}
     return replace(cell, conditions=agreed, notes=(*cell.notes, *doubts))
+
+
+def _told_cut(run: Run, evaluation: Evaluation) -> str:
+    """How many answers were cut at the limit, which are judged as they are; empty where none was."""
+    if not evaluation.cut:
+        return ""
+    each = ", ".join(f"{name} {cut} of {total}" for name, (cut, total) in evaluation.cut.items())
+    return f"{run.id}: answers cut at the limit: {each} (raise evaluation.max_response_length)"
 
 
 def either(values: Iterable[str]) -> str:

@@ -124,7 +124,8 @@ def shipped_tables() -> list[str]:
 
     def order(name: str) -> tuple[int, int, str]:
         letters, digits = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
-        return {"T": 0, "CR": 1}.get(letters, 2), int(digits or 0), name
+        rank = {"T": 0, "CR": 1}.get(letters, 2)
+        return rank, int(digits or 0) if rank < 2 else 0, name
 
     return sorted((p.stem for p in SPECS.glob("*.yaml")), key=order)
 

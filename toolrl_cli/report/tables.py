@@ -25,6 +25,10 @@ from toolrl_cli.report.statistics import (
 from toolrl_cli.report.table_spec import ColumnSpec, RowSpec, TableSpec
 from toolrl_cli.spec.suggest import hint_for
 
+REHEARSED = (
+    "A rehearsal: a few steps of training and a few items of each benchmark. These numbers mean nothing."
+)
+
 
 @dataclass(frozen=True)
 class _Place:
@@ -72,6 +76,8 @@ def build_table(
     if published is not None:
         rows = [_beside(row, place, spec, heads, published) for row, place in zip(rows, places, strict=True)]
     notes = _notes(spec, places, rows, heads, tests)
+    if any(sweep.rehearsal for sweep in sweeps):
+        notes.insert(0, REHEARSED)
     if published is not None:
         notes.append(published_note(spec.published, published, rows))
     problems = (

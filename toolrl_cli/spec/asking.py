@@ -84,10 +84,12 @@ class NotRun:
     """An item that could not be run, which has no verdict.
 
     Attributes:
-        why: in a few words, with what to do.
+        why: in a few words.
+        hint: what to do, such as which key to raise.
     """
 
     why: str = ""
+    hint: str = ""
 
 
 class CannotRun(Exception):

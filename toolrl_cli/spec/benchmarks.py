@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,11 +20,12 @@ from toolrl_cli.spec.asking import NotRun as NotRun
 from toolrl_cli.spec.asking import Reply as Reply
 from toolrl_cli.spec.asking import Session as Session
 from toolrl_cli.spec.asking import Verdict as Verdict
+from toolrl_cli.spec.own_evaluation import is_own
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.models import DataSpec, RunSpec
+    from toolrl_cli.spec.models import DataSpec, EvaluateSpec, RunSpec
 
 OVERALL = "overall"
 
@@ -41,6 +42,8 @@ class Benchmark(ABC):
         also: names of further rules that an answer is judged by; each has columns `overall_NAME` and `CATEGORY_NAME`.
         source: name of the released data set that the items are read from (`datasets.released`); empty for none.
         why_not_run: why this version of toolrl cannot evaluate on it; empty where it can.
+        unanswerable: ids of items that its judge calls wrong whatever is answered.
+        right_if_empty: categories in which an answer that says nothing is right, because nothing is to be called.
     """
 
     name: ClassVar[str]
@@ -51,6 +54,8 @@ class Benchmark(ABC):
     also: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
     why_not_run: ClassVar[str] = ""
+    unanswerable: ClassVar[frozenset[str]] = frozenset()
+    right_if_empty: ClassVar[frozenset[str]] = frozenset()
 
     def data(self, run: RunSpec) -> DataSpec | None:
         """The data set whose split `benchmark` the items are made of; None where the benchmark has its own items.
@@ -58,6 +63,18 @@ class Benchmark(ABC):
         It is part of a stage's identity by its fingerprint, and so are `protocol` and `version` where there is none.
         """
         return None
+
+    def configured(self, evaluation: EvaluateSpec) -> Benchmark:
+        """The benchmark under the protocol that an evaluation asks for, where it has several; itself by default.
+
+        Raises:
+            SpecError: what the evaluation asks for cannot be used.
+        """
+        return self
+
+    def lacking(self) -> str:
+        """What the environment lacks for asking, such as a key, with what to do; empty where nothing is lacking."""
+        return ""
 
     @abstractmethod
     def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:
@@ -94,6 +111,14 @@ class Benchmark(ABC):
             scratch: a folder that is there, and goes afterwards.
         """
         return [self.judge(item, reply) for item, reply in zip(items, replies, strict=True)]
+
+    def gold_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply] | None:
+        """What a model that is always right would say; None where that is not known."""
+        return None
+
+    def empty_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply]:
+        """What a model that says nothing would say."""
+        return [Reply("") for _ in items]
 
     def metrics(self, items: Sequence[Item], verdicts: Sequence[Verdict | None]) -> dict[str, Metric]:
         """Column → metric: by default the share of right answers of each category and of all, by each rule.
@@ -165,22 +190,42 @@ BENCHMARKS: Registry[Benchmark] = Registry(
 )
 
 
-def check_benchmarks(names: Sequence[object], where: Callable[[int], str]) -> None:
-    """Refuse a list that holds what is no benchmark, or one twice.
+def check_benchmarks(entries: Sequence[object], where: Callable[[int], str]) -> None:
+    """Refuse a list of `evaluate` that holds what is no benchmark, or one twice.
 
     Args:
-        names: the list.
+        entries: the list: names, and mappings as `spec.models.OverSteps`.
         where: position → its place in the file.
 
     Raises:
         SpecError: with the nearest name.
     """
-    for position, name in enumerate(names):
+    seen: set[str] = set()
+    for position, entry in enumerate(entries):
+        if is_own(entry):
+            continue  # where it is looked at: `spec.own_evaluation`
+        name = _over_steps(entry, where(position)) if isinstance(entry, Mapping) else entry
         if not isinstance(name, str) or name not in BENCHMARKS:
             hint = hint_for(str(name), BENCHMARKS.names(), "benchmarks")
             raise SpecError(f"unknown benchmark {name!r}", where(position), hint)
-        if name in names[:position]:
+        if name in seen:
             raise SpecError(f"the benchmark {name!r} stands twice", where(position), "list each once")
+        seen.add(name)
+
+
+def _over_steps(entry: Mapping[object, object], where: str) -> object:
+    """The benchmark of `{benchmark: NAME, every: STEPS}`, whose keys and number of steps are checked."""
+    example = "for example {benchmark: toolworld, every: 15}"
+    for key in entry:
+        if key not in ("benchmark", "every"):
+            raise SpecError(f"unknown key {key!r}", where, hint_for(str(key), ("benchmark", "every"), "keys"))
+    for key in ("benchmark", "every"):
+        if key not in entry:
+            raise SpecError(f"the key {key!r} is missing", where, example)
+    every = entry["every"]
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise SpecError(f"every: {every!r} is no number of steps", where, example)
+    return entry["benchmark"]
 
 
 def why_not_run(name: str) -> str | None:

@@ -11,6 +11,7 @@ from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.models import (
     DataSpec,
     EvaluateSpec,
+    OwnEvaluation,
     Precision,
     Resources,
     RllaData,
@@ -166,19 +167,21 @@ class ExportConfig(StageConfig):
     """Of an `export` stage.
 
     Attributes:
-        checkpoint: which one: of the last step, or the best by validation among those saved.
+        checkpoint: which one: of the last step, the best by validation among those saved, or of `step`.
         source: kind of the stage that trained.
         dtype: of the exported weights: that of the training.
         save_every: steps between the checkpoints that the best is chosen from.
+        step: of the checkpoint, where it is neither the last nor the best.
     """
 
     # it runs on whatever there is, and is as urgent as what reads it: nothing that a run asks for
     resources: Resources = Field(Resources(), exclude=True)
-    checkpoint: Literal["last", "best"] = "last"
+    checkpoint: Literal["last", "best", "step"] = "last"
     format: Literal["huggingface"] = "huggingface"
     source: str = "rl"
     dtype: Precision = "bf16"
     save_every: int | None = None
+    step: int | None = None
 
 
 class EvaluateConfig(ModelConfig):
@@ -189,12 +192,14 @@ class EvaluateConfig(ModelConfig):
         evaluation: how the model is asked.
         data: what the benchmark's items are made of, where it has such.
         protocol: of a benchmark that cannot be run here.
+        own: an evaluation of the user's own, in place of a benchmark that toolrl knows.
     """
 
     benchmark: str
     evaluation: EvaluateSpec
     data: DataSpec | None = None
     protocol: str | None = None
+    own: OwnEvaluation | None = None
 
     def amount(self, total_steps: int | None) -> Amount:
         items = self.data.benchmark if isinstance(self.data, ToolWorldData) else 1

@@ -72,7 +72,9 @@ class SftSpec(StageSettings):
     PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_cut_gold"})
     ADDED_LATER: ClassVar[Mapping[str, Any]] = {"val_share": 0.0}
 
-    split: Literal["base", "sft", "train"] = Field("sft", description="which split of the data to train on")
+    split: Literal["base", "sft", "train", "sft4k"] = Field(
+        "sft", description="which split of the data to train on; sft4k: rows of your own, data.sft4k"
+    )
     steps: Positive | None = Field(None, description="optimiser steps; None: as `epochs` says")
     epochs: Positive = 1
     batch_size: Positive = 16
@@ -232,8 +234,14 @@ class RllaData(Frozen):
     path: str | None = Field(
         None, description="a folder with `rlla_sft.json` and the RL rows; None: the released ones"
     )
-    limit: dict[Literal["sft", "train", "val"], Positive] = Field({}, description="split → most rows to use")
-    at_least: dict[Literal["sft", "train", "val"], Positive] = Field(
+    sft4k: str | None = Field(
+        None,
+        description="a file of SFT rows of your own in the form of `rlla_sft.json`, for sft.split: sft4k",
+    )
+    limit: dict[Literal["sft", "train", "val", "sft4k"], Positive] = Field(
+        {}, description="split → most rows to use"
+    )
+    at_least: dict[Literal["sft", "train", "val", "sft4k"], Positive] = Field(
         {}, description="split → rows that there must be, or nothing is trained; does not change the result"
     )
 
@@ -260,14 +268,45 @@ class HuggingFaceModel(Frozen):
     revision: str | None = Field(None, description="commit on the hub")
 
 
+class EndpointModel(Frozen):
+    """A model behind an OpenAI-compatible endpoint, which is asked and never trained."""
+
+    kind: Literal["endpoint"]
+    name: str
+    url: str = Field(
+        description="its root, such as http://127.0.0.1:8000/v1", pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$"
+    )
+    model: str = Field(description="what the endpoint calls the model")
+    key_env: str = Field(
+        "", description="environment variable with its key, in whichever process asks", pattern=r"^\w*$"
+    )
+
+
 DataSpec = Annotated[ToolWorldData | RllaData, Field(discriminator="kind")]
-ModelSpec = Annotated[TinyModel | HuggingFaceModel, Field(discriminator="kind")]
+ModelSpec = Annotated[TinyModel | HuggingFaceModel | EndpointModel, Field(discriminator="kind")]
+
+
+class JudgeSpec(Frozen):
+    """A model behind an OpenAI-compatible server that judges answers."""
+
+    model: str = Field(description="as the server calls it; gpt-4o in the paper")
+    url: str = Field("https://api.openai.com/v1", description="of the server, up to /v1")
+    key_env: str | None = Field("OPENAI_API_KEY", description="variable with the key; null: it takes none")
+
+
+class BamboogleSpec(Frozen):
+    """How Bamboogle's searches are answered and its answers judged; all of it is part of the protocol's name."""
+
+    search: str = Field(
+        "serper", description="serper (key in SERPER_API_KEY), or a folder or file of documents"
+    )
+    judge: JudgeSpec | None = Field(None, description="null: by matching words with the gold answer")
 
 
 class EvaluateSpec(StageSettings):
     """How a model is asked in a benchmark."""
 
-    TRANSPORT: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+    TRANSPORT: ClassVar[frozenset[str]] = frozenset({"batch_size", "bamboogle"})
     PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_cut_gold"})
     ADDED_LATER: ClassVar[Mapping[str, Any]] = {"limit": None}
 
@@ -276,10 +315,41 @@ class EvaluateSpec(StageSettings):
     max_prompt_length: Positive = 4096
     max_response_length: Positive = 1024
     batch_size: Positive = Field(64, description="responses generated at once; does not change the result")
+    bamboogle: BamboogleSpec = BamboogleSpec()
     allow_cut_gold: bool = Field(
         False,
         description="ask although gold answers are longer than max_response_length; does not change the result",
     )
+
+
+class OverSteps(Frozen):
+    """A benchmark that models of several steps of RL are scored on, so that there is a curve (`spec.over_steps`)."""
+
+    benchmark: str
+    every: Positive = Field(
+        description="steps of RL between two that are scored; a multiple of rl.save_every"
+    )
+
+
+class OwnEvaluation(Frozen):
+    """What a user's own evaluation is; every part of it is part of a stage's identity but the folder.
+
+    Attributes:
+        name: of its scores.
+        path: the Python file, absolute; empty for a command.
+        command: what to run, in `folder`; empty for a file.
+        sha256: of the file, or of those that the command names, with all that they import from beside them.
+    """
+
+    name: str
+    path: str = ""
+    command: tuple[str, ...] = ()
+    folder: str = ""
+    sha256: str = Field("", description="filled in")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result."""
+        return {"sha256": self.sha256} | ({"command": list(self.command)} if self.command else {})
 
 
 class VerlOptions(Frozen):
@@ -333,10 +403,13 @@ class RunSpec(Frozen):
     checkpoint: Literal["last", "best"] = Field(
         "last", description="of RL, what is exported: the last one, or the best by validation among the saved"
     )
-    evaluate: tuple[str, ...] = ()
+    evaluate: tuple[str | OverSteps | OwnEvaluation, ...] = ()
     evaluation: EvaluateSpec = EvaluateSpec()
     precision: Precision = "bf16"
     seed: Whole = Field(1, ge=0, lt=2**31)
+    rehearsal: bool = Field(
+        False, description="of --profile rehearsal: results that mean nothing, under ids of their own"
+    )
     verl: VerlOptions = VerlOptions()
     resources: Resources = Resources()
 

@@ -12,14 +12,18 @@ from toolrl_cli.spec.identity import canonical_json, slugify, stage_id
 from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.models import (
     DataSpec,
+    EndpointModel,
     HuggingFaceModel,
     LoraSpec,
+    OverSteps,
+    OwnEvaluation,
     Precision,
     RunSpec,
     SftSpec,
     TinyModel,
     VerlOptions,
 )
+from toolrl_cli.spec.over_steps import scored_steps
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import StageConfig
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
@@ -73,6 +77,7 @@ class StageMaker:
         self.facts = facts
         self._id_of = id_of
         self._known: dict[tuple[str, str], Any] = {}
+        self._rehearsal = False  # of the run whose stages are made
 
     def stages(self, run: RunSpec) -> list[StageSpec]:
         """The stages of one run, inputs before what reads them.
@@ -81,17 +86,47 @@ class StageMaker:
             SpecError: a fingerprint cannot be taken (missing data, missing model).
         """
         stages: list[StageSpec] = []
+        self._rehearsal = run.rehearsal
         if isinstance(run.model, HuggingFaceModel):
             run = run.model_copy(update={"model": self.facts.pinned(run.model)})
         if isinstance(run.model, TinyModel):
             parts = (run.model, run.resources)
-            key = "".join([*(part.model_dump_json() for part in parts), run.precision])
+            key = "".join([*(part.model_dump_json() for part in parts), run.precision, str(run.rehearsal)])
             stages += self._once("pretrained", key, lambda: self._pretrained(run))
+        by_rl: tuple[StageSpec | None, StageSpec] | None = None
         for name in run.train:
             make = STAGE_KINDS.get(name, "train").maker()
-            stages += make(self, run, stages[-1] if stages else None)
+            start = stages[-1] if stages else None
+            made = make(self, run, start)
+            if name == "rl":
+                by_rl = start, made[0]
+            stages += made
         model = stages[-1] if stages else None
-        return stages + [self._evaluate(run, benchmark, model) for benchmark in run.evaluate]
+        for entry in run.evaluate:
+            if isinstance(entry, OverSteps):
+                stages.append(self._evaluate(run, entry.benchmark, model))
+                stages += self._over_steps(run, entry, *by_rl, model) if by_rl else []
+            elif isinstance(entry, OwnEvaluation):
+                stages.append(self._evaluate_own(run, entry, model))
+            else:
+                stages.append(self._evaluate(run, entry, model))
+        return list({stage.id: stage for stage in stages}.values())
+
+    def _over_steps(
+        self,
+        run: RunSpec,
+        entry: OverSteps,
+        start: StageSpec | None,
+        trained: StageSpec,
+        model: StageSpec | None,
+    ) -> list[StageSpec]:
+        """What a curve over the steps of RL takes beside the run's own result: step 0, and those on the way."""
+        steps = scored_steps(run.rl, entry.every)
+        if model is None or model.id != self.export(trained).id:
+            steps.append(run.rl.steps)  # the run's own result is another model
+        points = [self.export(trained, step=step) for step in steps]
+        pairs = [(export, self._evaluate(run, entry.benchmark, export)) for export in points]
+        return [self._evaluate(run, entry.benchmark, start), *(stage for pair in pairs for stage in pair)]
 
     def _pretrained(self, run: RunSpec) -> list[StageSpec]:
         """What gives the tiny model its rough ability: the same to all arms, whatever verl options they have.
@@ -113,6 +148,8 @@ class StageMaker:
             mark = self._once("tiny", tiny.model_dump_json(), lambda: self.facts.tiny_fingerprint(tiny))
             return {}, {"model": {"kind": "tiny", "fingerprint": mark}}
         outside = run.model
+        if isinstance(outside, EndpointModel):
+            return {}, {"model": outside.model_dump(include={"kind", "url", "model"})}
         mark = self._once("model", outside.model_dump_json(), lambda: self.facts.model_fingerprint(outside))
         return {}, {"model": {"kind": "huggingface", "fingerprint": mark}}
 
@@ -144,6 +181,8 @@ class StageMaker:
             config: the kind's settings.
             more: of `StageSpec`: slots, total_steps, progress_metric.
         """
+        if self._rehearsal:
+            identity = {**identity, "rehearsal": True}
         name = self._id_of(kind, stage_id(kind, slug, identity, inputs), identity, inputs)
         return StageSpec.of(config, id=name, kind=kind, identity=identity, inputs=inputs, **more)
 
@@ -242,8 +281,10 @@ class StageMaker:
             progress_metric="critic/score/mean",
         )
 
-    def export(self, trained: StageSpec, best_of_every: int | None = None) -> StageSpec:
-        """The export of the last checkpoint, or of the best among those of every so many steps.
+    def export(
+        self, trained: StageSpec, best_of_every: int | None = None, *, step: int | None = None
+    ) -> StageSpec:
+        """The export of the last checkpoint, of the best among those of every so many steps, or of one step.
 
         Which ones there are to choose from decides what comes out, so there the distance is part of the identity. So
         is fp32, because earlier versions exported everything in bf16.
@@ -253,13 +294,17 @@ class StageMaker:
             identity["dtype"] = "fp32"
         if best_of_every is not None:
             identity |= {"checkpoint": "best", "save_every": best_of_every}
+        slug = trained.id.rsplit("-", 1)[0]
+        if step is not None:
+            identity |= {"checkpoint": "step", "step": step}
+            slug += f"-step{step}"
         config = ExportConfig(source=trained.kind, **identity)
         inputs = {"checkpoint": trained.id}
-        return self.stage("export", trained.id.rsplit("-", 1)[0], identity, inputs, config)
+        return self.stage("export", slug, identity, inputs, config)
 
     def _evaluate(self, run: RunSpec, benchmark: str, model: StageSpec | None) -> StageSpec:
         inputs, start = self.start(run, model)
-        known = BENCHMARKS.get(benchmark, "evaluate")
+        known = BENCHMARKS.get(benchmark, "evaluate").configured(run.evaluation)
         identity = {
             **start,
             "benchmark": benchmark,
@@ -282,6 +327,21 @@ class StageMaker:
         )
         name = model.id.rsplit("-", 1)[0] if model else run.model.name
         return self.stage("evaluate", f"{benchmark}-{name}", identity, inputs, config)
+
+    def _evaluate_own(self, run: RunSpec, own: OwnEvaluation, model: StageSpec | None) -> StageSpec:
+        inputs, start = self.start(run, model)
+        identity = {
+            **start,
+            "benchmark": own.name,
+            "own": own.identity(),
+            "evaluation": run.evaluation.identity(),
+            "precision": self.facts.precision(run),
+        }
+        config = EvaluateConfig.model_construct(
+            **self._of_run(run), benchmark=own.name, evaluation=run.evaluation, own=own
+        )
+        name = model.id.rsplit("-", 1)[0] if model else run.model.name
+        return self.stage("evaluate", f"{slugify(own.name)}-{name}", identity, inputs, config)
 
     def _of_run(self, run: RunSpec) -> dict[str, Any]:
         used = self.facts.precision(run)

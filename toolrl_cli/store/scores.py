@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.store.documents import number, read_document
-from toolrl_cli.store.files import make_folder, write_json, write_text
+from toolrl_cli.store.files import make_folder, open_to_read, write_json, write_text
 from toolrl_cli.store.schemas import SCORES
 
 ITEMS = "items.jsonl"
@@ -37,11 +38,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """The content of one `scores.json`; `problem` says why none of it can be used."""
+    """The content of one `scores.json`; `problem` says why none of it can be used.
+
+    Attributes:
+        cut: category → answers that were cut at the limit, of how many; nothing where none was.
+    """
 
     conditions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Score] = field(default_factory=dict)
     problem: str = ""
+    cut: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def write_scores(output: Path, scores: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> None:
@@ -71,12 +77,13 @@ def read_scores(path: Path, benchmark: str) -> Scores:
         return Scores(problem=error.what)
     except (KeyError, TypeError, ValueError):
         return Scores(problem="scores.json names no schema")
-    problem = _fault(data, benchmark)
+    problem = _fault(data, benchmark) or _disagreement(data["metrics"], path.parent / ITEMS)
     if problem:
         return Scores(problem=problem)
     return Scores(
         conditions={key: _as_text(data.get(key)) for key in CONDITIONS},
         metrics={str(name): _score(entry) for name, entry in data["metrics"].items()},
+        cut=_cut(data.get("cut")),
     )
 
 
@@ -87,6 +94,61 @@ def _fault(data: Mapping[str, Any], benchmark: str) -> str:
     if benchmark and named != benchmark:
         return f"scores.json is of benchmark {named!r}, and {benchmark!r} was planned"
     return ""
+
+
+def _cut(entries: Any) -> dict[str, tuple[int, int]]:
+    found = {}
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        cut, total = (
+            (_whole(entry.get(key)) for key in ("cut", "total")) if isinstance(entry, dict) else (None, None)
+        )
+        if cut is not None and total is not None:
+            found[str(name)] = (cut, total)
+    return found
+
+
+_VERDICT = re.compile(
+    rb'\{"id": "(?:[^"\\]|\\.)*", "category": ("(?:[^"\\]|\\.)*"), "correct": (true|false|null)\b'
+)
+"""The beginning of a line of `items.jsonl` as it is written; the rest is prompts, which need not be parsed."""
+
+
+def _disagreement(metrics: Mapping[str, Any], items: Path) -> str:
+    """Where counts in `scores.json` are not those of the items; empty where they are, or there are no items."""
+    counted = {str(name): entry for name, entry in metrics.items() if isinstance(entry, dict)}
+    try:
+        found = _counts(items)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{ITEMS} cannot be read: {error.strerror}"
+    found["overall"] = [sum(column) for column in zip(*found.values(), strict=True)] or [0, 0]
+    for name, (right, total) in found.items():
+        told = counted.get(name, {})
+        correct, of = _whole(told.get("correct")), _whole(told.get("total"))
+        if correct is not None and of is not None and (correct, of) != (right, total):
+            return f"scores.json has {correct} of {of} right in {name}, and {ITEMS} {right} of {total}"
+    return ""
+
+
+def _counts(items: Path) -> dict[str, list[int]]:
+    """Category → items that are right, and all."""
+    found: dict[str, list[int]] = {}
+    with open_to_read(items) as lines:
+        for line in lines:
+            match = _VERDICT.match(line)
+            if match:
+                category, right = json.loads(match[1]), match[2] == b"true"
+            else:
+                try:
+                    row = json.loads(line)
+                    category, right = str(row["category"]), row["correct"] is True
+                except (ValueError, KeyError, TypeError, RecursionError):  # torn, or no item
+                    continue
+            counts = found.setdefault(category, [0, 0])
+            counts[0] += right
+            counts[1] += 1
+    return found
 
 
 def _score(entry: Any) -> Score:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from toolrl_cli.errors import LedgerError, SpecError, TrackingError
 from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.over_steps import point_of
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.files import write_json
@@ -230,14 +231,17 @@ def _history(run: TrackedRun, mode: Mode) -> list[dict[str, Any]]:
 
 
 def _scores(run: TrackedRun) -> dict[str, Any]:
-    """`<benchmark>/<column>` → value, of the evaluations that are there."""
+    """`<benchmark>/<column>` → value, of the evaluations that are there; with `@<step>` of a step on the way."""
     found: dict[str, Any] = {}
+    stages = {stage.id: stage for stage, _ in run.stages}
     for stage, folder in run.stages:
         if stage.kind != "evaluate":
             continue
         benchmark = str(stage.config["benchmark"])
+        point = point_of(stage, stages)
+        at = "" if point is None else f"@{point}"
         for column, score in read_scores(folder / "output" / SCORES.name, benchmark).metrics.items():
-            found[f"{benchmark}/{column}"] = score.value
+            found[f"{benchmark}/{column}{at}"] = score.value
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from toolrl_cli.datasets.prepare import dataset_fingerprint, write_dataset
 from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import DataSpec, ModelSpec, RllaData, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import DataSpec, EndpointModel, ModelSpec, RllaData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.training.models.folder_check import check_model_folder
@@ -59,7 +59,8 @@ def dataset_params(data: DataSpec) -> dict[str, Any]:
     """The parameters for `datasets.prepare`."""
     if isinstance(data, ToolWorldData):
         return {"seed": data.seed, "sizes": {split: getattr(data, split) for split in SPLITS}}
-    return {"path": data.path, "limit": dict(data.limit)}
+    own = {"sft4k": data.sft4k} if data.sft4k else {}
+    return {"path": data.path, "limit": dict(data.limit), **own}
 
 
 def model_path(ctx: StageContext, model: ModelSpec) -> str:
@@ -83,6 +84,8 @@ def model_path(ctx: StageContext, model: ModelSpec) -> str:
         return str(folder)
     if isinstance(model, TinyModel):
         return str(make_tiny_model(ctx.results / "models" / tiny_name(model.seed), model.seed))
+    if isinstance(model, EndpointModel):
+        raise StageError("an endpoint has no model folder", model.url, failure_class="config")
     local = folder_of(model.path)
     if local is None:
         return _from_hub(model.path, model.revision)

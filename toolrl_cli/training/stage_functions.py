@@ -25,7 +25,12 @@ from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.schemas import CHECKPOINT
 from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
-from toolrl_cli.training.checkpointing.chosen_checkpoint import best_to_export, last_to_export
+from toolrl_cli.training.checkpointing.chosen_checkpoint import (
+    best_to_export,
+    last_to_export,
+    step_to_export,
+)
+from toolrl_cli.training.checkpointing.kept_steps import StepKeeper, wanted_steps
 from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.cuda.cuda_options import cuda_environment
 from toolrl_cli.training.device import Device, device_for
@@ -99,6 +104,9 @@ def run_rl(ctx: StageContext) -> None:
     keeper = _best_keeper(config, paths.checkpoints)
     keeper.go_on_from(resume.step)
     keeper.catch_up(merge_metrics(ctx.stage_dir))
+    steps = StepKeeper(paths.checkpoints, lambda: wanted_steps(ctx.results, ctx.spec.id))
+    steps.go_on_from(resume.step)
+    steps.look()
     if _finished(resume, ctx.spec.total_steps):
         return
     write_json(ctx.attempt_dir / REWARD_FILE, config.reward)
@@ -106,7 +114,7 @@ def run_rl(ctx: StageContext) -> None:
     own = ALGORITHMS[config.algorithm].own_trainer
     program = "toolrl_cli.training.trainers.program" if own else "verl.trainer.main_ppo"
     argv = _command(program, options, device, None)
-    watch = CheckpointWatch(paths.checkpoints, ctx.attempt_dir, keeper, keep)
+    watch = CheckpointWatch(paths.checkpoints, ctx.attempt_dir, keeper, keep, steps)
     _train(ctx, config, argv, device, paths, resume, watch)
 
 
@@ -122,7 +130,9 @@ def run_export(ctx: StageContext) -> None:
     source = ctx.inputs["checkpoint"] / "checkpoints"
     trained = StageFolder(source.parent).spec()
     config = ctx.spec.settings(ExportConfig)
-    if config.checkpoint == "best":
+    if config.step is not None:
+        chosen = step_to_export(source, trained, config.step)
+    elif config.checkpoint == "best":
         chosen = best_to_export(source, trained, config)
     else:
         chosen = last_to_export(source, trained)

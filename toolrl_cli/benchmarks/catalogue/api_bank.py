@@ -41,6 +41,9 @@ class ApiBank(Benchmark):
             found += [_item(level, index, row) for index, row in enumerate(rows)]
         return found
 
+    def gold_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply]:
+        return [Reply(f"<tool_call>\n{json.dumps(item.gold)}\n</tool_call>") for item in items]
+
     def judge(self, item: Item, reply: Reply) -> Verdict:
         calls = _calls(reply.output)
         read = [call for call in calls if isinstance(call, dict)]

@@ -1,7 +1,19 @@
-"""`bfcl`: planned, and not yet run."""
+"""`bfcl`: BFCL V3 as ToolRL asked and scored it."""
 
 from __future__ import annotations
 
-from toolrl_cli.spec.benchmarks import NotYet
+from typing import ClassVar
 
-BENCHMARK = NotYet("bfcl", "bfcl_v3_exec")
+from toolrl_cli.benchmarks.bfcl.benchmark import Bfcl
+
+
+class BfclV3(Bfcl):
+    """ToolRL's prompt; without the exec categories, which no released evaluator scores."""
+
+    name: ClassVar[str] = "bfcl"
+    protocol: ClassVar[str] = "bfcl_v3"
+    prompt_format: ClassVar[str] = "rlla"
+    format: ClassVar[str] = "rlla"
+
+
+BENCHMARK = BfclV3()

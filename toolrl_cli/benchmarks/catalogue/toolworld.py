@@ -33,6 +33,9 @@ class ToolWorld(Benchmark):
         world = data if isinstance(data, ToolWorldData) else DEFAULT_WORLD
         return [item_of(e) for e in toolworld.generate("benchmark", world.seed, world.benchmark)]
 
+    def gold_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply]:
+        return [Reply(item.gold) for item in items]
+
     def judge(self, item: Item, reply: Reply) -> Verdict:
         turn = parse_turn(reply.output)
         return Verdict(mismatch(parse_turn(item.gold), turn), turn.calls)

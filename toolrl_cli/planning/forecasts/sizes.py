@@ -51,14 +51,16 @@ def disk(work: Work) -> Range | None:
     """Bytes that a stage leaves on disk; None where the model's size is not known.
 
     A training stage keeps its newest checkpoints, and for a moment one more; verl's PPO saves a critic of the
-    same size. RL also keeps the weights of its best checkpoint, and dumps every rollout as text.
+    same size. RL also keeps the weights of its best checkpoint, and dumps every rollout as text. An export of a
+    step on the way counts the weights that the training keeps for it.
     """
     if isinstance(work.config, EvaluateConfig):
         return _text(work) * work.units
     if work.size is None:
         return None
     if isinstance(work.config, ExportConfig):
-        return exactly(work.size.parameters * EXPORT[work.config.dtype] + RECORDS)
+        kept = EXPORT["fp32"] if work.config.step is not None else 0
+        return exactly(work.size.parameters * (EXPORT[work.config.dtype] + kept) + RECORDS)
     if work.training is None:
         return None
     one = _checkpoint(work.training, work.size)

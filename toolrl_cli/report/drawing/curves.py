@@ -10,6 +10,7 @@ from typing import Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.arms import Arm
+from toolrl_cli.report.drawing.scored_steps import benchmarks_on_the_way, scores_by_step
 from toolrl_cli.report.sources.results import Run, Stage
 from toolrl_cli.report.statistics import seed_mean
 from toolrl_cli.store.documents import number
@@ -44,12 +45,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small plot: title, unit and candidate metrics, of which the first that an arm has is shown."""
+    """One small plot: title, unit and candidate metrics, of which the first that an arm has is shown.
+
+    With a benchmark's name it shows the scores of models on the way instead (`scored_steps`).
+    """
 
     title: str
     unit: str
     metrics: tuple[str, ...]
     sparse: bool = False
+    benchmark: str = ""
 
 
 TOTAL = Panel("Total reward", "reward", ("reward/total/mean", "critic/score/mean"))
@@ -75,10 +80,15 @@ class CurveReader:
 
     def curve(self, arm: Arm, panel: Panel) -> Curve | None:
         """An arm's curve for a panel over its distinct RL stages; None if none has the metric."""
-        stages = {s.id: s for s in map(rl_stage, arm.runs) if s is not None}
-        key = (tuple(stages), panel)
+        runs = {s.id: (run, s) for run in arm.runs if (s := rl_stage(run)) is not None}
+        key = (tuple(runs), panel)
         if key not in self._curves:
-            found = [_first(self.series(stage), panel.metrics) for stage in stages.values()]
+            found = [
+                scores_by_step(run, panel.benchmark)
+                if panel.benchmark
+                else _first(self.series(stage), panel.metrics)
+                for run, stage in runs.values()
+            ]
             self._curves[key] = _mean([s for s in found if s])
         return self._curves[key]
 
@@ -112,7 +122,10 @@ def rl_stage(run: Run) -> Stage | None:
 
 
 def panels_of(arms: Sequence[Arm], reader: CurveReader) -> list[Panel]:
-    """The panels for which these arms have values: total, format, correctness, other parts, length, validation."""
+    """The panels for which these arms have values.
+
+    In this order: benchmarks scored on the way; total reward, format, correctness, other parts; length; validation.
+    """
     names: set[str] = set()
     for stage in {s.id: s for arm in arms for s in map(rl_stage, arm.runs) if s is not None}.values():
         names.update(reader.series(stage))
@@ -122,7 +135,13 @@ def panels_of(arms: Sequence[Arm], reader: CurveReader) -> list[Panel]:
     accuracy = sorted(n for n in names if n.startswith("val-") and "/acc/" in n)
     if accuracy:
         chosen.append(Panel("Validation accuracy", "share", (accuracy[0],), sparse=True))
-    return [p for p in chosen if names.intersection(p.metrics)]
+    scored = map(_scores, benchmarks_on_the_way([run for arm in arms for run in arm.runs]))
+    drawn = [p for p in scored if any(reader.curve(arm, p) for arm in arms)]
+    return [*drawn, *(p for p in chosen if names.intersection(p.metrics))]
+
+
+def _scores(benchmark: str) -> Panel:
+    return Panel(f"{benchmark} score", "% of items", (), sparse=True, benchmark=benchmark)
 
 
 def part_panel(part: str, raw: bool = False) -> Panel:

@@ -20,9 +20,16 @@ def choose(run: Run, benchmark: str, rule: Checkpoint, validation: Validation) -
     """The evaluation of a run that a table shows; None if the rule excludes all.
 
     If only one checkpoint was evaluated, it is taken, unless the rule names a step: the checkpoint to export was
-    chosen before the training, and the caption names it.
+    chosen before the training, and the caption names it. Points of a curve (`evaluate: [{benchmark:, every:}]`) are
+    taken by a rule that names a step or a metric, and never the model that RL started from.
     """
-    found = [e for e in run.evaluations if e.benchmark == benchmark]
+    by_step = isinstance(rule, (StepRule, BestRule))
+    on_the_way = {e.stage.id: run.point(e) for e in run.evaluations if e.benchmark == benchmark}
+    found = [
+        e
+        for e in run.evaluations
+        if e.benchmark == benchmark and ((point := on_the_way[e.stage.id]) is None or (by_step and point > 0))
+    ]
     if isinstance(rule, StepRule):
         return next((e for e in found if e.origin.trained is None or e.origin.step == rule.step), None)
     if len(found) < 2:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from toolrl_cli.spec.over_steps import point_of
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.scores import ITEMS, Score
@@ -76,6 +77,7 @@ class Evaluation:
         conditions: protocol, version, data, prompt format and sampling (see `CONDITIONS`), as text.
         metrics: name → score; empty unless the stage succeeded.
         problem: why a stage that succeeded has no usable scores.
+        cut: category → answers that were cut at the limit, of how many.
     """
 
     stage: Stage
@@ -84,6 +86,7 @@ class Evaluation:
     conditions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Score] = field(default_factory=dict)
     problem: str = ""
+    cut: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def items_path(self) -> Path:
@@ -151,6 +154,14 @@ class Run:
         """Short name of the model the run starts from, such as `qwen2.5-1.5b-instruct`; empty if unknown."""
         return short_name(self.lookup("model"))
 
+    @cached_property
+    def _specs(self) -> dict[str, StageSpec]:
+        return {stage.id: stage.spec for stage in self.stages}
+
+    def point(self, evaluation: Evaluation) -> int | None:
+        """The step of RL that an evaluation is a point of the run's curve for; None for the run's own result."""
+        return point_of(evaluation.stage.spec, self._specs)
+
     def waits_for(self, evaluation: Evaluation) -> Stage:
         """The stage that an evaluation waits for: its first unfinished input, or itself."""
         if evaluation.stage.status == "succeeded":
@@ -177,6 +188,11 @@ class Sweep:
     name: str
     runs: tuple[Run, ...]
     tables: tuple[str, ...]
+
+    @cached_property
+    def rehearsal(self) -> bool:
+        """Whether it is the dress rehearsal of a sweep, whose numbers mean nothing."""
+        return any(stage.spec.identity.get("rehearsal") for run in self.runs for stage in run.stages)
 
 
 def short_name(value: Any) -> str:

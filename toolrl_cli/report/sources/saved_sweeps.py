@@ -91,7 +91,7 @@ def _read_evaluation(stage: Stage, stages: Mapping[str, Stage]) -> Evaluation:
     if stage.status != "succeeded":
         return Evaluation(stage, benchmark, origin)
     scores = read_scores(stage.directory / "output" / SCORES.name, benchmark)
-    return Evaluation(stage, benchmark, origin, scores.conditions, scores.metrics, scores.problem)
+    return Evaluation(stage, benchmark, origin, scores.conditions, scores.metrics, scores.problem, scores.cut)
 
 
 def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -21,9 +21,11 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.errors import shown
 from toolrl_cli.spec.algorithms.rules import first_fault
-from toolrl_cli.spec.benchmarks import check_benchmarks
+from toolrl_cli.spec.benchmarks import BENCHMARKS, check_benchmarks
 from toolrl_cli.spec.identity import canonical_json
-from toolrl_cli.spec.models import DATA_KINDS, HuggingFaceModel, RunSpec, TinyModel
+from toolrl_cli.spec.models import DATA_KINDS, EndpointModel, HuggingFaceModel, RunSpec, TinyModel
+from toolrl_cli.spec.over_steps import over_steps_fault
+from toolrl_cli.spec.own_evaluation import is_own, own_evaluation
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
@@ -43,6 +45,7 @@ KINDS: Mapping[Any, type[BaseModel]] = {
     **DATA_KINDS,
     "tiny": TinyModel,
     "huggingface": HuggingFaceModel,
+    "endpoint": EndpointModel,
 }
 """Blocks that come in several kinds; pydantic puts the kind into the path of a fault."""
 
@@ -114,7 +117,15 @@ class Resolver:
             SpecError: the first fault, with file, line, key path and the nearest valid name.
         """
         blocks, settings = self._blocks(cell)
-        self._check_algorithm(blocks.run(0), cell)
+        run = blocks.run(0)
+        self._check_algorithm(run, cell)
+        if isinstance(run.model, EndpointModel) and run.train:
+            what = f"arm {cell.arm!r} trains an endpoint, which can only be evaluated"
+            raise SpecError(what, self.where("model", cell), "set train: [], or give a model folder")
+        fault = over_steps_fault(run)
+        if fault is not None:
+            where = self.where("evaluate", cell)
+            raise SpecError(f"evaluate: {fault.what}", where, f"{fault.hint}; arm {cell.arm!r}")
         return blocks, settings
 
     def _blocks(self, cell: Cell) -> tuple[Blocks, Mapping[str, Any]]:
@@ -202,10 +213,34 @@ class Resolver:
         evaluate = tree.get("evaluate", [])
         if isinstance(evaluate, (list, tuple)):
             check_benchmarks(evaluate, lambda _: self.where("evaluate", cell))
+            tree["evaluate"] = self._with_own(evaluate, self.where("evaluate", cell))
         try:
             return RunSpec.model_validate(tree)
         except ValidationError as error:
             raise self._fault(error, cell) from None
+
+    def _with_own(self, entries: Sequence[Any], where: str) -> list[Any]:
+        """A list of `evaluate` with the user's own evaluations looked up.
+
+        Raises:
+            SpecError: one cannot be used.
+        """
+        found = list(entries)
+        names: set[str] = set()
+        for position, entry in enumerate(entries):
+            if not is_own(entry):
+                continue
+            key = ("own", canonical_json(entry))
+            if key not in self._known:
+                self._known[key] = own_evaluation(entry, self._document.path.parent, where)
+            own = found[position] = self._known[key]
+            if own["name"] in BENCHMARKS or own["name"] in names:
+                hint = (
+                    "rename the file" if own.get("path") else "give it another name: {command: […], name: …}"
+                )
+                raise SpecError(f"there is another evaluation {own['name']!r}", where, hint)
+            names.add(own["name"])
+        return found
 
     def reward(self, value: Any, where: str, place: Callable[[str], str] | None = None) -> dict[str, Any]:
         """The full composition behind a reward's name, mapping or file.

@@ -10,10 +10,11 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 
 EXPLICIT = (".", "/", "~")
+SEARCH = "evaluation.bamboogle.search"
 
 
 class Anchor:
-    """Makes the folders of one layer of settings absolute: `model`, `model.path`, `data` and `data.path`.
+    """Makes the folders of one layer of settings absolute: of models, of data, of documents to search.
 
     Args:
         folder: where relative paths begin: the sweep file's folder, or the working folder for `--set`.
@@ -39,14 +40,13 @@ class Anchor:
         for key, value in layer.items():
             if key == "model.path":
                 found[key] = self._model(value, named, where(key))
-            elif key == "data.path":
+            elif key in ("data.path", "data.sft4k") or (key == SEARCH and value != "serper"):
                 found[key] = self._absolute(value, where(key))
-            elif key in ("model", "data") and isinstance(value, Mapping) and "path" in value:
-                path = value["path"]
-                if key == "data":
-                    path = self._absolute(path, where(key))
-                else:
-                    path = self._model(path, named or bool(value.get("revision")), where(key))
+            elif key == "data" and isinstance(value, Mapping):
+                places = {name: value[name] for name in ("path", "sft4k") if name in value}
+                found[key] = {**value, **{n: self._absolute(p, where(key)) for n, p in places.items()}}
+            elif key == "model" and isinstance(value, Mapping) and "path" in value:
+                path = self._model(value["path"], named or bool(value.get("revision")), where(key))
                 found[key] = {**value, "path": path}
         return found
 

@@ -1,8 +1,9 @@
-"""Profiles: a sweep as it is, with other sizes. Named YAML files under `profiles/`."""
+"""Profiles: a sweep as it is, with other sizes. YAML files under `profiles/`, and the rehearsal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.stretch import stretched
+from toolrl_cli.spec.algorithms.algorithm import Algorithm
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.models import DATA_KINDS, Frozen, RlSpec
 from toolrl_cli.spec.suggest import hint_for
@@ -25,6 +27,8 @@ from toolrl_cli.spec.sweeps.sweep import Document
 
 ROOT = Path(__file__).parent / "profiles"
 RL_STEPS = "rl.steps"
+REHEARSAL = "rehearsal"
+"""The profile that is no file: `profiles.rehearsal`."""
 
 
 class ProfileFile(Frozen):
@@ -48,65 +52,29 @@ class ProfileFile(Frozen):
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(ABC):
     """A profile, ready to be applied.
 
     Attributes:
-        name: of its file.
-        file: what it changes.
+        name: as in `--profile NAME`.
+        description: what it does, in one clause.
         notes: what it did to the sweep, one line each; filled while cells are adjusted.
     """
 
     name: str
-    file: ProfileFile
-    notes: dict[str, None] = field(default_factory=dict, compare=False)
+    description: str
+    notes: dict[str, None] = field(default_factory=dict, compare=False, kw_only=True)
 
     @property
     def place(self) -> str:
         """Where to say that a rule of it stands."""
         return f"--profile {self.name}"
 
+    @abstractmethod
     def document(self, document: Document) -> Document:
-        """The sweep under its own name, with the profile's benchmarks and tables."""
-        sweep = document.sweep
-        changes: dict[str, Any] = {"name": f"{sweep.name}-{self.name}"}
-        if sweep.evaluate:
-            changes["evaluate"] = list(self.file.evaluate)
-        if sweep.tables:
-            changes["tables"] = list(self.file.tables)
-        overrides = document.overrides
-        if overrides.get("data.kind") is None:
-            overrides = {key: value for key, value in overrides.items() if not self._of_other_data(key)}
-        return Document(sweep.model_copy(update=changes), document.source, overrides, document.path)
+        """The sweep under its own name, with what the profile changes in the file as a whole."""
 
-    def _of_other_data(self, key: str) -> bool:
-        """Whether a `--set`, right without the profile, has no place here: other data take that data's place."""
-        head, *below = split(key)
-        fields = DATA_KINDS[self.file.data["kind"]].model_fields
-        if head != "data" or not below or below[0] in fields:
-            return False
-        if not any(below[0] in kind.model_fields for kind in DATA_KINDS.values()):
-            return False  # a mistake whatever the data
-        self.notes[f"--set {key}: left out, {self.file.data['kind']} takes the place of that data"] = None
-        return True
-
-    def told(self, grid: Grid) -> tuple[str, ...]:
-        """What it did to the sweep, one line each."""
-        lines = [f"profile {self.name}: {self.file.description}", *(f"  {note}" for note in self.notes)]
-        joined: dict[str, int] = {}
-        for cell in grid.dropped:
-            if cell.rule == "profile":
-                joined[cell.same_as] = joined.get(cell.same_as, 0) + 1
-        if joined:
-            count = sum(joined.values())
-            told = "1 cell is" if count == 1 else f"{count} cells are"
-            lines.append(f"  {told} the same as another here (plan --explain names them)")
-        return tuple(lines)
-
-    def arm(self, cell: Cell) -> str:
-        """The cell's name without that of its model."""
-        return "-".join(c.label for c in cell.choices if c.label and c.factor != MODELS) or "run"
-
+    @abstractmethod
     def adjust(
         self,
         tree: dict[str, Any],
@@ -128,23 +96,143 @@ class Profile:
         Raises:
             SpecError: the reward cannot be used, or there is no such algorithm.
         """
-        steps_before = _get(tree, RL_STEPS) or RlSpec().steps
+
+    def arm(self, cell: Cell) -> str:
+        """The cell's name in the sweep."""
+        return cell.arm
+
+    def told(self, grid: Grid) -> tuple[str, ...]:
+        """What it did to the sweep, one line each."""
+        lines = [f"profile {self.name}: {self.description}", *(f"  {note}" for note in self.notes)]
+        joined: dict[str, int] = {}
+        for cell in grid.dropped:
+            if cell.rule == "profile":
+                joined[cell.same_as] = joined.get(cell.same_as, 0) + 1
+        if joined:
+            count = sum(joined.values())
+            told = "1 cell is" if count == 1 else f"{count} cells are"
+            lines.append(f"  {told} the same as another here (plan --explain names them)")
+        return tuple(lines)
+
+    def algorithm(self, tree: Mapping[str, Any]) -> Algorithm:
+        """The algorithm of a cell.
+
+        Raises:
+            SpecError: there is none of that name.
+        """
+        name = tree.get("algorithm", "grpo")
+        found = next((known for known in ALGORITHMS.values() if known.name == name), None)
+        if found is None:
+            hint = hint_for(str(name), ALGORITHMS, "algorithms")
+            raise SpecError(f"the algorithm {name!r} has no sizes here", self.place, hint)
+        return found
+
+    def stretch_reward(
+        self,
+        tree: dict[str, Any],
+        before: int,
+        canonical_reward: Callable[[Any, str], dict[str, Any]],
+    ) -> None:
+        """Let a reward's schedule take place over the steps of RL that there are now.
+
+        Args:
+            tree: the cell's nested settings, changed in place.
+            before: how many steps there were.
+            canonical_reward: gives the composition behind a reward's name.
+        """
+        reward = get_reward(canonical_reward(tree["reward"], self.place))
+        after = get_setting(tree, RL_STEPS)
+        shorter = stretched(reward, before, after)
+        if shorter != reward:
+            tree["reward"] = {"name": shorter.name, **shorter.to_dict()}
+            self.notes[f"reward {reward.name}: its schedule over {after} steps instead of {before}"] = None
+
+    def settings_now(self, tree: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The cell's own settings as they have become, with the profile's name."""
+        told: dict[str, Any] = {}
+        for key, value in settings.items():
+            if key == "preset":
+                told[key] = value
+            elif key.partition(".")[0] == "data":
+                told["data"] = copied(tree.get("data"))
+            elif key != "model" and (now := get_setting(tree, key)) is not None:
+                told[key] = now
+        if "reward" in told and isinstance(tree.get("reward"), Mapping):
+            told["reward"] = tree["reward"].get("name", told["reward"])
+        return {**told, "profile": self.name}
+
+
+@dataclass(frozen=True)
+class InSmall(Profile):
+    """Other sizes, from a file; the model, the data and the benchmarks may be others too.
+
+    Attributes:
+        file: what it changes.
+    """
+
+    file: ProfileFile
+
+    def document(self, document: Document) -> Document:
+        """The sweep under its own name, with the profile's benchmarks and tables."""
+        sweep = document.sweep
+        changes: dict[str, Any] = {"name": f"{sweep.name}-{self.name}"}
+        if sweep.evaluate:
+            changes["evaluate"] = self._evaluate(sweep.evaluate)
+        if sweep.tables:
+            changes["tables"] = list(self.file.tables)
+        overrides = document.overrides
+        if overrides.get("data.kind") is None:
+            overrides = {key: value for key, value in overrides.items() if not self._of_other_data(key)}
+        return Document(sweep.model_copy(update=changes), document.source, overrides, document.path)
+
+    def _evaluate(self, entries: Sequence[Any]) -> list[Any]:
+        """The profile's benchmarks; with a curve over the steps of RL where the sweep has one."""
+        curve = next((dict(e) for e in entries if isinstance(e, Mapping)), None)
+        return [name if curve is None else {**curve, "benchmark": name} for name in self.file.evaluate]
+
+    def _of_other_data(self, key: str) -> bool:
+        """Whether a `--set`, right without the profile, has no place here: other data take that data's place."""
+        head, *below = split(key)
+        fields = DATA_KINDS[self.file.data["kind"]].model_fields
+        if head != "data" or not below or below[0] in fields:
+            return False
+        if not any(below[0] in kind.model_fields for kind in DATA_KINDS.values()):
+            return False  # a mistake whatever the data
+        self.notes[f"--set {key}: left out, {self.file.data['kind']} takes the place of that data"] = None
+        return True
+
+    def arm(self, cell: Cell) -> str:
+        """The cell's name without that of its model."""
+        return "-".join(c.label for c in cell.choices if c.label and c.factor != MODELS) or "run"
+
+    def adjust(
+        self,
+        tree: dict[str, Any],
+        reference: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        canonical_reward: Callable[[Any, str], dict[str, Any]],
+    ) -> dict[str, Any]:
+        """See `Profile`."""
+        steps_before = get_setting(tree, RL_STEPS) or RlSpec().steps
         forced = self._forced(tree)
         for key in self.file.proportional:
             if key in forced:
-                forced[key] = _in_proportion(forced[key], _get(tree, key), _get(reference, key))
+                forced[key] = _in_proportion(forced[key], get_setting(tree, key), get_setting(reference, key))
         self._replace_data(tree)
         self._replace_model(tree)
         if tree.get("evaluate"):
-            tree["evaluate"] = list(self.file.evaluate)
+            tree["evaluate"] = self._evaluate(tree["evaluate"])
         apply(forced, tree)
-        factor = _get(tree, RL_STEPS) / steps_before
+        saved = get_setting(tree, "rl.save_every") or RlSpec().save_every
+        for entry in (e for e in tree.get("evaluate") or () if isinstance(e, dict)):
+            entry["every"] = saved  # the sweep's own distance would be beyond the last step here
+        factor = get_setting(tree, RL_STEPS) / steps_before
         for key in self.file.in_rl_steps:
-            if value := _get(tree, key):
+            if value := get_setting(tree, key):
                 apply({key: max(1, round(value * factor))}, tree)
         if "reward" in tree and "rl" in (tree.get("train") or ()):
-            self._stretch_reward(tree, steps_before, canonical_reward)
-        return self._told(tree, settings)
+            self.stretch_reward(tree, steps_before, canonical_reward)
+        return self.settings_now(tree, settings)
 
     @cached_property
     def _by_algorithm(self) -> dict[str, dict[str, Any]]:
@@ -156,15 +244,7 @@ class Profile:
         return taken
 
     def _forced(self, tree: Mapping[str, Any]) -> dict[str, Any]:
-        name = tree.get("algorithm", "grpo")
-        algorithm = next((known for known in ALGORITHMS.values() if known.name == name), None)
-        if algorithm is None:
-            raise SpecError(
-                f"the algorithm {name!r} has no sizes here",
-                self.place,
-                hint_for(str(name), ALGORITHMS, "algorithms"),
-            )
-        return dict(self._by_algorithm["ppo" if algorithm.critic else "grpo"])
+        return dict(self._by_algorithm["ppo" if self.algorithm(tree).critic else "grpo"])
 
     def _replace_model(self, tree: dict[str, Any]) -> None:
         """One that is tiny already stays as the sweep has it."""
@@ -185,48 +265,34 @@ class Profile:
                 self.notes[f"data.{split_name}: {new[split_name]} rows instead of {rows}"] = None
         tree["data"] = new
 
-    def _stretch_reward(
-        self, tree: dict[str, Any], before: int, canonical_reward: Callable[[Any, str], dict[str, Any]]
-    ) -> None:
-        reward = get_reward(canonical_reward(tree["reward"], self.place))
-        after = _get(tree, RL_STEPS)
-        shorter = stretched(reward, before, after)
-        if shorter != reward:
-            tree["reward"] = {"name": shorter.name, **shorter.to_dict()}
-            self.notes[f"reward {reward.name}: its schedule over {after} steps instead of {before}"] = None
-
-    def _told(self, tree: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-        told: dict[str, Any] = {}
-        for key, value in settings.items():
-            if key == "preset":
-                told[key] = value
-            elif key.partition(".")[0] == "data":
-                told["data"] = copied(tree.get("data"))
-            elif key != "model" and (now := _get(tree, key)) is not None:
-                told[key] = now
-        if "reward" in told and isinstance(tree.get("reward"), Mapping):
-            told["reward"] = tree["reward"].get("name", told["reward"])
-        return {**told, "profile": self.name}
-
 
 def names() -> tuple[str, ...]:
     """All profiles that `--profile` accepts."""
-    return tuple(sorted(p.stem for p in ROOT.glob("*.yaml")))
+    return tuple(sorted((*(p.stem for p in ROOT.glob("*.yaml")), REHEARSAL)))
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str, *, cuda: bool = True) -> Profile:
     """A shipped profile.
+
+    Args:
+        name: of it.
+        cuda: whether there are GPUs here.
 
     Raises:
         SpecError: there is none of that name.
     """
     if name not in names():
         raise SpecError(f"unknown profile {name!r}", "--profile", hint_for(name, names(), "profiles"))
+    if name == REHEARSAL:
+        from toolrl_cli.spec.sweeps.profiles.rehearsal import Rehearsal
+
+        return Rehearsal(cuda=cuda)
     source = read_yaml(ROOT / f"{name}.yaml")
     try:
-        return Profile(name, ProfileFile.model_validate(source.data))
+        file = ProfileFile.model_validate(source.data)
     except ValidationError as error:
         raise _fault(error, source) from None
+    return InSmall(name, file.description, file)
 
 
 def _fault(error: ValidationError, source: Source) -> SpecError:
@@ -234,7 +300,8 @@ def _fault(error: ValidationError, source: Source) -> SpecError:
     return SpecError(fault_text(fault), source.where(tuple(fault["loc"])))
 
 
-def _get(tree: Mapping[str, Any], key: str) -> Any:
+def get_setting(tree: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted setting in a nested tree; None where it has none."""
     node: Any = tree
     for part in split(key):
         if not isinstance(node, Mapping) or part not in node:

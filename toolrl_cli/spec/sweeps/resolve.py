@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.benchmarks import check_benchmarks
-from toolrl_cli.spec.models import RunSpec
+from toolrl_cli.spec.models import OverSteps, RunSpec
 from toolrl_cli.spec.sweeps.grid import Cell, Dropped, Grid, expand, two_named
 from toolrl_cli.spec.sweeps.layers import Resolver
 from toolrl_cli.spec.sweeps.profile import Profile
@@ -91,7 +91,20 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
             raise two_named(arm, names[arm].origin, cell.origin, source.name)
         cells.append(cell if arm == cell.arm else Cell(arm, settings, cell.choices))
         runs += [Run(f"{arm}-seed{seed}", arm, seed, settings, blocks.run(seed)) for seed in seeds]
+    _check_over_steps(runs, source.where(("evaluate",)) if sweep.evaluate else source.name)
     return Resolved(runs, Grid(cells, [*grid.dropped, *dropped], [*warnings, *resolver.notes]))
+
+
+def _check_over_steps(runs: Sequence[Run], where: str) -> None:
+    """Refuse a curve over the steps of RL where nothing is trained with RL.
+
+    Raises:
+        SpecError: it would have no point.
+    """
+    asked = [e for run in runs for e in run.spec.evaluate if isinstance(e, OverSteps)]
+    if asked and not any("rl" in run.spec.train for run in runs):
+        what = f"evaluate: every: {asked[0].every} has no checkpoints to score: no run trains with rl"
+        raise SpecError(what, where, f"name the benchmark alone: {asked[0].benchmark}")
 
 
 def _equal(first: Cell, second: Cell, document: Document) -> str:

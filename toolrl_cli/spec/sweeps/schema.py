@@ -53,7 +53,20 @@ def sweep_schema() -> Schema:
     properties["exclude"]["items"] = _ref("Condition")
     properties["include"]["items"] = _ref("Cell")
     properties["models"]["items"] = _model({"type": "object"})
-    properties["evaluate"] |= {"items": {"enum": BENCHMARKS.names()}, "uniqueItems": True}
+    schema["$defs"]["OverSteps"]["properties"]["benchmark"] = {"enum": BENCHMARKS.names()}
+    schema["$defs"]["OverSteps"]["required"] = ["benchmark", "every"]
+    file = {"type": "string", "pattern": r"\.py$", "description": "an evaluation of one's own"}
+    command = {
+        "type": "object",
+        "required": ["command"],
+        "properties": {
+            "command": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            "name": {"type": "string"},
+        },
+        "additionalProperties": False,
+    }
+    entry = {"anyOf": [{"enum": BENCHMARKS.names()}, _ref("OverSteps"), file, command]}
+    properties["evaluate"] |= {"items": entry, "uniqueItems": True}
     properties["tables"]["uniqueItems"] = True
     properties["seeds"]["anyOf"][0] |= {"minItems": 1, "uniqueItems": True}
     ablate = schema["$defs"]["Ablate"]["properties"]

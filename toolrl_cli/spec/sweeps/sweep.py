@@ -64,6 +64,7 @@ def read_sweep(file: Path | Mapping[str, Any], sets: Iterable[str] = ()) -> Docu
         value = parse_value(raw, f"--set {key}")
         head = key.split(".")[0]
         if head in SweepFile.model_fields:
+            value = _from_here(value) if key == "models" else value
             given[_set_in_file(data, key, value)] = key
         elif head == "preset":
             base = data.get("base")
@@ -85,6 +86,20 @@ def read_sweep(file: Path | Mapping[str, Any], sets: Iterable[str] = ()) -> Docu
     except ValidationError as error:
         raise _first_fault(error, source) from None
     return Document(sweep, source, overrides, path)
+
+
+def _from_here(models: Any) -> Any:
+    """Models given with `--set`: a folder that is there from the working folder on is that one, else the file's."""
+    if not isinstance(models, list):
+        return models
+    here = (
+        Path(model).expanduser().resolve() if isinstance(model, str) and model.startswith(".") else None
+        for model in models
+    )
+    return [
+        str(folder) if folder is not None and folder.is_dir() else model
+        for model, folder in zip(models, here, strict=True)
+    ]
 
 
 def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:

@@ -45,7 +45,9 @@ class SweepFile(Frozen):
         [], description="further cells: settings, and `arm:` for their name"
     )
     seeds: list[Whole] | SeedRange = Field([1])
-    evaluate: list[str] = Field([], description="benchmarks that every run is evaluated on")
+    evaluate: list[str | dict[str, Any]] = Field(
+        [], description="benchmarks that every run is evaluated on; {benchmark:, every:} also on the way"
+    )
     tables: list[str] = Field([], description="tables of the report, by name or file")
 
     @field_validator("name")

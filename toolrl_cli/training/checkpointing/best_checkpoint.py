@@ -4,14 +4,12 @@
                                          tokenizer; not the optimiser's state, nor the critic
     checkpoints/best.json                the value of every saved and validated step, and the step that is kept
 
-The files are hard links, so that keeping them takes no time, and no disk space while verl keeps the step too. A
-step is judged once its row is in `metrics.jsonl`: verl saves, validates, and then logs. Of equally good steps,
+A step is judged once its row is in `metrics.jsonl`: verl saves, validates, and then logs. Of equally good steps,
 the earliest is kept.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -28,6 +26,7 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MetricsFollower
 from toolrl_cli.store.schemas import BEST
 from toolrl_cli.training.checkpointing.checkpoints import prune, torn_model, what_is_torn
+from toolrl_cli.training.checkpointing.kept_steps import StepKeeper, keep_model
 from toolrl_cli.training.reward_metrics import TOTAL, validation_name
 
 if TYPE_CHECKING:  # not imported for `status`, which reads `best.json` and needs no rewards
@@ -38,8 +37,6 @@ METRIC = f"val-reward/{TOTAL}/mean"
 LOOK = 0.2  # seconds between two looks at the metrics
 
 _BEST = re.compile(r"^best_step_(\d+)$")
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
-_OPTIMISER = ("optim_", "extra_state_")
 
 Judge = Callable[[int, Mapping[str, Any]], "float | None"]
 """(step, metrics of the step) → value of that step's model; None where it was not validated."""
@@ -175,24 +172,7 @@ class BestKeeper:
 
     def _link(self, step: int) -> bool:
         source = self._checkpoints / f"global_step_{step}" / "actor"
-        target = best_folder(self._checkpoints, step)
-        if not source.is_dir() or torn_model(source) is not None:
-            return False
-        temporary = target.with_name(f".{target.name}.partial")
-        for stale in (temporary, target):
-            if stale.exists():
-                shutil.rmtree(stale)
-        try:
-            for path in sorted(source.rglob("*")):
-                if path.is_file() and not path.name.startswith(_OPTIMISER):
-                    _link_or_copy(path, temporary / "actor" / path.relative_to(source))
-        except OSError:
-            shutil.rmtree(temporary, ignore_errors=True)
-            if not source.is_dir() or torn_model(source) is not None:  # verl removed it in the meantime
-                return False
-            raise
-        temporary.rename(target)
-        return True
+        return keep_model(source, best_folder(self._checkpoints, step))
 
     def _write(self, kept: int | None) -> None:
         data = {"metric": METRIC, "step": kept, "judged": self._judged}
@@ -207,16 +187,23 @@ class CheckpointWatch(threading.Thread):
         attempt_dir: folder in which the trainer writes `metrics.jsonl`.
         keeper: None where nothing is validated (SFT).
         keep: number of newest checkpoints to keep, at most; None for all.
+        steps: keeps what exports of single steps need; None where there are none (SFT).
     """
 
     def __init__(
-        self, checkpoints: Path, attempt_dir: Path, keeper: BestKeeper | None, keep: int | None
+        self,
+        checkpoints: Path,
+        attempt_dir: Path,
+        keeper: BestKeeper | None,
+        keep: int | None,
+        steps: StepKeeper | None = None,
     ) -> None:
         super().__init__(name="toolrl-checkpoints", daemon=True)
         self._checkpoints = checkpoints
         self._follower = MetricsFollower(attempt_dir)
         self._keeper = keeper
         self._keep = keep
+        self._steps = steps
         self._finished = threading.Event()
         self._complained = False
 
@@ -239,19 +226,11 @@ class CheckpointWatch(threading.Thread):
             if self._keeper is not None:
                 for row in rows:
                     self._keeper.take(row["step"], row["data"])
+            if rows and self._steps is not None:
+                self._steps.look()
             if rows and self._keep is not None:
                 prune(self._checkpoints, self._keep)
         except OSError as error:
             if not self._complained:
-                LOG.warning("the best checkpoint cannot be kept: %s", error)
+                LOG.warning("a checkpoint cannot be kept: %s", error)
             self._complained = True
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        shutil.copy2(source, target)

@@ -27,7 +27,7 @@ from toolrl_cli.training.checkpointing.archives import archive_is_torn, tensors_
 
 TRACKER = "latest_checkpointed_iteration.txt"
 _STEP = re.compile(r"^global_step_(\d+)$")
-_FOLDER = re.compile(r"^(?:global|best)_step_\d+$")
+_FOLDER = re.compile(r"^(?:global|best|kept)_step_\d+$")
 _SHARD = re.compile(r"^(model|optim|extra_state)_world_size_(\d+)_rank_(\d+)\.pt$")
 _ROLES = ("actor", "critic")
 

@@ -1,4 +1,4 @@
-"""Chooses the checkpoint of a training stage to export: the last one, or the best by validation."""
+"""Chooses the checkpoint of a training stage to export: the last one, the best by validation, or of a step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.schemas import CHECKPOINT
 from toolrl_cli.training.checkpointing.best_checkpoint import METRIC, best_folder, read_best
 from toolrl_cli.training.checkpointing.checkpoints import newest_whole, saved_steps, torn_model
+from toolrl_cli.training.checkpointing.kept_steps import kept_folder
 
 CANNOT_HELP = "config"
 """Failure class of these errors: further attempts would find the same files, so none is made."""
@@ -30,15 +31,15 @@ class Chosen:
         among: the steps that it was chosen from, if any.
     """
 
-    rule: Literal["last", "best"]
+    rule: Literal["last", "best", "step"]
     step: int
     model: Path
     value: float | None = None
     among: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        if self.rule == "last":
-            return f"step {self.step}, the last"
+        if self.rule != "best":
+            return f"step {self.step}" + (", the last" if self.rule == "last" else "")
         return f"step {self.step}, the best by validation of {', '.join(map(str, self.among))}"
 
     def to_json(self) -> dict[str, Any]:
@@ -78,6 +79,9 @@ def lost_checkpoint(checkpoints: Path, trained: StageSpec, export: ExportConfig)
         saved = [step for step, _ in saved_steps(checkpoints)]
     except NotADirectoryError:  # a file with that name
         return Lost("its checkpoints are gone", last)
+    if export.step is not None:
+        there = export.step in saved or kept_folder(checkpoints, export.step).is_dir()
+        return None if there else Lost(f"its checkpoint of step {export.step} was not kept", export.step)
     if export.checkpoint == "best":
         judged = read_best(checkpoints).judged
         steps = candidates(trained, export)
@@ -140,6 +144,21 @@ def best_to_export(checkpoints: Path, trained: StageSpec, export: ExportConfig) 
         if actor.is_dir() and torn_model(actor) is None:
             return Chosen("best", step, actor, best.judged[step], tuple(steps))
     what = f"the best checkpoint by validation, of step {step}, is gone or not whole"
+    raise StageError(what, str(checkpoints), again, failure_class=CANNOT_HELP)
+
+
+def step_to_export(checkpoints: Path, trained: StageSpec, step: int) -> Chosen:
+    """The checkpoint of one step.
+
+    Raises:
+        StageError: it was not kept, or is not whole.
+    """
+    for folder in (kept_folder(checkpoints, step), checkpoints / f"global_step_{step}"):
+        actor = folder / "actor"
+        if actor.is_dir() and torn_model(actor) is None:
+            return Chosen("step", step, actor)
+    what = f"the checkpoint of step {step} was not kept, or is not whole"
+    again = f"train it again, now that it is wanted: `toolrl resume SWEEP --stage {trained.id} --fresh`"
     raise StageError(what, str(checkpoints), again, failure_class=CANNOT_HELP)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from toolrl_cli.spec.models import LoraSpec, ModelSpec, TinyModel
+from toolrl_cli.spec.models import EndpointModel, LoraSpec, ModelSpec, TinyModel
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.training.models.model_folder import folder_of, weight_files
 from toolrl_cli.training.models.model_size import ModelSize, tensor_shapes
@@ -41,6 +41,8 @@ def modules_of(model: ModelSpec) -> Modules | None:
         shape = TinyShape()
         dense = _dense(shape.hidden_size, shape.intermediate_size, shape.num_hidden_layers, shape.hidden_size)
         return {"model.embed_tokens": (0, shape.hidden_size), **dense}
+    if isinstance(model, EndpointModel):
+        return None
     folder = folder_of(model.path)
     return folder_modules(folder) if folder else None
 

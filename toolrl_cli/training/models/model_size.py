@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.spec.models import ModelSpec, TinyModel
+from toolrl_cli.spec.models import EndpointModel, ModelSpec, TinyModel
 from toolrl_cli.training.models.hub_size import hub_config, parameters_of
 from toolrl_cli.training.models.model_folder import folder_of, weight_files
 
@@ -55,6 +55,8 @@ def model_size(model: ModelSpec) -> ModelSize | None:
     """
     if isinstance(model, TinyModel):
         return _tiny_size()
+    if isinstance(model, EndpointModel):
+        return None  # it is on another's machine
     if model.path in PUBLISHED:
         return PUBLISHED[model.path]
     folder = folder_of(model.path)

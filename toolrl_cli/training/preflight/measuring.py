@@ -106,7 +106,7 @@ def _rows(rows: Rows) -> list[Row]:
     if rows.kind == "benchmark":
         return []
     if rows.kind == "rlla":
-        split = rlla.load_triples(Path(params["path"]), params["limit"])[0][rows.name]
+        split = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))[0][rows.name]
     else:
         examples = toolworld.generate(rows.name, params["seed"], params["sizes"][rows.name])  # type: ignore[arg-type]
         split = [(example.system, example.user, example.answer) for example in examples]
@@ -136,9 +136,13 @@ def _items(rows: Rows) -> list[Row]:
     ]
 
 
+def _own(params: Mapping[str, Any]) -> Path | None:
+    return Path(params["sft4k"]) if params.get("sft4k") else None
+
+
 def _repeats(rows: Rows) -> Answer:
     params = json.loads(rows.params)
-    splits, notes = rlla.load_triples(Path(params["path"]), params["limit"])
+    splits, notes = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))
     return Answer(repeats=find_repeats(splits, None if rlla.NOTE_SAME_ROWS in notes else "val"))
 
 

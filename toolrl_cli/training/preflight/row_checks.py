@@ -10,7 +10,7 @@ from typing import Any
 from toolrl_cli.errors import StageError
 from toolrl_cli.log import LOG
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import ModelSpec, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import EndpointModel, ModelSpec, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.device import planned_device
@@ -133,11 +133,15 @@ def _limits(config: Config) -> Iterator[str]:
 
 
 def _model_key(model: ModelSpec) -> str:
+    if isinstance(model, EndpointModel):
+        return f"{model.model} at {model.url}"
     return "tiny" if isinstance(model, TinyModel) else f"{model.path}@{model.revision}"
 
 
 def _known_to_fit(config: Config) -> bool:
     """Whether the rows are ToolWorld's, the model the tiny one, and the limits what both were made for."""
+    if isinstance(config.model, EndpointModel):
+        return False
     tiny = isinstance(config.model, TinyModel) or is_packaged(config.model.path)
     if not tiny or not isinstance(config.data, ToolWorldData):
         return False

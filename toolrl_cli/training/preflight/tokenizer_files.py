@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import HuggingFaceModel, ModelSpec, TinyModel
+from toolrl_cli.spec.models import EndpointModel, HuggingFaceModel, ModelSpec, TinyModel
 from toolrl_cli.training.checking.verdicts import cache_folder
 from toolrl_cli.training.models.file_digests import digests
 from toolrl_cli.training.models.hub_size import hub_config
@@ -55,6 +55,8 @@ def tokenizer_of(model: ModelSpec, folder: str = "") -> ModelTokenizer | None:
     if isinstance(model, TinyModel):
         shape = TinyShape()
         return ModelTokenizer("", json.dumps(tiny_model_identity(0, shape)), shape.max_position_embeddings)
+    if isinstance(model, EndpointModel):
+        return None
     found = _found(model) or (Path(folder) if folder else None)
     return None if found is None else _read(found)
 

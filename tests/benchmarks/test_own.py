@@ -1,0 +1,133 @@
+"""Evaluations of the user's own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from toolrl_cli.benchmarks.own.command import metrics_of, run_command
+from toolrl_cli.benchmarks.own.command_stage import check_unchanged
+from toolrl_cli.benchmarks.own.python_file import OwnPython
+from toolrl_cli.benchmarks.scoring import score
+from toolrl_cli.errors import BenchmarkError, SpecError
+from toolrl_cli.spec.benchmarks import Item, Reply
+from toolrl_cli.spec.models import OwnEvaluation
+from toolrl_cli.spec.own_evaluation import own_evaluation
+
+TEMPLATE = Path(__file__).parents[2] / "toolrl_cli/benchmarks/own/template.py"
+GOOD = """
+def items():
+    return [{'prompt': 'q', 'gold': 'a'}]
+
+def judge(item, output):
+    return item['gold'] in output
+"""
+
+
+def own_of(path: Path, code: str) -> OwnEvaluation:
+    path.write_text(code)
+    return OwnEvaluation(**own_evaluation(f"./{path.name}", path.parent, "evaluate"))
+
+
+def test_the_template_is_an_evaluation_whose_gold_answer_is_right(tmp_path: Path) -> None:
+    benchmark = OwnPython(own_of(tmp_path / "mine.py", TEMPLATE.read_text()))
+    items = benchmark.items(None)
+    scores, rows = score(benchmark, items, [Reply("It is 4.")])
+    assert scores["metrics"]["sums"]["value"] == scores["metrics"]["overall"]["value"] == 1.0
+    assert rows[0]["correct"] and rows[0]["prompt"] == list(items[0].messages)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import os\nitems = judge = lambda *a: os._exit(3)\n", "status 3"),
+        (GOOD.replace("return [{'prompt': 'q', 'gold': 'a'}]", "return []"), "gives no item"),
+        (GOOD.replace("'prompt': 'q', ", ""), "neither a text `prompt` nor a list of `messages`"),
+        (GOOD.replace("'gold': 'a'", "'gold': {1}"), "is no JSON"),
+        (GOOD.replace("return [", "return 2 * [").replace("'prompt'", "'id': 7, 'prompt'"), "id '7'"),
+        (GOOD.replace("item['gold'] in output", "3"), "judge gives 3 for item 0"),
+        (GOOD.replace("item['gold'] in output", "item['none']"), "raised KeyError"),
+        ("import sys\n" + GOOD + "sys.exit('no')\n", "raised SystemExit: no"),
+    ],
+)
+def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code: str, told: str) -> None:
+    benchmark = OwnPython(own_of(tmp_path / "mine.py", code))
+    with pytest.raises(BenchmarkError, match=told) as caught:
+        score(benchmark, benchmark.items(None), [Reply("a")])
+    assert "\n" not in str(caught.value) and "mine.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("./none.py", "there is no file"),
+        ("./bad.py", "is no valid Python"),
+        ("./half.py", r"defines no judge\(item, output\)"),
+        ({"command": "python"}, "a list of words"),
+        ({"command": []}, "a list of words"),
+        ({"command": ["true"], "nam": "x"}, "unknown key 'nam'"),
+        ({"command": ["true"], "name": "a b"}, "cannot name"),
+    ],
+)
+def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, told: str) -> None:
+    (tmp_path / "bad.py").write_text("def items(:")
+    (tmp_path / "half.py").write_text("def items(): return []")
+    with pytest.raises(SpecError, match=told) as caught:
+        own_evaluation(entry, tmp_path, "sweep.yaml:3: evaluate")
+    assert str(caught.value).startswith("sweep.yaml:3")
+
+
+def test_bytes_of_the_file_and_of_what_it_imports_are_its_identity(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("A = 1\n")
+    own = own_of(tmp_path / "mine.py", "import helper\n" + GOOD)
+    check_unchanged(own)
+    (tmp_path / "helper.py").write_text("A = 2\n")
+    assert OwnEvaluation(**own_evaluation("./mine.py", tmp_path, "")).identity() != own.identity()
+    with pytest.raises(BenchmarkError, match="changed since it was planned"):
+        check_unchanged(own)
+
+
+def test_a_command_is_given_the_model_and_prints_or_writes_its_metrics(tmp_path: Path) -> None:
+    code = "import json, os, sys; print('working'); print(json.dumps({'n': len(sys.argv[1]), 'x': {'value': .5}}))"
+    entry = {"command": [sys.executable, "-c", code, "{model}"], "name": "mine"}
+    own = OwnEvaluation(**own_evaluation(entry, tmp_path, ""))
+    found = run_command(own, None, "/model", lambda: False)
+    assert {name: metric.value for name, metric in found.items()} == {"n": 6.0, "x": 0.5}
+    target: Any = SimpleNamespace(url="http://x/v1", key=None, model="m")
+    code = "import os; open(os.environ['TOOLRL_OUTPUT'], 'w').write('{\"u\": %d}' % len(os.environ['OPENAI_BASE_URL']))"
+    own = OwnEvaluation(name="mine", command=(sys.executable, "-c", code), folder=str(tmp_path))
+    assert run_command(own, target, "m", lambda: False)["u"].value == 11.0
+    own = OwnEvaluation(name="mine", command=(sys.executable, "-c", "exit(4)"), folder=str(tmp_path))
+    with pytest.raises(BenchmarkError, match="status 4"):
+        run_command(own, None, "m", lambda: False)
+    own = OwnEvaluation(
+        name="mine", command=(sys.executable, "-c", "input(); import time; time.sleep(60)"), folder="/"
+    )
+    with pytest.raises(BenchmarkError):
+        run_command(own, None, "m", lambda: False)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "done", "[1]", "{}", '{"a b": 1}', '{"a": "x"}', '{"a": true}', '{"a": NaN}']
+)
+def test_metrics_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(BenchmarkError, match="evaluate: mine"):
+        metrics_of(text, "evaluate: mine")
+
+
+def test_a_benchmark_object_in_a_file_is_asked_and_judges(tmp_path: Path) -> None:
+    code = (
+        "from toolrl_cli.spec.benchmarks import Benchmark, Item, Verdict\n\n\n"
+        "class Mine(Benchmark):\n    name, protocol = 'mine', 'p'\n\n"
+        "    def items(self, data, folder=None):\n        return [Item('1', 'c', [{'content': 'q'}], 'a')]\n\n"
+        "    def judge(self, item, reply):\n        return Verdict('' if item.gold == reply.output else 'no')\n\n\n"
+        "BENCHMARK = Mine()\n"
+    )
+    benchmark = OwnPython(own_of(tmp_path / "mine.py", code))
+    (item,) = benchmark.items(None)
+    assert isinstance(item, Item) and benchmark.judge(item, Reply("a")).correct
+    assert benchmark.judge(item, Reply("b")).reason == "no"

@@ -1,0 +1,128 @@
+"""The dress rehearsal of the paper's Tables 1 to 3, from the shipped sweep file to the printed tables, on a CPU.
+
+With the released rows and questions where a checkout of them lies beside the repository, else with small rows in their
+form and ToolWorld's questions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_own_models import make_model
+from toolrl_cli.datasets import toolworld
+from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
+from toolrl_cli.report.sources.saved_sweeps import read_sweep
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.scores import SCORES
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared/data"
+REAL = (SHARED / "toolrl").is_dir()
+BENCHMARKS = ["api_bank", "bamboogle"] if REAL else ["toolworld"]
+SETTINGS = ("raw", "sft400", "sft4k", "sft400-ppo", "sft400-grpo", "ppo-cold", "grpo-cold")
+SMALL = {
+    # whole prompts have more tokens in a tokenizer of bytes, and answers of a random model never end
+    "rl": ["max_prompt_length=2048", "max_response_length=16", "allow_cut_gold=true", "rollouts=2"],
+    "sft": ["max_length=2048", "allow_cut_gold=true"],
+    "evaluation": [
+        *("max_prompt_length=16384", "max_response_length=16", "allow_cut_gold=true"),
+        *("bamboogle.search=documents", "bamboogle.judge=null"),
+    ],
+}
+
+
+def made_rows(folder: Path) -> Path:
+    """Some of ToolWorld's rows in files named and shaped as those of the release."""
+    folder.mkdir()
+    rows = toolworld.generate("train", 0, 64)
+    sft = [{"instruction": e.system, "input": e.user, "output": e.answer} for e in rows[:32]]
+    (folder / "rlla_sft.json").write_text(json.dumps(sft), encoding="utf-8")
+    for name, part in (("train", rows[:48]), ("test", rows[48:])):
+        made = [
+            rl_row(e.system, e.user, e.answer, data_source="rlla", index=i, extra={})
+            for i, e in enumerate(part)
+        ]
+        write_parquet(made, folder / f"{name}.parquet")
+    return folder
+
+
+def toolrl(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "toolrl_cli", *arguments, "--results", "results"],
+        cwd=folder,
+        env={**os.environ, "WANDB_MODE": "disabled", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1800,  # a hang; never a measure of speed
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def rehearsed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, subprocess.CompletedProcess[str], float]:
+    """The folder, what the sweep said, and how many seconds it took."""
+    folder = tmp_path_factory.mktemp("rehearsal")
+    (folder / "model").mkdir()
+    make_model(folder / "model", "llama", positions=32_768)
+    (folder / "documents").mkdir()
+    (folder / "documents/a.txt").write_text("Citibank was founded in 1812.", encoding="utf-8")
+    rows = SHARED / "toolrl" if REAL else made_rows(folder / "rows")
+    for name in BENCHMARKS if REAL else ():
+        source = released_copy(name, folder / f"{name}-copy")
+        assert toolrl(folder, "data", "prepare", name, "--from", str(source)).returncode == 0
+    sets = [
+        *("models=[./model]", f"evaluate={json.dumps(BENCHMARKS)}", f"data.path={rows}"),
+        *(f"{block}.{value}" for block, values in SMALL.items() for value in values),
+    ]
+    sweep = str(ROOT / "sweeps/table1_2_3.yaml")
+    started = time.monotonic()
+    said = toolrl(folder, "sweep", sweep, "--profile", "rehearsal", *(x for s in sets for x in ("--set", s)))
+    return folder, said, time.monotonic() - started
+
+
+def released_copy(name: str, folder: Path) -> Path:
+    """The released files of a benchmark under their released names."""
+    folder.mkdir()
+    names = {"bamboogle.json": "data.json"}
+    for file in (SHARED / name).iterdir():
+        (folder / names.get(file.name, file.name)).write_bytes(file.read_bytes())
+    return folder
+
+
+def test_every_setting_comes_to_a_row_and_the_tables_say_that_they_mean_nothing(
+    rehearsed: tuple[Path, subprocess.CompletedProcess[str], float],
+) -> None:
+    folder, said, _ = rehearsed
+    assert said.returncode == 0, said.stderr[-4000:]
+    sweep = read_sweep(folder / "results", "table1_2_3-rehearsal")
+    assert tuple(run.arm.removeprefix("model-") for run in sweep.runs) == SETTINGS
+    for run in sweep.runs:
+        assert [e.benchmark for e in run.evaluations] == BENCHMARKS
+        assert all(e.stage.status == "succeeded" and not e.problem for e in run.evaluations), run.id
+    assert said.stdout.count("These numbers mean nothing.") == 3
+    assert "there is no GPU here" in said.stderr + said.stdout
+
+
+def test_no_limit_was_shortened_and_no_stage_is_one_of_the_sweep_itself(
+    rehearsed: tuple[Path, subprocess.CompletedProcess[str], float],
+) -> None:
+    folder, _, _ = rehearsed
+    specs = [f.spec() for f in Ledger(folder / "results").folders()]
+    assert specs and all(spec.identity["rehearsal"] is True for spec in specs)
+    assert {spec.total_steps for spec in specs if spec.kind in ("sft", "rl")} == {2}
+    for spec in specs:
+        if spec.kind == "evaluate":
+            path = folder / "results/stages/evaluate" / spec.id / "output" / SCORES.name
+            sampling = json.loads(path.read_text(encoding="utf-8"))["sampling"]
+            assert (sampling["limit"], sampling["max_prompt_length"]) == (5, 16384)

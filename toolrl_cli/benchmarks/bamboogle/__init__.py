@@ -1,0 +1,1 @@
+"""The parts of the benchmark Bamboogle: dialogue, search and judgement."""

@@ -1,0 +1,1 @@
+"""BFCL: bfcl-eval in a process of its own, its items and verdicts here."""

@@ -1,0 +1,1 @@
+"""Evaluations of the user's own: a Python file in a process of its own, or a command."""

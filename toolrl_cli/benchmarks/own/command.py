@@ -1,0 +1,122 @@
+"""A user's command as an evaluation: it is given the model, and leaves its metrics as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.benchmarks.asking.client import Target
+from toolrl_cli.errors import BenchmarkError
+from toolrl_cli.processes.child import describe_exit
+from toolrl_cli.processes.tree import descendants, kill
+from toolrl_cli.spec.benchmarks import Metric
+from toolrl_cli.spec.models import OwnEvaluation
+
+MODEL = "{model}"
+OUTPUT = "TOOLRL_OUTPUT"
+COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,59}")
+POLL = 0.2
+GRACE = 10.0
+
+
+def run_command(
+    own: OwnEvaluation, target: Target | None, model: str, stop_requested: Callable[[], bool]
+) -> dict[str, Metric]:
+    """Run a command and read its metrics.
+
+    Args:
+        own: which.
+        target: the endpoint, for a command that does not take the model's folder.
+        model: the folder.
+        stop_requested: asked five times a second.
+
+    Raises:
+        BenchmarkError: it failed, or left no metrics.
+        InterruptedError: asked to stop.
+    """
+    where = f"evaluate: {own.name}"
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "metrics.json"
+        env = {**os.environ, OUTPUT: str(output), "TOOLRL_MODEL": model}
+        if target is not None:
+            env |= {
+                "OPENAI_BASE_URL": target.url,
+                "OPENAI_API_KEY": target.key or "none",
+                "TOOLRL_MODEL": target.model,
+            }
+        argv = [word.replace(MODEL, model) for word in own.command]
+        try:
+            with (Path(folder) / "stdout").open("w+b") as printed:
+                process = subprocess.Popen(
+                    argv, cwd=own.folder, env=env, stdin=subprocess.DEVNULL, stdout=printed
+                )
+                _wait(process, stop_requested)
+                printed.seek(0)
+                text = printed.read().decode("utf-8", "replace")
+        except OSError as error:
+            raise BenchmarkError(f"{argv[0]!r} cannot be started: {error.strerror}", where) from error
+        print(text, end="" if text.endswith("\n") else "\n", file=sys.stderr, flush=True)
+        if process.returncode:
+            raise BenchmarkError(
+                f"the command {describe_exit(process.returncode)}", where, "its log says why"
+            )
+        last = (
+            output.read_text(encoding="utf-8")
+            if output.is_file()
+            else (text.strip().splitlines() or [""])[-1]
+        )
+    return metrics_of(last, where)
+
+
+def metrics_of(text: str, where: str) -> dict[str, Metric]:
+    """Metrics from JSON: name → number, or → `{value, correct, total}`.
+
+    Raises:
+        BenchmarkError: there are none.
+    """
+    hint = f'the last line printed, or the file ${OUTPUT}, is JSON such as {{"accuracy": 0.5}}'
+    try:
+        found: Any = json.loads(text)
+    except ValueError as error:
+        raise BenchmarkError("the command left no metrics", where, hint) from error
+    if not isinstance(found, dict) or not found:
+        raise BenchmarkError("the command left no metrics", where, hint)
+    return {str(name): _metric(str(name), value, where, hint) for name, value in found.items()}
+
+
+def _metric(name: str, value: Any, where: str, hint: str) -> Metric:
+    if not COLUMN.fullmatch(name):
+        raise BenchmarkError(f"{name!r} cannot name a column", where, hint)
+    entry: Mapping[str, Any] = value if isinstance(value, Mapping) else {"value": value}
+    number = entry.get("value")
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+        raise BenchmarkError(f"{name}: {number!r} is no number", where, hint)
+    counts = [entry.get(key) for key in ("correct", "total")]
+    correct, total = (n if isinstance(n, int) and not isinstance(n, bool) else None for n in counts)
+    return Metric(float(number), correct, total)
+
+
+def _wait(process: subprocess.Popen[bytes], stop_requested: Callable[[], bool]) -> None:
+    try:
+        while process.poll() is None:
+            if stop_requested():
+                raise InterruptedError("asked to stop")
+            time.sleep(POLL)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            deadline = time.monotonic() + GRACE
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(POLL)
+            kill(descendants(process.pid))
+            process.kill()
+            process.wait()

@@ -1,0 +1,119 @@
+"""An evaluation of the user's own: `evaluate: [./my_eval.py]` or `{command: [...]}`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards.errors import RewardError
+from toolrl_cli.rewards.user_code.sources import parsed, sources_of
+from toolrl_cli.spec.identity import digest
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
+EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'
+FUNCTIONS = ("items", "judge")
+
+
+def is_own(entry: object) -> bool:
+    """Whether an entry of `evaluate` is an evaluation of the user's own."""
+    if isinstance(entry, Mapping):
+        return "command" in entry or "path" in entry
+    return isinstance(entry, str) and entry.endswith(".py")
+
+
+def own_evaluation(entry: Any, folder: Path, where: str) -> dict[str, Any]:
+    """An entry of `evaluate` as `OwnEvaluation` has it, looked at without running anything.
+
+    Args:
+        entry: a path to a Python file, or `{command: [...], name: ...}`.
+        folder: where relative paths begin.
+        where: its place, for messages.
+
+    Raises:
+        SpecError: it cannot be used.
+    """
+    if isinstance(entry, Mapping) and "sha256" in entry:
+        return dict(entry)
+    found = _command(entry, folder, where) if isinstance(entry, Mapping) else _file(entry, folder, where)
+    if not NAME.fullmatch(found["name"]):
+        raise SpecError(
+            f"{found['name']!r} cannot name an evaluation", where, "letters, digits, '_' and '-'; 60 at most"
+        )
+    return found
+
+
+def _file(entry: str, folder: Path, where: str) -> dict[str, Any]:
+    path = _absolute(entry, folder)
+    code = _sources(path, where)
+    tree = parsed(path, path.read_bytes(), where)
+    defined = {name for node in tree.body for name in _names(node)}
+    lacks = [name for name in FUNCTIONS if name not in defined]
+    if lacks and not any(
+        "Benchmark" in ast.unparse(n) for n in tree.body if isinstance(n, (ast.ClassDef, ast.ImportFrom))
+    ):
+        told = " and ".join(f"{name}({'item, output' if name == 'judge' else ''})" for name in lacks)
+        raise SpecError(f"{path} defines no {told}", where, "see docs/evaluations.md")
+    return {"name": path.stem, "path": str(path), "sha256": code}
+
+
+def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, Any]:
+    for key in entry:
+        if key not in ("command", "name"):
+            raise SpecError(f"unknown key {key!r} of an own evaluation", where, EXAMPLE)
+    command, name = entry.get("command"), entry.get("name")
+    if (
+        not isinstance(command, (list, tuple))
+        or not command
+        or not all(isinstance(c, str) and c for c in command)
+    ):
+        raise SpecError("command: a list of words is expected", where, EXAMPLE)
+    if name is not None and not isinstance(name, str):
+        raise SpecError(f"name: {name!r} is no name", where, EXAMPLE)
+    files = [path for word in command if (path := _absolute(word, folder)).is_file()]
+    digests = [_sources(path, where) if path.suffix == ".py" else _bytes(path, where) for path in files]
+    named = next((path for path in files if path.suffix), Path(command[0]))
+    return {
+        "name": name or re.sub(r"[^A-Za-z0-9_-]", "_", named.stem),
+        "command": list(command),
+        "folder": str(folder.resolve()),
+        "sha256": digest(digests, 64),
+    }
+
+
+def _absolute(text: str, folder: Path) -> Path:
+    try:
+        return (folder / Path(text).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError):  # no path at all
+        return folder / "?"
+
+
+def _sources(path: Path, where: str) -> str:
+    if not path.is_file():
+        raise SpecError(f"there is no file {path}", where, "paths are relative to the sweep file")
+    try:
+        return sources_of(path, where).sha256
+    except RewardError as error:
+        raise SpecError(error.what, where, error.hint) from error
+
+
+def _bytes(path: Path, where: str) -> str:
+    import hashlib
+
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}", where) from error
+
+
+def _names(node: ast.stmt) -> list[str]:
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [alias.asname or alias.name for alias in node.names]
+    return []

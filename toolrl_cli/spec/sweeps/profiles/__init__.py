@@ -1,0 +1,1 @@
+"""Profiles: files of sizes, and the rehearsal."""
