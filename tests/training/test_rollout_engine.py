@@ -306,6 +306,21 @@ def test_a_turn_of_a_dialogue_reads_only_what_is_new_and_says_the_same(family: s
     assert [item.reused for item in kept] == [0, 59, 77, 95]
 
 
+def test_prompts_that_come_together_read_what_they_share_once() -> None:
+    shared = [(7 * n) % VOCABULARY for n in range(60)]
+    prompts = [[*shared, 1, 2, 3], [4] * 50, [*shared, 5, 6], [*shared, 1, 2, 3, 9], [4] * 50]
+    done = generate(engine(limits=EngineLimits(keep=True)), prompts, temperature=0.0)
+    assert [item.tokens for item in done] == [
+        item.tokens for item in generate(engine(), prompts, temperature=0.0)
+    ]
+    assert [item.reused for item in done] == [0, 0, 60, 63, 0]
+    generator = engine(limits=EngineLimits(keep=True))
+    generator.add("live", prompts[0], SamplingParams(20))
+    generator.step()
+    generator.add("late", prompts[2], SamplingParams(5))
+    assert finish(generator)["late"].reused == 60
+
+
 def test_kept_sequences_stay_within_the_cache_and_give_way_to_rows() -> None:
     limit = 200_000
     generator = engine(limits=EngineLimits(cache_bytes=limit, keep=True))

@@ -9,7 +9,7 @@ import math
 import zlib
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,7 @@ import torch
 
 from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, Extend, KVSlots, Prefill
 from toolrl_cli.training.rollout.batch_rows import Groups, Prompt, Row, RowState
-from toolrl_cli.training.rollout.prefixes import Prefix, PrefixStore
+from toolrl_cli.training.rollout.prefixes import Prefix, PrefixStore, readings
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
 
 StopReason = Literal["completed", "length", "aborted"]
@@ -54,8 +54,8 @@ class EngineLimits:
         rows: most live rows.
         cache_bytes: largest size of the key-value cache, also while it grows; one row is always accepted.
         prefill_tokens: most prompt tokens of one prefill pass, unless one prompt has more.
-        keep: whether what is left of `cache_bytes` holds sequences that have ended, so that a prompt that begins as
-            one of them did is read from there on only. Their numbers are the same but for rounding.
+        keep: whether a prompt that begins as another one is read from there on only; what is left of `cache_bytes`
+            holds sequences that have ended for that. Numbers are the same but for rounding.
     """
 
     rows: int = 1024
@@ -232,6 +232,24 @@ class GenerationEngine:
         ).logits
         return logits[:, -1]
 
+    def _waves(self, new: list[Prompt]) -> Iterator[list[Prompt]]:
+        """New prompts, what is known of each in its slot, and after those that it shares its beginning with."""
+        if not self.limits.keep:
+            yield new
+            return
+        stored = self._prompts[: len(self._prompts) - len(new)]
+        for wave in readings(new, stored, self._kept):
+            for reading in wave:
+                prompt, known = reading.prompt, reading.known
+                if isinstance(reading.source, Prompt):
+                    self._prompt_cache.write(
+                        prompt.slot, self._prompt_cache.read(reading.source.slot, known), known
+                    )
+                elif reading.source is not None:
+                    self._prompt_cache.write(prompt.slot, reading.source.layers, known)
+                prompt.reused = known
+            yield [reading.prompt for reading in wave]
+
     def _read(self, prompts: list[Prompt]) -> None:
         """Run what is not known of prompts through the model, a limited number of tokens at a time."""
         for known in (False, True):
@@ -285,12 +303,8 @@ class GenerationEngine:
         self._state.enter(len(self._rows), joined)
         self._rows += joined
         self._groups = None
-        for prompt in new:
-            # the last token is read in any case, for what comes after it
-            known, prompt.reused = self._kept.match(prompt.tokens[:-1])
-            if known is not None:
-                self._prompt_cache.write(prompt.slot, known.layers, prompt.reused)
-        self._read(new)
+        for wave in self._waves(new):
+            self._read(wave)
         return joined
 
     def _make_room(self) -> int:
