@@ -76,13 +76,13 @@ def test_a_request_that_joins_later_samples_the_same() -> None:
 def test_equal_prompts_get_different_samples_and_one_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = engine(seed=1)
     prefilled = []
-    original = GenerationEngine._prefill
+    original = GenerationEngine._read
 
     def counting(self: GenerationEngine, prompts: list[Prompt]) -> None:
         prefilled.extend(prompts)
         original(self, prompts)
 
-    monkeypatch.setattr(GenerationEngine, "_prefill", counting)
+    monkeypatch.setattr(GenerationEngine, "_read", counting)
     completions = generate(generator, [PROMPTS[1]] * 6)
     assert len({tuple(item.tokens) for item in completions}) == 6
     assert len(prefilled) == 1
@@ -330,7 +330,7 @@ def test_kept_sequences_stay_within_the_cache_and_give_way_to_rows() -> None:
         finish(generator)
         kept.append(generator._kept.bytes)
         slots = [cache.slots * cache.capacity for cache in (generator._prompt_cache, generator._row_cache)]
-        assert kept[-1] + generator._needed(*slots) <= limit
+        assert kept[-1] + generator.size.needed(*slots) <= limit
     assert kept[3] == kept[4] * 4 // 5  # they add up …
     assert kept[-1] == kept[-2]  # … until the oldest goes for the newest
     for number in range(8):
