@@ -79,7 +79,7 @@ def prepare(
 
     Exit status 1 where a gold answer of the RL rows does not reach its row's maximum under a chosen reward.
     """
-    from toolrl_cli.commands.exit_status import FAILED
+    from toolrl_cli.commands.views.exit_status import FAILED
     from toolrl_cli.datasets.prepare import KINDS
     from toolrl_cli.datasets.released import RELEASED
     from toolrl_cli.rewards import RewardError, get_reward
