@@ -160,7 +160,7 @@ class Bfcl(Benchmark):
 
     def gold_replies(self, items: Sequence[Item], scratch: Path) -> list[Reply]:
         """What a model that is always right would say; all is right then but for `unanswerable`."""
-        (folder,) = {item.evaluator for item in items}
+        (folder,) = {item.evaluator for item in items if isinstance(item, BfclItem)}
         gold = {line["id"]: line["calls"] for line in ask(folder, scratch, "gold", self.format)}
         return [self._gold_reply(item.category, gold[item.id]) for item in items]
 
