@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from tests.support.stages import eventually
 from toolrl_cli.processes import process_id as identity
 from toolrl_cli.processes.process_id import ProcessId
 
@@ -57,8 +60,34 @@ def test_a_process_of_another_host_is_unknown_and_not_dead() -> None:
     assert there.alive() is None
 
 
-def test_a_process_of_another_container_is_unknown_and_not_dead() -> None:
-    assert dataclasses.replace(ProcessId.current(), namespace="pid:[1]").alive() is None
+def test_from_within_a_container_a_process_of_another_is_unknown_and_not_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(identity, "pid_namespace", lambda: "pid:[1]")
+    assert dataclasses.replace(ProcessId.current(), namespace="pid:[2]").alive() is None
+
+
+def test_from_the_machine_itself_a_container_s_process_is_seen_alive_and_dead() -> None:
+    if identity.pid_namespace() != identity.MACHINE or shutil.which("unshare") is None:
+        pytest.skip("this is a container, or unshare is missing")
+    tell = (
+        "import json, time; from toolrl_cli.processes.process_id import ProcessId; "
+        "print(json.dumps(ProcessId.current().to_json()), flush=True); time.sleep(600)"
+    )
+    alone = ["unshare", "-Ur", "--fork", "--pid", "--mount-proc", "--kill-child"]
+    with subprocess.Popen(
+        [*alone, sys.executable, "-c", tell], stdout=subprocess.PIPE, text=True
+    ) as container:
+        assert container.stdout is not None
+        said = container.stdout.readline()
+        if not said:
+            pytest.skip("namespaces are not permitted here")
+        inside = ProcessId.from_json(json.loads(said))
+        assert inside.namespace != identity.MACHINE and inside.pid < 100
+        assert inside.alive() is True
+        assert dataclasses.replace(inside, start_time=1.0).alive() is False
+        container.kill()
+    eventually(lambda: inside.alive() is False)
 
 
 def test_a_renamed_host_still_knows_its_own_processes() -> None:

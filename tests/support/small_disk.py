@@ -13,6 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
@@ -33,7 +36,8 @@ def main() -> int:
     if fault == "full":
         fill(disk / "ballast")
     else:  # no kernel takes the right to write from under an open file: the power went first
-        kill(descendants(os.getpid()))
+        while at_work := those_at_work(disk):  # a process that forks while it is killed leaves another
+            kill(at_work)
         mount(disk, "remount,ro")
     said, _ = first.communicate(timeout=60)
     again = harness(disk, graph)
@@ -55,6 +59,18 @@ def main() -> int:
     }
     print(json.dumps(answer))
     return 0
+
+
+def those_at_work(disk: Path) -> list[ProcessId]:
+    """What this process has started, and attempts, whose parents may be gone: they name their folder."""
+    named = [
+        found
+        for process in psutil.process_iter(["cmdline"])
+        if process.pid != os.getpid()
+        and str(disk) in " ".join(process.info["cmdline"] or ())
+        and (found := ProcessId.of(process.pid))
+    ]
+    return [*descendants(os.getpid()), *named]
 
 
 def mount(disk: Path, options: str) -> None:

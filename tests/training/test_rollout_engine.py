@@ -76,13 +76,13 @@ def test_a_request_that_joins_later_samples_the_same() -> None:
 def test_equal_prompts_get_different_samples_and_one_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = engine(seed=1)
     prefilled = []
-    original = GenerationEngine._prefill
+    original = GenerationEngine._read
 
     def counting(self: GenerationEngine, prompts: list[Prompt]) -> None:
         prefilled.extend(prompts)
         original(self, prompts)
 
-    monkeypatch.setattr(GenerationEngine, "_prefill", counting)
+    monkeypatch.setattr(GenerationEngine, "_read", counting)
     completions = generate(generator, [PROMPTS[1]] * 6)
     assert len({tuple(item.tokens) for item in completions}) == 6
     assert len(prefilled) == 1
@@ -306,6 +306,21 @@ def test_a_turn_of_a_dialogue_reads_only_what_is_new_and_says_the_same(family: s
     assert [item.reused for item in kept] == [0, 59, 77, 95]
 
 
+def test_prompts_that_come_together_read_what_they_share_once() -> None:
+    shared = [(7 * n) % VOCABULARY for n in range(60)]
+    prompts = [[*shared, 1, 2, 3], [4] * 50, [*shared, 5, 6], [*shared, 1, 2, 3, 9], [4] * 50]
+    done = generate(engine(limits=EngineLimits(keep=True)), prompts, temperature=0.0)
+    assert [item.tokens for item in done] == [
+        item.tokens for item in generate(engine(), prompts, temperature=0.0)
+    ]
+    assert [item.reused for item in done] == [0, 0, 60, 63, 0]
+    generator = engine(limits=EngineLimits(keep=True))
+    generator.add("live", prompts[0], SamplingParams(20))
+    generator.step()
+    generator.add("late", prompts[2], SamplingParams(5))
+    assert finish(generator)["late"].reused == 60
+
+
 def test_kept_sequences_stay_within_the_cache_and_give_way_to_rows() -> None:
     limit = 200_000
     generator = engine(limits=EngineLimits(cache_bytes=limit, keep=True))
@@ -315,7 +330,7 @@ def test_kept_sequences_stay_within_the_cache_and_give_way_to_rows() -> None:
         finish(generator)
         kept.append(generator._kept.bytes)
         slots = [cache.slots * cache.capacity for cache in (generator._prompt_cache, generator._row_cache)]
-        assert kept[-1] + generator._needed(*slots) <= limit
+        assert kept[-1] + generator.size.needed(*slots) <= limit
     assert kept[3] == kept[4] * 4 // 5  # they add up …
     assert kept[-1] == kept[-2]  # … until the oldest goes for the newest
     for number in range(8):

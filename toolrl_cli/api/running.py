@@ -226,7 +226,11 @@ def _execute(
                 owed,
                 ledger,
                 launcher,
-                options=Options(max_parallel=max_parallel, fail_fast=fail_fast),
+                options=Options(
+                    max_parallel=max_parallel,
+                    fail_fast=fail_fast,
+                    take_over=command("stop", name, "--take-over", results=results),
+                ),
                 observe=notice,
                 seconds=lambda spec: ahead.seconds(spec, expected_seconds(spec)),
             )
@@ -256,6 +260,9 @@ def _summary(planned: SweepPlan, ends: Mapping[str, str], interrupted: bool) -> 
     told = ", ".join(f"{number} {end}" for end, number in counts.items())
     lead = "interrupted; " if interrupted else ""
     again = command("resume", planned.name, results=planned.results)
+    if counts["held"]:
+        free = command("stop", planned.name, "--take-over", results=planned.results)
+        told += f"; where the owner of what is held is gone, `{free}` frees it"
     return f"{planned.name}: {lead}{told}; `{again}` goes on from here"
 
 

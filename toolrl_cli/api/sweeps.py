@@ -55,13 +55,17 @@ class Stopped:
         return not self.left and self.unreadable is None
 
 
-def stop(name: str, *, results: Path | str | None = None, grace: float = 60.0) -> Stopped:
+def stop(
+    name: str, *, results: Path | str | None = None, grace: float = 60.0, take_over: bool = False
+) -> Stopped:
     """End a sweep's attempts in good order; what happens is logged. Training goes on from the last checkpoint.
 
     Args:
         name: the sweep.
         results: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
         grace: seconds until what has not ended is killed.
+        take_over: write down as killed, in place of that, the attempts that cannot be seen from here and whose
+            heartbeats stand still. Only where their machine or container is known to be gone.
 
     Raises:
         SpecError: there is no such sweep.
@@ -70,6 +74,8 @@ def stop(name: str, *, results: Path | str | None = None, grace: float = 60.0) -
     from toolrl_cli.harness.stopping import stop_sweep  # where a sweep stands is shown without it
 
     root = results_root(results)
+    if take_over:
+        return _take_over(SweepFolder(root, name))
     saved: SavedSweep | None = None
     unreadable: LedgerError | None = None
     try:
@@ -104,6 +110,29 @@ def stop(name: str, *, results: Path | str | None = None, grace: float = 60.0) -
         LOG.info("`%s` goes on from the last checkpoints", command("resume", name, results=root))
     left_ids = tuple(folder.id for folder in left)
     return Stopped(len(stopping.harnesses), ends, stopping.others, left_ids, unreadable)
+
+
+def _take_over(folder: SweepFolder) -> Stopped:
+    from toolrl_cli.harness.taking_over import WATCH, forget_unseen, take_over, unseen
+
+    ledger = Ledger(folder.results)
+    found = unseen(map(ledger.folder, folder.load().stages.values()))
+    if found:
+        LOG.info("%s: watching %s for %g s", folder.name, _count(len(found), "attempt", "s"), WATCH)
+    told = take_over(found)
+    for stage_id, why in told.items():
+        LOG.info("%s: %s", stage_id, f"left alone; {why}" if why else "taken over")
+    left = {stage_id: why for stage_id, why in told.items() if why}
+    if not left:
+        forget_unseen(folder)
+    ends: dict[str, str] = {f.id: f.state().status for f in found if f.id not in left}
+    if not found:
+        LOG.info("%s: no attempt is out of sight", folder.name)
+    elif ends:
+        LOG.info(
+            "`%s` goes on from the last checkpoints", command("resume", folder.name, results=folder.results)
+        )
+    return Stopped(0, ends, left, tuple(left))
 
 
 def _count(number: int, word: str, plural: str) -> str:

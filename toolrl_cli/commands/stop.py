@@ -15,6 +15,13 @@ def stop(
         float,
         typer.Option("--grace", min=0, metavar="SECONDS", help="So long until what has not ended is killed."),
     ] = 60.0,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Free stages whose attempts cannot be seen from here, because their machine or container is gone.",
+        ),
+    ] = False,
     results: Results = None,
 ) -> None:
     """End a sweep's attempts in good order.
@@ -24,5 +31,5 @@ def stop(
     from toolrl_cli import api
     from toolrl_cli.commands.exit_status import FAILED
 
-    if not api.stop(name, results=results, grace=grace).ok:
+    if not api.stop(name, results=results, grace=grace, take_over=take_over).ok:
         raise typer.Exit(FAILED)

@@ -155,7 +155,7 @@ def _check(kind: str, params: Mapping[str, Any]) -> None:
         raise SpecError("dataset 'rlla' has no path", where="data.path", hint="--set data.path=FOLDER")
     for key in ("sizes", "limit"):
         for split in params.get(key) or {}:
-            splits = toolworld.SPLITS if kind == "toolworld" else rlla.SPLITS
+            splits = toolworld.SPLITS if kind == "toolworld" else (*rlla.SPLITS, rlla.OWN_SPLIT)
             if split not in splits:
                 raise SpecError(f"unknown split {split!r} in data.{key}", hint=f"one of {', '.join(splits)}")
 

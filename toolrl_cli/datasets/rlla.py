@@ -17,7 +17,9 @@ from toolrl_cli.datasets.repeats import Triple
 from toolrl_cli.datasets.verl_rows import Row, check_text, parquet_rows, rl_row, sft_row
 from toolrl_cli.errors import SpecError
 
-SPLITS = ("sft", "train", "val", "sft4k")
+SPLITS = ("sft", "train", "val")
+OWN_SPLIT = "sft4k"
+"""Of SFT rows of the user's own, where there are such."""
 SFT_FILE = "rlla_sft.json"
 RL_JSON_FILE = "rlla_rl.json"
 TRAIN_FILES = ("rlla_4k_train.parquet", "train.parquet")
@@ -115,7 +117,7 @@ def load_triples(
     most = limit or {}
     splits = {"sft": _triples_json(sft), "train": rl, "val": held_out}
     if sft4k is not None:
-        splits["sft4k"] = read_sft_rows(sft4k)
+        splits[OWN_SPLIT] = read_sft_rows(sft4k)
     return {split: rows[: most.get(split)] for split, rows in splits.items()}, notes
 
 

@@ -226,17 +226,20 @@ class Scheduler:
         owner = busy.lease.owner if busy.lease else None
         heartbeat = busy.lease.heartbeat if busy.lease else 0.0
         if node.sign_of_life is None:
-            self._tell("waiting", node, busy.state, f"{owner or 'an attempt'} cannot be seen from here")
+            unseen = f"{owner or 'an attempt'} cannot be seen from here{self._way_out()}"
+            self._tell("waiting", node, busy.state, unseen)
         if node.sign_of_life is None or node.sign_of_life[0] != heartbeat:
             node.sign_of_life = (heartbeat, now)
         if now - node.sign_of_life[1] <= self._options.held_patience:
             self._ready.push(node.spec.id, node.rank, now + LOOK)
             return
         node.end = "held"
-        self._tell(
-            "held", node, busy.state, f"no sign of life from {owner or 'its attempt'}, which may still run"
-        )
+        silent = f"no sign of life from {owner or 'its attempt'}, which may still run{self._way_out()}"
+        self._tell("held", node, busy.state, silent)
         self._block_users(node, "is held")
+
+    def _way_out(self) -> str:
+        return f" (if it is gone: `{self._options.take_over}`)" if self._options.take_over else ""
 
     # looking at what runs
 

@@ -17,6 +17,7 @@ class Options:
         stop_grace: seconds that attempts have to stop in good order before they are killed.
         held_patience: seconds without a heartbeat after which a stage held by an owner that cannot be seen
             from here is given up for this command; it is never taken over.
+        take_over: the command by which the user takes such a stage over.
         progress_interval: seconds between two looks at running attempts' progress.
     """
 
@@ -26,4 +27,5 @@ class Options:
     heartbeat: float = 2.0
     stop_grace: float = 60.0
     held_patience: float = 600.0
+    take_over: str = ""
     progress_interval: float = 1.0

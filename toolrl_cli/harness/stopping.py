@@ -18,6 +18,7 @@ from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import send
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import attempt_alive, harness_of, local_alive
+from toolrl_cli.store.roots import command
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder, saved_names
 
@@ -117,7 +118,9 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
         elif owner is not None and owner.alive():
             others[stage.id] = f"{owner} has started it and is not a harness of this sweep"
         elif state.launcher is None or not send_stop(state.launcher):
-            others[stage.id] = "its attempt cannot be reached from here"
+            free = command("stop", folder.name, "--take-over", results=folder.results)
+            gone = f"; if it is gone: `{free}`" if attempt_alive(stage, state) is None else ""
+            others[stage.id] = f"its attempt cannot be reached from here{gone}"
         else:
             asked.append(stage)
     return Stopping(harnesses, tuple(asked), others)

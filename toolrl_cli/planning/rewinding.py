@@ -163,7 +163,13 @@ def _hold(folder: StageFolder, alive: HandleAlive) -> Iterator[Lease]:
     )
     try:
         lease = leases.take(folder.path, purpose="launch", alive=lease_alive(alive))
-    except LeaseHeld:
+    except LeaseHeld as held:
+        if held.alive is None:
+            raise LedgerError(
+                f"may be at work: {held}",
+                f"stage {folder.id}",
+                "where that process is gone, `toolrl stop SWEEP --take-over` frees the stage",
+            ) from None
         raise refusal from None
     with lease:
         state = folder.state()

@@ -76,18 +76,44 @@ class ProcessId:
         """Whether the process runs; None when that cannot be known from here.
 
         With the same boot id, the process belongs to this running kernel even if the host was renamed; in the same
-        pid namespace, pid and start time then decide. The same host with another boot id has restarted, so the
-        process is gone. In all other cases the process cannot be seen from this machine.
+        pid namespace, pid and start time then decide; so they do from the machine's own namespace for a container's
+        processes. The same host with another boot id has restarted, so the process is gone. In all other cases the
+        process cannot be seen from here.
         """
         same_boot = self.boot == boot_id() if self.boot else self.host == host_name()
         if same_boot:
             if self.namespace != pid_namespace():
-                return None
+                return _alive_in_container(self) if pid_namespace() == MACHINE else None
             return start_time(self.pid) == self.start_time
         return False if self.host == host_name() else None
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+MACHINE = "pid:[4026531836]"
+"""The pid namespace that Linux starts with (`PROC_PID_INIT_INO`): from there all processes can be seen."""
+
+
+def _alive_in_container(process: ProcessId) -> bool | None:
+    """Whether a process of another namespace runs, looked for from the machine's own; None where some are hidden."""
+    if not Path("/proc/1/status").exists():  # mounted with hidepid
+        return None
+    for entry in Path("/proc").glob("[0-9]*"):
+        inside = _pid_in_container(entry)
+        if inside == process.pid and start_time(int(entry.name)) == process.start_time:
+            return True
+    return False
+
+
+def _pid_in_container(entry: Path) -> int | None:
+    """The pid by which the innermost namespace of a process knows it; None in the machine's own, or when gone."""
+    try:
+        status = (entry / "status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    pids = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+    return int(pids[-1]) if len(pids) > 1 else None
 
 
 def start_time(pid: int) -> float | None:

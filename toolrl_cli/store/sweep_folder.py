@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +16,11 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.documents import read_document
 from toolrl_cli.store.files import explained, make_folder, read_json, write_document, write_json, write_text
-from toolrl_cli.store.schemas import PLAN, SPEC
+from toolrl_cli.store.schemas import PLAN, SPEC, WANDB
 
 HARNESSES = "harnesses"
+OURS = (WANDB.name,)
+"""Files that toolrl leaves in a run's folder, besides links."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,13 @@ class SweepFolder:
     def _remove_links_of_others(self, keep: Set[str]) -> None:
         """Remove the links of runs that the sweep no longer has; the results they led to stay."""
         for folder in (self.path / "runs").iterdir():
-            if folder.name not in keep and all(
-                e.is_symlink() or e.suffix == ".json" for e in folder.iterdir()
-            ):
-                shutil.rmtree(folder)
+            if folder.name in keep or folder.is_symlink() or not folder.is_dir():
+                continue
+            entries = list(folder.iterdir())
+            if all(entry.is_symlink() or entry.name in OURS for entry in entries):
+                for entry in entries:
+                    entry.unlink()
+                folder.rmdir()
 
     @contextmanager
     def attended(self) -> Iterator[None]:
@@ -121,9 +125,7 @@ class SweepFolder:
         me = ProcessId.current()
         folder = self.path / HARNESSES
         make_folder(folder)
-        for path, harness in self._harness_files():
-            if harness is None or harness.alive() is False:
-                path.unlink(missing_ok=True)
+        self.forget(lambda harness: harness.alive() is False)
         mine = folder / f"{me.host}-{me.pid}.json"
         write_json(mine, me.to_json())
         try:
@@ -135,6 +137,17 @@ class SweepFolder:
     def harnesses(self) -> list[ProcessId]:
         """The harnesses that work on the sweep, as far as they are not known dead."""
         return [h for _, h in self._harness_files() if h is not None and h.alive() is not False]
+
+    def forget(self, gone: Callable[[ProcessId], bool]) -> int:
+        """Remove the records of harnesses that are gone, and those that cannot be read; how many there were.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        paths = [path for path, harness in self._harness_files() if harness is None or gone(harness)]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return len(paths)
 
     def _harness_files(self) -> Iterator[tuple[Path, ProcessId | None]]:
         for path in sorted((self.path / HARNESSES).glob("*.json")):

@@ -5,7 +5,6 @@ Pure torch, synchronous and single-threaded; `server.py` feeds it from a Ray act
 
 from __future__ import annotations
 
-import math
 import zlib
 from array import array
 from collections import Counter, deque
@@ -16,13 +15,14 @@ from typing import Literal
 import numpy as np
 import torch
 
-from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, Extend, KVSlots, Prefill
+from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, KVSlots
 from toolrl_cli.training.rollout.batch_rows import Groups, Prompt, Row, RowState
+from toolrl_cli.training.rollout.cache_size import CacheSize, rounded
 from toolrl_cli.training.rollout.prefixes import Prefix, PrefixStore
+from toolrl_cli.training.rollout.prompt_reading import read_prompts, read_what_is_new
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
 
 StopReason = Literal["completed", "length", "aborted"]
-_CAPACITY_STEP = 64
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class EngineLimits:
         rows: most live rows.
         cache_bytes: largest size of the key-value cache, also while it grows; one row is always accepted.
         prefill_tokens: most prompt tokens of one prefill pass, unless one prompt has more.
-        keep: whether what is left of `cache_bytes` holds sequences that have ended, so that a prompt that begins as
-            one of them did is read from there on only. Their numbers are the same but for rounding.
+        keep: whether a prompt that begins as another one is read from there on only; what is left of `cache_bytes`
+            holds sequences that have ended for that. Numbers are the same but for rounding.
     """
 
     rows: int = 1024
@@ -76,6 +76,9 @@ class GenerationEngine:
         stop_tokens: ids that end a response; if empty, responses end at the limit.
         limits: see `EngineLimits`.
         seed: of the sampling streams.
+
+    Attributes:
+        size: of its key-value cache.
     """
 
     def __init__(
@@ -101,25 +104,12 @@ class GenerationEngine:
         self._row_cache = KVSlots(0, 0)
         self._kept = PrefixStore()
         self._state = RowState(0, 0, self.device)
-        self._bytes_per_position = _cache_bytes_per_position(model)
-        self._buffers = 2 * model.config.get_text_config().num_hidden_layers
+        self.size = CacheSize.of(model)
 
     @property
     def busy(self) -> bool:
         """Whether any request is unfinished."""
         return bool(self._rows or self._waiting)
-
-    def cache_bytes(self, prompt: int, new: int) -> int:
-        """Bytes of key-value cache that a prompt and an answer of so many tokens need, alone and at most."""
-        return self._needed(_rounded(prompt), _rounded(new))
-
-    def room_beside(self, prompt: int) -> int:
-        """Most tokens of an answer that fit into the key-value cache beside a prompt of so many; 0 for none."""
-        positions = self.limits.cache_bytes // self._bytes_per_position
-        most = max(0, (positions - _rounded(prompt)) // _CAPACITY_STEP * _CAPACITY_STEP)
-        while most and self.cache_bytes(prompt, most) > self.limits.cache_bytes:
-            most -= _CAPACITY_STEP
-        return most
 
     def add(
         self,
@@ -232,40 +222,6 @@ class GenerationEngine:
         ).logits
         return logits[:, -1]
 
-    def _read(self, prompts: list[Prompt]) -> None:
-        """Run what is not known of prompts through the model, a limited number of tokens at a time."""
-        for known in (False, True):
-            waiting = [prompt for prompt in prompts if bool(prompt.reused) == known]
-            while waiting:
-                count, tokens = 1, _unread(waiting[0])
-                while count < len(waiting) and tokens + _unread(waiting[count]) <= self.limits.prefill_tokens:
-                    tokens += _unread(waiting[count])
-                    count += 1
-                self._prefill(waiting[:count])
-                waiting = waiting[count:]
-
-    def _prefill(self, prompts: list[Prompt]) -> None:
-        """One pass over prompts, none or all of which begin with what is stored already."""
-        counts = [_unread(prompt) for prompt in prompts]
-        lengths = torch.tensor(counts, device=self.device)
-        slots = [prompt.slot for prompt in prompts]
-        ids = [token for prompt in prompts for token in prompt.tokens[prompt.reused :]]
-        positions = torch.cat([torch.arange(prompt.reused, len(prompt.tokens)) for prompt in prompts])
-        step: Prefill | Extend
-        if prompts[0].reused:
-            step = Extend(self._prompt_cache, slots, [prompt.reused for prompt in prompts], counts)
-        else:
-            step = Prefill(self._prompt_cache, torch.tensor(slots, device=self.device), lengths)
-        logits = self.model(
-            input_ids=torch.tensor([ids], device=self.device),
-            position_ids=positions.unsqueeze(0).to(self.device),
-            use_cache=False,
-            logits_to_keep=lengths.cumsum(0) - 1,
-            toolrl_pass=step,
-        ).logits[0]
-        for prompt, last in zip(prompts, logits, strict=True):
-            prompt.logits = last
-
     # --- rows coming and going -------------------------------------------------------------------------
 
     def _admit(self) -> list[Row]:
@@ -285,13 +241,16 @@ class GenerationEngine:
         self._state.enter(len(self._rows), joined)
         self._rows += joined
         self._groups = None
-        for prompt in new:
-            # the last token is read in any case, for what comes after it
-            known, prompt.reused = self._kept.match(prompt.tokens[:-1])
-            if known is not None:
-                self._prompt_cache.write(prompt.slot, known.layers, prompt.reused)
         self._read(new)
         return joined
+
+    def _read(self, new: list[Prompt]) -> None:
+        most = self.limits.prefill_tokens
+        if self.limits.keep:
+            stored = self._prompts[: len(self._prompts) - len(new)]
+            read_what_is_new(self.model, self._prompt_cache, new, stored, self._kept, most, self.device)
+        else:
+            read_prompts(self.model, self._prompt_cache, new, most, self.device)
 
     def _make_room(self) -> int:
         """Grow the caches for waiting rows as far as the limits allow; return how many can join, in order."""
@@ -299,12 +258,12 @@ class GenerationEngine:
             return 0
         live = len(self._rows)
         prompts = {prompt.tokens for prompt in self._prompts}
-        width = max((_rounded(len(tokens)) for tokens in prompts), default=0)
-        depth = max((_rounded(row.params.max_tokens) for row in self._rows), default=0)
+        width = max((rounded(len(tokens)) for tokens in prompts), default=0)
+        depth = max((rounded(row.params.max_tokens) for row in self._rows), default=0)
         joining = 0
         for row in self._waiting:
             more = len(prompts) + (row.tokens not in prompts)
-            wide, deep = max(width, _rounded(len(row.tokens))), max(depth, _rounded(row.params.max_tokens))
+            wide, deep = max(width, rounded(len(row.tokens))), max(depth, rounded(row.params.max_tokens))
             fits = self._fits(more * wide, (live + joining + 1) * deep)
             # a single row is served whatever the limits are
             if live + joining and (not fits or live + joining >= self.limits.rows):
@@ -327,7 +286,9 @@ class GenerationEngine:
         ]
         if self._fits(*(slots * capacity for slots, capacity in held)):
             wanted = held
-        self._kept.shrink(self.limits.cache_bytes - self._needed(*(slots * width for slots, width in wanted)))
+        self._kept.shrink(
+            self.limits.cache_bytes - self.size.needed(*(slots * width for slots, width in wanted))
+        )
         changes = [
             (slots * capacity - cache.slots * cache.capacity, place, (slots, capacity))
             for place, ((cache, _), (slots, capacity)) in enumerate(zip(caches, wanted, strict=True))
@@ -343,12 +304,7 @@ class GenerationEngine:
 
     def _fits(self, prompt_positions: int, row_positions: int) -> bool:
         """Whether caches of so many positions stay below the limit while they grow."""
-        return self._needed(prompt_positions, row_positions) <= self.limits.cache_bytes
-
-    def _needed(self, prompt_positions: int, row_positions: int) -> int:
-        """Bytes of caches of so many positions while one of their buffers exists twice."""
-        twice = max(prompt_positions, row_positions) / self._buffers
-        return math.ceil((prompt_positions + row_positions + twice) * self._bytes_per_position)
+        return self.size.needed(prompt_positions, row_positions) <= self.limits.cache_bytes
 
     def _append(self, rows: slice, logits: torch.Tensor) -> list[Completion]:
         """Sample and record a token for each given row, and remove the rows that it ends."""
@@ -429,12 +385,12 @@ class GenerationEngine:
 
     def _keep(self, prompt: Prompt, slot: int, generated: list[int]) -> None:
         """Keep a prompt and what its last row generated, as far as there is room."""
-        room = self.limits.cache_bytes - self._needed(
+        room = self.limits.cache_bytes - self.size.needed(
             self._prompt_cache.slots * self._prompt_cache.capacity,
             self._row_cache.slots * self._row_cache.capacity,
         )
         tokens = np.array([*prompt.tokens, *generated], dtype=np.int64)
-        if len(tokens) * self._bytes_per_position > room:
+        if len(tokens) * self.size.position > room:
             return
         read = self._prompt_cache.read(prompt.slot, len(prompt.tokens))
         written = self._row_cache.read(slot, len(generated)) if generated else {}
@@ -461,26 +417,9 @@ class GenerationEngine:
         del self._prompts[len(self._prompts) - len(unused) :]
 
 
-def _unread(prompt: Prompt) -> int:
-    """Number of a prompt's tokens that the model has to read."""
-    return len(prompt.tokens) - prompt.reused
-
-
-def _rounded(positions: int) -> int:
-    return -(-positions // _CAPACITY_STEP) * _CAPACITY_STEP
-
-
 def _compaction(gone: list[int], number: int) -> tuple[list[int], list[int]]:
     """Free slots below the remaining number of rows, and the used slots above it that are to move there."""
     remaining = number - len(gone)
     free = set(gone)
     holes = [slot for slot in gone if slot < remaining]
     return holes, [slot for slot in range(remaining, number) if slot not in free]
-
-
-def _cache_bytes_per_position(model: torch.nn.Module) -> int:
-    """Bytes that one token of one row takes in the key-value cache."""
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * heads * size * next(model.parameters()).element_size()

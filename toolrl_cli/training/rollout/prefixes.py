@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from toolrl_cli.training.rollout.batch_rows import Prompt
+
 LEAST = 32
-"""Tokens that two sequences must have in common for reuse to pay."""
+"""Tokens that two sequences must have in common for reuse to pay …"""
+PART = 8
+"""… and of a prompt at least one in so many: what reads its end only is a little slower a token."""
 
 Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
 """For each layer, keys and values of shape (kv heads, tokens, head size)."""
@@ -41,9 +45,8 @@ class PrefixStore:
         self._kept: dict[int, Prefix] = {}  # by identity, the last used at the end
         self._by_start: dict[bytes, list[Prefix]] = {}
 
-    def match(self, tokens: Sequence[int]) -> tuple[Prefix | None, int]:
-        """The sequence with which most of the first tokens are in common, and how many; (None, 0) below `LEAST`."""
-        asked = np.asarray(tokens, dtype=np.int64)
+    def match(self, asked: np.ndarray) -> tuple[Prefix | None, int]:
+        """The sequence that has most first tokens in common with these, and how many; (None, 0) below `LEAST`."""
         best, most = None, LEAST - 1
         for prefix in self._by_start.get(_start(asked), ()):
             common = _common(prefix.tokens, asked)
@@ -78,6 +81,50 @@ class PrefixStore:
         if not self._by_start[start]:
             del self._by_start[start]
         self.bytes -= prefix.bytes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a prompt is read: its first `known` tokens are taken from `source`, if there is one."""
+
+    prompt: Prompt
+    source: Prefix | Prompt | None = None
+    known: int = 0
+
+
+def readings(new: Sequence[Prompt], stored: Sequence[Prompt], kept: PrefixStore) -> list[list[Reading]]:
+    """How new prompts are read, in waves: what one takes from another new one is read in an earlier wave.
+
+    Args:
+        new: prompts to read.
+        stored: prompts whose keys and values are in their slots.
+        kept: sequences that have ended.
+    """
+    by_start: dict[bytes, list[tuple[Prompt, np.ndarray, int]]] = {}
+
+    def offer(prompt: Prompt, tokens: np.ndarray, wave: int) -> None:
+        by_start.setdefault(_start(tokens), []).append((prompt, tokens, wave))
+
+    for prompt in stored:
+        offer(prompt, np.array(prompt.tokens, dtype=np.int64), -1)
+    waves: list[list[Reading]] = []
+    for prompt in new:
+        tokens = np.array(prompt.tokens, dtype=np.int64)
+        # the last token is read in any case, for what comes after it
+        asked = tokens[:-1]
+        source: Prefix | Prompt | None
+        source, most = kept.match(asked)
+        wave = 0
+        for other, its, read_in in by_start.get(_start(tokens), ()):
+            common = _common(its, asked)
+            if common > most:
+                source, most, wave = other, common, read_in + 1
+        if most < max(LEAST, len(tokens) // PART):
+            source, most, wave = None, 0, 0
+        waves += [[] for _ in range(wave + 1 - len(waves))]
+        waves[wave].append(Reading(prompt, source, most))
+        offer(prompt, tokens, wave)
+    return waves
 
 
 def _start(tokens: np.ndarray) -> bytes:

@@ -134,12 +134,13 @@ class Service:
         if self.positions is not None and length + (new or 1) > self.positions:
             told = f"the prompt has {length} tokens" + (f" and its answer may have {new}" if new else "")
             raise too_long(f"{told}; the model has {self.positions} positions", param)
-        room = self._engine.room_beside(length)
+        size, limit = self._engine.size, self._engine.limits.cache_bytes
+        room = size.room_beside(length, limit)
         if room < (new or 1):
-            least = self._engine.cache_bytes(length, new or 1) / GIB
             message = (
-                f"a prompt of {length} tokens with an answer of {new or 1} needs {least:.2f} GiB of key-value "
-                f"cache, and this server has {self._engine.limits.cache_bytes / GIB:.2f} GiB"
+                f"a prompt of {length} tokens with an answer of {new or 1} needs "
+                f"{size.alone(length, new or 1) / GIB:.2f} GiB of key-value cache, and this server has "
+                f"{limit / GIB:.2f} GiB"
             )
             raise too_long(message, param)
         if new is None:
