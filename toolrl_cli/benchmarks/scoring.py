@@ -40,6 +40,7 @@ def score(
         "protocol": benchmark.protocol,
         "version": benchmark.version,
         "prompt_format": benchmark.prompt_format,
+        "items": len(rows),
         "metrics": {name: metric.to_json() for name, metric in benchmark.metrics(items, verdicts).items()},
     }
     hints = dict.fromkeys(reply.hint for reply in replies if isinstance(reply, NotRun) and reply.hint)

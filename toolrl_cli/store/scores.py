@@ -77,7 +77,7 @@ def read_scores(path: Path, benchmark: str) -> Scores:
         return Scores(problem=error.what)
     except (KeyError, TypeError, ValueError):
         return Scores(problem="scores.json names no schema")
-    problem = _fault(data, benchmark) or _disagreement(data["metrics"], path.parent / ITEMS)
+    problem = _fault(data, benchmark) or _disagreement(data, path.parent / ITEMS)
     if problem:
         return Scores(problem=problem)
     return Scores(
@@ -113,15 +113,24 @@ _VERDICT = re.compile(
 """The beginning of a line of `items.jsonl` as it is written; the rest is prompts, which need not be parsed."""
 
 
-def _disagreement(metrics: Mapping[str, Any], items: Path) -> str:
-    """Where counts in `scores.json` are not those of the items; empty where they are, or there are no items."""
-    counted = {str(name): entry for name, entry in metrics.items() if isinstance(entry, dict)}
+def _disagreement(data: Mapping[str, Any], items: Path) -> str:
+    """Where counts in `scores.json` are not those of the items; empty where they are.
+
+    A command's scores have no items, and those of earlier versions do not say how many they are of.
+    """
+    wanted = _whole(data.get("items"))
+    if wanted is None:
+        return ""
+    counted = {str(name): entry for name, entry in data["metrics"].items() if isinstance(entry, dict)}
     try:
         found = _counts(items)
     except FileNotFoundError:
         return ""
     except OSError as error:
         return f"{ITEMS} cannot be read: {error.strerror}"
+    lines = sum(total for _, total in found.values())
+    if lines != wanted:
+        return f"scores.json is of {wanted} items, and {ITEMS} has {lines}"
     found["overall"] = [sum(column) for column in zip(*found.values(), strict=True)] or [0, 0]
     for name, (right, total) in found.items():
         told = counted.get(name, {})

@@ -1,0 +1,97 @@
+"""`toolrl evaluate`: the sweep of a label, and models that can only be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from toolrl_cli.api.evaluating import evaluation_sweep, remember
+from toolrl_cli.benchmarks.endpoints import target_of
+from toolrl_cli.errors import BenchmarkError, SpecError
+from toolrl_cli.spec.models import EndpointModel
+from toolrl_cli.spec.sweeps.resolve import resolve_sweep
+from toolrl_cli.spec.sweeps.sweep import read_sweep
+
+URL = "http://there/v1"
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    def answer(reply: Any) -> None:
+        def get(url: str, **_: Any) -> httpx.Response:
+            assert url == f"{URL}/models"
+            if isinstance(reply, Exception):
+                raise reply
+            return reply if isinstance(reply, httpx.Response) else httpx.Response(200, json=reply)
+
+        monkeypatch.setattr(httpx, "get", get)
+
+    return answer
+
+
+def test_models_of_one_label_are_arms_of_one_sweep_each_with_its_own_benchmarks(
+    tmp_path: Path, models: Callable[[Any], None]
+) -> None:
+    models({"data": [{"id": "org/one"}]})
+    first, _ = evaluation_sweep(URL, ["toolworld"], results=tmp_path, label="mine", limit=2)
+    remember(first, tmp_path)
+    second, notes = evaluation_sweep(
+        URL, ["api_bank"], results=tmp_path, label="mine", model_name="two", key_env="KEY"
+    )
+    assert notes == []
+    runs = {run.arm: run.spec for run in resolve_sweep(read_sweep(second)).runs}
+    assert {arm: (spec.evaluate, spec.evaluation.limit) for arm, spec in runs.items()} == {
+        "one": (("toolworld",), 2),
+        "two": (("api_bank",), None),
+    }
+    again, notes = evaluation_sweep(URL, ["toolworld"], results=tmp_path, label="mine")
+    assert "another limit" in notes[0] and "evaluation.limit" not in again["arms"]["one"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ({"data": [{"id": "a"}, {"id": "b"}]}, "--model-name a or b"),
+        ({"data": "x"}, "does not say which models"),
+        (httpx.Response(200, text="<html>"), "does not say which models"),
+        (httpx.Response(401), "status 401"),
+        (httpx.ConnectError("refused"), "cannot be reached: refused"),
+    ],
+)
+def test_an_endpoint_that_does_not_name_its_model_is_one_line(
+    tmp_path: Path, models: Callable[[Any], None], reply: Any, told: str
+) -> None:
+    models(reply)
+    with pytest.raises(SpecError, match=told) as caught:
+        evaluation_sweep(URL, ["toolworld"], results=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_belongs_to_endpoints_and_another_sweep_s_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="--key-env is for endpoints"):
+        evaluation_sweep("org/model", ["toolworld"], results=tmp_path, key_env="KEY")
+    with pytest.raises(SpecError, match="there is no model 'nothing'"):
+        evaluation_sweep("nothing", ["toolworld"], results=tmp_path)
+    (tmp_path / "sweeps/grid").mkdir(parents=True)
+    with pytest.raises(SpecError, match="'grid' is another sweep"):
+        evaluation_sweep("org/model", ["toolworld"], results=tmp_path, label="grid")
+
+
+def test_an_endpoint_cannot_be_trained() -> None:
+    endpoint = {"kind": "endpoint", "name": "e", "url": URL, "model": "m"}
+    base = {"model": endpoint, "data": {"kind": "toolworld"}, "reward": "original", "train": ["rl"]}
+    with pytest.raises(SpecError, match=r"trains an endpoint.*set train"):
+        resolve_sweep(read_sweep({"name": "s", "base": base, "evaluate": ["toolworld"]}))
+
+
+def test_a_key_is_read_where_it_is_used_and_its_absence_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = EndpointModel(kind="endpoint", name="e", url=f"{URL}/", model="m", key_env="SOME_KEY")
+    with pytest.raises(BenchmarkError, match="the environment variable SOME_KEY has no key"):
+        target_of(model)
+    monkeypatch.setenv("SOME_KEY", "secret\n")
+    target = target_of(model)
+    assert (target.key, target.url) == ("secret", URL) and "secret" not in repr(target)
