@@ -355,7 +355,7 @@ FAULTS = [
     ("name: s\nbase: {preset: tiny_grpo, data: rlla}\n", "(arm 'run'; write {kind: rlla})"),
     (
         HEAD + "models: [{path: ./m}]\n",
-        "the key 'kind' is missing (arm 'run'; write {kind: tiny or huggingface})",
+        "the key 'kind' is missing (arm 'run'; write {kind: tiny or huggingface or endpoint})",
     ),
     ("name: s\nbase: {preset: 3}\n", "base.preset: 3 is no preset name"),
     ("name: s\nbase: {preset: {}}\n", "base.preset: {} is no preset name"),

@@ -15,6 +15,7 @@ from toolrl_cli.report.arms import collect_arms, group_value, holds
 from toolrl_cli.report.sources.published import load_published
 from toolrl_cli.report.sources.saved_sweeps import read_sweep as read_results
 from toolrl_cli.report.table_spec import TableSpec, load_table
+from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.profile import load_profile
 from toolrl_cli.spec.sweeps.profile import names as profile_names
 from toolrl_cli.spec.sweeps.resolve import resolve_sweep
@@ -50,12 +51,27 @@ def test_a_shipped_sweep_makes_its_runs_and_its_name_is_its_file_s(path: Path, f
     assert all(run.stages for run in plan.runs)
 
 
-@pytest.mark.parametrize("profile", profile_names())
+def test_every_profile_is_tried_on_the_shipped_sweeps() -> None:
+    assert profile_names() == ("cpu", "rehearsal")
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_a_shipped_sweep_runs_in_small(path: Path, profile: str, facts: FixedFacts) -> None:
-    chosen = load_profile(profile)
+def test_a_shipped_sweep_can_be_rehearsed_with_its_own_models(path: Path, facts: FixedFacts) -> None:
+    chosen = load_profile("rehearsal")
     document = chosen.document(read_sweep(path))
-    assert document.sweep.name == f"{path.stem}-{profile}"
+    assert document.sweep.name == f"{path.stem}-rehearsal"
+    runs, own = resolve_sweep(document, chosen).runs, resolve_sweep(read_sweep(path)).runs
+    assert [run.spec.model.name for run in runs] == [run.spec.model.name for run in own]
+    assert len(runs) == RUNS[path.stem] and all(run.spec.rl.steps == 2 for run in runs)
+    real = {stage.id for run in own for stage in run_stages(run.spec, facts)}
+    assert not real & {stage.id for run in runs for stage in run_stages(run.spec, facts)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_a_shipped_sweep_runs_in_small(path: Path, facts: FixedFacts) -> None:
+    chosen = load_profile("cpu")
+    document = chosen.document(read_sweep(path))
+    assert document.sweep.name == f"{path.stem}-cpu"
     resolved = resolve_sweep(document, chosen)
     assert len(resolved.runs) == IN_SMALL[path.stem]
     plan = make_plan(document.sweep.name, resolved.runs, facts, Ledger(Path("/nowhere")))
