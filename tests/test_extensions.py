@@ -133,7 +133,7 @@ def distribution(tmp_path: Path) -> Path:
 def toolrl(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = (
         "import functools, sys; from toolrl_cli.api import running; "
-        "from toolrl_cli.commands.exit_status import run_guarded; from toolrl_cli.app import app; "
+        "from toolrl_cli.commands.views.exit_status import run_guarded; from toolrl_cli.app import app; "
         "doubles = {'sft': 'doubles:train', 'rl': 'doubles:train', 'export': 'doubles:export', "
         "'evaluate': 'doubles:evaluate'}; "
         "running.Options = functools.partial(running.Options, functions=doubles); "

@@ -10,7 +10,7 @@ import typer
 
 from toolrl_cli import __version__
 from toolrl_cli.commands import register_all
-from toolrl_cli.commands.exit_status import run_guarded
+from toolrl_cli.commands.views.exit_status import run_guarded
 
 app = typer.Typer(
     name="toolrl",

@@ -11,6 +11,15 @@ import pytest
 from toolrl_cli.benchmarks.bfcl import columns
 from toolrl_cli.benchmarks.bfcl.evaluator import reading
 from toolrl_cli.benchmarks.bfcl.prompts import AFTER_RESULTS, ONE_TURN, SEVERAL_TURNS, rlla_messages
+from toolrl_cli.benchmarks.catalogue.bfcl import BENCHMARK
+from toolrl_cli.spec.models import EvaluateSpec
+
+
+def test_a_limit_that_dialogues_outgrow_is_told_when_planned() -> None:
+    told = BENCHMARK.configured(EvaluateSpec()).lacking()
+    assert "max_prompt_length=4096" in told and "--set evaluation.max_prompt_length=28672" in told
+    assert BENCHMARK.configured(EvaluateSpec(max_prompt_length=28672)).lacking() == "" == BENCHMARK.lacking()
+
 
 TOOL = {
     "name": "ls",

@@ -14,7 +14,7 @@ import pytest
 
 from toolrl_cli.api import running
 from toolrl_cli.app import app
-from toolrl_cli.commands.exit_status import run_guarded
+from toolrl_cli.commands.views.exit_status import run_guarded
 from toolrl_cli.harness.scheduler_options import Options
 
 FUNCTIONS = {
@@ -93,5 +93,5 @@ def swept(toolrl: Toolrl, sweep_file: Path, tmp_path: Path, kept: Path) -> Toolr
     else:
         answer = toolrl("sweep", "small.yaml")
         assert answer.code == 0, answer.err
-        shutil.copytree(tmp_path / "results", kept, symlinks=True)
+        shutil.copytree(tmp_path / "results", kept, symlinks=True, ignore=shutil.ignore_patterns("root.json"))
     return toolrl

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from toolrl_cli.commands.exit_status import BAD_INPUT, run_guarded
+from toolrl_cli.commands.views.exit_status import BAD_INPUT, run_guarded
 
 
 def opening(path: Path) -> typer.Typer:

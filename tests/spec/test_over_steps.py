@@ -8,6 +8,7 @@ import pytest
 
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.models import OverSteps
 from toolrl_cli.spec.over_steps import point_of
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
@@ -111,4 +112,4 @@ def test_in_small_a_curve_stays_one(tmp_path: object) -> None:
     profile = load_profile("cpu")
     (run,) = resolve_sweep(profile.document(read_sweep(mapping)), profile).runs
     (entry,) = run.spec.evaluate
-    assert not isinstance(entry, str) and (entry.benchmark, entry.every) == ("toolworld", 5)
+    assert isinstance(entry, OverSteps) and (entry.benchmark, entry.every) == ("toolworld", 5)

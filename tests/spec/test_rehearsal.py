@@ -10,6 +10,7 @@ import pytest
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
+from toolrl_cli.spec.models import OverSteps
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.profile import load_profile
 from toolrl_cli.spec.sweeps.resolve import Resolved, resolve_sweep
@@ -110,7 +111,9 @@ def test_batches_fit_every_algorithm_and_number_of_gpus(
 
 def test_a_curve_has_its_points_where_there_are_checkpoints(rehearsed: Rehearsed) -> None:
     run, *_ = rehearsed(HEAD + "evaluate: [{benchmark: toolworld, every: 15}]\n").runs
-    assert [(e.benchmark, e.every) for e in run.spec.evaluate if not isinstance(e, str)] == [("toolworld", 1)]
+    assert [(e.benchmark, e.every) for e in run.spec.evaluate if isinstance(e, OverSteps)] == [
+        ("toolworld", 1)
+    ]
 
 
 def test_where_there_is_no_gpu_the_machine_decides_and_it_is_told(rehearsed: Rehearsed) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
 from toolrl_cli.attempt.ending import clear_lease
 from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.harness.adoption import adopt
 from toolrl_cli.harness.events import Event, Observer
 from toolrl_cli.harness.launcher import LAUNCHERS, LaunchPlan
 from toolrl_cli.harness.priorities import expected_seconds
@@ -25,6 +26,7 @@ from toolrl_cli.planning.resuming import Confirm
 from toolrl_cli.planning.rewinding import renew
 from toolrl_cli.report.api import Report, build_report
 from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.files import make_folder
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SweepFolder
@@ -203,6 +205,9 @@ def _execute(
         specs = [stage.spec for stage in chosen.stages.values()]
         launcher = kind.open(LaunchPlan(f"sweep {name} in {results}", specs, max_parallel))
         check_slots(owed, launcher)
+    make_folder(results)
+    if original := adopt(results):
+        LOG.info("%s is a copy of %s; what runs there is left alone", results, original)
     folder.save(whole, planned.document.source.text if planned.document else None)
     for stage_id, how in (*planned.resumption.set_back(ledger), *renew(ledger, chosen.losses)):
         LOG.info("%s: %s", stage_id, how)

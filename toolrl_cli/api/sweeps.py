@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolrl_cli.errors import LedgerError
+from toolrl_cli.harness.adoption import adopt
 from toolrl_cli.log import LOG
 from toolrl_cli.planning.sweep_status import SweepStatus, sweep_status
 from toolrl_cli.store.ledger import Ledger
@@ -74,6 +75,8 @@ def stop(
     from toolrl_cli.harness.stopping import stop_sweep  # where a sweep stands is shown without it
 
     root = results_root(results)
+    if original := adopt(root):
+        LOG.info("%s is a copy of %s; what runs there is left alone", root, original)
     if take_over:
         return _take_over(SweepFolder(root, name))
     saved: SavedSweep | None = None

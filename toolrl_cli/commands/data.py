@@ -79,14 +79,16 @@ def prepare(
 
     Exit status 1 where a gold answer of the RL rows does not reach its row's maximum under a chosen reward.
     """
-    from toolrl_cli.commands.exit_status import FAILED
+    from toolrl_cli.commands.views.exit_status import FAILED
     from toolrl_cli.datasets.prepare import KINDS
     from toolrl_cli.datasets.released import RELEASED
     from toolrl_cli.rewards import RewardError, get_reward
 
     if kind == "sft4k":
         _check_unread(kind, seed, rewards or (), rows or ())
-        return _own_sft4k(origin or path, as_json=as_json)
+        from toolrl_cli.commands.views.own_sft_rows import show_own_rows
+
+        return show_own_rows(origin or path, as_json=as_json)
     kind = _kind(kind)
     chosen = [get_reward(name) for name in rewards or ["original"]]
     sizes = _sizes(kind, rows or ())
@@ -221,52 +223,6 @@ def _check_places(kind: str, origin: Path | None, path: Path | None) -> None:
     for option, place, kinds in (("--from", origin, RELEASED), ("--path", path, ("rlla",))):
         if place is not None and kind not in kinds:
             raise SpecError(f"{kind} takes no {option}", str(place), "leave it out")
-
-
-def _own_sft4k(origin: Path | None, *, as_json: bool) -> None:
-    """Check a file of SFT rows of one's own, and say how a sweep names it; it is used where it is.
-
-    Raises:
-        SpecError: none is given, or it holds no such rows.
-    """
-    import statistics
-
-    from toolrl_cli.datasets.rlla import SFT_FILE, read_sft_rows, sft4k_fingerprint
-    from toolrl_cli.datasets.rlla_format import THINK_RESPONSE, THINK_TOOL
-    from toolrl_cli.errors import SpecError
-
-    if origin is None:
-        what = "SFT4k (4,000 rows with distilled thoughts) was never released"
-        hint = (
-            "toolrl data prepare sft4k --from FILE takes rows of your own; `sft.split: train` learns the 4,000 RL rows "
-            "with their placeholder thoughts"
-        )
-        raise SpecError(what, "data prepare sft4k", hint)
-    place = origin.expanduser().resolve()
-    file = place / SFT_FILE if place.is_dir() else place
-    answers = (answer for _, _, answer in read_sft_rows(file))
-    thoughts = [answer.partition("<think>")[2].partition("</think>")[0].strip() for answer in answers]
-    words = [len(thought.split()) for thought in thoughts]
-    mark = sft4k_fingerprint(file)
-    entry = {
-        "file": str(file),
-        "kind": "sft4k",
-        "rows": len(thoughts),
-        "fingerprint": mark,
-        "thought_words": {"median": round(statistics.median(words)), "longest": max(words)},
-        "placeholder_thoughts": sum(t in ("", THINK_TOOL, THINK_RESPONSE) for t in thoughts),
-        "settings": {"data.sft4k": str(file), "sft.split": "sft4k"},
-    }
-    if as_json:
-        print_json({"schema": PRINTED, **entry})
-        return
-    typer.echo(
-        f"{file}: {len(thoughts)} rows, {mark[:10]}; thoughts of {round(statistics.median(words))} "
-        f"words (longest {max(words)}); {entry['placeholder_thoughts']} without one of their own"
-    )
-    note(
-        f"a sweep takes them with --set data.sft4k={file} --set arms.sft4k.sft.split=sft4k (the arm that learns them)"
-    )
 
 
 def _check_unread(kind: str, seed: int, rewards: Sequence[str], rows: Sequence[str] = ()) -> None:

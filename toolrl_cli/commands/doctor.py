@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toolrl_cli.commands.exit_status import FAILED
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
+from toolrl_cli.commands.views.exit_status import FAILED
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.store.schemas import PRINTED
 

@@ -40,7 +40,7 @@ def gc(
     Torn checkpoints, rests of removed ones, what was set aside, and half-written files. Nothing outside the
     results root is ever removed, nor anything of a stage at work.
     """
-    from toolrl_cli.commands.exit_status import FAILED
+    from toolrl_cli.commands.views.exit_status import FAILED
     from toolrl_cli.errors import SpecError
     from toolrl_cli.housekeeping.garbage import KEEPS, find_garbage, to_json
     from toolrl_cli.housekeeping.removal import remove

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolrl_cli.commands.exit_status import FAILED
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.consoles import stdout_console
+from toolrl_cli.commands.views.exit_status import FAILED
 
 if TYPE_CHECKING:
     from toolrl_cli.report.api import Report

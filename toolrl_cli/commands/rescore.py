@@ -74,8 +74,8 @@ def rescore(
     reproduce the scores that the run logged to 1e-6. Rows that cannot be read or scored are named and left out. Exit
     status 1 where either is the case.
     """
-    from toolrl_cli.commands.exit_status import FAILED
     from toolrl_cli.commands.views import rescore_views as views
+    from toolrl_cli.commands.views.exit_status import FAILED
 
     _check_format(form)
     dumps = [

@@ -76,8 +76,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Explain a score: parse, alignment of calls, every term of every part, and where code and paper differ."""
-    from toolrl_cli.commands.exit_status import FAILED
     from toolrl_cli.commands.views import reward_views as views
+    from toolrl_cli.commands.views.exit_status import FAILED
     from toolrl_cli.commands.views.reward_cases import find_case
     from toolrl_cli.rewards import RewardError, get_reward
     from toolrl_cli.rewards.explain import explain as explain_score

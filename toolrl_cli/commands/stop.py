@@ -29,7 +29,7 @@ def stop(
     All harnesses of the sweep and their attempts are asked to stop. Training goes on from the last checkpoint.
     """
     from toolrl_cli import api
-    from toolrl_cli.commands.exit_status import FAILED
+    from toolrl_cli.commands.views.exit_status import FAILED
 
     if not api.stop(name, results=results, grace=grace, take_over=take_over).ok:
         raise typer.Exit(FAILED)

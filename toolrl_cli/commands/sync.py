@@ -12,7 +12,7 @@ def sync(name: SweepName = None, wandb: WandbMode = None, results: Results = Non
 
     Sends steps that are not there yet, and scores. Nothing is sent twice.
     """
-    from toolrl_cli.commands.exit_status import FAILED
+    from toolrl_cli.commands.views.exit_status import FAILED
     from toolrl_cli.errors import TrackingError
     from toolrl_cli.harness.publishing import tracked
     from toolrl_cli.store.ledger import Ledger

@@ -79,6 +79,9 @@ PACE = Document("pace.json")
 PROCESSES = Document("processes.json")
 REWARD_FAILURE = Document("reward_failure.json")
 
+# of a results root
+ROOT = Document("root.json")
+
 # of a sweep
 PLAN = Document("plan.json")
 WANDB = Document("wandb.json")

@@ -263,7 +263,6 @@ def _remove_unsynced(folder: Any, results: Path) -> None:
     """Remove an earlier offline folder of ours; never one that W&B marked as synced, never outside the root."""
     if not folder:
         return
-    path = Path(folder)
-    inside = path.parent.resolve() == (results / "wandb").resolve()
-    if inside and path.is_dir() and path.name.startswith("offline-run-") and not list(path.glob("*.synced")):
+    path = results / "wandb" / Path(folder).name  # the tree may have been moved or copied since
+    if path.is_dir() and path.name.startswith("offline-run-") and not list(path.glob("*.synced")):
         shutil.rmtree(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 from collections import Counter
@@ -31,7 +32,7 @@ from toolrl_cli.spec.benchmarks import (
 
 if TYPE_CHECKING:
     from toolrl_cli.spec.benchmarks import EvaluationContext
-    from toolrl_cli.spec.models import DataSpec
+    from toolrl_cli.spec.models import DataSpec, EvaluateSpec
 
 UNANSWERABLE = frozenset(
     {
@@ -46,6 +47,11 @@ UNANSWERABLE = frozenset(
 )
 """Items of bfcl-eval 2025.6.8 that its checker calls wrong whatever is answered; found with its own gold answers.
 In bfcl-eval 2026.3.23 they are the same, its Java ones named `simple_java_…`."""
+
+
+LONGEST_PROMPT = 28_672
+"""Tokens: the context of the paper's models less 4,096 for an answer. Dialogues with gold answers reach 86,000
+characters, and a model's mistakes lengthen them."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,23 @@ class Bfcl(Benchmark):
     categories: ClassVar[tuple[str, ...]] = columns.CATEGORIES
     source: ClassVar[str] = "bfcl"
     format: ClassVar[str]
+    _longest = LONGEST_PROMPT
     unanswerable: ClassVar[frozenset[str]] = UNANSWERABLE
     right_if_empty: ClassVar[frozenset[str]] = frozenset({columns.IRRELEVANCE, "live_irrelevance"})
+
+    def configured(self, evaluation: EvaluateSpec) -> Bfcl:
+        """Itself, knowing how long a prompt may be."""
+        known = copy.copy(self)
+        known._longest = evaluation.max_prompt_length
+        return known
+
+    def lacking(self) -> str:
+        if self._longest >= LONGEST_PROMPT:
+            return ""
+        return (
+            f"dialogues of several turns outgrow evaluation.max_prompt_length={self._longest}; an item that does is "
+            f"not run, and columns over it have no value (--set evaluation.max_prompt_length={LONGEST_PROMPT})"
+        )
 
     def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[BfclItem]:
         assert folder is not None

@@ -187,7 +187,7 @@ class InSmall(Profile):
 
     def _evaluate(self, entries: Sequence[Any]) -> list[Any]:
         """The profile's benchmarks; with a curve over the steps of RL where the sweep has one."""
-        curve = next((dict(e) for e in entries if isinstance(e, Mapping)), None)
+        curve = next((dict(e) for e in entries if isinstance(e, Mapping) and "every" in e), None)
         return [name if curve is None else {**curve, "benchmark": name} for name in self.file.evaluate]
 
     def _of_other_data(self, key: str) -> bool:
@@ -224,7 +224,7 @@ class InSmall(Profile):
             tree["evaluate"] = self._evaluate(tree["evaluate"])
         apply(forced, tree)
         saved = get_setting(tree, "rl.save_every") or RlSpec().save_every
-        for entry in (e for e in tree.get("evaluate") or () if isinstance(e, dict)):
+        for entry in (e for e in tree.get("evaluate") or () if isinstance(e, dict) and "every" in e):
             entry["every"] = saved  # the sweep's own distance would be beyond the last step here
         factor = get_setting(tree, RL_STEPS) / steps_before
         for key in self.file.in_rl_steps:
