@@ -10,7 +10,6 @@ def register_all(app: typer.Typer) -> None:
     from toolrl_cli.commands import (
         data,
         doctor,
-        evaluate,
         gc,
         logs,
         plan,
@@ -19,13 +18,13 @@ def register_all(app: typer.Typer) -> None:
         resume,
         reward,
         schema,
-        serve,
         show,
         status,
         stop,
         sweep,
         sync,
     )
+    from toolrl_cli.commands.models import evaluate, serve
 
     app.command("sweep")(sweep.sweep)
     app.command("plan")(plan.plan)

@@ -1,0 +1,1 @@
+"""Commands on one model: serve it, score it."""
