@@ -108,17 +108,17 @@ def test_gold_answers_score_as_much_by_native_function_calling(
 def test_gold_answers_score_all_that_can_be_scored_in_v4(pytestconfig: pytest.Config, tmp_path: Path) -> None:
     everything = list(V4.items(None, brought(pytestconfig, "bfcl_v4")))
     assert Counter(item.category for item in everything).keys() == set(columns.CATEGORIES_V4)
-    items = [item for item in everything[::9] if item.id not in V4.unanswerable]
-    items += [item for item in everything if item.id in V4.unanswerable]
-    verdicts = V4.judge_all(items, V4.gold_replies(items, tmp_path), tmp_path / "score")
+    (talk,) = [item for item in everything if item.id == "multi_turn_base_17"]
+    others = [item for item in everything[::9] if item.id not in V4.unanswerable and item is not talk]
+    items = [talk, *others, *(item for item in everything if item.id in V4.unanswerable)]
+    gold = V4.gold_replies(items, tmp_path)
+    verdicts = V4.judge_all(items, gold, tmp_path / "score")
     assert {i.id for i, v in zip(items, verdicts, strict=True) if not v.correct} == V4.unanswerable
     metrics = V4.metrics(items, verdicts)
     assert metrics["overall"].value is None and "agentic" in metrics["overall"].why
     assert metrics["multi_turn"].value == metrics["irrelevance"].value == metrics["relevance"].value == 1.0
-    (item,) = [item for item in everything if item.id == "multi_turn_base_17"]
-    (reply,) = V4.gold_replies([item], tmp_path)
-    steps = [step for turn in reply.record["turns"] for step in turn]
-    assert played(V4, [item], {item.id: steps}, tmp_path / "talk") == [reply]
+    steps = [step for turn in gold[0].record["turns"] for step in turn]
+    assert played(V4, [talk], {talk.id: steps}, tmp_path / "talk") == [gold[0]]
 
 
 def fabricated(items: Sequence[BfclItem], gold: dict[str, Reply]) -> list[Any]:
