@@ -1,8 +1,8 @@
 """The dress rehearsal of the paper's Tables 1 to 3, from the shipped sweep file to the printed tables, on a CPU.
 
 The whole of it takes some ten minutes on two cores, so without TOOLRL_E2E=whole two of the seven settings stand for
-all: one untrained, and one of GRPO; SFT and PPO have tests of their own. With the released rows and questions where a checkout of them lies
-beside the repository, else with small rows in their form and ToolWorld's questions.
+all: one untrained, and one of GRPO; SFT and PPO have tests of their own. With the released rows and questions where a
+checkout of them lies beside the repository, else with small rows in their form and ToolWorld's questions.
 """
 
 from __future__ import annotations
