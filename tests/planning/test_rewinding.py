@@ -109,8 +109,11 @@ def test_a_stage_set_back_to_a_step_goes_on_from_there_and_its_readers_are_redon
 
 
 def test_a_fresh_start_of_the_first_stage_sets_everything_back(chain: Chain) -> None:
+    answers = chain.path(chain.evaluate) / "answers.jsonl"
+    answers.write_text("of the model that is gone")
     set_back(chain.ledger, {chain.sft.id: START}, "asked")
     assert set(chain.standing().values()) == {"pending"}
+    assert not answers.exists()
     assert chain.steps(chain.sft) == chain.steps(chain.rl) == []
     assert chain.ledger.read(chain.sft).note == "set back to the start (asked)"
     assert chain.ledger.read(chain.rl).note == "set back to the start (asked: what it reads was set back)"

@@ -13,6 +13,7 @@ from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import FILE as METRICS_FILE
 from toolrl_cli.store.rewinds import read_rewinds
 from toolrl_cli.store.schemas import REWINDS, WHY_SUPERSEDED
+from toolrl_cli.store.scores import ANSWERS
 from toolrl_cli.store.state import StageState
 from toolrl_cli.training.checkpointing.checkpoints import saved_steps, what_is_torn
 
@@ -72,7 +73,10 @@ def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str) -> st
 def _outdated(folder: StageFolder, step: int) -> list[Path]:
     """What does not count any more, as paths below the stage's directory."""
     if step == START:
-        return [folder.path / name for name in ("checkpoints", "output") if (folder.path / name).exists()]
+        made = (
+            folder.path / name for name in ("checkpoints", "output", ANSWERS)
+        )  # answers are of the old model
+        return [path for path in made if path.exists()]
     checkpoints = folder.path / "checkpoints"
     with explained(checkpoints):
         later = [path for n, path in saved_steps(checkpoints) if n > step]

@@ -15,6 +15,8 @@ from toolrl_cli.store.files import make_folder, open_to_read, write_json, write_
 from toolrl_cli.store.schemas import SCORES
 
 ITEMS = "items.jsonl"
+ANSWERS = "answers.jsonl"
+"""In an `evaluate` stage's folder: a line for each item that was answered, so that a restart asks only what is owed."""
 
 CONDITIONS = ("protocol", "version", "data_fingerprint", "prompt_format", "sampling")
 """Fields of `scores.json` that must agree before two scores may be averaged or compared."""

@@ -13,8 +13,7 @@ from toolrl_cli.spec.identity import digest
 from toolrl_cli.store.documents import encodable
 from toolrl_cli.store.files import explained, make_folder, open_to_read
 from toolrl_cli.store.jsonl import read
-
-ANSWERS = "answers.jsonl"
+from toolrl_cli.store.scores import ANSWERS
 
 
 class Answers:
