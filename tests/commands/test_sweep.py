@@ -14,6 +14,7 @@ import pytest
 from tests.commands.conftest import Toolrl
 from tests.support.model_folders import write_model
 from toolrl_cli.log import LOG
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 STAGES = 2 + 1 + 2 * 3  # base model, raw's evaluation, and rl, export, evaluation of two arms
 
@@ -180,3 +181,12 @@ def test_a_sweep_whose_reader_has_gone_runs_to_its_end(
         assert toolrl("sweep", "small.yaml", "--only", "raw").code == 0
     states = (tmp_path / "results/stages").glob("*/*/state.json")
     assert [json.loads(path.read_text())["status"] for path in states] == ["succeeded"] * 3
+
+
+def test_a_plan_that_takes_the_place_of_one_at_work_says_so(swept: Toolrl) -> None:
+    with SweepFolder(Path("results").absolute(), "small").attended(["rl-of-an-earlier-plan"]):
+        answer = swept("sweep", "small.yaml")
+    assert answer.code == 0
+    assert "warning: small: a harness at work follows an earlier plan; what it needs" in answer.err
+    assert "(stages: 1); `toolrl stop small` ends it" in answer.err
+    assert "earlier plan" not in swept("sweep", "small.yaml").err

@@ -362,6 +362,23 @@ def test_stages_that_no_sweep_refers_to_may_go_when_asked_for(results: Results) 
     assert [folder.id for folder in results.ledger.folders()] == ["a"]
 
 
+def test_stages_that_a_harness_at_work_needs_stay_when_another_plan_has_taken_its_place(
+    results: Results,
+) -> None:
+    results.stage("a")
+    results.stage("b")
+    results.sweep("s", results.spec("a"))
+    with SweepFolder(results.root, "s").attended(["a"]):
+        results.sweep("s", results.spec("b"))
+        assert SweepFolder(results.root, "s").needed() == {"a"}
+        assert results.found(unreferenced=True) == []
+        assert "stages/rl/a" in {
+            str(path.relative_to(results.root))
+            for path in find_garbage(results.ledger, checkpoints="none").kept
+        }
+    assert results.found(unreferenced=True) == ["stages/rl/a"]
+
+
 def test_where_a_plan_cannot_be_read_nobody_says_what_is_not_referred_to(results: Results) -> None:
     results.stage("a")
     results.sweep("s", results.spec("a"))

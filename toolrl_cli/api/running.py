@@ -208,6 +208,12 @@ def _execute(
     make_folder(results)
     if original := adopt(results):
         LOG.info("%s is a copy of %s; what runs there is left alone", results, original)
+    if dropped := folder.needed() - set(whole.stages):
+        LOG.warning(
+            "%s: a harness at work follows an earlier plan; what it needs and this plan has not stays (stages: %d); "
+            "`%s` ends it",
+            *(name, len(dropped), command("stop", name, results=results)),
+        )
     folder.save(whole, planned.document.source.text if planned.document else None)
     for stage_id, how in (*planned.resumption.set_back(ledger), *renew(ledger, chosen.losses)):
         LOG.info("%s: %s", stage_id, how)
@@ -221,7 +227,8 @@ def _execute(
         LOG.warning("%s", warning)
     publisher = Publisher(chosen.runs, results, mode)
     try:
-        with folder.attended(), observe if isinstance(observe, AbstractContextManager) else nullcontext():
+        shown = observe if isinstance(observe, AbstractContextManager) else nullcontext()
+        with folder.attended(chosen.stages), shown:
 
             def notice(event: Event) -> None:
                 observe(event)

@@ -90,7 +90,8 @@ class _Finder:
             self._states[folder.id] = observed(folder, alive=self._alive)
         if unreferenced or checkpoints is not None:
             self._planned = _planned(self.ledger)
-        referenced = set(self._planned) if unreferenced else None
+        followed = _followed(self.ledger)
+        referenced = {*self._planned, *followed} if unreferenced else None
         idle = True
         for folder in folders:
             if self._at_work(folder):
@@ -102,7 +103,9 @@ class _Finder:
                 self._add(folder.path, "no saved sweep refers to it", folder.id)
             else:
                 self._leftovers(folder)
-                if checkpoints is not None:
+                if checkpoints is not None and folder.id in followed and folder.id not in self._planned:
+                    self.kept[folder.path] = "a harness at work needs it"
+                elif checkpoints is not None:
                     self._trained(folder, checkpoints)
         if (self.root / TRASH).is_dir():
             self._add(self.root / TRASH, "an earlier `toolrl gc` was interrupted")
@@ -200,6 +203,12 @@ def _planned(ledger: Ledger) -> dict[str, StageSpec]:
                 raise LedgerError("has no plan, so nobody can say what it refers to", str(path), hint)
             found.update(SweepFolder(ledger.results, path.name).load().stages)
     return found
+
+
+def _followed(ledger: Ledger) -> set[str]:
+    """Ids of the stages that harnesses at work need, though another plan may have taken the place of theirs."""
+    folders = (path for path in (ledger.results / "sweeps").glob("*") if path.is_dir())
+    return set().union(*(SweepFolder(ledger.results, path.name).needed() for path in folders))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,14 +120,18 @@ class SweepFolder:
                 folder.rmdir()
 
     @contextmanager
-    def attended(self) -> Iterator[None]:
-        """Say on disk that this harness works on the sweep, for `toolrl stop`; there may be others."""
+    def attended(self, stages: Iterable[str] = ()) -> Iterator[None]:
+        """Say on disk that this harness works on the sweep, for `toolrl stop`; there may be others.
+
+        Args:
+            stages: ids of those that it needs, which stay whatever plan takes the place of its own.
+        """
         me = ProcessId.current()
         folder = self.path / HARNESSES
         make_folder(folder)
         self.forget(lambda harness: harness.alive() is False)
         mine = folder / f"{me.host}-{me.pid}.json"
-        write_json(mine, me.to_json())
+        write_json(mine, {**me.to_json(), "stages": sorted(stages)})
         try:
             yield
         finally:
@@ -137,6 +141,15 @@ class SweepFolder:
     def harnesses(self) -> list[ProcessId]:
         """The harnesses that work on the sweep, as far as they are not known dead."""
         return [h for _, h in self._harness_files() if h is not None and h.alive() is not False]
+
+    def needed(self) -> set[str]:
+        """Ids of the stages that the harnesses at work need, in this plan or an earlier one."""
+        found: set[str] = set()
+        for path, harness in self._harness_files():
+            if harness is not None and harness.alive() is not False:
+                stages = (read_json(path) or {}).get("stages")
+                found.update(map(str, stages) if isinstance(stages, list) else ())
+        return found
 
     def forget(self, gone: Callable[[ProcessId], bool]) -> int:
         """Remove the records of harnesses that are gone, and those that cannot be read; how many there were.
