@@ -33,11 +33,11 @@ NAMED_OTHERWISE = {
 }
 """Import name → normal name of its distribution, where that is not the same word."""
 NOT_IMPORTED = {
-    "fastapi": "verl.workers.rollout.utils imports it, and verl declares it in an extra only",
-    "uvicorn": "verl.workers.rollout.utils imports it, and verl declares it in an extra only",
     "cachetools": "verl.workers.rollout.router imports it, and verl declares it in an extra only",
 }
 """Distribution → why it is declared although nothing here imports it."""
+ELSEWHERE = ("benchmarks/bfcl/evaluator",)
+"""Folders whose modules run in an environment of their own, with bfcl-eval in it."""
 PROGRAMS = ("ruff", "mypy", "pytest-cov")
 """What the group `dev` has besides modules that tests import, and stubs for mypy: programs and a plugin of pytest."""
 
@@ -46,6 +46,8 @@ def imported(folder: str) -> set[str]:
     """Normal names of the distributions that the modules below a folder import."""
     names: set[str] = set()
     for path in (ROOT.parent / folder).rglob("*.py"):
+        if any(path.is_relative_to(ROOT / place) for place in ELSEWHERE):
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}

@@ -75,7 +75,7 @@ def stop(
     from toolrl_cli.harness.stopping import stop_sweep  # where a sweep stands is shown without it
 
     root = results_root(results)
-    if original := adopt(root):
+    if original := adopt(root, mark=False):
         LOG.info("%s is a copy of %s; what runs there is left alone", root, original)
     if take_over:
         return _take_over(SweepFolder(root, name))
@@ -122,7 +122,7 @@ def _take_over(folder: SweepFolder) -> Stopped:
     found = unseen(map(ledger.folder, folder.load().stages.values()))
     if found:
         LOG.info("%s: watching %s for %g s", folder.name, _count(len(found), "attempt", "s"), WATCH)
-    told = take_over(found)
+    told = take_over(found, watch=WATCH)
     for stage_id, why in told.items():
         LOG.info("%s: %s", stage_id, f"left alone; {why}" if why else "taken over")
     left = {stage_id: why for stage_id, why in told.items() if why}

@@ -21,11 +21,12 @@ from toolrl_cli.store.schemas import PROCESSES, ROOT
 LOCK = ".root.lock"
 
 
-def adopt(results: Path) -> Path | None:
+def adopt(results: Path, *, mark: bool = True) -> Path | None:
     """Make a results tree one of its own, where it has been copied or moved since it was last at work.
 
     Args:
         results: the results root; nothing happens where there is none.
+        mark: write down where a tree is that has not known so far.
 
     Returns:
         The tree that this one is a copy of; None where it is none, or has been adopted before.
@@ -36,6 +37,9 @@ def adopt(results: Path) -> Path | None:
     if not results.is_dir():
         return None
     here = results.resolve()
+    known = ROOT.load(here / ROOT.name)
+    if known.get("path") == str(here) if known else not mark:
+        return None
     with explained(here), _alone(here):
         record = ROOT.load(here / ROOT.name) or {}
         recorded = Path(str(record.get("path", "")))
