@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.stages import ROOT, Stages, eventually
+from toolrl_cli.harness import stopping as stopping_module
 from toolrl_cli.harness.stopping import stop_sweep
 from toolrl_cli.planning.plan import lay_out
 from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.processes.tree import send
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
@@ -84,6 +86,24 @@ def test_all_harnesses_of_a_sweep_stop_with_their_attempts(sweep: Make, stages: 
     assert stopping.settle() == []
     assert small.folder.harnesses() == []
     eventually(lambda: not stages.processes())
+
+
+def test_an_attempt_that_its_harness_ends_at_once_was_asked_too(
+    sweep: Make, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = sweep("small", stages("a", "rl"))
+    harness = small.start(1, "--function", "sleep")
+    small.runs(*small.specs)
+
+    def send_and_wait(process: ProcessId, number: int) -> bool:
+        reached = send(process, number)
+        harness.wait(timeout=30)
+        return reached
+
+    monkeypatch.setattr(stopping_module, "send", send_and_wait)
+    stopping = stop_sweep(small.folder, small.folder.load())
+    assert [folder.id for folder in stopping.asked] == [small.specs[0].id]
+    assert (stopping.settle(), small.statuses()) == ([], ["stopped"])
 
 
 def test_attempts_that_no_harness_looks_after_are_asked_themselves(sweep: Make, stages: Stages) -> None:

@@ -93,12 +93,16 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
         LedgerError: the ledger cannot be read.
     """
     harnesses = tuple(h for h in folder.harnesses() if h.alive())
+    ledger = Ledger(folder.results)
+    stages = [ledger.folder(spec) for spec in saved.stages.values()] if saved else list(ledger.folders())
+    # looked at before the harnesses are told: a quick one has ended its attempts by the time of the second look
+    asked = [stage for stage in stages if harnesses and _owner_at_work(stage) in harnesses]
     for harness in harnesses:
         send(harness, signal.SIGTERM)
     elsewhere = _at_work_elsewhere(folder)
-    asked, others = [], {}
-    ledger = Ledger(folder.results)
-    for stage in map(ledger.folder, saved.stages.values()) if saved else ledger.folders():
+    others: dict[str, str] = {}
+    known = {stage.id for stage in asked}
+    for stage in (stage for stage in stages if stage.id not in known):
         try:
             state = stage.state()
             over = not state.active or attempt_alive(stage, state) is False
@@ -109,7 +113,7 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
         if over:
             continue
         owner = harness_of(state.launcher)
-        if owner in harnesses:
+        if owner in harnesses:  # started since the first look
             asked.append(stage)
         elif saved is None:
             continue
@@ -124,6 +128,15 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
         else:
             asked.append(stage)
     return Stopping(harnesses, tuple(asked), others)
+
+
+def _owner_at_work(stage: StageFolder) -> ProcessId | None:
+    """The harness of a stage's living attempt; None where there is none, or the stage cannot be read."""
+    with contextlib.suppress(LedgerError):
+        state = stage.state()
+        if state.active and attempt_alive(stage, state) is not False:
+            return harness_of(state.launcher)
+    return None
 
 
 def send_stop(handle: Mapping[str, object]) -> bool:
