@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.stages import Stages
+from tests.support.stages import Stages, dead_process
+from toolrl_cli.attempt.ending import settle
 from toolrl_cli.errors import LedgerError
+from toolrl_cli.planning.forecasts.measured import seconds_used
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.failures import Failure
-from toolrl_cli.store.lease import take
+from toolrl_cli.store.lease import LeaseInfo, take
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.state import STATUSES, Progress, StageState
@@ -69,6 +74,42 @@ def test_the_history_has_every_attempt_once_in_order() -> None:
 def test_a_clock_set_back_gives_no_negative_duration() -> None:
     state = dataclasses.replace(full_state(), started=100.0, ended=50.0)
     assert state.seconds == 0.0
+
+
+def test_a_clock_that_is_set_while_an_attempt_runs_does_not_change_how_long_it_ran(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = ProcessId.current()
+    age = me.age()
+    assert age is not None and age < 7200
+    state = StageState(stages("a").id, "rl").begun(1, me.to_json()).running(me.to_json())
+    for jumped in (time.time() - 9e8, time.time() + 1e9):
+        with monkeypatch.context() as clock:
+            clock.setattr("time.time", functools.partial(float, jumped))
+            over = state.over("succeeded")
+            assert over.seconds is not None and abs(over.seconds - age) < 60
+            assert seconds_used(over, time.time()) == over.seconds
+            assert abs(seconds_used(state, time.time()) - age) < 60
+
+
+def test_an_attempt_that_was_killed_long_ago_ran_until_its_last_heartbeat(
+    ledger: Ledger, stages: Stages
+) -> None:
+    spec, dead = stages("a", "rl"), dead_process()
+    folder = ledger.folder(spec)
+    folder.path.mkdir(parents=True)
+    handle = dead.to_json()
+    state = StageState(spec.id, "rl").begun(1, handle).running(handle)
+    state = dataclasses.replace(state, started=1000.0)
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(state, lease)
+    info = LeaseInfo(dead, "attempt", 1, handle, "t1", 1000.0, 1600.0)
+    (folder.path / "lease").write_bytes(info.encode())
+    assert observed(folder).seconds == 600
+    settled = settle(folder, 1)
+    assert settled is not None and settled.failure is not None
+    assert (settled.failure.kind, settled.seconds) == ("killed", 600)
+    assert seconds_used(settled, time.time()) == 600
 
 
 def test_a_written_state_is_read_again(ledger: Ledger, stages: Stages) -> None:

@@ -9,7 +9,7 @@ from toolrl_cli.attempt.leftovers import end_leftovers
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.failures import Failure
-from toolrl_cli.store.lease import Lease, LeaseHeld
+from toolrl_cli.store.lease import Lease, LeaseHeld, last_seen
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.liveness import HandleAlive, lease_alive, local_alive
 from toolrl_cli.store.state import StageState
@@ -66,14 +66,15 @@ def record_end(
         LedgerError: the ledger cannot be written.
     """
     end_leftovers(folder)
+    seen = last_seen(lease.before, state.attempt)
     if asked_to_stop:
-        state = state.over("stopped")
+        state = state.over("stopped", last_seen=seen)
     else:
         # an attempt in good order imports this module too, and has no use for the patterns
         from toolrl_cli.attempt.classify import classify
 
         failure = classify(folder.attempt(state.attempt), returncode=returncode)
-        state = state.over("failed", _hinted(folder, state, failure))
+        state = state.over("failed", _hinted(folder, state, failure), last_seen=seen)
     folder.write_state(state, lease)
     return state
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import explained, write_json
+from toolrl_cli.store.lease import last_seen
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.schemas import PROCESSES, ROOT
 
@@ -80,12 +81,14 @@ def _let_go(folder: StageFolder, original: Path) -> None:
         record = PROCESSES.load(attempt / PROCESSES.name)
         if record is not None and not record.get("ended"):
             write_json(attempt / PROCESSES.name, {**record, "ended": True, "descendants": []})
-    for lease in folder.path.glob("lease*"):
-        lease.unlink(missing_ok=True)
+    lease = folder.lease()
+    for path in folder.path.glob("lease*"):
+        path.unlink(missing_ok=True)
     with contextlib.suppress(LedgerError):  # torn: whoever starts the next attempt writes it anew
         state = folder.state()
         if state.active:
             failure = Failure.of(
                 "killed", f"it was at work in {original} when the results were copied from there"
             )
-            write_json(folder.path / "state.json", state.over("failed", failure).to_json())
+            ended = state.over("failed", failure, last_seen=last_seen(lease, state.attempt))
+            write_json(folder.path / "state.json", ended.to_json())

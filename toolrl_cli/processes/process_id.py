@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,6 +87,15 @@ class ProcessId:
                 return _alive_in_container(self) if pid_namespace() == MACHINE else None
             return start_time(self.pid) == self.start_time
         return False if self.host == host_name() else None
+
+    def age(self) -> float | None:
+        """Seconds since the process started, gone or not, by the clock since boot, which nobody sets.
+
+        None where that clock does not tell: another boot, another machine, or not Linux.
+        """
+        if not LINUX or not self.boot or self.boot != boot_id():
+            return None
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.start_time / os.sysconf("SC_CLK_TCK")
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

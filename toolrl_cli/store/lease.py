@@ -87,6 +87,12 @@ class LeaseInfo:
             return None
 
 
+def last_seen(info: LeaseInfo | None, attempt: int) -> float | None:
+    """Unix seconds of the last heartbeat of an attempt that held this lease; None of any other."""
+    ours = info is not None and info.purpose == "attempt" and info.attempt == attempt and info.heartbeat > 0
+    return info.heartbeat if info is not None and ours else None
+
+
 class LeaseHeld(Exception):
     """Another process has the lease, or may have it.
 
@@ -112,11 +118,17 @@ def owner_alive(info: LeaseInfo) -> bool | None:
 
 
 class Lease:
-    """A lease that this process holds; see `take`."""
+    """A lease that this process holds; see `take`.
 
-    def __init__(self, folder: Path, info: LeaseInfo) -> None:
+    Attributes:
+        info: what it says.
+        before: what that of the dead owner said from whom it was taken; None where nobody held it.
+    """
+
+    def __init__(self, folder: Path, info: LeaseInfo, before: LeaseInfo | None = None) -> None:
         self._path = folder / NAME
         self.info = info
+        self.before = before
         # the descriptor stays with our own file, so a late heartbeat cannot touch the lease of a successor
         self._file: int | None = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
 
@@ -183,6 +195,7 @@ def take(
     mine = LeaseInfo(
         ProcessId.current(), purpose, attempt, dict(launcher or {}), os.urandom(16).hex(), now, now
     )
+    before = None
     with explained(folder / NAME):
         while not _create(folder / NAME, mine):
             chain = _chain(folder)
@@ -193,9 +206,10 @@ def take(
             if running is not False:
                 raise LeaseHeld(tail, running)
             if _bury(folder, tail, mine):
+                before = tail
                 break
         _sweep(folder)
-        return Lease(folder, mine)
+        return Lease(folder, mine, before)
 
 
 def read(folder: Path) -> LeaseInfo | None:

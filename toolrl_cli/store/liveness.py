@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.failures import Failure
-from toolrl_cli.store.lease import LeaseInfo, owner_alive
+from toolrl_cli.store.lease import LeaseInfo, last_seen, owner_alive
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.state import Handle, StageState
 
@@ -51,7 +51,8 @@ def observed(folder: StageFolder, *, alive: HandleAlive = local_alive) -> StageS
     again = folder.state()  # it may have ended in good order between the two looks
     if again != state:
         return again
-    return state.over("failed", Failure.of("killed", f"attempt {state.attempt} ended without a word"))
+    failure = Failure.of("killed", f"attempt {state.attempt} ended without a word")
+    return state.over("failed", failure, last_seen=last_seen(folder.lease(), state.attempt))
 
 
 def attempt_alive(folder: StageFolder, state: StageState, *, alive: HandleAlive = local_alive) -> bool | None:

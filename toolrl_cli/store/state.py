@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.schemas import STATE
 from toolrl_cli.store.step_warnings import StepWarning
@@ -14,6 +15,9 @@ from toolrl_cli.store.step_warnings import StepWarning
 Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 ACTIVE: frozenset[Status] = frozenset({"queued", "running"})
+
+CLOCK_SLACK = 60.0
+"""Seconds by which an attempt's start and its process's may differ without its clock having been set."""
 
 Handle = Mapping[str, Any]
 """A launcher's word for an attempt it started: JSON with at least `kind`; see `launchers.base`."""
@@ -101,10 +105,22 @@ class StageState:
 
     @property
     def seconds(self) -> float | None:
-        """How long the last ended attempt ran; 0 where its machine's clock was set back meanwhile."""
+        """How long the last ended attempt ran; see `over`."""
         if self.started is None or self.ended is None:
             return None
         return max(0.0, self.ended - self.started)
+
+    def seconds_so_far(self, now: float) -> float:
+        """How long the attempt has run by `now` (unix seconds); 0 before it does.
+
+        Where the machine's clock was set meanwhile and the process can be seen, the clock since boot tells.
+        """
+        if self.started is None:
+            return 0.0
+        age = _age(self.launcher)
+        by_clock = now - self.started
+        jumped = age is not None and abs(by_clock - age) > CLOCK_SLACK
+        return max(0.0, age if age is not None and jumped else by_clock)
 
     def begun(self, attempt: int, launcher: Handle | None, adjust: Adjust | None = None) -> StageState:
         """A launcher has been given a new attempt; `adjust` is None for what the last one had."""
@@ -150,11 +166,23 @@ class StageState:
         status: Literal["succeeded", "failed", "stopped"],
         failure: Failure | None = None,
         output: Mapping[str, int] | None = None,
+        last_seen: float | None = None,
     ) -> StageState:
-        """The attempt has ended; `output` is what it left, where it succeeded."""
+        """The attempt has ended; `output` is what it left, where it succeeded.
+
+        Args:
+            status, failure, output: how.
+            last_seen: unix seconds of the last sign of life, of one that was killed, maybe long ago; None: it
+                ends now. Then its start is set so that the two times tell how long it ran.
+        """
         now = time.time()
-        state = replace(self, status=status, failure=failure, ended=now, output=output)
-        return state._with_last(AttemptRecord(self.attempt, status, failure, self.started, now))
+        started = self.started
+        if last_seen is not None and started is not None:
+            now = min(now, max(started, last_seen))
+        elif started is not None:
+            started = now - self.seconds_so_far(now)
+        state = replace(self, status=status, failure=failure, started=started, ended=now, output=output)
+        return state._with_last(AttemptRecord(self.attempt, status, failure, started, now))
 
     def _with_last(self, record: AttemptRecord) -> StageState:
         earlier = tuple(attempt for attempt in self.attempts if attempt.n != record.n)
@@ -227,6 +255,14 @@ class StageState:
             warnings=tuple(StepWarning.from_json(warning) for warning in data.get("warnings", ())),
             output=_output(data.get("output")),
         )
+
+
+def _age(handle: Handle | None) -> float | None:
+    """Seconds since the attempt's process started, by a clock that nobody sets; None where that is not known."""
+    try:
+        return ProcessId.from_json(handle or {}).age()
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _failure(data: Mapping[str, Any] | None) -> Failure | None:

@@ -118,12 +118,9 @@ def disk_use(folder: Path) -> int:
 
 def seconds_used(state: StageState, now: float) -> float:
     """Seconds that all attempts of a stage have run so far, by the ledger."""
-    spans = [
-        (attempt.ended or now) - attempt.started
-        for attempt in state.attempts
-        if attempt.started is not None and (attempt.ended is not None or attempt.status == "running")
-    ]
-    return sum(max(0.0, span) for span in spans)
+    ended = (a.ended - a.started for a in state.attempts if a.started is not None and a.ended is not None)
+    running = state.seconds_so_far(now) if state.status == "running" else 0.0
+    return sum(max(0.0, seconds) for seconds in ended) + running
 
 
 def _rows(attempt: Path) -> list[Mapping[str, Any]]:
