@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.support.configs import whole_config
 from tests.support.trainer_double import save
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.housekeeping import removal
-from toolrl_cli.housekeeping.garbage import find_garbage, to_json
+from toolrl_cli.housekeeping.garbage import ABANDONED, find_garbage, to_json
 from toolrl_cli.housekeeping.removal import Garbage, Item, remove
 from toolrl_cli.planning.plan import lay_out
 from toolrl_cli.processes.process_id import ProcessId
@@ -27,7 +28,7 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.schemas import BEST
-from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.store.sweep_folder import HARNESSES, SweepFolder
 
 HUB = {"kind": "huggingface", "path": "someone/model"}
 DATA = {"kind": "toolworld", "seed": 0, "base": 8, "sft": 8, "train": 8, "val": 8, "benchmark": 8}
@@ -377,6 +378,27 @@ def test_stages_that_a_harness_at_work_needs_stay_when_another_plan_has_taken_it
             for path in find_garbage(results.ledger, checkpoints="none").kept
         }
     assert results.found(unreferenced=True) == ["stages/rl/a"]
+
+
+def test_what_a_killed_harness_left_half_written_may_go_once_nobody_can_be_writing_it(
+    results: Results,
+) -> None:
+    results.stage("a")
+    results.sweep("s", results.spec("a"))
+    sweep = SweepFolder(results.root, "s").path
+    left = [
+        results.root / ".root.json.01.tmp",
+        sweep / ".plan.json.01.tmp",
+        sweep / HARNESSES / ".h-1.json.01.tmp",
+    ]
+    (sweep / HARNESSES).mkdir()
+    for path in left:
+        path.write_text("{")
+    assert results.found() == []
+    for path in left:
+        os.utime(path, (time.time() - ABANDONED - 60,) * 2)
+    (sweep / ".notes").write_text("of the user")
+    assert sorted(results.found()) == sorted(str(path.relative_to(results.root)) for path in left)
 
 
 def test_where_a_plan_cannot_be_read_nobody_says_what_is_not_referred_to(results: Results) -> None:

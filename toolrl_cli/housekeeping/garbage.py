@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,13 +26,16 @@ from toolrl_cli.store.liveness import HandleAlive, lease_alive, local_alive, obs
 from toolrl_cli.store.outputs import what_is_gone
 from toolrl_cli.store.schemas import PLAN, PRINTED
 from toolrl_cli.store.state import StageState
-from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.store.sweep_folder import HARNESSES, SweepFolder
 from toolrl_cli.training.checkpointing.best_checkpoint import read_best
 from toolrl_cli.training.checkpointing.checkpoints import newest_whole, saved_steps, what_is_torn
 
 Keep = Literal["last", "best", "none"]
 KEEPS: tuple[Keep, ...] = ("last", "best", "none")
 CACHES = ("data", "models")
+
+ABANDONED = 600.0
+"""Seconds after which nobody is still writing a temporary file."""
 
 _TORN = re.compile(r"^global_step_\d+\.torn-\d+$")
 _MADE = re.compile(r"^(?:toolworld|rlla|tiny)-[0-9a-f]{10}$")  # of sweeps; what people put there is theirs
@@ -109,7 +113,18 @@ class _Finder:
                     self._trained(folder, checkpoints)
         if (self.root / TRASH).is_dir():
             self._add(self.root / TRASH, "an earlier `toolrl gc` was interrupted")
+        self._half_written(self.root)
+        for sweep in filter(Path.is_dir, _entries(self.root / "sweeps")):
+            self._half_written(sweep)
+            self._half_written(sweep / HARNESSES)
         self._caches(idle, referenced)
+
+    def _half_written(self, folder: Path) -> None:
+        """Where no lease tells whether the writer lives, age does: such a file is renamed within seconds."""
+        for path in _entries(folder):
+            with contextlib.suppress(FileNotFoundError):  # renamed just now
+                if _PARTIAL.match(path.name) and time.time() - path.lstat().st_mtime > ABANDONED:
+                    self._add(path, "half-written by a process that was ended")
 
     def _at_work(self, folder: StageFolder) -> bool:
         if self._states[folder.id].active:
