@@ -21,6 +21,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import LeaseInfo
 from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SweepFolder
 
@@ -79,6 +80,16 @@ def test_stopping_a_copy_leaves_the_original_at_work(
     assert state.failure is not None and str(tmp_path / "results") in state.failure.message
     record = json.loads((mine.attempt(1) / "processes.json").read_text())
     assert record["ended"] and record["descendants"] == []  # else the next attempt there would kill them
+
+
+def test_looking_at_a_copy_does_not_show_the_originals_attempts_and_writes_nothing(
+    live: StageFolder, tmp_path: Path
+) -> None:
+    _, mine = copied(live, tmp_path)
+    seen = observed(mine)
+    assert seen.status == "failed" and seen.failure is not None
+    assert f"was at work in {tmp_path / 'results'}" in seen.failure.message
+    assert observed(live).status == mine.state().status == "running"
 
 
 def test_what_a_copy_has_started_since_is_its_own(live: StageFolder, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import explained, write_json
 from toolrl_cli.store.lease import last_seen
 from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.roots import original_of
 from toolrl_cli.store.schemas import PROCESSES, ROOT
 
 LOCK = ".root.lock"
@@ -47,8 +48,7 @@ def adopt(results: Path, *, mark: bool = True) -> Path | None:
         if recorded == here:
             return None
         token = str(record.get("token", ""))
-        original = recorded if token and _is_another(recorded, here, token) else None
-        if original:
+        if original := original_of(here):
             for folder in Ledger(results).folders():
                 _let_go(folder, original)
             for harness in results.glob("sweeps/*/harnesses/*.json"):
@@ -58,14 +58,6 @@ def adopt(results: Path, *, mark: bool = True) -> Path | None:
         fresh = os.urandom(16).hex()
         write_json(here / ROOT.name, ROOT.stamped({"path": str(here), "token": fresh}))
         return original
-
-
-def _is_another(recorded: Path, here: Path, token: str) -> bool:
-    """Whether a recorded place holds the tree that a copy was made of, and not this one."""
-    with contextlib.suppress(LedgerError):
-        there = ROOT.load(recorded / ROOT.name) or {}
-        return there.get("token") == token and not recorded.samefile(here)
-    return False
 
 
 @contextlib.contextmanager

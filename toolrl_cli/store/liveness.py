@@ -8,6 +8,7 @@ from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.lease import LeaseInfo, last_seen, owner_alive
 from toolrl_cli.store.ledger import StageFolder
+from toolrl_cli.store.roots import original_of
 from toolrl_cli.store.state import Handle, StageState
 
 HandleAlive = Callable[[Handle], "bool | None"]
@@ -51,15 +52,20 @@ def observed(folder: StageFolder, *, alive: HandleAlive = local_alive) -> StageS
     again = folder.state()  # it may have ended in good order between the two looks
     if again != state:
         return again
-    failure = Failure.of("killed", f"attempt {state.attempt} ended without a word")
+    original = original_of(folder.results)
+    why = f"was at work in {original} when the results were copied" if original else "ended without a word"
+    failure = Failure.of("killed", f"attempt {state.attempt} {why}")
     return state.over("failed", failure, last_seen=last_seen(folder.lease(), state.attempt))
 
 
 def attempt_alive(folder: StageFolder, state: StageState, *, alive: HandleAlive = local_alive) -> bool | None:
     """Whether the attempt that an active state tells of still runs; None when that cannot be known.
 
-    The lease tells it once the attempt has it, the launcher's handle before.
+    The lease tells it once the attempt has it, the launcher's handle before. In a copied tree both are the
+    original's, and so is the attempt.
     """
+    if original_of(folder.results) is not None:
+        return False
     lease = folder.lease()
     held = lease_alive(alive)(lease) if lease and lease.purpose == "attempt" else False
     if held is not False:
