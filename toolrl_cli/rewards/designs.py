@@ -34,8 +34,13 @@ RELEASED_SCALE_STEPS = 150
 RELEASED_LENGTH_STEPS = 105
 
 
-def read_name(text: str, where: str = "reward") -> tuple[dict[str, str], str]:
+def read_name(text: str, where: str = "reward", others: tuple[str, ...] = ()) -> tuple[dict[str, str], str]:
     """Axes and fidelity of a name such as `coarse`, `finegrained+dynamic` or `original@paper`.
+
+    Args:
+        text: the name.
+        where: key path, for messages.
+        others: more names that may have been meant.
 
     Raises:
         RewardError: a name is unknown, or two names set the same axis.
@@ -47,7 +52,7 @@ def read_name(text: str, where: str = "reward") -> tuple[dict[str, str], str]:
     taken: dict[str, str] = {}
     for name in (part.strip() for part in names.split("+")):
         if name not in NAMES:
-            raise RewardError(f"{name!r} is no reward design", where, nearest(name, NAMES))
+            raise RewardError(f"{name!r} is no reward design", where, nearest(name, (*NAMES, *others)))
         for axis, value in NAMES[name].items():
             if axis in taken:
                 raise RewardError(

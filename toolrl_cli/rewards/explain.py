@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from toolrl_cli.rewards import matching
-from toolrl_cli.rewards.components import Component, Correctness, Format, Length, Overlong
+from toolrl_cli.rewards.components import Component, Correctness, Format, Length, Overlong, Term
+from toolrl_cli.rewards.composing.conditions import holds
 from toolrl_cli.rewards.differences import Difference, differences
 from toolrl_cli.rewards.reading import (
     CALL,
@@ -90,15 +91,6 @@ class AlignedCall:
 
 
 @dataclass(frozen=True)
-class Term:
-    """One line of a part's arithmetic; `formula` contains this completion's numbers."""
-
-    name: str
-    formula: str
-    value: float
-
-
-@dataclass(frozen=True)
 class PartExplained:
     """One part: `weighted` = `weight` · `raw`, and `raw` is the last of the `terms`.
 
@@ -148,6 +140,7 @@ def explain(
     """
     score = reward.score(completion, ground_truth, step, total_steps, tokens, row)
     reading = Reading(completion, ground_truth, step, total_steps, tokens, row)
+    reading.shares = reward.shares(score, step, total_steps)
     parts = tuple(
         _explain_part(component, score.parts[component.name], reading, reward.fidelity)
         for component in reward.components
@@ -186,20 +179,28 @@ def _problem(reading: Reading) -> str:
 def _explain_part(component: Component, part: Part, reading: Reading, fidelity: str) -> PartExplained:
     low, high = component.range_at(reading.step, reading.total_steps)
     alignment: tuple[AlignedCall, ...] = ()
-    if isinstance(component, Correctness):
+    unmet = [condition for condition in component.only_if if not holds(condition, reading)]
+    if component.sources and reading.row.get("data_source") not in component.sources:
+        terms = [Term("raw", f"not for rows of {reading.row.get('data_source')!r}", part.raw)]
+    elif unmet:
+        terms = [
+            Term("raw", f"counts only if {' and '.join(component.only_if)}; not so: {unmet[0]}", part.raw)
+        ]
+    elif isinstance(component, Correctness):
         alignment, terms = _correctness(component, reading, fidelity, low, high)
     elif isinstance(component, Length):
         terms = _length(component, reading, fidelity, low, high)
     elif isinstance(component, Format):
-        truth = reading.truth
-        holds = format_holds(reading.turn, truth.wants_call, truth.wants_response)
-        terms = [Term("fields in order", "yes" if holds else "no", float(holds))]
+        in_order = component.holds(reading)
+        terms = [Term("fields in order", "yes" if in_order else "no", float(in_order))]
         terms.append(Term("raw", f"{high:g} if in order, else {low:g}", part.raw))
     elif isinstance(component, Overlong):
         rule = f"{low:g} from {component.max_length} tokens on, evenly from {high:g} over the last {component.buffer}"
         terms = [Term("tokens", "of the response", float(reading.tokens or 0)), Term("raw", rule, part.raw)]
-    else:
+    elif component.kind == "python":
         terms = [Term("raw", "value of the function", part.raw)]
+    else:
+        terms = list(component.terms(reading, low, high, part.raw))
     return PartExplained(component.name, component.kind, tuple(terms), alignment, *part)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolrl_cli.rewards.components import Correctness, Length, Overlong
+from toolrl_cli.rewards.components import Correctness
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.reading import read_truth, unmatchable
 from toolrl_cli.rewards.reward import Reward
@@ -100,7 +100,7 @@ def check_gold(
     Raises:
         RewardError: a user component failed, or a schedule lacks `total_steps`.
     """
-    judged = {part.name for part in reward.components if not isinstance(part, (Length, Overlong))}
+    judged = {part.name for part in reward.components if part.judges}
     graded = {part.granularity for part in reward.components if isinstance(part, Correctness)} - {"coarse"}
     whole = reward.fidelity == "released" and graded == {"intermediate"}
     shortfalls, rows = [], 0

@@ -141,7 +141,7 @@ def paper_match(truth: Truth, calls: list[Any], granularity: str) -> Match:
         scores = [
             [_pair_score(wanted, have, keys, same_value) for have in given] for wanted in truth.parameters
         ]
-    pairs = [(g, p, scores[g][p]) for g, p in _assign(scores) if scores[g][p] > 0]
+    pairs = [(g, p, scores[g][p]) for g, p in assign(scores) if scores[g][p] > 0]
     full = 1 + len(truth.calls) if granularity == "intermediate" else truth.full_terms
     return Match(name_score, pairs, full, (name_score + sum(score for _, _, score in pairs)) / full)
 
@@ -169,7 +169,7 @@ def _count_names(names: Sequence[Any]) -> dict[Any, int]:
     return counts
 
 
-def _assign(scores: list[list[float]]) -> list[tuple[int, int]]:
+def assign(scores: list[list[float]]) -> list[tuple[int, int]]:
     """The one-to-one assignment of rows to columns with the largest sum; there is at least one of each.
 
     scipy is imported only where there is a choice between pairs.

@@ -7,7 +7,7 @@ The rules are those of the released scorer (ToolRL 8cee13e).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -64,6 +64,30 @@ def format_holds(turn: str, wants_call: bool, wants_response: bool) -> bool:
         and turn.count(RESPONSE) == 1
         and turn.count(RESPONSE_END) == 1
     )
+
+
+def fields_in_order(turn: str, wants_call: bool, wants_response: bool, text_between: bool) -> bool:
+    """Whether the turn begins with a thought and has the fields that its ground truth has, once each and in order.
+
+    Args:
+        text_between: any text may stand between and after the fields, but no field that the ground truth lacks; else
+            only white space may.
+    """
+    wanted = [(THINK, THINK_END)]
+    wanted += [(CALL, CALL_END)] if wants_call else []
+    wanted += [(RESPONSE, RESPONSE_END)] if wants_response else []
+    at = 0
+    for opening, closing in wanted:
+        begin = turn.find(opening, at)
+        end = turn.find(closing, begin + len(opening)) if begin >= 0 else -1
+        if end < 0 or (turn[at:begin].strip() and not text_between):
+            return False
+        at = end + len(closing)
+    if turn[at:].strip() and not text_between:
+        return False
+    once = all(turn.count(tag) == 1 for pair in wanted[1:] for tag in pair)
+    lacking = [] if wants_response else [RESPONSE]
+    return once and not any(tag in turn for tag in lacking + ([] if wants_call else [CALL]))
 
 
 def call_block(turn: str) -> str | None:
@@ -223,9 +247,21 @@ class Reading:
 
     The calls are parsed once, when a component first asks for them. `tokens` is the length of the response as it was
     generated, None where only its text is known; `row` has the data's `data_source` and `extra_info`, where known.
+    `memo` holds what components read beside that, and `shares` how far up its range each part is that others refer to.
     """
 
-    __slots__ = ("_calls", "completion", "row", "step", "tokens", "total_steps", "truth", "turn")
+    __slots__ = (
+        "_calls",
+        "completion",
+        "memo",
+        "row",
+        "shares",
+        "step",
+        "tokens",
+        "total_steps",
+        "truth",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -243,6 +279,8 @@ class Reading:
         self.total_steps = total_steps
         self.tokens = tokens
         self.row = row
+        self.memo: dict[Hashable, Any] = {}
+        self.shares: dict[str, float] = {}
         self._calls: list[Any] | None = _UNREAD
 
     @property

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.rewards.component_kind import COMPONENT_KINDS
 from toolrl_cli.rewards.components import FIDELITIES, Component
+from toolrl_cli.rewards.composing.conditions import parse_conditions
+from toolrl_cli.rewards.composing.linking import in_order
 from toolrl_cli.rewards.designs import (
     AXES,
     DEFAULTS,
@@ -21,9 +24,11 @@ from toolrl_cli.rewards.designs import (
 )
 from toolrl_cli.rewards.errors import RewardError, nearest, one_of, shown
 from toolrl_cli.rewards.reward import Reward
-from toolrl_cli.rewards.schedule import Schedule, as_values, number_or_schedule, parse_schedule
+from toolrl_cli.rewards.schedule import Schedule, as_number, as_values, number_or_schedule, parse_schedule
 
-_COMMON = ("kind", "range", "schedule", "weight")
+_COMMON = ("kind", "range", "schedule", "weight", "only_if", "otherwise", "sources")
+_SHARED = ("reading", "equality", "no_call")
+"""Keys that may stand at the top of a composition, for all parts that take them and have none of their own."""
 
 
 def get_reward(
@@ -34,7 +39,8 @@ def get_reward(
     Args:
         spec: one of
             a name such as `coarse`, or names of different axes joined by `+`, such as `finegrained+dynamic`; a
-            suffix `@paper` chooses the fidelity;
+            suffix `@paper` chooses the fidelity; or that of another paper's design (`field.designs`), with `@toolrl`
+            reading calls in the form of ToolRL's prompts;
             the path of a YAML file (ends in .yaml or .yml) that holds one of the mappings here, at its top or
             under `reward`;
             a mapping `{name, fidelity}`;
@@ -52,11 +58,39 @@ def get_reward(
         path = Path(base_dir or ".", spec)
         return _from_file(path)
     if isinstance(spec, str):
-        axes, fidelity = read_name(spec)
-        return _design(axes, fidelity)
+        return _named(spec, None, "reward")
     if isinstance(spec, Mapping):
         return _from_mapping(spec, Path(base_dir or "."))
     raise RewardError(f"a reward is a name, a mapping or a YAML file, not {shown(spec)}", "reward")
+
+
+def _named(text: str, reading: Any, where: str) -> Reward:
+    """A design by its name: of the paper, or of another one; see `field.designs`."""
+    from toolrl_cli.rewards.field.designs import BY_NAME
+
+    name, at, form = (part.strip() for part in text.partition("@"))
+    if name not in BY_NAME:
+        if reading is not None:
+            raise RewardError(
+                "ToolRL's own designs read calls in one form", f"{where}.reading", "leave it out"
+            )
+        axes, fidelity = read_name(text, where, tuple(BY_NAME))
+        return _design(axes, fidelity)
+    if at and reading is not None:
+        raise RewardError(f"the name says {form!r} and reading {shown(reading)}", where, "keep one")
+    reading = (form or None) if reading is None else reading
+    composition = dict(BY_NAME[name].composition)
+    if reading is not None and "reading" not in composition:
+        takes = any(
+            "reading" in COMPONENT_KINDS.get(c["kind"]).keys for c in composition["components"].values()
+        )
+        if not takes and reading != "toolrl":
+            raise RewardError(f"{name} reads calls in ToolRL's form alone", where, f"write {name}")
+        composition |= {"reading": reading} if takes else {}
+    elif reading is not None:
+        composition["reading"] = reading
+    label = name if reading is None else f"{name}@{reading}" if isinstance(reading, str) else f"{name}@own"
+    return replace(_composition(composition, "released", Path(), labelled=False), name=label)
 
 
 def _design(axes: Mapping[str, str], fidelity: str) -> Reward:
@@ -96,9 +130,9 @@ def _line_of(where: str, lines: Mapping[tuple[str | int, ...], int], nested: boo
 
 def _from_mapping(spec: Mapping[str, Any], base: Path) -> Reward:
     if "components" in spec:
-        allowed = {"components", "fidelity", "name"}
+        allowed = {"components", "fidelity", "name", "clamp", *_SHARED}
     elif "name" in spec:
-        allowed = {"name", "fidelity"}
+        allowed = {"name", "fidelity", "reading"}
     else:
         allowed = {*AXES, "fidelity"}
     _no_others(spec, allowed, "reward")
@@ -108,11 +142,15 @@ def _from_mapping(spec: Mapping[str, Any], base: Path) -> Reward:
     if fidelity is not None:
         one_of(fidelity, FIDELITIES, "reward.fidelity")
     if "components" in spec:
-        return _composition(spec["components"], fidelity or "released", spec.get("name"), base)
+        return _composition(spec, fidelity or "released", base)
     if "name" in spec:
         if not isinstance(spec["name"], str):
             raise RewardError(f"{shown(spec['name'])} is no text", "reward.name")
-        axes, named = read_name(spec["name"], "reward.name")
+        if spec["name"].partition("@")[0].strip() in field_names() or "reading" in spec:
+            if fidelity is not None:
+                raise RewardError("is of ToolRL's own designs", "reward.fidelity", "leave it out")
+            return _named(spec["name"], spec.get("reading"), "reward.name")
+        axes, named = read_name(spec["name"], "reward.name", field_names())
         if fidelity and "@" in spec["name"] and fidelity != named:
             raise RewardError(f"the name says {named!r} and fidelity {fidelity!r}", "reward", "keep one")
         return _design(axes, fidelity or named)
@@ -126,20 +164,43 @@ def _axis(axis: str, value: Any) -> str:
     return one_of(value, AXES[axis], f"reward.{axis}")
 
 
-def _composition(components: Any, fidelity: str, name: Any, base: Path) -> Reward:
+def field_names() -> tuple[str, ...]:
+    """Names of other papers' designs."""
+    from toolrl_cli.rewards.field.designs import BY_NAME
+
+    return tuple(BY_NAME)
+
+
+@lru_cache(maxsize=1)
+def _names_of_field() -> dict[tuple[tuple[Component, ...], str], str]:
+    rewards = [_named(name + form, None, "reward") for name in field_names() for form in ("", "@toolrl")]
+    return {(reward.components, reward.fidelity): reward.name for reward in reversed(rewards)}
+
+
+def _composition(spec: Mapping[str, Any], fidelity: str, base: Path, *, labelled: bool = True) -> Reward:
+    components, name = spec["components"], spec.get("name")
     if not isinstance(components, Mapping) or not components:
         raise RewardError("components are a mapping of part to component", "reward.components")
     if name is not None and not isinstance(name, str):
         raise RewardError(f"{shown(name)} is no text", "reward.name")
-    parts = [_component(part, raw, base) for part, raw in components.items()]
-    parts.sort(key=lambda part: (COMPONENT_KINDS.get(part.kind).position, part.kind, part.name))
-    resolved = tuple(parts)
-    designs = names_by_composition()
-    label = name or designs.get((resolved, fidelity))
-    if label in designs.values() and label != designs.get((resolved, fidelity)):
-        raise RewardError(f"{label!r} is the name of another design", "reward.name", "choose another name")
-    reward = Reward(resolved, fidelity, label or "custom")
-    return reward if label else replace(reward, name=f"custom-{_digest(reward)}")
+    shared = {key: spec[key] for key in _SHARED if key in spec}
+    parts = [_component(part, raw, base, shared) for part, raw in components.items()]
+    unused = [key for key in shared if not any(key in COMPONENT_KINDS.get(part.kind).keys for part in parts)]
+    if unused:
+        raise RewardError("no part of this reward takes it", f"reward.{unused[0]}", "leave it out")
+    resolved = in_order(parts, lambda part: (COMPONENT_KINDS.get(part.kind).position, part.kind, part.name))
+    clamp = as_values(spec["clamp"], "reward.clamp", 2) if spec.get("clamp") is not None else None
+    label = name
+    if labelled:
+        designs = {**_names_of_field(), **names_by_composition()}
+        own = designs.get((resolved, fidelity)) if clamp is None else None
+        label = name or own
+        if label in designs.values() and label != own:
+            raise RewardError(
+                f"{label!r} is the name of another design", "reward.name", "choose another name"
+            )
+    reward = Reward(resolved, fidelity, label or "custom", (clamp[0], clamp[1]) if clamp else None)
+    return reward if label or not labelled else replace(reward, name=f"custom-{_digest(reward)}")
 
 
 def _digest(reward: Reward) -> str:
@@ -148,7 +209,7 @@ def _digest(reward: Reward) -> str:
     return hashlib.sha256(json.dumps(reward.identity(), sort_keys=True).encode()).hexdigest()[:6]
 
 
-def _component(name: Any, raw: Any, base: Path) -> Component:
+def _component(name: Any, raw: Any, base: Path, shared: Mapping[str, Any]) -> Component:
     where = f"reward.components.{name}"
     if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
         hint = "letters, digits, _ and -"
@@ -160,7 +221,25 @@ def _component(name: Any, raw: Any, base: Path) -> Component:
         kind = one_of(kind, tuple(COMPONENT_KINDS.names()), f"{where}.kind")
     known = COMPONENT_KINDS.get(kind)
     _no_others(raw, (*_COMMON, *known.keys), where)
-    return _with_scale(known.read(name, raw, where, base), raw, where)
+    raw = {**{key: value for key, value in shared.items() if key in known.keys}, **raw}
+    return _with_conditions(_with_scale(known.read(name, raw, where, base), raw, where), raw, where)
+
+
+def _with_conditions(part: Component, raw: Mapping[str, Any], where: str) -> Component:
+    if "otherwise" in raw and "only_if" not in raw:
+        raise RewardError("nothing says when", f"{where}.otherwise", "add only_if: [...]")
+    sources = raw.get("sources", [])
+    sources = [sources] if isinstance(sources, str) else sources
+    if not isinstance(sources, (list, tuple)) or not all(isinstance(source, str) for source in sources):
+        raise RewardError(f"{shown(sources)} is no list of data sources", f"{where}.sources")
+    if part.range is None and (raw.get("only_if") and raw.get("otherwise") is None):
+        raise RewardError("it has no low end to fall to", f"{where}.only_if", "add a range, or otherwise: 0")
+    return replace(
+        part,
+        only_if=parse_conditions(raw["only_if"], f"{where}.only_if") if raw.get("only_if") else (),
+        otherwise=None if raw.get("otherwise") is None else as_number(raw["otherwise"], f"{where}.otherwise"),
+        sources=tuple(sources),
+    )
 
 
 def _with_scale(part: Component, raw: Mapping[str, Any], where: str) -> Component:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from toolrl_cli.rewards.components import Component, Overlong
+from toolrl_cli.rewards.components import Component
+from toolrl_cli.rewards.composing.conditions import holds
 from toolrl_cli.rewards.errors import RewardError, shown
 from toolrl_cli.rewards.reading import NO_ROW, Reading
 
@@ -26,7 +27,7 @@ class Part(NamedTuple):
 
 
 class Score(NamedTuple):
-    """A completion's score: `total` is the sum of the parts' `weighted`, in the order of `parts`."""
+    """A completion's score: `total` is the sum of the parts' `weighted`, in the order of `parts`, within the clamp."""
 
     total: float
     parts: dict[str, Part]
@@ -51,19 +52,31 @@ class Reward:
     Two rewards are equal if they compute the same score; the name is a label and does not count.
 
     Attributes:
-        components: format, correctness and length first, then the others by name.
+        components: format, correctness and length first, then the others by name; each after those it refers to.
         fidelity: `released` or `paper`.
         name: the design's name, or one that the user or the composition gives.
+        clamp: [least, most] total; None where nothing is cut off.
     """
 
     components: tuple[Component, ...]
     fidelity: str = "released"
     name: str = field(default="custom", compare=False)
+    clamp: tuple[float, float] | None = None
+
+    # names of parts that others refer to; whether any part has a condition or is for some sources only
+    _referred: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
+    _plain: bool = field(default=True, init=False, compare=False, repr=False)
 
     # cache of weights and ranges by step: a batch has only a few different steps
     _scales: dict[tuple[int, int | None], list[Scale]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
+
+    def __post_init__(self) -> None:
+        referred = frozenset(name for part in self.components for name in part.refers_to)
+        gated = any(part.only_if or part.sources for part in self.components)
+        object.__setattr__(self, "_referred", referred)
+        object.__setattr__(self, "_plain", not referred and not gated)
 
     def score(
         self,
@@ -97,12 +110,53 @@ class Reward:
         parts: dict[str, Part] = {}
         scales = self._scales.get((step, total_steps)) or self._scales_at(step, total_steps)
         for component, weight, low, high in scales:
-            raw = component.raw(reading, self.fidelity, low, high)
+            if self._plain:
+                raw = component.raw(reading, self.fidelity, low, high)
+            else:
+                raw, weight = self._linked(component, weight, low, high, reading)
             weighted = weight * raw
             addends.append(weighted)
             parts[component.name] = _new(Part, (raw, weight, weighted))
         # sum, and not +=, so that the sum of the parts is the total on every Python (3.12 compensates)
-        return _new(Score, (sum(addends), parts))
+        total = sum(addends)
+        if self.clamp is not None:
+            total = min(max(total, self.clamp[0]), self.clamp[1])
+        return _new(Score, (total, parts))
+
+    def _linked(
+        self, component: Component, weight: float, low: float, high: float, reading: Reading
+    ) -> tuple[float, float]:
+        """Raw value and weight of a part that may have conditions; what others refer to is remembered."""
+        if component.sources and not self._is_for(component, reading):
+            return 0.0, 0.0
+        if all(holds(condition, reading) for condition in component.only_if):
+            raw = component.raw(reading, self.fidelity, low, high)
+        else:
+            raw = low if component.otherwise is None else component.otherwise
+        if component.name in self._referred:
+            reading.shares[component.name] = _share(raw, low, high)
+        return raw, weight
+
+    def shares(self, score: Score, step: int = 0, total_steps: int | None = None) -> dict[str, float]:
+        """Of each part that others refer to, how far up its range a score's raw value is, from 0 to 1."""
+        return {
+            component.name: _share(score.parts[component.name].raw, low, high)
+            for component, _, low, high in self._scales_at(step, total_steps)
+            if component.name in self._referred
+        }
+
+    def _is_for(self, component: Component, reading: Reading) -> bool:
+        source = reading.row.get("data_source")
+        if source is None:
+            raise RewardError(
+                "the row's data_source is not known here",
+                f"components.{component.name}",
+                "training knows it; leave `sources` out to score texts alone",
+                completion=reading.completion,
+                ground_truth=reading.truth.text,
+                step=reading.step,
+            )
+        return source in component.sources
 
     def score_many(
         self,
@@ -140,7 +194,8 @@ class Reward:
         Infinite where a user component declares no range.
         """
         spans = self.part_ranges(step, total_steps, ground_truth).values()
-        return sum(low for low, _ in spans), sum(high for _, high in spans)
+        low, high = sum(low for low, _ in spans), sum(high for _, high in spans)
+        return (low, high) if self.clamp is None else (max(low, self.clamp[0]), min(high, self.clamp[1]))
 
     def max_total(
         self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None
@@ -155,7 +210,13 @@ class Reward:
         reading = None if ground_truth is None else Reading("", ground_truth, step, total_steps)
         ranges = {}
         for component, weight, low, high in self._scales_at(step, total_steps):
-            low, high = component.reach(reading, self.fidelity, low, high)
+            least, most = component.reach(reading, self.fidelity, low, high)
+            if component.only_if:
+                rest = low if component.otherwise is None else component.otherwise
+                least, most = min(least, rest), max(most, rest)
+            if component.sources:
+                least, most = min(least, 0.0), max(most, 0.0)
+            low, high = least, most
             ends = (weight * low, weight * high) if weight else (0.0, 0.0)
             ranges[component.name] = (min(ends), max(ends))
         return ranges
@@ -163,7 +224,7 @@ class Reward:
     @property
     def needs_tokens(self) -> bool:
         """Whether it scores no response whose length in tokens is not known."""
-        return any(isinstance(component, Overlong) for component in self.components)
+        return any("tokens" in component.needs for component in self.components)
 
     def to_dict(self) -> dict[str, Any]:
         """Canonical composition, fully resolved and ready for JSON; `get_reward` builds an equal reward from it.
@@ -171,7 +232,8 @@ class Reward:
         It has no names of designs, so that equal compositions are equal mappings however they were written.
         """
         components = {c.name: dict(sorted(c.to_dict().items())) for c in self.components}
-        return {"components": dict(sorted(components.items())), "fidelity": self.fidelity}
+        clamp = {} if self.clamp is None else {"clamp": list(self.clamp)}
+        return {**clamp, "components": dict(sorted(components.items())), "fidelity": self.fidelity}
 
     def identity(self) -> dict[str, Any]:
         """`to_dict` without the paths and time limits of user components: only what decides the score."""
@@ -192,6 +254,10 @@ class Reward:
         ]
         self._scales[step, total_steps] = scales
         return scales
+
+
+def _share(raw: float, low: float, high: float) -> float:
+    return (raw - low) / (high - low) if high > low else 1.0
 
 
 def _unpacked(

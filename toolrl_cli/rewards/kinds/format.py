@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from toolrl_cli.rewards.component_kind import ComponentKind
-from toolrl_cli.rewards.components import Format
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-FORMAT = ComponentKind("format", lambda name, raw, where, base: Format(name), position=0)
+from toolrl_cli.rewards.component_kind import ComponentKind
+from toolrl_cli.rewards.components import Component, Format
+from toolrl_cli.rewards.errors import one_of
+
+BETWEEN = ("exact", "white_space", "text")
+
+
+def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component:
+    """See `ComponentKind.read`."""
+    return Format(name, between=one_of(raw.get("between", "exact"), BETWEEN, f"{where}.between"))
+
+
+FORMAT = ComponentKind("format", read, keys=("between",), position=0)

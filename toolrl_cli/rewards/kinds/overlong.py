@@ -24,7 +24,10 @@ def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component
         raise RewardError(
             f"{raw['buffer']} is above max_length", f"{where}.buffer", f"at most {raw['max_length']}"
         )
-    return Overlong(name, max_length=raw["max_length"], buffer=raw["buffer"])
+    clip = raw.get("clip", True)
+    if not isinstance(clip, bool):
+        raise RewardError(f"{shown(clip)} is neither true nor false", f"{where}.clip")
+    return Overlong(name, max_length=raw["max_length"], buffer=raw["buffer"], clip=clip)
 
 
-OVERLONG = ComponentKind("overlong", read, keys=("max_length", "buffer"), position=4)
+OVERLONG = ComponentKind("overlong", read, keys=("max_length", "buffer", "clip"), position=4)

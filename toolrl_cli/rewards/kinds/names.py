@@ -1,0 +1,10 @@
+"""`names`: whether the names of the calls are the gold turn's; `calls` with all or nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from toolrl_cli.rewards.calls.call_share import KEYS, read
+from toolrl_cli.rewards.component_kind import ComponentKind
+
+NAMES = ComponentKind("names", partial(read, "names"), keys=KEYS, position=5)
