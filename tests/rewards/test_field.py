@@ -11,6 +11,7 @@ import pytest
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.explain import explain
 from toolrl_cli.rewards.field.designs import DESIGNS
+from toolrl_cli.rewards.gold import check_gold
 
 A = {"name": "Get_Price", "arguments": {"loc_1": "ORD", "loc_2": "SFO"}}
 B = {"name": "Get_Price", "arguments": {"loc_1": "ORD", "loc_2": "LAX"}}
@@ -258,13 +259,22 @@ def test_a_design_is_what_its_mapping_says_and_explains_itself(design: Any) -> N
 def test_in_the_form_of_the_toolrl_prompts_the_gold_answer_earns_the_most() -> None:
     row = {"data_source": "d", "extra_info": {"tools": [{"name": "Get_Price", "parameters": {}}]}}
     for design in DESIGNS:
-        if design.name in ("coder", "halo_forge", "tool_call_multireward"):
-            continue  # its most is for a length of 0, for a call that is executed, and for a turn without a thought
+        if design.name == "coder":
+            continue  # its most is for a length of 0
         reward = get_reward(f"{design.name}@toolrl")
         truth = f"{T}\n{lines(A_PARAMETERS)}"
         assert reward.score(truth, truth, 1, 10, 1, row).total == pytest.approx(
             reward.max_total(1, 10, truth)
         ), design.name
+
+
+def test_the_gold_check_passes_in_the_datas_form_and_names_the_way_out_in_another() -> None:
+    row = {"data_source": "d", "extra_info": {"tools": [{"name": "Get_Price", "parameters": {}}]}}
+    truth = f"{T}\n{lines(A_PARAMETERS)}"
+    for design in DESIGNS:
+        assert check_gold(get_reward(f"{design.name}@toolrl"), [(0, truth, row)]).ok, design.name
+    (fault,) = check_gold(get_reward("tool_n1"), [truth]).shortfalls
+    assert "`reading: toolrl`" in str(fault)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ FILES = sorted(ROOT.glob("*.yaml"))
 RUNS = {
     "table1_2_3": 28, "table5_length": 9, "table6_scale": 12, "table7_granularity": 12,
     "table10_11_12": 20, "camera_ready": 8, "smoke": 2, "tiny_base": 1, "quickstart": 5, "rlla_tiny": 3,
-    "algorithms": 22,
+    "algorithms": 22, "reward_designs": 42,
 }  # fmt: skip
 IN_SMALL = {**RUNS, "table1_2_3": 7, "table5_length": 3, "table6_scale": 4, "table7_granularity": 4}
 IN_SMALL |= {"table10_11_12": 5, "camera_ready": 6}

@@ -123,15 +123,27 @@ def list_designs(
     fidelity: Annotated[
         str, typer.Option("--fidelity", help="released (as the code computes it) or paper (its formulas).")
     ] = "released",
+    field: Annotated[
+        bool, typer.Option("--field", help="Other papers' designs that look at one turn.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the named designs: formula, range at the first and the last step of the paper's runs, source."""
     from toolrl_cli.commands.views import reward_views as views
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.rewards.catalogue import catalogue
+    from toolrl_cli.rewards.catalogue import catalogue, field_catalogue
     from toolrl_cli.rewards.components import FIDELITIES
     from toolrl_cli.spec.suggest import hint_for
 
+    if field:
+        if fidelity != "released":
+            raise SpecError("is of ToolRL's own designs", "--fidelity", "leave it out, or --field")
+        found = field_catalogue()
+        if as_json:
+            print_json({"schema": PRINTED, "designs": [design.to_dict() for design in found]})
+        else:
+            views.show_field(stdout_console(), found)
+        return
     if fidelity not in FIDELITIES:
         raise SpecError(
             f"unknown fidelity {fidelity!r}", "--fidelity", hint_for(fidelity, FIDELITIES, "fidelities")

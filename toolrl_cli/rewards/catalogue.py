@@ -37,6 +37,41 @@ class Design:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A design of another paper.
+
+    Attributes:
+        name, source, evidence, formula, note: see `FieldDesign`.
+        range: [least, most] total.
+        needs: what rows must have beside their texts: `tokens`, `tools`.
+    """
+
+    name: str
+    formula: str
+    range: tuple[float, float]
+    needs: tuple[str, ...]
+    evidence: str
+    source: str
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def field_catalogue() -> tuple[Listed, ...]:
+    """All designs of other papers, in the order of `field.designs`."""
+    from toolrl_cli.rewards.field.designs import DESIGNS
+
+    found = []
+    for design in DESIGNS:
+        reward = get_reward(design.name)
+        needs = tuple(sorted(frozenset[str]().union(*(part.needs for part in reward.components))))
+        told = (design.evidence, design.source, design.note)
+        found.append(Listed(design.name, design.formula, reward.total_range(), needs, *told))
+    return tuple(found)
+
+
 # name -> (formula as released, formula of the paper, place in the paper, environment of the released code)
 _TEXTS: dict[str, tuple[str, str, str, str]] = {
     "original": (

@@ -46,8 +46,11 @@ class Component(ABC):
     sources: tuple[str, ...] = ()
 
     kind: ClassVar[str]
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """What it cannot be computed without, beside the two texts: `tokens`, `tools`."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it cannot be computed without, beside the two texts: `tokens`, `tools`, `data_source`."""
+        return frozenset({"data_source"} if self.sources else ())
 
     @property
     def refers_to(self) -> tuple[str, ...]:
@@ -221,7 +224,10 @@ class Overlong(Component):
     clip: bool = True
 
     kind: ClassVar[str] = "overlong"
-    needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return super().needs | {"tokens"}
 
     @property
     def judges(self) -> bool:

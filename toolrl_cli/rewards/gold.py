@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from toolrl_cli.rewards.calls.style import Style
 from toolrl_cli.rewards.components import Correctness
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.reading import read_truth, unmatchable
@@ -19,6 +20,9 @@ from toolrl_cli.rewards.reward import Reward
 
 TOLERANCE = 1e-9
 CRLF = "its lines end in CRLF, and the format wants LF"
+FORM = (
+    "the reward reads calls in another form than the gold answer has them in; `reading: toolrl` reads these"
+)
 ROWS_NAMED = 5  # rows named in the one-line error; the report lists all
 
 
@@ -103,6 +107,7 @@ def check_gold(
     judged = {part.name for part in reward.components if part.judges}
     graded = {part.granularity for part in reward.components if isinstance(part, Correctness)} - {"coarse"}
     whole = reward.fidelity == "released" and graded == {"intermediate"}
+    foreign = any(getattr(part, "reading", Style()) != Style() for part in reward.components)
     shortfalls, rows = [], 0
     for rows, row in enumerate(ground_truths, start=1):
         name, text, *known = (rows - 1, row) if isinstance(row, str) else row
@@ -126,7 +131,7 @@ def check_gold(
             and math.isfinite(ranges[part][1])
             and parts[part].weighted < ranges[part][1] - TOLERANCE
         }
-        problem = CRLF if short and "\r\n" in text else ""
+        problem = CRLF if short and "\r\n" in text else FORM if short and foreign else ""
         if graded and not problem:
             problem = unmatchable(read_truth(text).calls, whole=whole)
             problem += "; an answer earns all or nothing" if problem else ""

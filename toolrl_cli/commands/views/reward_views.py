@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from toolrl_cli.commands.views.reward_cases import Case
-    from toolrl_cli.rewards.catalogue import Design
+    from toolrl_cli.rewards.catalogue import Design, Listed
     from toolrl_cli.rewards.explain import AlignedCall, Explanation, Parsed, PartExplained
 
 LONGEST_TEXT = 4000
 """Characters of a completion that are shown; the middle of a longer one is left out."""
 
+TOOLRL = ("format", "correctness", "length")
 _TAGS = re.compile(r"</?(?:think|tool_call|response|obs)>")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NONE = "–"
@@ -69,6 +71,21 @@ def show_designs(console: Console, designs: Sequence[Design]) -> None:
     console.print(
         "total: least and most, at the first → the last of the paper's 105 steps. Join one name per axis with +, as "
         "in finegrained+dynamic; @paper behind it takes the paper's formulas.",
+        style="dim",
+        markup=False,
+    )
+
+
+def show_field(console: Console, designs: Sequence[Listed]) -> None:
+    """Other papers' designs, one after the other, so that nothing is cut on a narrow terminal."""
+    for design in designs:
+        needs = f", needs {' and '.join(design.needs)}" if design.needs else ""
+        console.print(Text(f"{design.name}  {_range(design.range)}{needs}", "bold"), soft_wrap=True)
+        for text in filter(None, (design.formula, f"{design.source} ({design.evidence})", design.note)):
+            console.print(Padding(Text(text), (0, 0, 0, 2)))
+    console.print(
+        "\nran, read: the released code was run or read; paper: from its text; second-hand: from notes of it. A design "
+        "reads calls in its own paper's form; NAME@toolrl reads those that ToolRL's prompts ask for.",
         style="dim",
         markup=False,
     )
@@ -184,7 +201,8 @@ def _add_part(table: Table, name: str, parts: Sequence[PartExplained | None]) ->
 
 def _place(term: str) -> tuple[int, int]:
     kind, _, number = term.partition(" ") if term.startswith("call ") else (term, "", "")
-    return (_TERMS.index(kind) if kind in _TERMS else len(_TERMS), int(number or 0))
+    known = len(_TERMS) if kind == "raw" else _TERMS.index(kind) if kind in _TERMS else -1
+    return (known, int(number or 0))
 
 
 def _show_differences(console: Console, explanations: Sequence[Explanation]) -> None:
@@ -193,6 +211,8 @@ def _show_differences(console: Console, explanations: Sequence[Explanation]) -> 
     for explanation in explanations:
         for d in explanation.differences:
             shared.setdefault((d.number, d.topic, d.text), []).append(explanation.reward)
+    if not any(part.kind in TOOLRL for explanation in explanations for part in explanation.parts):
+        return  # of nobody's formula and nobody's code
     if not shared:
         console.print(Text("\nreleased code and paper agree on this score", "dim"))
         return

@@ -76,9 +76,11 @@ class CallShare(Component):
         found, rule = self.comparison.compare(wanted, given.calls), self.comparison
         pairs = [
             Term(
-                f"call {pair.gold + 1}", f"predicted call {pair.predicted + 1}: {_credit(rule)}", pair.credit
+                f"call {gold + 1}",
+                f"predicted call {at + 1}: {rule.told(wanted[gold], given.calls[at])}",
+                credit,
             )
-            for pair in found.pairs
+            for gold, at, credit in found.pairs
         ]
         alone = len(given.calls) - len(found.pairs)
         if alone and rule.unpaired:
@@ -93,10 +95,6 @@ class CallShare(Component):
     def to_dict(self) -> dict[str, Any]:
         rest = {"reading": self.reading.to_dict(), "no_call": self.no_call}
         return {**super().to_dict(), **self.comparison.to_dict(), **rest}
-
-
-def _credit(rule: Comparison) -> str:
-    return "credits" if isinstance(rule.credit, tuple) else rule.credit
 
 
 KEYS = (

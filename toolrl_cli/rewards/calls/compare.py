@@ -108,6 +108,15 @@ class Comparison:
             return float(self.equality.same(gold.arguments, call.arguments))
         return float(self._right(gold, call) == 1.0)
 
+    def told(self, gold: Call, call: Call) -> str:
+        """How the credit of a pair comes about, in a few words."""
+        named = "name right" if gold.name == call.name else f"{call.name} for {gold.name}"
+        if self.credit == "name":
+            return named
+        more = len(call.arguments.keys() - gold.arguments.keys())
+        right = round(self._right(gold, call) * len(gold.arguments))
+        return f"{named}, {right} of {len(gold.arguments)} arguments" + (f", {more} more" if more else "")
+
     def _right(self, gold: Call, call: Call) -> float:
         """Share of the gold's arguments that the call has too."""
         same = self.equality.same

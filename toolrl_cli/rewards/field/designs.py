@@ -302,15 +302,12 @@ DESIGNS: tuple[FieldDesign, ...] = (
             "components": {
                 "ladder": {
                     **{"kind": "calls", "credit": {"call": 0.25, "name": 0.25, "arguments": 0.25}},
-                    **{"measure": "max", "unpaired": 0.25, "unequal": 0.8, "weight": 0},
+                    **{"measure": "max", "unpaired": 0.25, "unequal": 0.8, "only_if": ["wants_call"]},
                 },
                 "called": {"kind": "layout", "rules": ["called"], **_METRIC},
-                "score": {
+                "silence": {
                     "kind": "table",
-                    "rows": [
-                        {"when": "wants_call", "value": "ladder"},
-                        {"when": "called", "value": -0.25},
-                    ],
+                    "rows": [{"when": "wants_call", "value": 0}, {"when": "called", "value": -0.25}],
                     "rest": 1,
                 },
             },

@@ -35,7 +35,10 @@ class Cosine(Component):
     beyond: float | None = None
 
     kind: ClassVar[str] = "cosine"
-    needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return super().needs | {"tokens"}
 
     @property
     def judges(self) -> bool:

@@ -40,9 +40,8 @@ class Faults(Component):
     kind: ClassVar[str] = "faults"
 
     @property
-    def needs_tools(self) -> bool:
-        """Whether rows have to say which tools they offer."""
-        return self.of in OF_TOOLS
+    def needs(self) -> frozenset[str]:
+        return super().needs | ({"tools"} if self.of in OF_TOOLS else set())
 
     def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
         return high + (low - high) * min(self.count(reading), self.most) / self.most

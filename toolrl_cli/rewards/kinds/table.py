@@ -48,7 +48,19 @@ class Table(Component):
         return reading.shares[value] if isinstance(value, str) else value
 
     def reach(self, reading: Reading | None, fidelity: str, low: float, high: float) -> Range:
-        return low, high
+        if reading is None:
+            return low, high
+        values: list[float | str] = []
+        for when, value in self.rows:
+            of_row = [condition for condition in when if not parts_of([condition])]
+            if all(holds(condition, reading) for condition in of_row):
+                values.append(value)
+                if len(of_row) == len(when):  # decided by the gold turn alone: no later row is reached
+                    break
+        else:
+            values.append(self.rest)
+        ends = [end for value in values for end in ((0.0, 1.0) if isinstance(value, str) else (value, value))]
+        return min(ends), max(ends)
 
     def terms(self, reading: Reading, low: float, high: float, raw: float) -> tuple[Term, ...]:
         return (Term("raw", self._chosen(reading)[0], raw),)

@@ -110,7 +110,7 @@ def _parts(run: RunSpec) -> Iterator[AlgorithmFault]:
         what = f"{sampling.metric!r} is no part of the reward"
         yield AlgorithmFault("rl.dynamic_sampling.metric", what, hint)
     for name, part in parts.items():
-        if part.get("kind", name) == "overlong" and part["max_length"] > run.rl.max_response_length:
+        if part.get("max_length", 0) > run.rl.max_response_length:  # of overlong, and of cosine
             what = f"is {part['max_length']}, more tokens than rl.max_response_length ({run.rl.max_response_length})"
             hint = f"set it to {run.rl.max_response_length}"
             yield AlgorithmFault(f"reward.components.{name}.max_length", what, hint)

@@ -1,4 +1,6 @@
-"""Tries users' reward functions on a few gold rows when a sweep is planned, so that a fault costs no training.
+"""Tries rewards on a few gold rows when a sweep is planned, so that a fault costs no training.
+
+That is users' functions, and parts that need what a row may not have, such as the tools that it offers.
 
 They run in the process for users' functions, within their time limits. What passed is remembered by the functions'
 files, the data and the length of the run (`verdicts`).
@@ -13,6 +15,7 @@ from dataclasses import replace
 from toolrl_cli.datasets.prepare import first_rows
 from toolrl_cli.datasets.verl_rows import Row
 from toolrl_cli.rewards import Reward, RewardError, get_reward
+from toolrl_cli.rewards.components import Component
 from toolrl_cli.rewards.gold import estimated_tokens
 from toolrl_cli.rewards.python_component import PythonComponent
 from toolrl_cli.rewards.user_code.runner import close
@@ -33,7 +36,7 @@ def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
     The first row is scored at step 0 (the validation before training), at step 1 and at the last; the others at step 1.
 
     Args:
-        stages: of any kind; those whose reward has no function of a user's are ignored.
+        stages: of any kind; those whose reward has no part that is to be tried are ignored.
 
     Returns:
         What failed, with the component's key; empty where all is well.
@@ -43,7 +46,7 @@ def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
     """
     alike: dict[str, list[StageSpec]] = {}
     for stage in stages:
-        if _has_functions(settings_of(stage)):
+        if _is_to_try(settings_of(stage)):
             alike.setdefault(_digest(stage), []).append(stage)
     known = verdicts.accepted() if alike else set()
     findings, good = [], []
@@ -60,10 +63,12 @@ def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
     return findings
 
 
-def _has_functions(config: object) -> bool:
-    if not isinstance(config, RlConfig):
-        return False
-    return any(part.get("kind") == "python" for part in config.reward.get("components", {}).values())
+def _is_tried(part: Component) -> bool:
+    return isinstance(part, PythonComponent) or not part.needs <= {"tokens"}
+
+
+def _is_to_try(config: object) -> bool:
+    return isinstance(config, RlConfig) and any(map(_is_tried, get_reward(config.reward).components))
 
 
 def _digest(stage: StageSpec) -> str:
@@ -78,8 +83,8 @@ def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
     assert isinstance(config, RlConfig)
     reward, steps, faults = get_reward(config.reward), config.rl.steps, []
     rows = first_rows(config.data.kind, dataset_params(config.data), "train", ROWS)
-    for part in (part for part in reward.components if isinstance(part, PythonComponent)):
-        alone = replace(reward, components=(part,))
+    for part in filter(_is_tried, reward.components):
+        alone = replace(reward, components=(replace(part, only_if=()),))  # whether it counts is no matter
         try:
             for number, row in enumerate(rows):
                 for step in (0, 1, steps) if number == 0 else (1,):
