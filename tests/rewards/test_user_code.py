@@ -155,8 +155,15 @@ def test_a_function_that_comes_with_a_star_is_found(tmp_path: Path) -> None:
 
 def test_the_functions_that_the_documentation_shows_work_as_they_are(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/rewards.md").read_text(encoding="utf-8")
-    (settings,), (code,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("yaml", "python"))
+    (settings, mine), (code,) = (
+        re.findall(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("yaml", "python")
+    )
     (tmp_path / "tidy.yaml").write_text(settings, encoding="utf-8")
     write(tmp_path, rewards=code)
     assert get_reward(tmp_path / "tidy.yaml").score(GOLD, GOLD, 1, 10).total == 4.5
+    (tmp_path / "mine.yaml").write_text(mine, encoding="utf-8")
+    wrong = GOLD.replace('"name": "', '"name": "not_')
+    for completion in (GOLD, wrong, ""):
+        own, named = (get_reward(r) for r in (tmp_path / "mine.yaml", "tool_n1_partial_names@toolrl"))
+        assert own.score(completion, GOLD).total == named.score(completion, GOLD).total
     assert all(f"`{name}`" in page for name in INPUTS)

@@ -52,7 +52,7 @@ def read_name(text: str, where: str = "reward", others: tuple[str, ...] = ()) ->
     taken: dict[str, str] = {}
     for name in (part.strip() for part in names.split("+")):
         if name not in NAMES:
-            raise RewardError(f"{name!r} is no reward design", where, nearest(name, (*NAMES, *others)))
+            raise RewardError(f"{name!r} is no reward design", where, _meant(name, others))
         for axis, value in NAMES[name].items():
             if axis in taken:
                 raise RewardError(
@@ -63,6 +63,13 @@ def read_name(text: str, where: str = "reward", others: tuple[str, ...] = ()) ->
             taken[axis] = name
             axes[axis] = value
     return axes, fidelity if at else "released"
+
+
+def _meant(name: str, others: tuple[str, ...]) -> str:
+    hint = nearest(name, (*NAMES, *others))
+    if hint.startswith("did you mean") or not others:
+        return hint
+    return f"{nearest(name, NAMES)}; other papers': `toolrl reward list --field`"
 
 
 def write_name(axes: dict[str, str], fidelity: str) -> str:
