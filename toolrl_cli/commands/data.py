@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolrl_cli.commands.data_convert import convert
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.store.schemas import PRINTED
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from toolrl_cli.datasets.prepare import Manifest
     from toolrl_cli.rewards.gold import GoldReport
 
-app = typer.Typer(help="Make and list data.", no_args_is_help=True)
+app = typer.Typer(help="Make, convert and list data.", no_args_is_help=True)
+app.command("convert")(convert)
 
 REWARDED = ("train", "val")
 """The splits whose answers a reward is asked about; SFT learns its rows whatever a reward says."""

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets import rlla, toolworld
+from toolrl_cli.datasets import own_rows, rlla, toolworld
 from toolrl_cli.datasets.folders import build_folder
 from toolrl_cli.datasets.verl_rows import Row, rl_row, sft_row, write_parquet
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.store.schemas import DATASET
 
 MANIFEST = DATASET.name
-KINDS = ("toolworld", "rlla")
+KINDS = ("toolworld", "rlla", "verl")
 _SFT_SPLITS: tuple[toolworld.Split, ...] = ("base", "sft")
 _RL_SPLITS: tuple[toolworld.Split, ...] = ("train", "val")
 
@@ -38,7 +38,7 @@ class Manifest:
     """The content of `manifest.json`.
 
     Attributes:
-        kind: `toolworld` or `rlla`.
+        kind: `toolworld`, `rlla` or `verl`.
         fingerprint: identifies the rows, see `dataset_fingerprint`.
         params: what the folder was made from.
         files: split → its file `<split>.parquet`.
@@ -55,7 +55,7 @@ class Manifest:
 def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
     """The identity of a data folder's rows, computed without writing them.
 
-    ToolWorld: the generator's version, seed and sizes. rlla: the SHA-256 of the source files and the limits,
+    ToolWorld: the generator's version, seed and sizes. rlla and verl: the SHA-256 of the source files and the limits,
     whatever the path.
 
     Raises:
@@ -64,6 +64,8 @@ def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
     _check(kind, params)
     if kind == "toolworld":
         return toolworld.fingerprint(_toolworld_params(params))
+    if kind == "verl":
+        return own_rows.fingerprint(params["files"], params.get("limit", {}))
     return rlla.fingerprint(Path(params["path"]), params.get("limit", {}), _own(params))
 
 
@@ -71,10 +73,10 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
     """Create a data folder; one with the same fingerprint and intact files is left as it is.
 
     Args:
-        kind: `toolworld` or `rlla`.
+        kind: `toolworld`, `rlla` or `verl`.
         params: `toolworld`: `seed` (0) and `sizes` (split → rows, default `toolworld.DEFAULT_SIZES`);
             `rlla`: `path` (folder with the released files), `limit` (split → most rows) and perhaps `sft4k` (a file
-            of SFT rows of the user's own).
+            of SFT rows of the user's own); `verl`: `files` (split → path) and `limit`.
         out_dir: the folder; replaced when it holds something else.
 
     Raises:
@@ -90,6 +92,8 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
         if kind == "toolworld":
             splits = _toolworld_rows(_toolworld_params(params))
             notes: tuple[str, ...] = ()
+        elif kind == "verl":
+            splits, notes = own_rows.load(params["files"], params.get("limit", {})), ()
         else:
             splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}), _own(params))
         files = {}
@@ -123,6 +127,8 @@ def first_rows(kind: str, params: Mapping[str, Any], split: str, rows: int) -> l
     if kind == "toolworld":
         sizes: dict[str, int] = {**dict.fromkeys(_SFT_SPLITS + _RL_SPLITS, 1), split: rows}
         return _toolworld_rows({"seed": params.get("seed", 0), "sizes": sizes})[split]
+    if kind == "verl":
+        return own_rows.load({split: params["files"][split]}, {split: rows})[split]
     loaded, _ = rlla.load(Path(params["path"]), {**params.get("limit", {}), split: rows}, _own(params))
     return loaded[split]
 
@@ -145,7 +151,9 @@ def _own(params: Mapping[str, Any]) -> Path | None:
 def _check(kind: str, params: Mapping[str, Any]) -> None:
     if kind not in KINDS:
         raise SpecError(f"unknown dataset {kind!r}", hint=f"one of {', '.join(KINDS)}")
-    known = {"toolworld": {"seed", "sizes"}, "rlla": {"path", "limit", "sft4k"}}[kind]
+    known = {"toolworld": {"seed", "sizes"}, "rlla": {"path", "limit", "sft4k"}, "verl": {"files", "limit"}}[
+        kind
+    ]
     for name in params:
         if name not in known:
             raise SpecError(
@@ -155,7 +163,11 @@ def _check(kind: str, params: Mapping[str, Any]) -> None:
         raise SpecError("dataset 'rlla' has no path", where="data.path", hint="--set data.path=FOLDER")
     for key in ("sizes", "limit"):
         for split in params.get(key) or {}:
-            splits = toolworld.SPLITS if kind == "toolworld" else (*rlla.SPLITS, rlla.OWN_SPLIT)
+            splits = {
+                "toolworld": toolworld.SPLITS,
+                "rlla": (*rlla.SPLITS, rlla.OWN_SPLIT),
+                "verl": own_rows.SPLITS,
+            }[kind]
             if split not in splits:
                 raise SpecError(f"unknown split {split!r} in data.{key}", hint=f"one of {', '.join(splits)}")
 

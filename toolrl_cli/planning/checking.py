@@ -145,9 +145,10 @@ def unread_options(runs: Sequence[Run]) -> list[str]:
 
 def data_warnings(plan: Plan) -> list[str]:
     """What the data's folder lacks for the trainings that are owed, before anything is spent on them."""
+    from toolrl_cli.datasets.own_rows import count
     from toolrl_cli.datasets.rlla import most_train_rows
     from toolrl_cli.spec.kind_configs import RlConfig
-    from toolrl_cli.spec.models import RllaData
+    from toolrl_cli.spec.models import RllaData, ToolWorldData
     from toolrl_cli.spec.stage_config import TrainingConfig
     from toolrl_cli.spec.stage_kind import settings_of
 
@@ -155,16 +156,17 @@ def data_warnings(plan: Plan) -> list[str]:
     found: Counter[str] = Counter()
     for stage in plan.stages.values():
         config = settings_of(stage.spec)
-        if not (stage.owed and isinstance(config, TrainingConfig) and isinstance(config.data, RllaData)):
+        if not (stage.owed and isinstance(config, TrainingConfig)) or isinstance(config.data, ToolWorldData):
             continue
         if not isinstance(config, RlConfig) and config.amount(None).what != "train":
             continue
-        path = str(config.data.path)
+        rlla = isinstance(config.data, RllaData)
+        path = str(config.data.path if isinstance(config.data, RllaData) else config.data.train)
         if path not in rows:
-            rows[path], notes = most_train_rows(Path(path))
+            rows[path], notes = most_train_rows(Path(path)) if rlla else (count(Path(path)), ())
             found.update(f"{path}: {note}" for note in notes)
         there = min(rows[path], config.data.limit.get("train", rows[path]))
-        wanted = config.data.at_least.get("train", 0)
+        wanted = config.data.at_least.get("train", 0) if isinstance(config.data, RllaData) else 0
         prompts = config.rl.prompts if isinstance(config, RlConfig) else 0
         if there < wanted:
             found[

@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from toolrl_cli.datasets import rlla, toolworld
+from toolrl_cli.datasets import own_rows, rlla, toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
@@ -19,6 +19,7 @@ from toolrl_cli.spec.models import (
     RllaData,
     RunSpec,
     TinyModel,
+    VerlData,
 )
 from toolrl_cli.training.device import planned_device
 from toolrl_cli.training.models.folder_check import check_model_folder
@@ -68,7 +69,7 @@ class LocalFacts:
         return data
 
     def data_fingerprint(self, data: DataSpec, splits: tuple[str, ...]) -> str:
-        """ToolWorld: the generator's version, the seed and the sizes of these splits; rlla: the files' SHA-256.
+        """ToolWorld: the generator's version, the seed and the sizes of these splits; else the files' SHA-256.
 
         Raises:
             SpecError: a file is missing.
@@ -78,6 +79,8 @@ class LocalFacts:
             if "sft4k" in splits:
                 return _own_sft4k(data)[:SHORT]
             return self._rlla(data.path, tuple(sorted(data.limit.items())))
+        if isinstance(data, VerlData):
+            return _verl_fingerprint(data, splits)[:SHORT]
         if "sft4k" in splits:
             raise SpecError("ToolWorld has no split sft4k", "sft.split", "one of base, sft, train")
         sizes = {split: getattr(data, split) for split in splits}
@@ -134,6 +137,15 @@ def _model_fingerprint(path: str, revision: str | None) -> str:
         raise SpecError(f"{error.what}: {path}", "model.path", error.hint) from None
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}: {error.filename}", "model.path") from None
+
+
+def _verl_fingerprint(data: VerlData, splits: tuple[str, ...]) -> str:
+    files = data.files(splits)
+    lacking = [split for split in splits if split not in files]
+    if lacking:
+        hint = f"name its file with data.{lacking[0]}" if lacking == ["sft"] else "sft.split: sft or train"
+        raise SpecError(f"the data have no split {lacking[0]}", "sft.split", hint)
+    return own_rows.fingerprint(files, {str(split): most for split, most in data.limit.items()})
 
 
 def _own_sft4k(data: RllaData) -> str:

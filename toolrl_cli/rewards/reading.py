@@ -242,6 +242,15 @@ _UNREAD: list[Any] = []
 NO_ROW: Mapping[str, Any] = {}
 
 
+def row_facts(data_source: Any, extra_info: Any) -> dict[str, Any]:
+    """What a reward is given of a row: `data_source` and `extra_info`.
+
+    All rows of the user's own have one `data_source` for verl's metrics, and their own one in `extra_info`.
+    """
+    own = extra_info.get("data_source") if isinstance(extra_info, Mapping) else None
+    return {"data_source": own or data_source, "extra_info": extra_info}
+
+
 class Reading:
     """One completion with its ground truth: the input of every component.
 

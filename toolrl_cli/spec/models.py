@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -246,7 +246,25 @@ class RllaData(Frozen):
     )
 
 
-DATA_KINDS: Mapping[str, type[ToolWorldData | RllaData]] = {"toolworld": ToolWorldData, "rlla": RllaData}
+class VerlData(Frozen):
+    """Rows of one's own in verl's formats, parquet or JSON lines; docs/data.md."""
+
+    kind: Literal["verl"]
+    train: str = Field(description="a file of RL rows")
+    val: str = Field(description="a file of RL rows to validate on")
+    sft: str | None = Field(None, description="a file of SFT rows, for sft.split: sft")
+    limit: dict[Literal["sft", "train", "val"], Positive] = Field({}, description="split → most rows to use")
+
+    def files(self, splits: Iterable[str] = ("sft", "train", "val")) -> dict[str, str]:
+        """Split → its file, of those that there are."""
+        return {split: path for split in splits if (path := getattr(self, split, None)) is not None}
+
+
+DATA_KINDS: Mapping[str, type[ToolWorldData | RllaData | VerlData]] = {
+    "toolworld": ToolWorldData,
+    "rlla": RllaData,
+    "verl": VerlData,
+}
 
 
 class TinyModel(Frozen):
@@ -282,7 +300,7 @@ class EndpointModel(Frozen):
     )
 
 
-DataSpec = Annotated[ToolWorldData | RllaData, Field(discriminator="kind")]
+DataSpec = Annotated[ToolWorldData | RllaData | VerlData, Field(discriminator="kind")]
 ModelSpec = Annotated[TinyModel | HuggingFaceModel | EndpointModel, Field(discriminator="kind")]
 
 

@@ -8,7 +8,15 @@ from typing import Any
 from toolrl_cli.datasets.prepare import dataset_fingerprint, write_dataset
 from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import DataSpec, EndpointModel, ModelSpec, RllaData, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import (
+    DataSpec,
+    EndpointModel,
+    ModelSpec,
+    RllaData,
+    TinyModel,
+    ToolWorldData,
+    VerlData,
+)
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.training.models.folder_check import check_model_folder
@@ -59,6 +67,8 @@ def dataset_params(data: DataSpec) -> dict[str, Any]:
     """The parameters for `datasets.prepare`."""
     if isinstance(data, ToolWorldData):
         return {"seed": data.seed, "sizes": {split: getattr(data, split) for split in SPLITS}}
+    if isinstance(data, VerlData):
+        return {"files": data.files(), "limit": dict(data.limit)}
     own = {"sft4k": data.sft4k} if data.sft4k else {}
     return {"path": data.path, "limit": dict(data.limit), **own}
 

@@ -18,6 +18,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import RewardError, Score, get_reward
+from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.training.plugin import require_plugin
 from toolrl_cli.training.reward_metrics import sample_numbers
 from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
@@ -67,7 +68,7 @@ class ToolrlRewardManager(RewardManagerBase):
         fields = item.non_tensor_batch
         ground_truth = str(fields["reward_model"]["ground_truth"])
         step = int(fields["global_steps"])
-        row = {"data_source": str(fields.get("data_source", "")), "extra_info": fields.get("extra_info")}
+        row = row_facts(str(fields.get("data_source", "")), fields.get("extra_info"))
         try:
             score = self._score(completion, ground_truth, step, tokens, row)
         except Exception as error:

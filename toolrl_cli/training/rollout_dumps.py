@@ -20,6 +20,7 @@ from typing import Any, Literal
 from toolrl_cli.datasets.verl_rows import parquet_rows
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import Reward, RewardError, get_reward
+from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
 from toolrl_cli.store.rewinds import counts
 from toolrl_cli.training.models.model_folder import folder_of
@@ -264,7 +265,7 @@ def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
         text = (row["reward_model"] or {}).get("ground_truth")
         if not isinstance(text, str):
             raise SpecError(f"row {position} has no ground truth", str(parquet), "correct the row")
-        known = {"data_source": row.get("data_source"), "extra_info": row.get("extra_info")}
+        known = row_facts(row.get("data_source"), row.get("extra_info"))
         identity = (row.get("extra_info") or {}).get("id")
         answers.append((f"{position} ({identity})" if identity else str(position), text, known))
     return answers

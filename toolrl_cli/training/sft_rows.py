@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from toolrl_cli.datasets.verl_rows import Row, sft_row, write_parquet
+from toolrl_cli.datasets.verl_rows import Row, write_parquet
 from toolrl_cli.errors import StageError
 
 FOLDER = "rows"
@@ -67,5 +67,5 @@ def sft_files(
 
 def _from_rl(row: Row) -> Row:
     """An RL row as an SFT row, with its gold turn as the training target."""
-    system, user = (message["content"] for message in row["prompt"])
-    return sft_row(system, user, row["reward_model"]["ground_truth"])
+    answer = {"role": "assistant", "content": row["reward_model"]["ground_truth"]}
+    return {"messages": [*row["prompt"], answer]}

@@ -10,6 +10,8 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 
 EXPLICIT = (".", "/", "~")
+DATA_FILES = ("data.path", "data.sft4k", "data.train", "data.val", "data.sft")
+"""Files and folders of data; of ToolWorld some are numbers of rows."""
 SEARCH = "evaluation.bamboogle.search"
 
 
@@ -40,10 +42,10 @@ class Anchor:
         for key, value in layer.items():
             if key == "model.path":
                 found[key] = self._model(value, named, where(key))
-            elif key in ("data.path", "data.sft4k") or (key == SEARCH and value != "serper"):
+            elif key in DATA_FILES or (key == SEARCH and value != "serper"):
                 found[key] = self._absolute(value, where(key))
             elif key == "data" and isinstance(value, Mapping):
-                places = {name: value[name] for name in ("path", "sft4k") if name in value}
+                places = {name: value[name] for name in value if f"data.{name}" in DATA_FILES}
                 found[key] = {**value, **{n: self._absolute(p, where(key)) for n, p in places.items()}}
             elif key == "model" and isinstance(value, Mapping) and "path" in value:
                 path = self._model(value["path"], named or bool(value.get("revision")), where(key))

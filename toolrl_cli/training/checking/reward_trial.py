@@ -18,6 +18,7 @@ from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.components import Component
 from toolrl_cli.rewards.gold import estimated_tokens
 from toolrl_cli.rewards.python_component import PythonComponent
+from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.user_code.runner import close
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.stage import StageSpec
@@ -99,7 +100,8 @@ def _score(reward: Reward, row: Row, number: int, step: int, steps: int) -> None
     gold = row["reward_model"]["ground_truth"]
     place = f"the gold answer of train row {number} at step {step} of {steps}"
     try:
-        total = reward.score(gold, gold, step, steps, estimated_tokens(gold), row).total
+        known = row_facts(row.get("data_source"), row.get("extra_info"))
+        total = reward.score(gold, gold, step, steps, estimated_tokens(gold), known).total
     except RewardError as fault:
         fault.where = place
         raise

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets import rlla, toolworld
+from toolrl_cli.datasets import own_rows, rlla, toolworld
 from toolrl_cli.datasets.repeats import find_repeats
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.training.preflight.question import Answer, Measures, Rows
@@ -105,6 +105,9 @@ def _rows(rows: Rows) -> list[Row]:
     params = json.loads(rows.params)
     if rows.kind == "benchmark":
         return []
+    if rows.kind == "verl":
+        files = {rows.name: params["files"][rows.name]}
+        return [_told(row) for row in own_rows.load(files, params["limit"])[rows.name]]
     if rows.kind == "rlla":
         split = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))[0][rows.name]
     else:
@@ -114,6 +117,12 @@ def _rows(rows: Rows) -> list[Row]:
         ([{"role": "system", "content": system}, {"role": "user", "content": user}], answer)
         for system, user, answer in split
     ]
+
+
+def _told(row: Mapping[str, Any]) -> Row:
+    if "messages" in row:
+        return row["messages"][:-1], row["messages"][-1]["content"]
+    return row["prompt"], row["reward_model"]["ground_truth"]
 
 
 def _items(rows: Rows) -> list[Row]:

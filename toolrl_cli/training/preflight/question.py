@@ -21,7 +21,7 @@ class Rows:
         mark: what identifies them, for the cache.
     """
 
-    kind: Literal["toolworld", "rlla", "benchmark"]
+    kind: Literal["toolworld", "rlla", "verl", "benchmark"]
     name: str
     params: str
     mark: str

@@ -70,7 +70,9 @@ def _rows_of(data: DataSpec, split: str, known: dict[str, Rows]) -> Rows:
     key = repr(data)
     if key not in known:
         params = dataset_params(data)
-        known[key] = Rows("rlla", "", json.dumps(params), f"rlla {dataset_fingerprint('rlla', params)}")
+        known[key] = Rows(
+            data.kind, "", json.dumps(params), f"{data.kind} {dataset_fingerprint(data.kind, params)}"
+        )
     return replace(known[key], name=split, mark=f"{known[key].mark} {split}")
 
 
