@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,10 @@ from toolrl_cli.commands.options import AsJson, print_json
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.store.schemas import PRINTED
 
-if TYPE_CHECKING:
-    pass
+DESIGNS = ("original", "equal_max", "finegrained", "intermediate", "coarse")
+PAPER_STEPS = 105
 
-app = typer.Typer(help="Explain and list rewards.", no_args_is_help=True)
+app = typer.Typer(help="Explain, list and compare rewards.", no_args_is_help=True)
 
 
 @app.command("explain")
@@ -153,3 +153,57 @@ def list_designs(
         print_json({"schema": PRINTED, "fidelity": fidelity, "designs": [d.to_dict() for d in designs]})
     else:
         views.show_designs(stdout_console(), designs)
+
+
+@app.command("compare")
+def compare(
+    rewards: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[REWARD]...",
+            help="Names or files; default: ToolRL's designs of scale and granularity.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="FILE.parquet", help="RL rows; default: ToolWorld's.", show_default=False
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Most rows to look at.")] = 50,
+    step: Annotated[int, typer.Option("--step", min=0, help="Where schedules are.")] = 1,
+    total_steps: Annotated[
+        int | None, typer.Option("--total-steps", min=1, help="Length of the run.", show_default=False)
+    ] = None,
+    rollouts: Annotated[int, typer.Option("--rollouts", min=2, help="Responses of a group.")] = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Score gold answers with one mistake each: what designs tell apart, before a GPU is spent.
+
+    A wrong value, a missing parameter, an extra call, no call, broken JSON, a cut: each is scored on every row. A
+    mistake that earns as much as the gold answer is one that training may learn.
+    """
+    from toolrl_cli.commands.views import reward_views as views
+    from toolrl_cli.datasets.prepare import first_rows
+    from toolrl_cli.rewards import get_reward
+    from toolrl_cli.rewards.comparing.compare import profile
+    from toolrl_cli.rewards.reading import row_facts
+    from toolrl_cli.training.rollout_dumps import gold_rows
+
+    chosen = [get_reward(name) for name in rewards or DESIGNS]
+    if data is None:
+        made = first_rows("toolworld", {}, "val", rows)
+        golds = [
+            (str(row["reward_model"]["ground_truth"]), row_facts(row["data_source"], row["extra_info"]))
+            for row in made
+        ]
+    else:
+        golds = [(truth, row) for _, truth, row in gold_rows(data)[:rows]]
+    length = total_steps if total_steps is not None else PAPER_STEPS
+    profiles = [profile(reward, golds, step=step, total_steps=length, rollouts=rollouts) for reward in chosen]
+    if as_json:
+        told = {"rows": len(golds), "step": step, "total_steps": length, "rollouts": rollouts}
+        print_json({"schema": PRINTED, **told, "designs": [profile.to_dict() for profile in profiles]})
+    else:
+        views.show_profiles(stdout_console(), profiles, len(golds), rollouts)

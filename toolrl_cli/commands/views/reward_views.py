@@ -11,9 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from toolrl_cli.rewards.comparing.mutations import RIGHT
+
 if TYPE_CHECKING:
     from toolrl_cli.commands.views.reward_cases import Case
     from toolrl_cli.rewards.catalogue import Design, Listed
+    from toolrl_cli.rewards.comparing.compare import Cell, Profile
     from toolrl_cli.rewards.explain import AlignedCall, Explanation, Parsed, PartExplained
 
 LONGEST_TEXT = 4000
@@ -89,6 +92,36 @@ def show_field(console: Console, designs: Sequence[Listed]) -> None:
         style="dim",
         markup=False,
     )
+
+
+def show_profiles(console: Console, profiles: Sequence[Profile], rows: int, rollouts: int) -> None:
+    """What each design earns for each mutation, with a mark where a mistake earns as much as the gold answer."""
+    table = Table()
+    table.add_column("answer", no_wrap=True)
+    for profile in profiles:
+        table.add_column(profile.reward, justify="right", overflow="fold")
+    names = {name: None for profile in profiles for name in profile.cells}
+    for name in sorted(names, key=lambda name: (name not in RIGHT, list(names).index(name))):
+        cells = [profile.cells.get(name) for profile in profiles]
+        table.add_row(name.replace("_", " "), *(_cell(cell, name) for cell in cells))
+    table.add_section()
+    table.add_row("different totals", *(str(profile.values) for profile in profiles))
+    table.add_row("no gradient", *(f"{profile.no_gradient:.1%}" for profile in profiles))
+    console.print(table)
+    console.print(
+        f"means over {rows} rows. !: a mistake that earns as much as the gold answer on all rows that it applies to, "
+        f"(!): on some. no gradient: expected share of groups of {rollouts} that all earn the same, if each response "
+        "is one of these answers by chance.",
+        style="dim",
+        markup=False,
+    )
+
+
+def _cell(cell: Cell | None, name: str) -> str:
+    if cell is None:
+        return _NONE
+    mark = "" if name in RIGHT or not cell.as_gold else " !" if cell.as_gold == 1 else " (!)"
+    return f"{cell.mean:.3g}{mark}"
 
 
 def _range(span: tuple[float, float]) -> str:
