@@ -19,6 +19,7 @@ from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.log import LOG
+from toolrl_cli.spec.asking import first_of_each
 from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, EvaluationContext, Item, NotRun, Reply
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext
@@ -62,17 +63,6 @@ def _benchmark(config: EvaluateConfig, ctx: StageContext) -> Benchmark:
         return BENCHMARKS.get(config.benchmark, ctx.spec.id).configured(config.evaluation)
     check_unchanged(config.own)
     return OwnPython(config.own)
-
-
-def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:
-    """The first so many items of each category, in order; all for None."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for item in items:
-        seen[item.category] += 1
-        if limit is None or seen[item.category] <= limit:
-            kept.append(item)
-    return kept
 
 
 def _conditions(benchmark: Benchmark, ctx: StageContext) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _limits(config: Config) -> Iterator[str]:
         yield repr(sorted(template_of(config).items()))
         yield repr([config.verl_option(_FILTER), config.resources.rollout, config.resources.device])
     yield repr(config.data)
-    names = ("split", "max_length", "max_prompt_length", "max_response_length", "allow_cut_gold")
+    names = ("split", "limit", "max_length", "max_prompt_length", "max_response_length", "allow_cut_gold")
     yield repr([getattr(settings, name, None) for name in names])
 
 
