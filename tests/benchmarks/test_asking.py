@@ -212,7 +212,7 @@ def test_a_conversation_of_several_questions_is_led_to_its_end(tmp_path: Path) -
         return said("cut", "length")
 
     not_run, answers = ask_all(tmp_path, handler, ITEMS[:2], session=Twice(), own=True)
-    assert not_run == {"1": NotRun("the search is gone")}
+    assert not_run == {"1": NotRun("the search is gone", owed=True)}
     assert answers.reply(ITEMS[0]) == Reply("end", {"first": "cut"}, "length")
     path, first = bodies[0]
     assert path == "/v1/chat/completions"

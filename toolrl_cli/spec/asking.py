@@ -98,10 +98,12 @@ class NotRun:
     Attributes:
         why: in a few words.
         hint: what to do, such as which key to raise.
+        owed: whether the same question may be answered another time, so that it is to be asked again.
     """
 
     why: str = ""
     hint: str = ""
+    owed: bool = False
 
 
 class CannotRun(Exception):
