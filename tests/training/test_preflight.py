@@ -15,7 +15,7 @@ from toolrl_cli.datasets.repeats import find_repeats
 from toolrl_cli.datasets.verl_rows import write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import HuggingFaceModel, RllaData, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import EndpointModel, HuggingFaceModel, RllaData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.models.tiny_tokenizer import write_tokenizer
 from toolrl_cli.training.preflight import answers, measuring, row_questions, tokenizer_files
@@ -282,7 +282,8 @@ def test_equal_rows_are_asked_about_once_whatever_the_limits(
 
 def test_a_model_that_is_out_of_reach_is_named_and_nothing_is_refused(counted: list[Question]) -> None:
     away = HuggingFaceModel(kind="huggingface", name="away", path="org/away")
-    found, missing = check_rows([sft(away), rl(away), evaluate(away)], NOWHERE)
+    endpoint = EndpointModel(kind="endpoint", name="e", url="http://there/v1", model="m")
+    found, missing = check_rows([sft(away), rl(away), evaluate(away), evaluate(endpoint)], NOWHERE)
     assert (found, missing, counted) == ([], ["away"], [])
 
 
