@@ -149,7 +149,8 @@ class Driver:
             except Passing as error:
                 self._client.target.check()
                 failed = failed or time.monotonic()
-                if time.monotonic() - failed > self._pace.patience:
+                # whoever asks to be left alone for longer than that would be waited for in silence
+                if time.monotonic() - failed + (error.after or 0.0) > self._pace.patience:
                     self._give_up(error, failed)
                     raise
                 await asyncio.sleep(
@@ -180,9 +181,9 @@ class Driver:
         if error.reached and self._last_answer >= 0 and one_by_one:
             return
         raise BenchmarkError(
-            f"has answered nothing for {self._pace.patience:.0f} s; it {error}",
+            f"has answered nothing for {time.monotonic() - since:.0f} s; it {error}",
             self._client.target.url,
-            "see to it, and issue the same command again: finished items are kept",
+            "see to it, or raise evaluation.patience, and issue the same command again: finished items are kept",
         ) from error
 
 

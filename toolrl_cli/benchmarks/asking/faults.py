@@ -37,7 +37,7 @@ class Passing(Fault):
 
     def __init__(self, told: str, after: float | None = None, *, reached: bool = True) -> None:
         self.after, self.reached = after, reached
-        super().__init__(told)
+        super().__init__(f"{told}; it asks to wait {after:.0f} s" if after else told)
 
 
 class Refused(Fault):
