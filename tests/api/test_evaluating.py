@@ -88,6 +88,14 @@ def test_an_endpoint_cannot_be_trained() -> None:
         resolve_sweep(read_sweep({"name": "s", "base": base, "evaluate": ["toolworld"]}))
 
 
+def test_a_command_that_takes_a_folder_is_not_planned_for_an_endpoint(tmp_path: Path) -> None:
+    endpoint = {"kind": "endpoint", "name": "e", "url": URL, "model": "m"}
+    own = {"command": ["score", "--model={model}"], "name": "mine"}
+    sweep = {"name": "s", "evaluate": [own], "arms": {"a": {"train": [], "model": endpoint}}}
+    with pytest.raises(SpecError, match=r"mine takes \{model\}, a folder, and arm 'a' asks an endpoint"):
+        resolve_sweep(read_sweep({**sweep, "base": {"data": {"kind": "toolworld"}, "reward": "original"}}))
+
+
 def test_a_key_is_read_where_it_is_used_and_its_absence_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     model = EndpointModel(kind="endpoint", name="e", url=f"{URL}/", model="m", key_env="SOME_KEY")
     with pytest.raises(BenchmarkError, match="the environment variable SOME_KEY has no key"):

@@ -148,6 +148,7 @@ def test_what_passes_is_asked_again(tmp_path: Path, bad: httpx.Response | Except
             httpx.Response(401, json={"error": {"message": "no key"}}),
             r"refuses the key \(status 401: no key\)",
         ),
+        (httpx.Response(429, headers={"retry-after": "86400"}), "status 429; it asks to wait 86400 s"),
         (httpx.Response(403), "environment variable MY_KEY"),
         (httpx.Response(404, json={"error": "no model m"}), "no such model or path .*no model m"),
         (httpx.Response(302, headers={"location": "http://login"}), "redirects to http://login"),
@@ -212,7 +213,7 @@ def test_a_conversation_of_several_questions_is_led_to_its_end(tmp_path: Path) -
         return said("cut", "length")
 
     not_run, answers = ask_all(tmp_path, handler, ITEMS[:2], session=Twice(), own=True)
-    assert not_run == {"1": NotRun("the search is gone")}
+    assert not_run == {"1": NotRun("the search is gone", owed=True)}
     assert answers.reply(ITEMS[0]) == Reply("end", {"first": "cut"}, "length")
     path, first = bodies[0]
     assert path == "/v1/chat/completions"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
+from toolrl_cli.benchmarks.asking.answers import Answers
+from toolrl_cli.benchmarks.asking.client import Client, Target
+from toolrl_cli.benchmarks.asking.driver import Driver
 from toolrl_cli.benchmarks.own.command import metrics_of, run_command
 from toolrl_cli.benchmarks.own.command_stage import check_unchanged
 from toolrl_cli.benchmarks.own.python_file import OwnPython
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.errors import BenchmarkError, SpecError
-from toolrl_cli.spec.benchmarks import Item, Reply
-from toolrl_cli.spec.models import OwnEvaluation
+from toolrl_cli.spec.benchmarks import EvaluationContext, Item, NotRun, Reply, Session
+from toolrl_cli.spec.models import EvaluateSpec, OwnEvaluation
 from toolrl_cli.spec.own_evaluation import own_evaluation
 
 TEMPLATE = Path(__file__).parents[2] / "toolrl_cli/benchmarks/own/template.py"
@@ -119,15 +127,108 @@ def test_metrics_that_are_none_are_refused(text: str) -> None:
         metrics_of(text, "evaluate: mine")
 
 
-def test_a_benchmark_object_in_a_file_is_asked_and_judges(tmp_path: Path) -> None:
-    code = (
-        "from toolrl_cli.spec.benchmarks import Benchmark, Item, Verdict\n\n\n"
-        "class Mine(Benchmark):\n    name, protocol = 'mine', 'p'\n\n"
-        "    def items(self, data, folder=None):\n        return [Item('1', 'c', [{'content': 'q'}], 'a')]\n\n"
-        "    def judge(self, item, reply):\n        return Verdict('' if item.gold == reply.output else 'no')\n\n\n"
-        "BENCHMARK = Mine()\n"
-    )
-    benchmark = OwnPython(own_of(tmp_path / "mine.py", code))
-    (item,) = benchmark.items(None)
-    assert isinstance(item, Item) and benchmark.judge(item, Reply("a")).correct
-    assert benchmark.judge(item, Reply("b")).reason == "no"
+OBJECT = """
+from toolrl_cli.spec.benchmarks import Ask, Benchmark, CannotRun, Item, Metric, Reply, Session, Verdict
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Talks(Session):
+    def converse(self, item):
+        first = yield Ask(item.messages, max_tokens=3)
+        print("this goes to the log")
+        if item.id == "gone":
+            raise CannotRun("the search is gone")
+        if item.id == "bad":
+            raise KeyError("oops")
+        second = yield Ask([{"role": "user", "content": first.text + "?"}])
+        return Reply(second.text, {"turns": [first.text, second.text]}, second.stop)
+
+
+class Mine(Benchmark):
+    name, protocol, also = "mine", "p", ("strict",)
+
+    def items(self, data, folder=None):
+        ids = Path(__file__).with_suffix(".txt").read_text().split()
+        return [Item(id, "c", [{"role": "user", "content": id}], {"a": 1}) for id in ids]
+
+    @contextmanager
+    def session(self, scratch, ctx):
+        yield Talks()
+        Path(__file__).with_suffix(".closed").touch()
+
+    def judge(self, item, reply):
+        right = item.gold == {"a": 1} and len(reply.record["turns"]) == 2
+        return Verdict("" if right else "no", [{"name": "f"}], {"strict": reply.stop == "stop"})
+
+    def metrics(self, items, verdicts):
+        return {**super().metrics(items, verdicts), "calls": Metric(float(sum(len(v.calls) for v in verdicts if v)))}
+
+
+BENCHMARK = Mine()
+"""
+
+
+def talk(folder: Path, ids: str) -> tuple[OwnPython, Sequence[Item], dict[str, Reply], dict[str, NotRun]]:
+    """Items of the object above, asked of a model that repeats what it hears."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        choice = {"message": {"content": body["messages"][-1]["content"] + "!"}, "finish_reason": "stop"}
+        return httpx.Response(200, json={"choices": [choice]})
+
+    benchmark = OwnPython(own_of(folder / "mine.py", OBJECT), seconds=30)
+    (folder / "mine.txt").write_text(ids)
+    items = benchmark.items(None)
+    answers = Answers(folder, {})
+
+    async def ask(session: Session) -> dict[str, NotRun]:
+        async with Client(
+            Target("http://there/v1", "m"), EvaluateSpec(), httpx.MockTransport(handler)
+        ) as client:
+            return await Driver(client, session, answers, 4).ask_all(items, lambda: False)
+
+    with benchmark.session(folder, EvaluationContext()) as session, answers:
+        not_run = asyncio.run(ask(session))
+    return benchmark, items, {i.id: r for i in items if (r := answers.reply(i))}, not_run
+
+
+def test_a_benchmark_object_in_a_file_leads_its_conversations_judges_and_counts(tmp_path: Path) -> None:
+    benchmark, items, replies, not_run = talk(tmp_path, "one two gone")
+    assert replies["two"] == Reply("two!?!", {"turns": ["two!", "two!?!"]}, "stop")
+    assert not_run == {"gone": NotRun("the search is gone", owed=True)}
+    assert (tmp_path / "mine.closed").exists()
+    scores, rows = score(benchmark, items, [*replies.values(), not_run["gone"]])
+    assert scores["metrics"]["calls"]["value"] == 2.0 and scores["metrics"]["c"]["value"] is None
+    assert [(row["correct"], row["correct_strict"]) for row in rows] == [
+        (True, True),
+        (True, True),
+        (None, None),
+    ]
+
+
+def test_a_fault_in_its_conversation_ends_the_evaluation_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"mine.py: converse, item bad: raised KeyError: 'oops'$"):
+        talk(tmp_path, "one bad")
+    (tmp_path / "mine.txt").write_text("other")
+    with pytest.raises(BenchmarkError, match="does not give the same items each time: 'one' is gone"):
+        OwnPython(own_of(tmp_path / "mine.py", OBJECT)).judge(Item("one", "c", []), Reply(""))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("BENCHMARK = Mine()", ""), "Mine is a class and no object: add BENCHMARK = Mine()"),
+        (("BENCHMARK = Mine()", "a, b = Mine(), Mine()"), "holds several benchmarks (a, b)"),
+        (
+            ("name, protocol, also =", 'source = "bfcl"\n    name, protocol, also ='),
+            "`source` of a benchmark in a file of one's own",
+        ),
+        (("def session(self, scratch, ctx)", "def data(self, run)"), "`data` of a benchmark"),
+    ],
+)
+def test_an_object_that_would_not_be_used_as_it_is_written_is_refused(
+    tmp_path: Path, change: tuple[str, str], told: str
+) -> None:
+    with pytest.raises(BenchmarkError, match=re.escape(told)):
+        OwnPython(own_of(tmp_path / "mine.py", OBJECT.replace(*change))).items(None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.benchmarks.catalogue import toolworld
+from toolrl_cli.benchmarks.catalogue import bamboogle, toolworld
 from toolrl_cli.housekeeping.health.benchmark_checks import check_benchmarks, judged
 from toolrl_cli.spec.benchmarks import BENCHMARKS, Item, Reply, Verdict
 
@@ -19,6 +19,15 @@ def test_gold_answers_of_what_is_here_are_right_and_what_is_not_here_is_named(tm
     assert (world.standing, world.found) == ("ok", "200 of 200 gold answers right; 0 of as many empty ones")
     bank = found["benchmark api_bank"]
     assert bank.standing == "warning" and "data prepare api_bank" in bank.fix
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [("Paris", "ok"), ("", "error"), ("</response> x", "error"), ("¿…?", "error")]
+)
+def test_bamboogle_s_gold_answers_go_through_its_dialogue_and_its_judge(answer: str, told: str) -> None:
+    gold = {"question": "Where?", "answer": answer}
+    check = judged(bamboogle.BENCHMARK, "b", [Item("bamboogle_0", "questions", (), gold)])
+    assert check.standing == told
 
 
 class Careless(toolworld.ToolWorld):

@@ -15,10 +15,10 @@ from toolrl_cli.datasets.repeats import find_repeats
 from toolrl_cli.datasets.verl_rows import write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import HuggingFaceModel, RllaData, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import EndpointModel, HuggingFaceModel, RllaData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.models.tiny_tokenizer import write_tokenizer
-from toolrl_cli.training.preflight import answers, row_questions, tokenizer_files
+from toolrl_cli.training.preflight import answers, measuring, row_questions, tokenizer_files
 from toolrl_cli.training.preflight.measuring import measure
 from toolrl_cli.training.preflight.question import Answer, Measures, Question
 from toolrl_cli.training.preflight.row_checks import TINY_GOLD, TINY_PROMPT, check_before_start, check_rows
@@ -126,7 +126,7 @@ def model(tmp_path: Path) -> HuggingFaceModel:
 
 
 NOWHERE = Path("/nowhere")
-WORLD = ToolWorldData(kind="toolworld", sft=4, train=4, val=2, benchmark=3)
+WORLD = ToolWorldData(kind="toolworld", sft=4, train=4, val=2, benchmark=12)
 
 
 def stage(
@@ -223,6 +223,12 @@ def test_an_evaluation_is_checked_like_a_training(model: HuggingFaceModel, count
     assert not lines(evaluate(model, max_prompt_length=120, max_response_length=30))
 
 
+def test_items_that_are_not_asked_are_not_counted(model: HuggingFaceModel, counted: list[Question]) -> None:
+    check_rows([evaluate(model), evaluate(model, limit=1)], NOWHERE)
+    every, few = (measuring._items(question.rows) for question in counted)
+    assert len(few) < len(every) == WORLD.benchmark and few[0] == every[0]
+
+
 def test_sequences_beyond_the_model_s_positions_are_told(
     model: HuggingFaceModel, counted: list[Question]
 ) -> None:
@@ -276,7 +282,8 @@ def test_equal_rows_are_asked_about_once_whatever_the_limits(
 
 def test_a_model_that_is_out_of_reach_is_named_and_nothing_is_refused(counted: list[Question]) -> None:
     away = HuggingFaceModel(kind="huggingface", name="away", path="org/away")
-    found, missing = check_rows([sft(away), rl(away), evaluate(away)], NOWHERE)
+    endpoint = EndpointModel(kind="endpoint", name="e", url="http://there/v1", model="m")
+    found, missing = check_rows([sft(away), rl(away), evaluate(away), evaluate(endpoint)], NOWHERE)
     assert (found, missing, counted) == ([], ["away"], [])
 
 
@@ -362,7 +369,7 @@ def test_the_child_counts_with_the_folder_s_own_tokenizer_and_says_what_it_canno
     other = model.model_copy(update={"name": "broken", "path": str(broken)})
     found = lines(sft(model, max_length=50), evaluate(model, max_response_length=10), sft(other), rl(other))
     assert re.match(r"refused: sft\.max_length: \d of 4 sft rows are longer than 50 tokens", found[0])
-    assert re.match(r"refused: evaluation\.max_response_length: \d of 3 toolworld rows", found[1])
+    assert re.match(r"refused: evaluation\.max_response_length: \d+ of 12 toolworld rows", found[1])
     assert len(found) == 3 and found[2].startswith("model: tokens are not counted for broken: ")
 
 

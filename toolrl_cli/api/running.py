@@ -28,6 +28,7 @@ from toolrl_cli.report.api import Report, build_report
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import make_folder
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.outputs import what_is_owed
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.wandb_runs import choose_mode
@@ -278,9 +279,23 @@ def _summary(planned: SweepPlan, ends: Mapping[str, str], interrupted: bool) -> 
     return f"{planned.name}: {lead}{told}; `{again}` goes on from here"
 
 
+def _unanswered(planned: SweepPlan, ends: Mapping[str, str], ledger: Ledger) -> dict[str, str]:
+    """The ends of evaluations that have succeeded with items that are still owed, which are told of."""
+    found = {}
+    for stage_id, end in ends.items():
+        spec = planned.chosen.stages[stage_id].spec
+        owed = what_is_owed(ledger.folder(spec), ledger.read(spec)) if end == DONE else ""
+        if owed:
+            found[stage_id] = "pending"
+            again = command("resume", planned.name, results=planned.results)
+            LOG.warning("%s: %s; `%s` asks again, and no other items", stage_id, owed, again)
+    return found
+
+
 def _finish(planned: SweepPlan, ends: Mapping[str, str], *, interrupted: bool) -> Outcome:
     """Write the report, unless nothing has changed since it was written."""
     chosen, name, ledger = planned.chosen, planned.name, Ledger(planned.results)
+    ends = {**ends, **_unanswered(planned, ends, ledger)}
     report = build_report(planned.results, [name])
     folder: Path | None = planned.results / "sweeps" / name / "report"
     if folder is not None and (ends or not folder.is_dir()):

@@ -55,10 +55,18 @@ def steps_of(folder: StageFolder) -> list[int]:
         return [step for step, path in saved if what_is_torn(path) is None]
 
 
-def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str) -> str:
-    """Set one stage back; how, or nothing where it never ran."""
+def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str, *, answers: bool = False) -> str:
+    """Set one stage back; how, or nothing where it never ran.
+
+    Args:
+        folder: the stage's.
+        lease: held on it.
+        step: to go on from, `START` for the beginning.
+        why: for the record.
+        answers: whether those that an evaluation has still count.
+    """
     state = folder.state()
-    outdated = _outdated(folder, step)
+    outdated = [path for path in _outdated(folder, step) if not (answers and path.name == ANSWERS)]
     if state.attempt == 0 and not outdated:
         return ""
     where = "the start" if step == START else f"step {step}"

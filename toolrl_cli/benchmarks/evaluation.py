@@ -11,7 +11,7 @@ from typing import Any
 
 from toolrl_cli.benchmarks.asking.answers import Answers
 from toolrl_cli.benchmarks.asking.client import Client
-from toolrl_cli.benchmarks.asking.driver import Driver, owed
+from toolrl_cli.benchmarks.asking.driver import Driver, Pace, owed
 from toolrl_cli.benchmarks.endpoints import endpoint_of
 from toolrl_cli.benchmarks.own.command_stage import check_unchanged, run_own_command
 from toolrl_cli.benchmarks.own.python_file import OwnPython
@@ -19,6 +19,7 @@ from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.log import LOG
+from toolrl_cli.spec.asking import first_of_each
 from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, EvaluationContext, Item, NotRun, Reply
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext
@@ -47,14 +48,16 @@ def run(ctx: StageContext) -> None:
     asked = owed(items, answers)
     if len(asked) < len(items):
         LOG.info("%d of %d items are answered already", len(items) - len(asked), len(items))
-    not_run = _ask(benchmark, asked, answers, ctx) if asked else {}
+    not_run = _ask(benchmark, asked, answers, ctx, known=len(asked) < len(items)) if asked else {}
     unknown = NotRun("its answer is not kept")
     replies = [answers.reply(item) or not_run.get(item.id, unknown) for item in items]
     scores, rows = score(benchmark, items, replies)
     scores["data_fingerprint"] = ctx.spec.identity.get("data")
     scores["sampling"] = settings.identity()
-    _warn(benchmark, items, replies)
-    write_scores(ctx.stage_dir / "output", scores, rows)
+    pairs = list(zip(items, replies, strict=True))
+    _warn(benchmark, pairs)
+    again = {item.id: reply.why for item, reply in pairs if isinstance(reply, NotRun) and reply.owed}
+    write_scores(ctx.stage_dir / "output", scores, rows, again)
 
 
 def _benchmark(config: EvaluateConfig, ctx: StageContext) -> Benchmark:
@@ -64,24 +67,13 @@ def _benchmark(config: EvaluateConfig, ctx: StageContext) -> Benchmark:
     return OwnPython(config.own)
 
 
-def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:
-    """The first so many items of each category, in order; all for None."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for item in items:
-        seen[item.category] += 1
-        if limit is None or seen[item.category] <= limit:
-            kept.append(item)
-    return kept
-
-
 def _conditions(benchmark: Benchmark, ctx: StageContext) -> dict[str, Any]:
     named = (benchmark.name, benchmark.protocol, benchmark.version, benchmark.prompt_format)
     return {"stage": ctx.spec.id, "benchmark": list(named)}
 
 
 def _ask(
-    benchmark: Benchmark, items: Sequence[Item], answers: Answers, ctx: StageContext
+    benchmark: Benchmark, items: Sequence[Item], answers: Answers, ctx: StageContext, *, known: bool
 ) -> Mapping[str, NotRun]:
     settings = ctx.spec.settings(EvaluateConfig).evaluation
 
@@ -98,22 +90,23 @@ def _ask(
         answers,
     ):
         client = Client(target, settings)
-        return asyncio.run(ask(client, Driver(client, session, answers, settings.batch_size)))
+        pace = Pace(settings.patience)
+        driver = Driver(client, session, answers, settings.batch_size, pace=pace, known=known)
+        return asyncio.run(ask(client, driver))
 
 
-def _warn(benchmark: Benchmark, items: Sequence[Item], replies: Sequence[Reply | NotRun]) -> None:
+def _warn(benchmark: Benchmark, pairs: Sequence[tuple[Item, Reply | NotRun]]) -> None:
     """Lines in the stage's log on what its scores do not show by themselves."""
-    why = Counter(reply.hint or reply.why for reply in replies if isinstance(reply, NotRun))
+    why = Counter(": ".join(filter(None, (r.why, r.hint))) for _, r in pairs if isinstance(r, NotRun))
     for told, number in why.most_common(3):
-        LOG.warning("%s: %d of %d items could not be run: %s", benchmark.name, number, len(items), told)
-    pairs = list(zip(items, replies, strict=True))
+        LOG.warning("%s: %d of %d items could not be run: %s", benchmark.name, number, len(pairs), told)
     cut = Counter(item.category for item, reply in pairs if reply_is_cut(reply))
     if cut:
-        total = Counter(item.category for item in items)
+        total = Counter(item.category for item, _ in pairs)
         each = ", ".join(f"{name} {cut[name]} of {total[name]}" for name in cut)
         LOG.warning(
             "%s: %d of %d answers were cut at the limit (%s): raise evaluation.max_response_length",
-            *(benchmark.name, cut.total(), len(items), each),
+            *(benchmark.name, cut.total(), len(pairs), each),
         )
 
 

@@ -1,9 +1,9 @@
-"""What succeeded stages have lost since, and which of them are owed again for it.
+"""What succeeded stages have lost since or never had, and which of them are owed again for it.
 
-An evaluation without its scores is owed, and so is whatever an owed stage would read and not find: an exported
-model, or the checkpoint of a training (`toolrl gc` may remove those once they are exported). What is gone and
-wanted by nothing that is owed stays done; nobody wants a GPU spent on it. `rewinding.renew` sets the owed ones
-back when a command starts.
+An evaluation without its scores, or with items that were never answered, is owed, and so is whatever an owed
+stage would read and not find: an exported model, or the checkpoint of a training (`toolrl gc` may remove
+those once they are exported). What is gone and wanted by nothing that is owed stays done; nobody wants a GPU
+spent on it. `rewinding.renew` sets the owed ones back when a command starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from toolrl_cli.spec.stage_kind import settings_of, trains
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import observed
-from toolrl_cli.store.outputs import what_is_gone
+from toolrl_cli.store.outputs import what_is_gone, what_is_owed
 from toolrl_cli.store.state import StageState
 from toolrl_cli.training.checkpointing.chosen_checkpoint import lost_checkpoint
 
@@ -152,7 +152,10 @@ def _loss(
     if not trains(spec.kind):
         gone = what_is_gone(folder, state)
         reader = next((user.id for user in wanting), "")
-        return Loss(gone, reader, owed=is_result or bool(reader)) if gone else None
+        if gone:
+            return Loss(gone, reader, owed=is_result or bool(reader))
+        asked_again = what_is_owed(folder, state)
+        return Loss(asked_again) if asked_again else None
     exports = {user.id: _as_export(settings_of(user)) for user in wanting}
     # a training is not made again for a point of a curve that somebody asked for after it was done
     exports = {reader: export for reader, export in exports.items() if export.step is None}

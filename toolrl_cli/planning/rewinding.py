@@ -37,7 +37,8 @@ def set_back(
         ledger: where they are.
         targets: id → step to go on from, `START` for the beginning.
         asked: what was asked for, in the user's words, for the record.
-        readers: also what reads them; not where the same is made again that they have read.
+        readers: also what reads them; not where the same is made again that they have read. Then answers that an
+            evaluation has stay, too.
         alive: see `aftermath.observed`.
 
     Returns:
@@ -57,7 +58,7 @@ def set_back(
             folder = stages[stage_id]
             step = targets.get(stage_id, START)
             why = asked if stage_id in targets else f"{asked}: what it reads was set back"
-            how = set_stage_back(folder, held[stage_id], step, why)
+            how = set_stage_back(folder, held[stage_id], step, why, answers=not readers)
             if how:
                 changed.append((stage_id, how))
     return changed
@@ -69,7 +70,8 @@ def renew(
     """Set succeeded stages back that are owed again for what they have lost.
 
     A training goes on from its newest checkpoint before the one that is gone, and what reads it is set back with
-    it. A model that is exported again from the same checkpoint is the same, so what has read it stays.
+    it. A model that is exported again from the same checkpoint is the same, so what has read it stays, and so do an
+    evaluation's answers: what has none is asked, and all is judged anew.
 
     Args:
         ledger: where they are.

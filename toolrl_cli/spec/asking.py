@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,17 @@ class Item:
     messages: Sequence[Mapping[str, Any]]
     gold: Any = None
     tools: Any = None
+
+
+def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """The first so many items of each category, in order; all for None."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for item in items:
+        seen[item.category] += 1
+        if limit is None or seen[item.category] <= limit:
+            kept.append(item)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -86,10 +98,12 @@ class NotRun:
     Attributes:
         why: in a few words.
         hint: what to do, such as which key to raise.
+        owed: whether the same question may be answered another time, so that it is to be asked again.
     """
 
     why: str = ""
     hint: str = ""
+    owed: bool = False
 
 
 class CannotRun(Exception):

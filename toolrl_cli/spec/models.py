@@ -324,7 +324,7 @@ class BamboogleSpec(Frozen):
 class EvaluateSpec(StageSettings):
     """How a model is asked in a benchmark."""
 
-    TRANSPORT: ClassVar[frozenset[str]] = frozenset({"batch_size", "bamboogle"})
+    TRANSPORT: ClassVar[frozenset[str]] = frozenset({"batch_size", "bamboogle", "patience"})
     PERMISSIONS: ClassVar[frozenset[str]] = frozenset({"allow_cut_gold"})
     ADDED_LATER: ClassVar[Mapping[str, Any]] = {"limit": None}
 
@@ -333,6 +333,10 @@ class EvaluateSpec(StageSettings):
     max_prompt_length: Positive = 4096
     max_response_length: Positive = 1024
     batch_size: Positive = Field(64, description="responses generated at once; does not change the result")
+    patience: Annotated[Number, Field(ge=0)] = Field(
+        300.0,
+        description="seconds in which a question that has no answer is asked again; does not change the result",
+    )
     bamboogle: BamboogleSpec = BamboogleSpec()
     allow_cut_gold: bool = Field(
         False,

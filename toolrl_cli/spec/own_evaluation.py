@@ -12,9 +12,12 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.user_code.sources import parsed, sources_of
 from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.models import EndpointModel, OwnEvaluation, RunSpec
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'
+MODEL = "{model}"
+"""In a command: the folder of the model that is evaluated."""
 FUNCTIONS = ("items", "judge")
 
 
@@ -23,6 +26,19 @@ def is_own(entry: object) -> bool:
     if isinstance(entry, Mapping):
         return "command" in entry or "path" in entry
     return isinstance(entry, str) and entry.endswith(".py")
+
+
+def takes_folder(own: OwnEvaluation) -> bool:
+    """Whether an evaluation is given a model's folder, and not an endpoint."""
+    return any(MODEL in word for word in own.command)
+
+
+def folder_fault(run: RunSpec) -> str:
+    """Which evaluation of a run wants the folder of a model that has none here; empty for none."""
+    if not isinstance(run.model, EndpointModel):
+        return ""
+    own = (entry for entry in run.evaluate if isinstance(entry, OwnEvaluation))
+    return next((entry.name for entry in own if takes_folder(entry)), "")
 
 
 def own_evaluation(entry: Any, folder: Path, where: str) -> dict[str, Any]:

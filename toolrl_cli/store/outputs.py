@@ -12,6 +12,7 @@ from pathlib import Path
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import StageFolder
+from toolrl_cli.store.scores import OWED, owed_items
 from toolrl_cli.store.state import StageState
 
 OUTPUT = "output"
@@ -31,6 +32,11 @@ def recorded(stage_dir: Path) -> dict[str, int]:
                 if not path.name.startswith("."):  # temporary files, and what other programs leave about
                     found[path.relative_to(output).as_posix()] = path.stat().st_size
     return found
+
+
+def what_is_owed(folder: StageFolder, state: StageState) -> str:
+    """What a succeeded evaluation could not ask and would ask again, in one clause; empty for nothing."""
+    return owed_items(folder.path / OUTPUT) if OWED in (state.output or {}) else ""
 
 
 def what_is_gone(folder: StageFolder, state: StageState) -> str:

@@ -11,12 +11,15 @@ from typing import Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.store.documents import number, read_document
-from toolrl_cli.store.files import make_folder, open_to_read, write_json, write_text
+from toolrl_cli.store.files import explained, make_folder, open_to_read, write_json, write_text
 from toolrl_cli.store.schemas import SCORES
 
 ITEMS = "items.jsonl"
 ANSWERS = "answers.jsonl"
 """In an `evaluate` stage's folder: a line for each item that was answered, so that a restart asks only what is owed."""
+
+OWED = "owed.json"
+"""In its `output/`: the items to be asked again; not there where none is."""
 
 CONDITIONS = ("protocol", "version", "data_fingerprint", "prompt_format", "sampling")
 """Fields of `scores.json` that must agree before two scores may be averaged or compared."""
@@ -52,20 +55,40 @@ class Scores:
     cut: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def write_scores(output: Path, scores: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> None:
+def write_scores(
+    output: Path,
+    scores: Mapping[str, Any],
+    items: Iterable[Mapping[str, Any]],
+    owed: Mapping[str, str] | None = None,
+) -> None:
     """Write both files, `scores.json` last: where it is, the items are whole.
 
     Args:
         output: the stage's `output/`; made where missing.
         scores: the content of `scores.json` but for its schema.
         items: the lines of `items.jsonl`.
+        owed: id → why, of items that were not answered and may be another time, for `owed.json`.
 
     Raises:
         LedgerError: the file system refuses.
     """
     make_folder(output)
+    with explained(output):
+        (output / OWED).unlink(missing_ok=True)  # of an attempt that was killed between its files
+    if owed:
+        write_json(output / OWED, {"items": dict(owed)})
     write_text(output / ITEMS, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items))
     write_json(output / SCORES.name, SCORES.stamped(scores))
+
+
+def owed_items(output: Path) -> str:
+    """What `owed.json` says, in one clause."""
+    data, fault = read_document(output / OWED)
+    items = data.get("items") if isinstance(data, dict) else None
+    if not isinstance(items, dict) or not items:
+        return fault or f"{OWED} names no items"
+    number, why = len(items), next(iter(items.values()))
+    return f"{number} item{' has' if number == 1 else 's have'} no answer ({' '.join(str(why).split())})"
 
 
 def read_scores(path: Path, benchmark: str) -> Scores:

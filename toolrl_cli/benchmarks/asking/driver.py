@@ -12,14 +12,12 @@ from dataclasses import dataclass
 
 from toolrl_cli.benchmarks.asking.answers import Answers
 from toolrl_cli.benchmarks.asking.client import Client
-from toolrl_cli.benchmarks.asking.faults import Hopeless, Passing, Refused, TooLong
+from toolrl_cli.benchmarks.asking.faults import Hopeless, Passing, Refused, TooLong, not_run
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.log import LOG
 from toolrl_cli.spec.benchmarks import Answer, Ask, CannotRun, Item, NotRun, Reply, Session
 from toolrl_cli.spec.identity import digest
 
-PATIENCE = 300.0
-"""Seconds in which a question is asked again and again before it is given up."""
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0
 MOST_GIVEN_UP = 3
 """Questions in a row that an endpoint, which is there, never answers: then it answers none."""
@@ -40,7 +38,7 @@ class Pace:
         first_wait: seconds before it is asked again; doubled each time, up to `MOST_WAIT`.
     """
 
-    patience: float = PATIENCE
+    patience: float = 300.0
     first_wait: float = FIRST_WAIT
 
 
@@ -54,6 +52,7 @@ class Driver:
         at_once: conversations that are open at a time.
         seed: of what is drawn.
         pace: how patient.
+        known: whether the endpoint has answered others of these questions, so that it takes such requests.
     """
 
     def __init__(
@@ -64,12 +63,14 @@ class Driver:
         at_once: int,
         seed: int = 0,
         pace: Pace | None = None,
+        *,
+        known: bool = False,
     ) -> None:
         self._client, self._session, self._answers = client, session, answers
         self._at_once, self._seed, self._pace = at_once, seed, pace or Pace()
         self._not_run: dict[str, NotRun] = {}
-        self._last_answer = float("-inf")
-        self._done = self._given_up = 0
+        self._last_answer = 0.0 if known else float("-inf")
+        self._done = self._given_up = self._waiting = 0
         # conversations may block, as one does that waits for a process
         self._threads = ThreadPoolExecutor(at_once, "toolrl-conversation")
 
@@ -84,7 +85,7 @@ class Driver:
             StageError: the server that toolrl started has died.
             InterruptedError: asked to stop; what is finished is kept.
         """
-        queue = iter(items)
+        queue, self._waiting = iter(items), len(items)
         workers = [asyncio.create_task(self._work(queue)) for _ in range(min(self._at_once, len(items)))]
         watch = asyncio.create_task(self._watch(stop_requested, len(items)))
         try:
@@ -109,15 +110,16 @@ class Driver:
                 raise InterruptedError("asked to stop")
             if time.monotonic() - told >= TELL_EVERY:
                 told = time.monotonic()
-                LOG.info("%d of %d items answered", self._done, total)
+                LOG.info("%d of %d items done", self._done, total)
 
     async def _work(self, queue: Iterator[Item]) -> None:
         for item in queue:
+            self._waiting -= 1
             conversation = self._session.converse(item)
             try:
                 self._answers.add(item, await self._lead(item, conversation))
             except (CannotRun, TooLong, Refused, Passing) as error:
-                self._not_run[item.id] = NotRun(str(error), getattr(error, "hint", ""))
+                self._not_run[item.id] = not_run(error)
             finally:
                 with contextlib.suppress(ValueError):  # a thread is in it: it ends with its session
                     conversation.close()
@@ -147,7 +149,8 @@ class Driver:
             except Passing as error:
                 self._client.target.check()
                 failed = failed or time.monotonic()
-                if time.monotonic() - failed > self._pace.patience:
+                # whoever asks to be left alone for longer than that would be waited for in silence
+                if time.monotonic() - failed + (error.after or 0.0) > self._pace.patience:
                     self._give_up(error, failed)
                     raise
                 await asyncio.sleep(
@@ -173,12 +176,14 @@ class Driver:
         if self._last_answer >= since:
             return
         self._given_up += 1
-        if error.reached and self._last_answer > 0 and self._given_up < MOST_GIVEN_UP:
+        # with nothing left to begin, to end it saves no time, and loses what the others are worth
+        one_by_one = self._given_up < MOST_GIVEN_UP or not self._waiting
+        if error.reached and self._last_answer >= 0 and one_by_one:
             return
         raise BenchmarkError(
-            f"has answered nothing for {self._pace.patience:.0f} s; it {error}",
+            f"has answered nothing for {time.monotonic() - since:.0f} s; it {error}",
             self._client.target.url,
-            "see to it, and issue the same command again: finished items are kept",
+            "see to it, or raise evaluation.patience, and issue the same command again: finished items are kept",
         ) from error
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from toolrl_cli.spec.asking import CannotRun, NotRun
+
 TELL = 200
 """Characters of what an endpoint says that are shown."""
 AGAIN = (408, 409, 425, 429)
@@ -15,6 +17,9 @@ AGAIN = (408, 409, 425, 429)
 TOO_LONG = "context_length_exceeded"
 TOO_LONG_WORDS = ("maximum context length", "context length", "max_prompt_tokens")
 """In messages of servers that have no such code."""
+
+
+_MEMORY = "raise resources.gpu_memory_utilization"
 
 
 class Fault(Exception):
@@ -32,7 +37,7 @@ class Passing(Fault):
 
     def __init__(self, told: str, after: float | None = None, *, reached: bool = True) -> None:
         self.after, self.reached = after, reached
-        super().__init__(told)
+        super().__init__(f"{told}; it asks to wait {after:.0f} s" if after else told)
 
 
 class Refused(Fault):
@@ -45,10 +50,11 @@ class TooLong(Fault):
     Args:
         told: why.
         hint: which key to change.
+        owed: whether that key leaves the stage the same one.
     """
 
-    def __init__(self, told: str, hint: str) -> None:
-        self.hint = hint
+    def __init__(self, told: str, hint: str, *, owed: bool = False) -> None:
+        self.hint, self.owed = hint, owed
         super().__init__(told)
 
 
@@ -63,6 +69,15 @@ class Hopeless(Fault):
     def __init__(self, told: str, hint: str = "") -> None:
         self.hint = hint
         super().__init__(told)
+
+
+def not_run(error: CannotRun | TooLong | Refused | Passing) -> NotRun:
+    """What an item without an answer comes to."""
+    if isinstance(error, TooLong):
+        return NotRun(str(error), error.hint, error.owed)
+    if isinstance(error, Passing):
+        return NotRun(str(error), "raise evaluation.patience, or ask again later", owed=True)
+    return NotRun(str(error), owed=isinstance(error, CannotRun))
 
 
 def fault_of(response: httpx.Response, key_from: str) -> Fault:
@@ -87,7 +102,8 @@ def fault_of(response: httpx.Response, key_from: str) -> Fault:
         place = response.headers.get("location", "elsewhere")
         return Hopeless(f"redirects to {place} ({said})", "give that URL, if you trust it")
     if status == 400 and (code == TOO_LONG or any(word in told for word in TOO_LONG_WORDS)):
-        return TooLong(told or "its prompt is too long", _key_to_change(told))
+        hint = _key_to_change(told)
+        return TooLong(told or "its prompt is too long", hint, owed=hint == _MEMORY)
     return Refused(said)
 
 
@@ -95,7 +111,7 @@ def _key_to_change(told: str) -> str:
     if "max_prompt_tokens" in told:
         return "raise evaluation.max_prompt_length"
     if "key-value cache" in told:
-        return "raise resources.gpu_memory_utilization, or lower evaluation.max_response_length"
+        return _MEMORY
     return "lower evaluation.max_response_length, or ask a model with more positions"
 
 

@@ -104,8 +104,7 @@ class Bamboogle(Benchmark):
         return Path(self.settings.search)
 
     def gold_replies(self, items: Sequence[Item], scratch: Path) -> Sequence[Reply]:
-        answers = [str(item.gold["answer"]) for item in items]
-        return [Reply(answer, {"predicted": answer, "judged": True}) for answer in answers]
+        return [_searched_and_answered(item) for item in items]
 
     def judge(self, item: Item, reply: Reply) -> Verdict:
         searches = reply.record.get("searches", ())
@@ -152,6 +151,24 @@ class Conversations(Session):
         if self._judge is not None and found.predicted:
             record["judged"], record["judge"] = self._judge(question, gold, found.predicted)
         return Reply("\n\n".join(found.turns), record, "length" if found.cut else "stop")
+
+
+def _searched_and_answered(item: Item) -> Reply:
+    """What a model would say that searches for the question and then gives the gold answer, as words judge it."""
+    gold = item.gold["answer"]
+    call = json.dumps({"name": dialogue.SEARCH.name, "parameters": {"query": item.gold["question"]}})
+    says = iter([f"<tool_call>\n{call}\n</tool_call>", f"<think> … </think>\n<response> {gold} </response>"])
+    judge = Conversations(
+        lambda query: str(gold), lambda question, wanted, said: (holds(said, wanted), "words")
+    )
+    conversation = judge.converse(item)
+    next(conversation)
+    while True:
+        try:
+            conversation.send(Answer(next(says)))
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
 
 
 def protocol_of(settings: BamboogleSpec) -> str:

@@ -1,13 +1,15 @@
 """The process in which a user's evaluation runs: `python -m toolrl_cli.benchmarks.own.child FILE REQUEST ANSWER`.
 
-A request is a JSON file, `{"do": "items"}` or `{"do": "judge", "items": [...], "outputs": [...]}`; so is the answer.
-What the user's code prints goes to the log.
+A request is a JSON file: `{"do": "items"}`, `{"do": "judge", "items": [...], "replies": [...]}`, or, of a `Benchmark`
+object, `{"do": "metrics", "ids": [...], "verdicts": [...]}`; so is the answer. With `FILE converse` it leads the
+object's conversations, a line of JSON a step on standard input and output. What the user's code prints goes to the log.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -15,46 +17,57 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.spec.benchmarks import Benchmark, Item, Reply, Verdict
+from toolrl_cli.benchmarks.own.benchmark_object import Asked, object_in, verdict_row
+from toolrl_cli.benchmarks.own.faults import Unusable, told
 
 
-class Unusable(Exception):
-    """The user's code gives what cannot be used; as text, what."""
-
-
-def main(file: str, request: str, answer: str) -> int:
-    """Answer one request; 0 where that was written."""
+def main(file: str, request: str, answer: str = "") -> int:
+    """Answer one request, or lead conversations; 0 where that was done."""
+    if request == "converse":
+        return _converse(Path(file))
     asked = json.loads(Path(request).read_text(encoding="utf-8"))
     try:
         found: dict[str, Any] = {"value": _answer(Path(file), asked)}
         text = json.dumps(found)
-    except Unusable as error:
-        text = json.dumps({"fault": str(error)})
     except BaseException as error:  # a user's code may raise SystemExit, and more
-        traceback.print_exc()
-        text = json.dumps({"fault": f"raised {type(error).__name__}: {error}"})
+        if not isinstance(error, Unusable):
+            traceback.print_exc()
+        text = json.dumps({"fault": told(error)})
     Path(answer).write_text(text, encoding="utf-8")
+    return 0
+
+
+def _converse(file: Path) -> int:
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        known = object_in(_load(file))
+        assert known is not None
+        Asked(known).converse(sys.stdin, out)
     return 0
 
 
 def _answer(file: Path, asked: Mapping[str, Any]) -> Any:
     module = _load(file)
-    known = [value for value in vars(module).values() if isinstance(value, Benchmark)]
+    known = object_in(module)
+    if known is not None:
+        return _of_object(Asked(known), asked)
     if asked["do"] == "items":
-        rows = known[0].items(None, None) if known else _function(module, "items")()
-        return [_row(position, row) for position, row in enumerate(_list(rows))]
-    if known:
-        items = [
-            Item(**{k: row.get(k) for k in ("id", "category", "messages", "gold", "tools")})
-            for row in asked["items"]
-        ]
-        return [
-            _verdict(known[0].judge(item, Reply(text)), item.id)
-            for item, text in zip(items, asked["outputs"], strict=True)
-        ]
+        rows = _list(_function(module, "items")())
+        return {"rows": [_row(position, row) for position, row in enumerate(rows)], "about": {}}
     judge = _function(module, "judge")
-    pairs = zip(asked["items"], asked["outputs"], strict=True)
-    return [_verdict(judge(row["given"], output), row["id"]) for row, output in pairs]
+    pairs = zip(asked["items"], asked["replies"], strict=True)
+    return [verdict_row(judge(row["given"], reply["output"]), row["id"]) for row, reply in pairs]
+
+
+def _of_object(known: Asked, asked: Mapping[str, Any]) -> Any:
+    match asked["do"]:
+        case "items":
+            rows = [_row(position, row) for position, row in enumerate(_list(known.items))]
+            return {"rows": rows, "about": known.about()}
+        case "judge":
+            return known.verdicts([row["id"] for row in asked["items"]], asked["replies"])
+        case _:
+            return known.metrics(asked["ids"], asked["verdicts"])
 
 
 def _load(file: Path) -> Any:
@@ -115,18 +128,6 @@ def _are_messages(messages: Any) -> bool:
         and not isinstance(messages, str)
         and bool(messages)
         and all(isinstance(m, Mapping) and isinstance(m.get("content"), str) for m in messages)
-    )
-
-
-def _verdict(value: Any, item: str) -> dict[str, Any]:
-    if isinstance(value, Verdict):
-        return {"reason": value.reason, "calls": list(value.calls)}
-    if isinstance(value, bool):
-        return {"reason": "" if value else "wrong", "calls": []}
-    if isinstance(value, str):
-        return {"reason": value, "calls": []}
-    raise Unusable(
-        f"judge gives {value!r} for item {item}, and neither True, False nor what is wrong as text"
     )
 
 

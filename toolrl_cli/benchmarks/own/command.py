@@ -20,8 +20,8 @@ from toolrl_cli.processes.child import describe_exit
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.benchmarks import Metric
 from toolrl_cli.spec.models import OwnEvaluation
+from toolrl_cli.spec.own_evaluation import MODEL
 
-MODEL = "{model}"
 OUTPUT = "TOOLRL_OUTPUT"
 COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,59}")
 POLL = 0.2

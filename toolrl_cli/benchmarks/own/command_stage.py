@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolrl_cli.benchmarks.endpoints import endpoint_of
-from toolrl_cli.benchmarks.own.command import MODEL, run_command
+from toolrl_cli.benchmarks.own.command import run_command
 from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.models import EndpointModel, OwnEvaluation
-from toolrl_cli.spec.own_evaluation import own_evaluation
+from toolrl_cli.spec.own_evaluation import MODEL, own_evaluation, takes_folder
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.inputs import model_path
@@ -26,8 +26,8 @@ def run_own_command(ctx: StageContext) -> None:
     own = config.own
     assert own is not None
     check_unchanged(own)
-    folder = any(MODEL in word for word in own.command)
-    if folder and isinstance(config.model, EndpointModel) and not ctx.inputs:
+    folder = takes_folder(own)
+    if folder and isinstance(config.model, EndpointModel) and not ctx.inputs:  # a plan of an earlier version
         what = f"{MODEL} is a folder, and the model is the endpoint {config.model.url}"
         raise BenchmarkError(what, f"evaluate: {own.name}", "use $OPENAI_BASE_URL and $TOOLRL_MODEL")
     if folder:

@@ -6,14 +6,25 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from toolrl_cli.benchmarks.own.conversations import OwnSession
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit, importable
-from toolrl_cli.spec.benchmarks import Benchmark, Item, Reply, Verdict
+from toolrl_cli.processes.tree import descendants, kill
+from toolrl_cli.spec.benchmarks import (
+    Benchmark,
+    EvaluationContext,
+    Item,
+    Metric,
+    Reply,
+    Session,
+    Verdict,
+)
 from toolrl_cli.spec.models import DataSpec, OwnEvaluation
 
 LOG_FD = 2
@@ -45,6 +56,7 @@ class OwnPython(Benchmark):
         self.protocol = f"own:{own.name}"  # type: ignore[misc]
         self.version = own.sha256[:12]  # type: ignore[misc]
         self._file, self._seconds = Path(own.path), seconds
+        self._about: Mapping[str, Any] = {}
 
     def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:
         """The items that the file gives.
@@ -52,7 +64,9 @@ class OwnPython(Benchmark):
         Raises:
             BenchmarkError: it gives none that can be used.
         """
-        rows = self._ask({"do": "items"})
+        found = self._ask({"do": "items"})
+        rows, self._about = found["rows"], found["about"]
+        self.also = tuple(self._about.get("also", ()))  # type: ignore[misc]
         ids = [row["id"] for row in rows]
         twice = (
             next((name for n, name in enumerate(ids) if name in ids[:n]), None)
@@ -90,31 +104,64 @@ class OwnPython(Benchmark):
             }
             for item in items
         ]
-        outputs = [reply.output for reply in replies]
-        found = self._ask({"do": "judge", "items": rows, "outputs": outputs})
-        return [Verdict(row["reason"], row["calls"]) for row in found]
+        said = [asdict(reply) for reply in replies]
+        found = self._ask({"do": "judge", "items": rows, "replies": said})
+        return [Verdict(row["reason"], row["calls"], row["also"]) for row in found]
+
+    def metrics(self, items: Sequence[Item], verdicts: Sequence[Verdict | None]) -> dict[str, Metric]:
+        """The columns, by the file's own rule where it has one.
+
+        Raises:
+            BenchmarkError: it raised, gives none, or one that cannot be used.
+        """
+        if not self._about.get("counts"):
+            return super().metrics(items, verdicts)
+        rows = [verdict and asdict(verdict) for verdict in verdicts]
+        found = self._ask({"do": "metrics", "ids": [item.id for item in items], "verdicts": rows})
+        return {name: Metric(**metric) for name, metric in found.items()}
+
+    @contextmanager
+    def session(self, scratch: Path, ctx: EvaluationContext) -> Iterator[Session]:
+        if not self._about.get("converses"):
+            yield Session()
+            return
+        session = OwnSession(
+            self._start("converse", stdin=subprocess.PIPE, stdout=subprocess.PIPE), self._file, self._seconds
+        )
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def _start(self, *arguments: str, stdin: int, stdout: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "toolrl_cli.benchmarks.own.child", str(self._file), *arguments],
+            cwd=self._file.parent,
+            env=importable(None),
+            stdin=stdin,
+            stdout=stdout,
+            text=True,
+            encoding="utf-8",
+        )
 
     def _ask(self, request: dict[str, Any]) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             asked, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
             asked.write_text(json.dumps(request), encoding="utf-8")
-            command = [sys.executable, "-m", "toolrl_cli.benchmarks.own.child"]
+            child = self._start(str(asked), str(answer), stdin=subprocess.DEVNULL, stdout=LOG_FD)
             try:
-                done = subprocess.run(
-                    [*command, str(self._file), str(asked), str(answer)],
-                    cwd=self._file.parent,
-                    env=importable(None),
-                    stdin=subprocess.DEVNULL,
-                    stdout=LOG_FD,
-                    timeout=self._seconds,
-                    check=False,
-                )
+                status = child.wait(self._seconds)
             except subprocess.TimeoutExpired as error:
                 raise BenchmarkError(
                     f"has not ended after {self._seconds:.0f} s", str(self._file), "make it faster"
                 ) from error
+            finally:
+                if child.poll() is None:
+                    kill(descendants(child.pid))
+                    child.kill()
+                    child.wait()
             if not answer.is_file():
-                raise BenchmarkError(f"its process {describe_exit(done.returncode)}", str(self._file))
+                raise BenchmarkError(f"its process {describe_exit(status)}", str(self._file))
             found = json.loads(answer.read_text(encoding="utf-8"))
         if "fault" in found:
             what = " ".join(str(found["fault"]).split())[:400]

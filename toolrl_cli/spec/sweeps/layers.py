@@ -25,7 +25,7 @@ from toolrl_cli.spec.benchmarks import BENCHMARKS, check_benchmarks
 from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.models import DATA_KINDS, EndpointModel, HuggingFaceModel, RunSpec, TinyModel
 from toolrl_cli.spec.over_steps import over_steps_fault
-from toolrl_cli.spec.own_evaluation import is_own, own_evaluation
+from toolrl_cli.spec.own_evaluation import MODEL, folder_fault, is_own, own_evaluation
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
@@ -122,6 +122,10 @@ class Resolver:
         if isinstance(run.model, EndpointModel) and run.train:
             what = f"arm {cell.arm!r} trains an endpoint, which can only be evaluated"
             raise SpecError(what, self.where("model", cell), "set train: [], or give a model folder")
+        wanting = folder_fault(run)
+        if wanting:
+            what = f"evaluate: {wanting} takes {MODEL}, a folder, and arm {cell.arm!r} asks an endpoint"
+            raise SpecError(what, self.where("evaluate", cell), "use $OPENAI_BASE_URL and $TOOLRL_MODEL")
         fault = over_steps_fault(run)
         if fault is not None:
             where = self.where("evaluate", cell)

@@ -128,6 +128,7 @@ def _told(row: Mapping[str, Any]) -> Row:
 def _items(rows: Rows) -> list[Row]:
     from pydantic import TypeAdapter
 
+    from toolrl_cli.spec.asking import first_of_each
     from toolrl_cli.spec.benchmarks import BENCHMARKS
     from toolrl_cli.spec.models import DataSpec
 
@@ -141,7 +142,7 @@ def _items(rows: Rows) -> list[Row]:
             [dict(message) for message in item.messages],
             item.gold if gold_is_a_turn and isinstance(item.gold, str) else None,
         )
-        for item in known.items(data, folder)
+        for item in first_of_each(known.items(data, folder), params["limit"])
     ]
 
 

@@ -76,7 +76,7 @@ def check_rows(
     missing: dict[str, None] = {}
     for key, (config, group) in alike.items():
         tokenizer = tokenizers[_model_key(config.model)]
-        if tokenizer is None:
+        if tokenizer is None and not isinstance(config.model, EndpointModel):  # which counts by itself
             missing[config.model.name] = None
         told = {name: answers[one] for name, one in asked[key].items()}
         for fault in _faults(
@@ -128,7 +128,7 @@ def _limits(config: Config) -> Iterator[str]:
         yield repr(sorted(template_of(config).items()))
         yield repr([config.verl_option(_FILTER), config.resources.rollout, config.resources.device])
     yield repr(config.data)
-    names = ("split", "max_length", "max_prompt_length", "max_response_length", "allow_cut_gold")
+    names = ("split", "limit", "max_length", "max_prompt_length", "max_response_length", "allow_cut_gold")
     yield repr([getattr(settings, name, None) for name in names])
 
 

@@ -85,6 +85,7 @@ def _items_of(config: EvaluateConfig, results: Path) -> Rows | None:
     if folder is not None and missing(known.source, folder):
         return None
     data = None if config.data is None else config.data.model_dump(mode="json")
-    params = json.dumps({"data": data, "folder": folder and str(folder)})
-    mark = json.dumps([known.name, known.protocol, known.version, data])
+    limit = config.evaluation.limit
+    params = json.dumps({"data": data, "folder": folder and str(folder), "limit": limit})
+    mark = json.dumps([known.name, known.protocol, known.version, data] + ([limit] if limit else []))
     return Rows("benchmark", config.benchmark, params, mark)
