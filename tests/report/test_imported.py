@@ -48,10 +48,12 @@ def test_imported_rows_are_marked_in_every_format(tmp_path: Path) -> None:
 
 
 def test_imported_arms_stand_beside_our_own_and_are_compared_only_under_one_protocol(tree: Tree) -> None:
-    tree.sweep().run("mine").done(toolworld_scores(0.5))
+    for seed in (1, 2, 3):
+        tree.sweep().run("mine", seed).done(toolworld_scores(0.5))
     root = tree.write()
     for protocol, compared in (("toolworld", True), ("", False)):
-        path = write(root, f"arm,seed,protocol,toolworld/overall\nmine,1,{protocol},0.6\n")
+        lines = "".join(f"mine,{seed},{protocol},0.6\n" for seed in (1, 2, 3))
+        path = write(root, f"arm,seed,protocol,toolworld/overall\n{lines}")
         table = build_report(root, ["demo"], ["toolworld"], imports=[path]).tables[0]
         found = {row.arm: row.cells["overall"] for row in table.rows}
         assert list(found) == ["mine [demo]", "mine [runs]"]

@@ -13,7 +13,8 @@ from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.api import Report, build_report
 from toolrl_cli.report.render import pairs_text as render
-from toolrl_cli.report.statistics import holm, mcnemar, paired_bootstrap
+from toolrl_cli.report.statistics.basics import holm
+from toolrl_cli.report.statistics.items import compare_over_items, item_differences, mcnemar
 
 
 def two_arms(tree: Tree) -> Report:
@@ -23,19 +24,19 @@ def two_arms(tree: Tree) -> Report:
         a.items(
             {
                 "parallel": {f"p{k}": k < 15 for k in range(20)},
-                "seen_tools": {f"s{k}": True for k in range(20)},
+                "seen_tools": {f"s{k}": k < 17 + seed for k in range(20)},
             }
         )
         b.items(
             {
                 "parallel": {f"p{k}": 3 < k < 9 for k in range(20)},
-                "seen_tools": {f"s{k}": k > 1 for k in range(20)},
+                "seen_tools": {f"s{k}": k > 3 - seed for k in range(20)},
             }
         )
     return build_report(tree.write(), ["demo"])
 
 
-def test_a_pair_holds_welchs_interval_the_bootstrap_and_mcnemar_of_each_column(tree: Tree) -> None:
+def test_a_pair_holds_welchs_interval_the_items_test_and_mcnemar_of_each_column(tree: Tree) -> None:
     report = two_arms(tree)
     (pair,) = report.pairs("alpha", "BETA")
     found = {c.head.name: c for c in pair.columns}
@@ -47,20 +48,20 @@ def test_a_pair_holds_welchs_interval_the_bootstrap_and_mcnemar_of_each_column(t
     assert overall.seeds is not None
     assert (overall.seeds.low, overall.seeds.high) == pytest.approx((known.low, known.high))
     parallel = found["parallel"].items
-    assert parallel is not None and parallel.bootstrap is not None
+    assert parallel is not None and parallel.difference is not None
     assert (len(parallel.only_a), len(parallel.only_b)) == (10, 0)
     assert parallel.mcnemar_p == mcnemar(10, 0)
     verdicts = [
         {f"p{k}": [test(k)] * 3 for k in range(20)} for test in (lambda k: k < 15, lambda k: 3 < k < 9)
     ]
-    assert parallel.bootstrap == paired_bootstrap(*verdicts)
+    assert parallel.difference == compare_over_items(list(item_differences(*verdicts).values()))
 
 
 def test_p_values_are_corrected_over_the_columns_that_could_be_tested(tree: Tree) -> None:
     (pair,) = two_arms(tree).pairs("alpha", "beta")
     tested = [c for c in pair.columns if c.adjusted is not None]
     assert [c.head.name for c in tested] == ["seen_tools", "parallel", "overall"]
-    raw = [c.items.bootstrap.p for c in tested if c.items and c.items.bootstrap]
+    raw = [c.items.difference.p for c in tested if c.items and c.items.difference]
     assert [c.adjusted for c in tested] == holm(raw)
 
 
@@ -90,7 +91,7 @@ def test_arms_scored_differently_are_not_compared(tree: Tree) -> None:
     tree.sweep().run("b", reward="coarse").done({"overall": 0.4}, protocol="other")
     (pair,) = build_report(tree.write(), ["demo"]).pairs("a", "b")
     overall = pair.columns[-1]
-    assert overall.why == "scored differently (protocol)"
+    assert overall.why == "scored differently (protocol: other / toolworld)"
     assert (overall.seeds, overall.items) == (None, None)
 
 

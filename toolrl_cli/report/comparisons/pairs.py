@@ -9,10 +9,11 @@ from pathlib import Path
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.arms import Arm, setting_text, varying_settings
-from toolrl_cli.report.cells import scored_apart
+from toolrl_cli.report.comparability import not_comparable
 from toolrl_cli.report.comparisons.paired import Paired, common_verdicts, compare_items, read_items
 from toolrl_cli.report.model import Head, Row, Table
-from toolrl_cli.report.statistics import Comparison, holm, welch
+from toolrl_cli.report.statistics.basics import Comparison, holm
+from toolrl_cli.report.statistics.seeds import compare
 from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.spec.suggest import hint_for
 
@@ -23,9 +24,9 @@ class PairColumn:
 
     Attributes:
         a, b: the two means; None if missing.
-        seeds: Welch's comparison over seeds; None with fewer than three on a side.
+        seeds: the test over seeds (which one, it says); None with fewer than three on a side, or if none is possible.
         items: paired tests on common items; None if items.jsonl is missing or the column is not a count of items.
-        adjusted: p of the paired bootstrap after Holm's correction over the columns of this table.
+        adjusted: p over items after Holm's correction over the columns of this table.
         why: why the two may not be compared; empty if they may.
     """
 
@@ -96,13 +97,14 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
     for column, head in zip(spec.columns, table.columns, strict=True):
         cells = a.cells[head.name], b.cells[head.name]
         made = PairColumn(head, cells[0].mean, cells[1].mean)
-        apart = scored_apart(*cells)
+        apart = not_comparable(*cells)
         if apart:
             made = replace(made, why=apart)
         elif cells[0].mean is not None and cells[1].mean is not None:
             both = common_verdicts(results, column, cells, read)
             items = None if both is None else compare_items(*both)
-            made = replace(made, seeds=welch(cells[0].sample, cells[1].sample), items=items)
+            seeds = compare(cells[0].sample, cells[1].sample, spec.paired_from)
+            made = replace(made, seeds=None if seeds is None else seeds.within(head.limit), items=items)
         columns.append(made)
     pair = [arms[row.source_arm] for row in (a, b) if row.source_arm in arms]
     keys = varying_settings(pair) if len(pair) > 1 else []
@@ -113,7 +115,7 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
 
 
 def _adjusted(columns: Sequence[PairColumn]) -> tuple[PairColumn, ...]:
-    tested = [c for c in columns if c.items is not None and c.items.bootstrap is not None]
-    p_values = holm([c.items.bootstrap.p for c in tested if c.items and c.items.bootstrap])
+    tested = [c for c in columns if c.items is not None and c.items.difference is not None]
+    p_values = holm([c.items.difference.p for c in tested if c.items and c.items.difference])
     by_name = {c.head.name: p for c, p in zip(tested, p_values, strict=True)}
     return tuple(replace(c, adjusted=by_name.get(c.head.name)) for c in columns)

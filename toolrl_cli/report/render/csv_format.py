@@ -7,10 +7,10 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from toolrl_cli.report.model import Table
+from toolrl_cli.report.model import Cell, Head, Table
 from toolrl_cli.report.render.json_format import cell_fields
 
-FIELDS = ("table", "arm", "column", "mean", "ci", "n", "published", "note")
+FIELDS = ("table", "arm", "column", *cell_fields(Cell(), Head("", "", 0)))
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -36,4 +36,8 @@ def render(tables: Sequence[Table]) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return f"'{value}" if value.startswith(_FORMULA) else value
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return "" if value is None else repr(value)

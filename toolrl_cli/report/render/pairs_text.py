@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.report.comparisons.pairs import Pair, PairColumn
-from toolrl_cli.report.model import Head, fixed, rounded
+from toolrl_cli.report.model import Head, digits, fixed, rounded
 from toolrl_cli.report.render.markdown import escape
-from toolrl_cli.report.statistics import MIN_SEEDS, Comparison
+from toolrl_cli.report.statistics.basics import MIN_SEEDS, Comparison
 from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
@@ -24,16 +24,17 @@ HEADS = (
     "A - B over items",
     "p",
     "p (Holm)",
-    "only A",
-    "only B",
-    "McNemar p",
+    "A more",
+    "B more",
+    "sign p",
 )
 NOTE = (
-    "Over seeds: Welch's 95 % interval, from three seeds on. Over items: paired bootstrap of the items that both "
-    "were asked, clustered by item, with its p, and p after Holm's correction over the columns of the table. Only A, "
-    "only B: items that one alone gets right (by the majority of its seeds), with McNemar's exact p. Neither interval "
-    "contains the other's error. –: too few seeds, no item files, or a metric that is no count of items (a mean of "
-    "means)."
+    "Over seeds: Welch's 95 % interval, from three seeds on; paired by seed where both arms have the same five "
+    "seeds or more; with the items' error where all seeds of an arm gave one value. Over items: the items that both "
+    "were asked, each one piece of evidence; Bonett and Price's interval, p of the exact sign-flip test, and p "
+    "after Holm's correction over the columns of the table. A more, B more: items that one gets right more often (with one seed: "
+    "alone), with the exact sign test of the two counts (with one seed: McNemar's). Neither interval contains the "
+    "other's error. –: too few seeds, no item files, or a metric that is no count of items (a mean of means)."
 )
 
 
@@ -89,11 +90,11 @@ def _cells(c: PairColumn) -> tuple[str, ...]:
     means = tuple(_NONE if v is None else fixed(v, c.head.precision) for v in (c.a, c.b))
     if c.why:
         return (c.head.label, *means, c.why, *(_NONE for _ in HEADS[4:]))
-    few = _NONE if None in (c.a, c.b) else f"fewer than {MIN_SEEDS}"
-    seeds = few if c.seeds is None else _interval(c.seeds, c.head)
-    if c.items is None or c.items.bootstrap is None or c.adjusted is None:
+    few = _NONE if None in (c.a, c.b) else f"no spread, or fewer than {MIN_SEEDS}"
+    seeds = few if c.seeds is None else f"{_interval(c.seeds, c.head)} ({c.seeds.test})"
+    if c.items is None or c.items.difference is None or c.adjusted is None:
         return (c.head.label, *means, seeds, *(_NONE for _ in HEADS[4:]))
-    boot = c.items.bootstrap
+    boot = c.items.difference
     return (
         *(c.head.label, *means, seeds, f"{_interval(boot, c.head, 100)}, n = {boot.n}"),
         *(
@@ -116,7 +117,7 @@ def _stacked(cells: Sequence[str]) -> str:
         [
             *lines,
             f"  over items  {items}, p {p}, after Holm {adjusted}",
-            f"  right alone {only_a} (A), {only_b} (B), McNemar's p {mcnemar}",
+            f"  right more often {only_a} (A), {only_b} (B), sign test's p {mcnemar}",
         ]
     )
 
@@ -151,21 +152,23 @@ def _plain(pair: Pair) -> dict[str, Any]:
 
 def _column(c: PairColumn) -> dict[str, Any]:
     items = c.items
-    boot = items.bootstrap if items is not None else None
+    boot = items.difference if items is not None else None
     return {
         "a": c.a,
         "b": c.b,
-        "seeds": None if c.seeds is None else {**_ends(c.seeds, c.head, 1.0), "p": _digits(c.seeds.p)},
+        "seeds": None
+        if c.seeds is None
+        else {**_ends(c.seeds, c.head, 1.0), "p": digits(c.seeds.p), "test": c.seeds.test},
         "items": None
         if items is None or boot is None or c.adjusted is None
         else {
             **_ends(boot, c.head, 100.0),
             "n": boot.n,
-            "p": _digits(boot.p),
-            "p_holm": _digits(c.adjusted),
+            "p": digits(boot.p),
+            "p_holm": digits(c.adjusted),
             "only_a": list(items.only_a),
             "only_b": list(items.only_b),
-            "mcnemar_p": _digits(items.mcnemar_p),
+            "mcnemar_p": digits(items.mcnemar_p),
         },
         "note": c.why or None,
     }
@@ -173,7 +176,3 @@ def _column(c: PairColumn) -> dict[str, Any]:
 
 def _ends(c: Comparison, head: Head, scale: float) -> dict[str, float]:
     return dict(zip(("difference", "low", "high"), _points(c, head, scale), strict=True))
-
-
-def _digits(p: float) -> float:
-    return float(f"{p:.4g}")
