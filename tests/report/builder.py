@@ -62,6 +62,7 @@ class SweepTree:
         benchmarks: Sequence[str] = ("toolworld",),
         steps: int = 25,
         checkpoints: Sequence[int | str] = ("last",),
+        label: str = "",
     ) -> RunTree:
         """Plan a run with the stages that `toolrl_cli.spec.stages` gives it."""
         tiny = model == "tiny"
@@ -70,9 +71,8 @@ class SweepTree:
         start: dict[str, str] = {}
 
         def add(kind: str, identity: dict[str, Any], inputs: dict[str, str], **more: Any) -> StageSpec:
-            label = f"{arm}-{kind}"
             made = StageSpec(
-                id=stage_id(kind, label, identity, inputs),
+                id=stage_id(kind, f"{label or arm}-{kind}", identity, inputs),
                 kind=kind,
                 identity=identity,
                 inputs=inputs,

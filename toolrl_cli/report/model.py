@@ -193,6 +193,7 @@ class Row:
     Attributes:
         arm: its full name, unique in the table; `label` is its name within `group`.
         source_arm: name of the sweep's arm in this row; empty if there is none.
+        aliases: other names of that arm.
     """
 
     arm: str
@@ -200,6 +201,7 @@ class Row:
     group: str
     cells: Mapping[str, Cell]
     source_arm: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

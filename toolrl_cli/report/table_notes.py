@@ -35,6 +35,12 @@ class Place:
     arm: Arm | None
     rivals: tuple[str, ...] = ()
 
+    def named(self, name: str | None) -> bool:
+        """Whether this is the row of that name; a row that is an arm has all the arm's names."""
+        return name == self.name or (
+            self.arm is not None and self.name == self.arm.name and name in self.arm.aliases
+        )
+
 
 def notes_of(
     spec: TableSpec, places: list[Place], rows: list[Row], heads: list[Head], tests: Tests | None
@@ -44,6 +50,10 @@ def notes_of(
     notes = [spec.caption] if spec.caption else []
     checkpoint = checkpoint_note(rows, spec.checkpoint)
     notes += [n for n in (_scored_under(rows), checkpoint) if n]
+    twins = {p.arm.name: p.arm.aliases for p in places if p.arm is not None and p.arm.aliases}
+    if twins:
+        told = "; ".join(f"{name} is also {', '.join(others)}" for name, others in twins.items())
+        notes.append(f"The same stages under several names are one arm: {told}.")
     if any(c.ci is not None for c in cells):
         told = "Mean ± half-width of the 95 % t interval over seeds (number of seeds)"
         if any(_cut(row, head) for row in rows for head in heads):
@@ -104,7 +114,8 @@ def _families(tests: Tests, spec: TableSpec, heads: Sequence[Head]) -> str:
 def baseline_fault(spec: TableSpec, places: list[Place]) -> list[str]:
     """The fault of a baseline that is not among the arms, for tables whose rows are arms."""
     names = {place.name for place in places}
-    if spec.baseline is None or not isinstance(spec.rows, str) or spec.baseline in names or not names:
+    found = any(place.named(spec.baseline) for place in places)
+    if spec.baseline is None or not isinstance(spec.rows, str) or found or not names:
         return []
     hint = hint_for(spec.baseline, names, "arms")
     return [f"Nothing is tested: the baseline {spec.baseline!r} is no arm of these sweeps ({hint})."]
@@ -188,7 +199,7 @@ def _power_note(
     design, told = Design(sd, 2), f"spread over seeds {fixed(sd, max(2, head.precision))}"
     pairs = [
         gains(row.cells[head.name].sample, base.cells[head.name].sample)
-        for base in (r for r, place in zip(rows, places, strict=True) if place.name == spec.baseline)
+        for base in (r for r, place in zip(rows, places, strict=True) if place.named(spec.baseline))
         for row in rows
         if row.group == base.group
         and row is not base

@@ -51,6 +51,7 @@ def build_table(
             group=labels[place.group],
             cells={c.name: _cell(place, c, spec, results, validation) for c in spec.columns},
             source_arm=place.arm.name if place.arm else "",
+            aliases=place.arm.aliases if place.arm else (),
         )
         for place in places
     ]
@@ -125,7 +126,7 @@ def _tested(
 ) -> tuple[list[Row], Tests | None]:
     if spec.baseline is None:
         return rows, None
-    base = {row.arm for row, place in zip(rows, places, strict=True) if place.name == spec.baseline}
+    base = {row.arm for row, place in zip(rows, places, strict=True) if place.named(spec.baseline)}
 
     def over_seeds(row: Row, baseline: Row, head: Head) -> Comparison | None:
         found = compare(row.cells[head.name].sample, baseline.cells[head.name].sample, spec.paired_from)

@@ -79,8 +79,8 @@ def compare_rows(
 
 
 def _row(table: Table, name: str) -> Row | None:
-    for attribute in ("arm", "source_arm", "label"):
-        fits = [row for row in table.rows if str(getattr(row, attribute)).lower() == name.lower()]
+    for attribute in ("arm", "source_arm", "label", "aliases"):
+        fits = [row for row in table.rows if name.lower() in _names(row, attribute)]
         if len(fits) > 1:
             told = ", ".join(repr(row.arm) for row in fits[:4])
             raise SpecError(
@@ -89,6 +89,11 @@ def _row(table: Table, name: str) -> Row | None:
         if fits:
             return fits[0]
     return None
+
+
+def _names(row: Row, attribute: str) -> list[str]:
+    found = getattr(row, attribute)
+    return [name.lower() for name in (found if isinstance(found, tuple) else (found,))]
 
 
 def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], results: Path) -> Pair:

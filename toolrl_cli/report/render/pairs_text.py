@@ -30,11 +30,12 @@ HEADS = (
 )
 NOTE = (
     "Over seeds: Welch's 95 % interval, from three seeds on; paired by seed where both arms have the same five "
-    "seeds or more; with the items' error where all seeds of an arm gave one value. Over items: the items that both "
-    "were asked, each one piece of evidence; Bonett and Price's interval, p of the exact sign-flip test, and p "
-    "after Holm's correction over the columns of the table. A more, B more: items that one gets right more often (with one seed: "
-    "alone), with the exact sign test of the two counts (with one seed: McNemar's). Neither interval contains the "
-    "other's error. –: too few seeds, no item files, or a metric that is no count of items (a mean of means)."
+    "seeds or more; with the items' error where all seeds of an arm gave one value. Over items: the items that "
+    "both were asked, each one piece of evidence; Bonett and Price's interval, p of the exact sign-flip test, and "
+    "p after Holm's correction over the columns of the table. A more, B more: items that one gets right more "
+    "often (with one seed: alone), with the exact sign test of the two counts (with one seed: McNemar's). Neither "
+    "interval contains the other's error. –: too few seeds, no item files, or a metric that is no count of items "
+    "(a mean of means)."
 )
 
 
