@@ -60,6 +60,14 @@ def report(
             help="Runs from elsewhere: W&B's export, CSV or JSON, or a CSV of yours; repeatable.",
         ),
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="A field of the imports that holds a column's scores: quant_acc=toolworld/overall; repeatable.",
+        ),
+    ] = None,
     figures: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,7 +93,8 @@ def report(
     if figures and output is None:
         raise SpecError("a figure needs a folder", "--figure", "add --output DIR")
     root = results_root(results)
-    built = build_report(root, sweeps or (), tables, against, published_only, tuple(imports or ()))
+    mapped = _mapped(columns or (), bool(imports))
+    built = build_report(root, sweeps or (), tables, against, published_only, tuple(imports or ()), mapped)
     undrawn: list[str] = []
     if output is not None:
         written = (
@@ -107,6 +116,22 @@ def report(
         print_report(built, form)
     if undrawn:
         raise typer.Exit(FAILED)
+
+
+def _mapped(columns: list[str] | tuple[str, ...], imports: bool) -> dict[str, str]:
+    from toolrl_cli.errors import SpecError
+
+    if columns and not imports:
+        raise SpecError("there is nothing to map", "--map", "it names fields of the files of --import")
+    pairs = {}
+    for text in columns:
+        field, sign, column = text.rpartition("=")
+        if not sign or not field or not column:
+            raise SpecError(
+                f"{text!r} is no FIELD=COLUMN", "--map", "for example quant_acc=toolworld/overall"
+            )
+        pairs[field] = column
+    return pairs
 
 
 def print_report(built: Report, form: str) -> None:
