@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -134,3 +136,36 @@ def test_every_format_says_the_same_numbers_however_narrow(tree: Tree, tmp_path:
         for number in numbers:
             assert number in text
         assert str(len(overall["items"]["only_a"])) in text
+
+
+def test_all_rows_stand_against_one_in_a_table_for_each_column(tree: Tree) -> None:
+    report = two_arms(tree)
+    for seed in (1, 2, 3):
+        run = tree.sweep().run("gamma", seed, reward="length").done(toolworld_scores(0.5))
+        run.items({"parallel": {f"p{k}": k < 12 + seed for k in range(20)}})
+    tree.sweep().run("later", reward="dynamic")
+    report = build_report(tree.write(), ["demo"])
+    pairs = report.pairs("*", "beta")
+    assert [(p.a, p.b) for p in pairs] == [("alpha", "beta"), ("gamma", "beta")]
+    primary = [c for p in pairs for c in p.columns if c.head.name == "overall" and c.items is not None]
+    raw = [c.items.difference.p for c in primary if c.items and c.items.difference]
+    assert [c.adjusted for c in primary] == holm(raw) and len(raw) == 2
+    text = render.render_markdown(pairs)
+    assert text.count("### ToolWorld") == 5 and "| alpha |" in text and "| later |" not in text
+    with pytest.raises(SpecError, match=r"no row 'bet' with others beside it .did you mean 'beta'"):
+        report.pairs("*", "bet")
+
+
+def test_latex_and_csv_of_a_pair_hold_the_numbers_of_json(tree: Tree) -> None:
+    pairs = two_arms(tree).pairs("alpha", "beta")
+    columns = render.document(pairs)["pairs"][0]["columns"]
+    latex = render.render_latex(pairs)
+    assert latex.count(r"\begin{tabular}") == 1 and r"A more \& B" not in latex
+    for line in csv.DictReader(io.StringIO(render.render_csv(pairs))):
+        known = columns[line["column"]]
+        for part in ("seeds", "items"):
+            for key in ("difference", "low", "high", "p"):
+                assert line[f"{part}_{key}"] == ("" if known[part] is None else str(known[part][key]))
+        if known["items"] is not None:
+            assert line["items_more_a"] == str(len(known["items"]["only_a"]))
+            assert f"{known['items']['difference']:+.1f}".replace("-", "$-$") in latex

@@ -49,7 +49,9 @@ def report(
     pair: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            "--pair", metavar="A B", help="Two arms, tested on their common items, instead of tables."
+            "--pair",
+            metavar="A B",
+            help="Two arms, tested over seeds and items, instead of tables; '*' for all others.",
         ),
     ] = None,
     imports: Annotated[
@@ -165,12 +167,17 @@ def _print_pair(built: Report, form: str, a: str, b: str) -> None:
     from toolrl_cli.errors import SpecError
     from toolrl_cli.report.render import pairs_text as render
 
-    if form not in ("json", "markdown", "terminal"):
-        raise SpecError(f"a pair has no format {form!r}", "--format", "terminal, markdown or json")
+    if form == "html":
+        raise SpecError("a pair has no page of its own", "--format", "the report's page has every pair")
     found = built.pairs(a, b)
     if form == "json":
         print_json(render.document(found))
-    elif form == "markdown":
-        sys.stdout.write(render.render_markdown(found))
-    else:
+    elif form == "terminal":
         render.show(found, stdout_console())
+    else:
+        renderers = {
+            "markdown": render.render_markdown,
+            "latex": render.render_latex,
+            "csv": render.render_csv,
+        }
+        sys.stdout.write(renderers[form](found))

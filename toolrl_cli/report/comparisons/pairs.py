@@ -11,11 +11,18 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.report.arms import Arm, setting_text, varying_settings
 from toolrl_cli.report.comparability import not_comparable
 from toolrl_cli.report.comparisons.paired import Paired, common_verdicts, compare_items, read_items
+from toolrl_cli.report.marks import family_of
 from toolrl_cli.report.model import Head, Row, Table
 from toolrl_cli.report.statistics.basics import Comparison, holm
 from toolrl_cli.report.statistics.seeds import compare
 from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.spec.suggest import hint_for
+
+ALL = "*"
+"""Stands for all rows but the other."""
+
+NAMES = ("arm", "source_arm", "label", "aliases")
+"""Attributes of a row by which it is named."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,15 @@ def compare_rows(
 
     Args:
         specs, tables: declarations and the computed tables, in the same order.
-        a, b: names of rows: an arm's, a row's label, or `GROUP / LABEL`; case does not matter.
+        a, b: names of rows: an arm's, a row's label, or `GROUP / LABEL`; case does not matter. Where one is `*`, all
+            rows are compared with the other, in its group, or in every group that has a row of this label.
 
     Raises:
         SpecError: no table has both, or a name matches several rows of a table.
     """
     by_name = {arm.name: arm for arm in arms}
+    if ALL in (a, b):
+        return _against_all(specs, tables, by_name, results, b if a == ALL else a)
     found = []
     for spec, table in zip(specs, tables, strict=True):
         rows = [_row(table, name) for name in (a, b)]
@@ -78,8 +88,54 @@ def compare_rows(
     return found
 
 
+def _against_all(
+    specs: Sequence[TableSpec], tables: Sequence[Table], arms: dict[str, Arm], results: Path, name: str
+) -> list[Pair]:
+    """All rows with a value against the row of this name, corrected over all of them as the table's tests are."""
+    found = []
+    for spec, table in zip(specs, tables, strict=True):
+        bases = {row.group: row for row in table.rows if _fits(row, name)}
+        pairs = [
+            _pair(spec, table, row, base, arms, results)
+            for row in table.rows
+            if (base := bases.get(row.group)) is not None
+            and row is not base
+            and any(cell.mean is not None for cell in row.cells.values())
+        ]
+        found += _corrected_over_all(pairs, spec.primary)
+    if not found:
+        names = list(dict.fromkeys(row.label for table in tables for row in table.rows))
+        raise SpecError(f"no row {name!r} with others beside it", "--pair", hint_for(name, names, "rows"))
+    return found
+
+
+def _corrected_over_all(pairs: Sequence[Pair], primary: str | None) -> list[Pair]:
+    """The pairs with their p over items corrected over all rows, in the families of the table."""
+    families: dict[str, list[tuple[int, str, float]]] = {}
+    for place, pair in enumerate(pairs):
+        for c in pair.columns:
+            if c.items is not None and c.items.difference is not None:
+                entry = (place, c.head.name, c.items.difference.p)
+                families.setdefault(family_of(c.head, primary), []).append(entry)
+    adjusted = {
+        (place, name): p
+        for members in families.values()
+        for (place, name, _), p in zip(members, holm([raw for *_, raw in members]), strict=True)
+    }
+    return [
+        replace(
+            pair, columns=tuple(replace(c, adjusted=adjusted.get((place, c.head.name))) for c in pair.columns)
+        )
+        for place, pair in enumerate(pairs)
+    ]
+
+
+def _fits(row: Row, name: str) -> bool:
+    return any(name.lower() in _names(row, attribute) for attribute in NAMES)
+
+
 def _row(table: Table, name: str) -> Row | None:
-    for attribute in ("arm", "source_arm", "label", "aliases"):
+    for attribute in NAMES:
         fits = [row for row in table.rows if name.lower() in _names(row, attribute)]
         if len(fits) > 1:
             told = ", ".join(repr(row.arm) for row in fits[:4])

@@ -29,11 +29,12 @@ def render(tables: Sequence[Table]) -> str:
         for row in table.rows:
             for head in table.columns:
                 values = cell_fields(row.cells[head.name], head).values()
-                writer.writerow(map(_text, [table.name, row.arm, head.name, *values]))
+                writer.writerow(map(text_of, [table.name, row.arm, head.name, *values]))
     return out.getvalue()
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as a field; a text that a spreadsheet would run gets an apostrophe before it."""
     if isinstance(value, str):
         return f"'{value}" if value.startswith(_FORMULA) else value
     if isinstance(value, list):
