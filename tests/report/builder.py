@@ -62,6 +62,7 @@ class SweepTree:
         benchmarks: Sequence[str] = ("toolworld",),
         steps: int = 25,
         checkpoints: Sequence[int | str] = ("last",),
+        label: str = "",
     ) -> RunTree:
         """Plan a run with the stages that `toolrl_cli.spec.stages` gives it."""
         tiny = model == "tiny"
@@ -70,9 +71,8 @@ class SweepTree:
         start: dict[str, str] = {}
 
         def add(kind: str, identity: dict[str, Any], inputs: dict[str, str], **more: Any) -> StageSpec:
-            label = f"{arm}-{kind}"
             made = StageSpec(
-                id=stage_id(kind, label, identity, inputs),
+                id=stage_id(kind, f"{label or arm}-{kind}", identity, inputs),
                 kind=kind,
                 identity=identity,
                 inputs=inputs,
@@ -201,14 +201,22 @@ class RunTree:
     def items(
         self, verdicts: Mapping[str, Mapping[str, bool | None]], benchmark: str = "toolworld"
     ) -> RunTree:
-        """Write items.jsonl: category → item id → verdict."""
+        """Write items.jsonl: category → item id → verdict; counted metrics become what these say."""
         output = self.directory("evaluate", benchmark) / "output"
         rows = [
             {"id": i, "category": c, "correct": v, "reason": "", "prompt": "p", "output": "o", "calls": []}
             for c, items in verdicts.items()
             for i, v in items.items()
         ]
-        write_scores(output, json.loads((output / SCORES.name).read_text()), rows)
+        scores = json.loads((output / SCORES.name).read_text())
+        of = {c: [v is True for v in found.values()] for c, found in verdicts.items()}
+        of["overall"] = [right for found in of.values() for right in found]
+        for name, entry in scores["metrics"].items():
+            if name in of and entry["total"] is not None:
+                entry.update(_entry((sum(of[name]), len(of[name]))))
+            elif name in TOOLWORLD and entry["total"] is not None:  # none of the items is of it
+                entry.update(_entry(None))
+        write_scores(output, scores, rows)
         return self
 
     def metrics(self, rows: Mapping[int, Mapping[str, float]], attempt: int = 1) -> RunTree:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.report.builder import Tree
+from tests.report.builder import Tree, bfcl_scores
+from toolrl_cli.report.api import build_report
 from toolrl_cli.report.arms import collect_arms, groups_of, holds
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 
@@ -73,3 +76,40 @@ def test_a_reward_whose_schedule_was_stretched_stands_in_the_row_of_its_design(t
     arm = collect_arms([read_sweep(tree.write(), "demo")])[0]
     assert holds(arm, {"reward": "dynamic"}) and holds(arm, {"reward": "dynamic-25-steps"})
     assert not holds(arm, {"reward": "original"})
+
+
+def shared(tree: Tree) -> Path:
+    """The baseline of one sweep is an arm of another, which has more benchmarks and more seeds."""
+    for seed in (1, 2, 3):
+        for arm, reward in (("original", "original"), ("dynamic", "dynamic")):
+            run = tree.sweep("t6").run(
+                arm, seed, model="m", reward=reward, benchmarks=("bfcl",), label=reward
+            )
+            run.done(bfcl_scores(0.4 + 0.01 * seed + 0.2 * (arm == "dynamic")), "bfcl")
+    for seed in (1, 2, 3, 4):
+        run = tree.sweep("t1").run(
+            "grpo-cold", seed, model="m", benchmarks=("bfcl", "api_bank"), label="original"
+        )
+        run.done(bfcl_scores(0.4 + 0.01 * seed), "bfcl").done({"overall": 0.5}, "api_bank")
+    return tree.write()
+
+
+def test_arms_whose_evaluations_are_the_same_stages_are_one(tree: Tree) -> None:
+    root = shared(tree)
+    arms = collect_arms([read_sweep(root, name) for name in ("t6", "t1")])
+    assert [(arm.name, arm.aliases) for arm in arms] == [("original", ("grpo-cold",)), ("dynamic", ())]
+    assert holds(arms[0], {"arm": "grpo-*"}) and holds(arms[0], {"arm": "orig*"})
+    report = build_report(root, (), ["T6", "T2", "bfcl"])
+    t6, t2, bfcl = report.tables
+    assert [row.cells["overall"].state for row in t6.rows if row.source_arm] == ["", ""]
+    assert t6.rows[0].cells["overall"].n == 4 and t6.rows[3].cells["overall"].star
+    assert [row.source_arm for row in t2.rows if row.source_arm] == ["grpo-cold"]
+    assert "The same stages under several names are one arm: grpo-cold is also original." in bfcl.notes
+    assert [p.a for p in report.pairs("original", "dynamic")] == ["m / Original", "grpo-cold"]
+
+
+def test_other_evaluations_of_one_seed_are_not_the_same_stages(tree: Tree) -> None:
+    tree.sweep("one").run("a", 1, checkpoints=("last",), label="x")
+    tree.sweep("two").run("b", 1, checkpoints=("last", "best"), label="x")
+    root = tree.write()
+    assert [a.name for a in collect_arms([read_sweep(root, n) for n in ("one", "two")])] == ["a", "b"]

@@ -6,7 +6,7 @@ from tests.report.builder import Tree
 from toolrl_cli.report.arms import Arm, collect_arms
 from toolrl_cli.report.drawing.curves import LENGTH, TOTAL, CurveReader, panels_of, part_panel
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
-from toolrl_cli.report.statistics import seed_mean
+from toolrl_cli.report.statistics.seeds import seed_mean
 
 
 def arms_of(tree: Tree) -> list[Arm]:

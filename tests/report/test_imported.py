@@ -48,10 +48,12 @@ def test_imported_rows_are_marked_in_every_format(tmp_path: Path) -> None:
 
 
 def test_imported_arms_stand_beside_our_own_and_are_compared_only_under_one_protocol(tree: Tree) -> None:
-    tree.sweep().run("mine").done(toolworld_scores(0.5))
+    for seed in (1, 2, 3):
+        tree.sweep().run("mine", seed).done(toolworld_scores(0.5))
     root = tree.write()
     for protocol, compared in (("toolworld", True), ("", False)):
-        path = write(root, f"arm,seed,protocol,toolworld/overall\nmine,1,{protocol},0.6\n")
+        lines = "".join(f"mine,{seed},{protocol},0.6\n" for seed in (1, 2, 3))
+        path = write(root, f"arm,seed,protocol,toolworld/overall\n{lines}")
         table = build_report(root, ["demo"], ["toolworld"], imports=[path]).tables[0]
         found = {row.arm: row.cells["overall"] for row in table.rows}
         assert list(found) == ["mine [demo]", "mine [runs]"]
@@ -223,3 +225,66 @@ def test_a_faulty_export_is_refused_in_one_line(tmp_path: Path, name: str, text:
     with pytest.raises(SpecError, match=told) as refused:
         build_report(tmp_path, imports=[write(tmp_path, text, name)])
     assert "\n" not in str(refused.value)
+
+
+HOSTILE = '"a\nb | c \x1b[2J\u202e",1,0.5\n'
+
+
+def test_arm_names_are_cleaned_as_a_sweeps_are_and_the_given_one_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, f"arm,seed,toolworld/overall\n{HOSTILE}")
+    built = build_report(tmp_path, imports=[path])
+    assert [row.arm for row in built.tables[0].rows] == ["a-b-c-2J"]
+    for kind in ("terminal", "markdown", "latex", "csv", "json", "html"):
+        text = built.render(kind)
+        assert "\x1b" not in text and "\u202e" not in text and "a-b-c-2J" in text
+    assert "where it is 'a\\\\nb | c" in built.render("json")
+
+
+def test_two_names_that_are_one_when_cleaned_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "arm,seed,toolworld/overall\na b,1,0.5\na-b,2,0.5\n")
+    with pytest.raises(SpecError, match="'a-b' and 'a b' are both 'a-b' as arms"):
+        build_report(tmp_path, imports=[path])
+
+
+def test_a_field_can_be_mapped_to_a_column(tmp_path: Path) -> None:
+    path = write(tmp_path, "Name,seed,quant_test_acc,actor/entropy\na,1,0.5,0.1\n")
+    built = build_report(tmp_path, imports=[path], columns={"quant_test_acc": "toolworld/overall"})
+    assert [(t.name, t.rows[0].cells["overall"].mean) for t in built.tables] == [("toolworld", 50.0)]
+    for columns, told in (
+        (
+            {"quant_tst_acc": "toolworld/overall"},
+            "has no field 'quant_tst_acc' .did you mean 'quant_test_acc'",
+        ),
+        ({"quant_test_acc": "overall"}, "'overall' is no BENCHMARK/METRIC"),
+        ({"quant_test_acc": "actor/entropy"}, "has a field 'actor/entropy' already"),
+    ):
+        with pytest.raises(SpecError, match=told):
+            build_report(tmp_path, imports=[path], columns=columns)
+
+
+@pytest.mark.parametrize("order", [("crashed,0.1", "finished,0.5"), ("finished,0.5", "crashed,")])
+def test_of_a_crashed_run_and_its_rerun_the_finished_one_counts(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    lines = "".join(f"a,1,{one}\n" for one in order)
+    built = build_report(tmp_path, imports=[write(tmp_path, f"arm,seed,State,toolworld/overall\n{lines}")])
+    cell = built.tables[0].rows[0].cells["overall"]
+    assert (cell.mean, cell.n, cell.planned) == (50.0, 1, 1)
+
+
+def test_the_export_of_a_chart_is_recognised(tmp_path: Path) -> None:
+    text = '"Step","grpo-seed1 - reward/total/mean","grpo-seed1 - reward/total/mean__MIN"\n1,0.5,0.5\n'
+    with pytest.raises(SpecError, match=r"is the export of a chart.*export the table of runs"):
+        build_report(tmp_path, imports=[write(tmp_path, text)])
+
+
+def test_ones_own_scores_join_the_row_of_their_arm(tree: Tree) -> None:
+    for seed in (1, 2, 3):
+        tree.sweep().run("grpo", seed).done(toolworld_scores(0.5))
+    root = tree.write()
+    lines = "".join(f"grpo,{seed},0.{seed}\n" for seed in (1, 2, 3))
+    path = write(root, f"arm,seed,mine/accuracy\n{lines}")
+    toolworld, mine = build_report(root, ["demo"], imports=[path]).tables
+    assert [(row.arm, row.cells["overall"].n) for row in toolworld.rows] == [("grpo", 3)]
+    assert [(row.arm, row.cells["accuracy"].mean) for row in mine.rows] == [("grpo", 20.0)]
+    assert mine.rows[0].cells["accuracy"].note == "imported from runs.csv"

@@ -81,10 +81,12 @@ def test_arms_are_told_apart_by_their_differing_settings_only(tree: Tree) -> Non
 
 
 def test_items_on_which_two_arms_disagree_come_with_verdicts_p_and_excerpts(tree: Tree) -> None:
-    found = data_of(filled(tree))["tables"][0]["items"]
-    assert len(found["ids"]) == 11
-    assert found["verdicts"]["0"].count("1") == 7 and found["verdicts"]["1"].count("1") == 2
-    assert found["p"] == {"0,1": 0.0625}
+    (found,) = data_of(filled(tree))["tables"][0]["items"]
+    assert len(found["ids"]) == 11 and found["benchmark"] == "toolworld"
+    assert found["right"]["0"].count(3) == 7 and found["right"]["1"].count(3) == 2
+    assert set(found["asked"]["0"]) == {3}
+    pair = found["pairs"]["0,1"]
+    assert (pair["p"], pair["sign_p"], pair["n"], pair["difference"]) == (0.0625, 0.0625, 11, 45.5)
     assert len(found["prompts"]) == 5 and found["outputs"]["0"]
 
 
@@ -92,15 +94,45 @@ def test_more_items_than_a_page_can_hold_are_left_in_their_files(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_items, "READ_BYTES", 10)
-    found = data_of(filled(tree))["tables"][0]["items"]
-    assert found["verdicts"] == {} and "more than a page can hold" in found["why"]
+    (found,) = data_of(filled(tree))["tables"][0]["items"]
+    assert found["right"] == {} and "more than a page can hold" in found["why"]
 
 
 def test_texts_stop_where_there_is_no_more_room(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_items, "TEXT_CHARACTERS", 7)
-    found = data_of(filled(tree))["tables"][0]["items"]
+    (found,) = data_of(filled(tree))["tables"][0]["items"]
     assert len(found["prompts"]) < 5
-    assert len(found["verdicts"]["0"]) == 11
+    assert len(found["right"]["0"]) == 11
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_arms_that_the_table_does_not_compare_are_not_compared_on_the_page(tree: Tree, mixed: bool) -> None:
+    for arm in ("a", "b"):
+        for seed in (1, 2, 3):
+            apart = {"protocol": "other"} if arm == "b" and (seed == 3 or not mixed) else {}
+            run = tree.sweep().run(arm, seed, reward=arm).done({"overall": (5, 10)}, **apart)
+            run.items({"parallel": {f"i{k}": (k < 5) is (arm == "a") for k in range(10)}})
+    report = build_report(tree.write(), ["demo"], ["toolworld"])
+    (items,) = data_of(report.render("html"))["tables"][0]["items"]
+    (pair,) = items["pairs"].values()
+    assert pair == {"why": report.pairs("a", "b")[0].columns[-1].why}
+
+
+def test_items_of_two_benchmarks_with_equal_ids_stay_apart_on_the_page(tree: Tree, tmp_path: Path) -> None:
+    for arm, right in (("a", 50), ("b", 0)):
+        run = tree.sweep().run(arm, reward=arm, benchmarks=("toolworld", "bamboogle"))
+        for benchmark, correct in (("toolworld", right), ("bamboogle", 50 - right)):
+            run.done({"overall": (correct, 50), "accuracy": (correct, 50)}, benchmark)
+            run.items({"": {str(k): correct > 0 for k in range(50)}}, benchmark)
+    spec = tmp_path / "both.yaml"
+    spec.write_text(
+        "{name: both, title: Both, benchmark: toolworld, columns: [{name: overall, label: Overall},"
+        " {name: accuracy, label: Accuracy, benchmark: bamboogle}]}"
+    )
+    (table,) = data_of(build_report(tree.write(), ["demo"], [str(spec)]).render("html"))["tables"]
+    assert [(one["benchmark"], one["pairs"]["0,1"]["difference"]) for one in table["items"]] == [
+        ("toolworld", 100.0), ("bamboogle", -100.0),
+    ]  # fmt: skip
 
 
 def test_published_numbers_alone_make_a_page_too(tmp_path: Path) -> None:
@@ -204,7 +236,9 @@ def test_a_browser_sorts_filters_opens_cells_and_finds_no_error(
     assert seen["filtered"] == ["beta"]
     assert seen["dialog"] and seen["dialogTitle"] == "alpha, Seen tools" and seen["dialogRows"] == 3
     assert seen["settings"] == "reward.name"
-    assert seen["counts"].startswith("Both right 2, only A 5, only B 0, neither 4; McNemar's exact p 0.0625")
+    assert seen["counts"].startswith(
+        "A right more often 5, B more often 0, both always 2, both never 4; exact"
+    )
     assert seen["items"] == 5
     assert seen["tip"].startswith("step ") and "alpha" in seen["tip"]
     assert (seen["lines"], seen["linesAfter"]) == (2, 1)

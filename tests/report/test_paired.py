@@ -38,12 +38,28 @@ def test_discordant_items_are_named_and_tested() -> None:
     assert paired.only_a == tuple(f"i{k}" for k in range(8))
     assert paired.only_b == ()
     assert paired.mcnemar_p == pytest.approx(2 * 0.5**8)
-    assert paired.bootstrap is not None and paired.bootstrap.difference == pytest.approx(0.8)
+    assert paired.difference is not None and paired.difference.difference == pytest.approx(0.8)
 
 
-def test_an_item_counts_by_the_majority_of_its_seeds() -> None:
+def test_an_item_counts_for_the_arm_that_gets_it_right_more_often() -> None:
     paired = compare_items({"x": [True, True, False]}, {"x": [True, False, False]})
     assert paired.only_a == ("x",)
+
+
+def test_a_tie_between_two_seeds_is_no_error() -> None:
+    a = {f"i{k}": [True, False] for k in range(100)}
+    b = {f"i{k}": [False, False] for k in range(100)}
+    paired = compare_items(a, b)
+    assert (len(paired.only_a), len(paired.only_b)) == (100, 0)
+    assert paired.mcnemar_p == pytest.approx(2 * 0.5**100)
+    assert paired.difference is not None and paired.difference.p == pytest.approx(2 * 0.5**100)
+
+
+def test_few_items_are_never_certain() -> None:
+    paired = compare_items({f"i{k}": [True] for k in range(3)}, {f"i{k}": [False] for k in range(3)})
+    found = paired.difference
+    assert found is not None and found.p == paired.mcnemar_p == 0.25
+    assert found.low < 0 and found.high == 1.0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.api import Report, build_report
 from toolrl_cli.report.render import pairs_text as render
-from toolrl_cli.report.statistics import holm, mcnemar, paired_bootstrap
+from toolrl_cli.report.statistics.basics import holm
+from toolrl_cli.report.statistics.items import compare_over_items, item_differences, mcnemar
 
 
 def two_arms(tree: Tree) -> Report:
@@ -23,19 +26,19 @@ def two_arms(tree: Tree) -> Report:
         a.items(
             {
                 "parallel": {f"p{k}": k < 15 for k in range(20)},
-                "seen_tools": {f"s{k}": True for k in range(20)},
+                "seen_tools": {f"s{k}": k < 17 + seed for k in range(20)},
             }
         )
         b.items(
             {
                 "parallel": {f"p{k}": 3 < k < 9 for k in range(20)},
-                "seen_tools": {f"s{k}": k > 1 for k in range(20)},
+                "seen_tools": {f"s{k}": k > 3 - seed for k in range(20)},
             }
         )
     return build_report(tree.write(), ["demo"])
 
 
-def test_a_pair_holds_welchs_interval_the_bootstrap_and_mcnemar_of_each_column(tree: Tree) -> None:
+def test_a_pair_holds_welchs_interval_the_items_test_and_mcnemar_of_each_column(tree: Tree) -> None:
     report = two_arms(tree)
     (pair,) = report.pairs("alpha", "BETA")
     found = {c.head.name: c for c in pair.columns}
@@ -47,20 +50,20 @@ def test_a_pair_holds_welchs_interval_the_bootstrap_and_mcnemar_of_each_column(t
     assert overall.seeds is not None
     assert (overall.seeds.low, overall.seeds.high) == pytest.approx((known.low, known.high))
     parallel = found["parallel"].items
-    assert parallel is not None and parallel.bootstrap is not None
+    assert parallel is not None and parallel.difference is not None
     assert (len(parallel.only_a), len(parallel.only_b)) == (10, 0)
     assert parallel.mcnemar_p == mcnemar(10, 0)
     verdicts = [
         {f"p{k}": [test(k)] * 3 for k in range(20)} for test in (lambda k: k < 15, lambda k: 3 < k < 9)
     ]
-    assert parallel.bootstrap == paired_bootstrap(*verdicts)
+    assert parallel.difference == compare_over_items(list(item_differences(*verdicts).values()))
 
 
 def test_p_values_are_corrected_over_the_columns_that_could_be_tested(tree: Tree) -> None:
     (pair,) = two_arms(tree).pairs("alpha", "beta")
     tested = [c for c in pair.columns if c.adjusted is not None]
     assert [c.head.name for c in tested] == ["seen_tools", "parallel", "overall"]
-    raw = [c.items.bootstrap.p for c in tested if c.items and c.items.bootstrap]
+    raw = [c.items.difference.p for c in tested if c.items and c.items.difference]
     assert [c.adjusted for c in tested] == holm(raw)
 
 
@@ -90,7 +93,7 @@ def test_arms_scored_differently_are_not_compared(tree: Tree) -> None:
     tree.sweep().run("b", reward="coarse").done({"overall": 0.4}, protocol="other")
     (pair,) = build_report(tree.write(), ["demo"]).pairs("a", "b")
     overall = pair.columns[-1]
-    assert overall.why == "scored differently (protocol)"
+    assert overall.why == "scored differently (protocol: other / toolworld)"
     assert (overall.seeds, overall.items) == (None, None)
 
 
@@ -133,3 +136,36 @@ def test_every_format_says_the_same_numbers_however_narrow(tree: Tree, tmp_path:
         for number in numbers:
             assert number in text
         assert str(len(overall["items"]["only_a"])) in text
+
+
+def test_all_rows_stand_against_one_in_a_table_for_each_column(tree: Tree) -> None:
+    report = two_arms(tree)
+    for seed in (1, 2, 3):
+        run = tree.sweep().run("gamma", seed, reward="length").done(toolworld_scores(0.5))
+        run.items({"parallel": {f"p{k}": k < 12 + seed for k in range(20)}})
+    tree.sweep().run("later", reward="dynamic")
+    report = build_report(tree.write(), ["demo"])
+    pairs = report.pairs("*", "beta")
+    assert [(p.a, p.b) for p in pairs] == [("alpha", "beta"), ("gamma", "beta")]
+    primary = [c for p in pairs for c in p.columns if c.head.name == "overall" and c.items is not None]
+    raw = [c.items.difference.p for c in primary if c.items and c.items.difference]
+    assert [c.adjusted for c in primary] == holm(raw) and len(raw) == 2
+    text = render.render_markdown(pairs)
+    assert text.count("### ToolWorld") == 5 and "| alpha |" in text and "| later |" not in text
+    with pytest.raises(SpecError, match=r"no row 'bet' with others beside it .did you mean 'beta'"):
+        report.pairs("*", "bet")
+
+
+def test_latex_and_csv_of_a_pair_hold_the_numbers_of_json(tree: Tree) -> None:
+    pairs = two_arms(tree).pairs("alpha", "beta")
+    columns = render.document(pairs)["pairs"][0]["columns"]
+    latex = render.render_latex(pairs)
+    assert latex.count(r"\begin{tabular}") == 1 and r"A more \& B" not in latex
+    for line in csv.DictReader(io.StringIO(render.render_csv(pairs))):
+        known = columns[line["column"]]
+        for part in ("seeds", "items"):
+            for key in ("difference", "low", "high", "p"):
+                assert line[f"{part}_{key}"] == ("" if known[part] is None else str(known[part][key]))
+        if known["items"] is not None:
+            assert line["items_more_a"] == str(len(known["items"]["only_a"]))
+            assert f"{known['items']['difference']:+.1f}".replace("-", "$-$") in latex

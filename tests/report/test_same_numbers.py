@@ -40,7 +40,7 @@ def report(tree: Tree, request: pytest.FixtureRequest) -> Report:
 
 
 def expected(report: Report) -> Cells:
-    """The numbers of JSON; derived values and differences, which JSON has in its notes, from there."""
+    """The numbers of JSON."""
     (table,) = json.loads(report.render("json"))["tables"]
     labels = {h.name: h.label for h in report.tables[0].columns}
     cells: Cells = {}
@@ -48,12 +48,7 @@ def expected(report: Report) -> Cells:
         for name, cell in row["cells"].items():
             numbers = {key: cell[key] for key in ("mean", "ci", "published")}
             numbers["n"] = cell["n"] if cell["mean"] is not None else None
-            for key, pattern in (
-                ("derived", r"printed row gives ([\d.]+)"),
-                ("difference", r"difference ([-+][\d.]+)"),
-            ):
-                found = re.search(pattern, cell["note"] or "")
-                numbers[key] = float(found[1]) if found else None
+            numbers |= {key: cell[f"published_{key}"] for key in ("derived", "difference")}
             cells[row["arm"], labels[name]] = numbers
     return cells
 
@@ -79,7 +74,7 @@ def gathered(report: Report, lines: Iterator[tuple[str, list[str]]]) -> Cells:
             group = first
         elif first.split(" ")[0] in LINES:
             for label, text in zip(labels, others, strict=True):
-                number = re.fullmatch(r"([-+]?\d+\.\d+)!?", text)
+                number = re.fullmatch(r"([-+]?\d+\.\d+)!?(?: ± \d+\.\d+)?", text)
                 cells[arm, label][first.split(" ")[0]] = float(number[1]) if number else None
         else:
             arm = f"{group} / {first}"

@@ -18,7 +18,7 @@ from toolrl_cli.store.scores import read_scores
 def cell_with(tree: Tree, **changed: Any) -> Cell:
     """Overall of an arm of two seeds, after changes to one seed's scores.json."""
     for seed in (1, 2):
-        run = tree.sweep().run("a", seed).done(toolworld_scores(0.5))
+        run = tree.sweep().run("a", seed).done({"overall": (100, 200)})
     path = run.directory("evaluate") / "output" / "scores.json"
     scores = json.loads(path.read_text())
     for key, value in changed.items():
@@ -44,6 +44,40 @@ def test_a_share_that_its_counts_contradict_is_left_out_and_named(
     cell = cell_with(tree, overall=entry)
     assert (cell.n, cell.planned, cell.mean) == (1, 2, 50.0)
     assert cell.note == f"1 of 2: 1 unreadable: {told}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"value": 0.9, "correct": "21", "total": 50}, 'counts that are no whole numbers: "21" of 50'),
+        ({"value": 0.9, "correct": 21.0, "total": 50.0}, "counts that are no whole numbers: 21.0 of 50.0"),
+        ({"value": 0.9, "correct": 21, "total": None}, "one count without the other: 21 of None"),
+    ],
+)
+def test_counts_that_are_none_are_a_contradiction_and_not_left_aside(
+    tree: Tree, entry: dict[str, Any], told: str
+) -> None:
+    assert cell_with(tree, overall=entry).note == f"1 of 2: 1 unreadable: {told}"
+
+
+def test_parts_that_cannot_make_up_their_whole_are_named(tree: Tree) -> None:
+    tree.sweep().run("a").done({**toolworld_scores(0.42), "overall": (45, 50)})
+    cell = build_report(tree.write(), ["demo"]).tables[0].rows[0].cells["overall"]
+    assert cell.state == "unreadable"
+    assert "45 of 50 right overall, and its categories sum up to 84 of 200" in cell.note
+
+
+def test_items_that_say_the_opposite_of_their_scores_decide_nothing(tree: Tree) -> None:
+    for arm, share in (("a", 90), ("b", 10)):
+        for seed in (1, 2, 3):
+            run = tree.sweep().run(arm, seed, reward=arm).done({"overall": (share, 100)})
+            rows = [{"id": f"i{k}", "category": "", "correct": k >= share} for k in range(100)]
+            items = run.directory("evaluate") / "output" / "items.jsonl"
+            items.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = build_report(tree.write(), ["demo"], ["toolworld"])
+    cells = [row.cells["overall"] for row in report.tables[0].rows]
+    assert [(cell.mean, cell.state) for cell in cells] == [(None, "unreadable")] * 2
+    assert report.pairs("a", "b")[0].columns[-1].items is None
 
 
 def test_a_share_may_be_rounded(tree: Tree) -> None:

@@ -13,7 +13,7 @@ from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.report.model import Cell, Table
 from toolrl_cli.report.sources.results import Stage
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
-from toolrl_cli.report.statistics import seed_mean
+from toolrl_cli.report.statistics.seeds import seed_mean
 from toolrl_cli.report.table_spec import TableSpec, load_table
 from toolrl_cli.report.tables import build_table
 
@@ -231,27 +231,43 @@ def test_of_equally_common_numbers_of_seeds_the_smallest_says_what_can_be_found(
     assert any(note.startswith("With 3 seeds an arm, true differences") for note in table.notes)
 
 
-def test_the_best_and_what_cannot_be_told_from_it_are_marked_and_the_next_is_second(tree: Tree) -> None:
-    arms = {"far": 0.2, "near": 0.59, "top": 0.60, "middle": 0.4}
-    for arm, share in arms.items():
+def test_the_highest_mean_is_best_and_the_next_second_whatever_their_spread(tree: Tree) -> None:
+    arms = {"far": (0.2, 0.01), "near": (0.59, 0.001), "top": (0.60, 0.01), "noisy": (0.5, 0.29)}
+    for arm, (share, spread) in arms.items():
+        for seed in (-1, 0, 1):
+            tree.sweep().run(arm, seed, reward=arm).done({"overall": share + spread * seed})
+    table = table_of(tree.write(), spec_with())
+    assert {a for a, c in cells(table).items() if c.best} == {"top"}
+    assert {a for a, c in cells(table).items() if c.second} == {"near"}
+
+
+@pytest.mark.parametrize(("seeds", "lost"), [(1, 0), (2, 0), (4, 1)])
+def test_few_seeds_or_a_lost_one_earn_no_mark(tree: Tree, seeds: int, lost: int) -> None:
+    for arm, share in (("a", 0.6), ("b", 0.5), ("c", 0.4)):
+        for seed in range(seeds if arm == "a" else 3):
+            run = tree.sweep().run(arm, seed, reward=arm)
+            if arm == "a" and seed < lost:
+                run.failed("rl", "oom")
+            else:
+                run.done({"overall": share})
+    found = cells(table_of(tree.write(), spec_with()))
+    assert [(c.best, c.second) for c in found.values()] == [(False, False), (True, False), (False, True)]
+
+
+def best_of_three(tree: Tree, shares: Mapping[str, float], **changes: Any) -> dict[str, Cell]:
+    for arm, share in shares.items():
         for seed in (1, 2, 3):
-            tree.sweep().run(arm, seed, reward=arm).done({"overall": share + 0.01 * seed})
-    found = cells(table_of(tree.write(), spec_with()))
-    assert {a for a, c in found.items() if c.best} == {"top", "near"}
-    assert {a for a, c in found.items() if c.second} == {"middle"}
+            tree.sweep().run(arm, seed, reward=arm).done({"overall": share})
+    return cells(table_of(tree.write(), spec_with(**changes)))
 
 
-def test_all_that_equal_the_second_are_second(tree: Tree) -> None:
-    for arm, share in {"top": 0.6, "x": 0.5, "y": 0.5, "z": 0.4}.items():
-        tree.sweep().run(arm, reward=arm).done({"overall": share})
-    found = cells(table_of(tree.write(), spec_with()))
+def test_all_that_equal_the_second_as_printed_are_second(tree: Tree) -> None:
+    found = best_of_three(tree, {"top": 0.6, "x": 0.5, "y": 0.50004, "z": 0.4})
     assert {a for a, c in found.items() if c.second} == {"x", "y"}
 
 
 def test_where_lower_is_better_the_lowest_is_best(tree: Tree) -> None:
-    for arm, share in {"a": 0.5, "b": 0.4}.items():
-        tree.sweep().run(arm, reward=arm).done({"overall": share})
-    found = cells(table_of(tree.write(), spec_with(direction="lower")))
+    found = best_of_three(tree, {"a": 0.5, "b": 0.4}, direction="lower")
     assert found["b"].best and not found["a"].best
 
 
@@ -340,8 +356,9 @@ def grouped(tree: Tree) -> Table:
     for model in ("m1", "m2"):
         for reward in ("original", "coarse"):
             share = 0.5 if (model, reward) == ("m2", "coarse") else 0.4
-            run = tree.sweep().run(f"{model}-{reward}", model=model, reward=reward)
-            run.done({"overall": share})
+            for seed in (1, 2, 3):
+                run = tree.sweep().run(f"{model}-{reward}", seed, model=model, reward=reward)
+                run.done({"overall": share})
     rows = [{"name": n, "label": n.title(), "where": {"reward": n}} for n in ("original", "coarse", "length")]
     return table_of(tree.write(), spec_with(rows=rows, group_by="model"))
 

@@ -48,8 +48,55 @@ def test_scores_that_their_items_contradict_cannot_be_used(
     assert told in read_scores(tmp_path / "scores.json", "b").problem
 
 
-@pytest.mark.parametrize("text", ["", json.dumps(ROWS[0]) + '\n{"id": "b", "cat'])
-def test_items_that_are_torn_cannot_be_used(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "scores.json is of 3 items, and items.jsonl has 0"),
+        (
+            json.dumps(ROWS[0]) + '\n{"id": "b", "cat',
+            "items.jsonl has a line that is torn or no item: line 2",
+        ),
+        (json.dumps(ROWS[0]) + "\n[]\n", "items.jsonl has a line that is torn or no item: line 2"),
+        ((json.dumps(ROWS[1]) + "\n") * 3, 'items.jsonl has the item "b" twice, in line 2'),
+    ],
+)
+def test_items_that_are_torn_or_stand_twice_cannot_be_used(tmp_path: Path, text: str, told: str) -> None:
     write_scores(tmp_path, SCORES, ROWS)
     (tmp_path / ITEMS).write_text(text)
-    assert "scores.json is of 3 items" in read_scores(tmp_path / "scores.json", "b").problem
+    assert read_scores(tmp_path / "scores.json", "b").problem == told
+
+
+def test_scores_of_an_earlier_version_are_held_against_their_items_too(tmp_path: Path) -> None:
+    metrics = {**METRICS, "overall": {"value": 0.9, "correct": 9, "total": 10}}
+    write_scores(tmp_path, {"benchmark": "b", "metrics": metrics}, ROWS)
+    told = "scores.json has 9 of 10 right in overall, and items.jsonl 2 of 3"
+    assert read_scores(tmp_path / "scores.json", "b").problem == told
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0.75, ""), (0.4, "categories of items.jsonl are from 0.500 to 1.000")]
+)
+def test_a_mean_of_categories_lies_between_them(tmp_path: Path, value: float, told: str) -> None:
+    metrics = {"overall": {"value": value, "correct": None, "total": None}}
+    write_scores(tmp_path, {"benchmark": "b", "items": 3, "metrics": metrics}, ROWS)
+    found = read_scores(tmp_path / "scores.json", "b").problem
+    assert told in found and bool(told) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "told"),
+    [
+        ("21", 50, 'counts that are no whole numbers: "21" of 50'),
+        (21.0, 50.0, "counts that are no whole numbers: 21.0 of 50.0"),
+        (True, 1, "counts that are no whole numbers: true of 1"),
+        (21, None, "one count without the other: 21 of None"),
+        (10**400, 10**400, "counts that are no whole numbers: 10000000000000000000…"),
+    ],
+)
+def test_counts_that_cannot_be_counts_are_a_fault(
+    tmp_path: Path, correct: object, total: object, told: str
+) -> None:
+    entry = {"value": 0.9, "correct": correct, "total": total}
+    write_scores(tmp_path, {"benchmark": "b", "metrics": {"overall": entry}}, ())
+    score = read_scores(tmp_path / "scores.json", "b").metrics["overall"]
+    assert told in score.fault and (score.correct, score.total) == (None, None)

@@ -49,7 +49,9 @@ def report(
     pair: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            "--pair", metavar="A B", help="Two arms, tested on their common items, instead of tables."
+            "--pair",
+            metavar="A B",
+            help="Two arms, tested over seeds and items, instead of tables; '*' for all others.",
         ),
     ] = None,
     imports: Annotated[
@@ -58,6 +60,14 @@ def report(
             "--import",
             metavar="FILE",
             help="Runs from elsewhere: W&B's export, CSV or JSON, or a CSV of yours; repeatable.",
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="A field of the imports that holds a column's scores: quant_acc=toolworld/overall; repeatable.",
         ),
     ] = None,
     figures: Annotated[
@@ -85,7 +95,8 @@ def report(
     if figures and output is None:
         raise SpecError("a figure needs a folder", "--figure", "add --output DIR")
     root = results_root(results)
-    built = build_report(root, sweeps or (), tables, against, published_only, tuple(imports or ()))
+    mapped = _mapped(columns or (), bool(imports))
+    built = build_report(root, sweeps or (), tables, against, published_only, tuple(imports or ()), mapped)
     undrawn: list[str] = []
     if output is not None:
         written = (
@@ -107,6 +118,22 @@ def report(
         print_report(built, form)
     if undrawn:
         raise typer.Exit(FAILED)
+
+
+def _mapped(columns: list[str] | tuple[str, ...], imports: bool) -> dict[str, str]:
+    from toolrl_cli.errors import SpecError
+
+    if columns and not imports:
+        raise SpecError("there is nothing to map", "--map", "it names fields of the files of --import")
+    pairs = {}
+    for text in columns:
+        field, sign, column = text.rpartition("=")
+        if not sign or not field or not column:
+            raise SpecError(
+                f"{text!r} is no FIELD=COLUMN", "--map", "for example quant_acc=toolworld/overall"
+            )
+        pairs[field] = column
+    return pairs
 
 
 def print_report(built: Report, form: str) -> None:
@@ -140,12 +167,17 @@ def _print_pair(built: Report, form: str, a: str, b: str) -> None:
     from toolrl_cli.errors import SpecError
     from toolrl_cli.report.render import pairs_text as render
 
-    if form not in ("json", "markdown", "terminal"):
-        raise SpecError(f"a pair has no format {form!r}", "--format", "terminal, markdown or json")
+    if form == "html":
+        raise SpecError("a pair has no page of its own", "--format", "the report's page has every pair")
     found = built.pairs(a, b)
     if form == "json":
         print_json(render.document(found))
-    elif form == "markdown":
-        sys.stdout.write(render.render_markdown(found))
-    else:
+    elif form == "terminal":
         render.show(found, stdout_console())
+    else:
+        renderers = {
+            "markdown": render.render_markdown,
+            "latex": render.render_latex,
+            "csv": render.render_csv,
+        }
+        sys.stdout.write(renderers[form](found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,6 +20,9 @@ from toolrl_cli.report.sources.published import (
     load_published,
     sources,
 )
+from toolrl_cli.report.statistics.basics import CONFIDENCE, MIN_SEEDS, spread, t_quantile
+from toolrl_cli.report.statistics.items import wilson, wilson_error
+from toolrl_cli.report.statistics.seeds import ITEMS, WELCH, Part, satterthwaite
 from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
 from toolrl_cli.spec.suggest import hint_for
 
@@ -31,7 +35,8 @@ def beside(cell: Cell, head: Head, theirs: PublishedCell, published: Published) 
         return replace(cell, printed=printed)
     if comparable(theirs.metric, theirs.protocol, protocol):
         difference = rounded(cell.mean - theirs.target, head.precision)
-        return replace(cell, printed=replace(printed, difference=difference))
+        error = error_of(cell, theirs.target, head)
+        return replace(cell, printed=replace(printed, difference=difference, difference_error=error))
     ours = protocol or "an unnamed protocol"
     refused = replace(printed, refusal=f"n/c, printed under {theirs.protocol} and ours scored under {ours}")
     derived = exec_free_overall(published, theirs) if theirs.metric == "overall" else None
@@ -43,8 +48,33 @@ def beside(cell: Cell, head: Head, theirs: PublishedCell, published: Published) 
         derived=value,
         derived_error=EXEC_FREE_ERROR,
         difference=rounded(cell.mean - value, head.precision),
+        difference_error=error_of(cell, value, head, EXEC_FREE_ERROR),
     )
     return replace(cell, printed=offered)
+
+
+def error_of(cell: Cell, printed: float, head: Head, derived: float = 0.0) -> float | None:
+    """Half-width of the 95 % interval of our mean minus a printed number, which is one run's.
+
+    That run is taken to vary over seeds as ours do (Student's prediction interval); where we count items, the printed
+    number's own sampling error on as many items is added, and ours. None where our seeds show no spread.
+
+    Args:
+        derived: error of the printed number itself, if it was derived.
+    """
+    values = cell.values
+    if len(values) < MIN_SEEDS or not cell.sample.varies:
+        return None
+    parts = [Part(spread(values) ** 2 * (1 + 1 / len(values)), len(values) - 1, WELCH)]
+    if cell.sampling is not None:
+        total = round(head.limit / cell.resolution)
+        right = min(total, max(0, round(printed / cell.resolution)))
+        low, high = wilson(right, total)
+        theirs = wilson_error(head.limit * (high - low) / 2)
+        parts.append(Part(theirs**2 + wilson_error(cell.sampling) ** 2, math.inf, ITEMS))
+    variance = math.fsum(part.variance for part in parts)
+    half = t_quantile(satterthwaite(parts), 0.5 + CONFIDENCE / 2) * math.sqrt(variance)
+    return rounded(half + derived, head.precision)
 
 
 def published_model(published: Published, table: str, model: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -216,6 +216,7 @@ def build_report(
     against: str | None = None,
     published_only: bool = False,
     imports: Sequence[Path] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> Report:
     """Compute the tables of some sweeps.
 
@@ -227,6 +228,7 @@ def build_report(
         against: source of published numbers to compare with, such as `paper`.
         published_only: build the printed tables alone (of `against`, default `paper`) and read no results.
         imports: CSV files of runs made elsewhere (see `imported`), reported after the sweeps.
+        columns: their fields that hold scores under other names → BENCHMARK/METRIC.
 
     Raises:
         SpecError: an unknown sweep, table or source.
@@ -248,7 +250,7 @@ def build_report(
     skipped: list[str] = []
     if not sweeps and not imports:
         found, skipped = _read_all(results)
-    read = (*found, *map(read_runs, reversed(files.values())))
+    read = (*found, *(read_runs(path, columns) for path in reversed(files.values())))
     _check_rehearsals(read)
     if not read:
         raise SpecError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,10 +19,15 @@ _STRETCHED = re.compile(r"-\d+-steps$")
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ only in their seed; `name` is unique among the sweeps reported together."""
+    """Runs that differ only in their seed; `name` is unique among the sweeps reported together.
+
+    Attributes:
+        aliases: other names under which the same evaluations stand in these sweeps.
+    """
 
     name: str
     runs: tuple[Run, ...]
+    aliases: tuple[str, ...] = ()
 
     def lookup(self, key: str) -> Any:
         """A setting by dotted key; `arm` is this arm's unique name."""
@@ -36,7 +42,9 @@ def collect_arms(sweeps: Sequence[Sweep]) -> list[Arm]:
     """The arms of one or several sweeps, in order.
 
     Arms of the same name in two sweeps are one arm if they differ only in the seed (a sweep that adds seeds to an
-    earlier one). Otherwise each gets its sweep's name in brackets.
+    earlier one). Otherwise each gets its sweep's name in brackets. Arms whose evaluations are the same stages are one,
+    under the first of their names (see `_same`); imported scores of benchmarks that an arm of that name was not
+    evaluated on are that arm's.
     """
     named: dict[str, dict[str, list[Run]]] = {}
     for sweep in sweeps:
@@ -45,12 +53,52 @@ def collect_arms(sweeps: Sequence[Sweep]) -> list[Arm]:
             if run.arm not in signatures:
                 signatures[run.arm] = _signature(run) if len(sweeps) > 1 else ""
             named.setdefault(run.arm, {}).setdefault(signatures[run.arm], []).append(run)
+    found = [(name, runs) for name, variants in named.items() for runs in variants.values()]
+    merged: list[tuple[list[str], list[Run]]] = []
+    for name, runs in found:
+        twin = next((one for one in merged if _same(one[1], runs) or _joins(one, name, runs)), None)
+        if twin is None:
+            merged.append(([name], list(runs)))
+        else:
+            twin[0].append(name)
+            twin[1].extend(runs)
+    names = Counter(names[0] for names, _ in merged)
     arms = []
-    for name, variants in named.items():
-        for runs in variants.values():
-            unique = name if len(variants) == 1 else f"{name} [{runs[0].sweep}]"
-            arms.append(Arm(unique, tuple(runs)))
+    for all_names, runs in merged:
+        name, *others = dict.fromkeys(all_names)
+        unique = name if names[name] == 1 else f"{name} [{runs[0].sweep}]"
+        arms.append(Arm(unique, tuple(runs), tuple(others)))
     return arms
+
+
+def _evaluated(runs: Iterable[Run]) -> dict[tuple[int, str], set[str]]:
+    """(seed, benchmark) → its evaluations."""
+    found: dict[tuple[int, str], set[str]] = {}
+    for run in runs:
+        for evaluation in run.evaluations:
+            found.setdefault((run.seed, evaluation.benchmark), set()).add(evaluation.stage.id)
+    return found
+
+
+def _same(a: Sequence[Run], b: Sequence[Run]) -> bool:
+    """Whether two arms are the same stages: wherever both were evaluated, and somewhere both were.
+
+    One may have more seeds or benchmarks, but not other evaluations of the same seed on the same benchmark.
+    """
+    one, other = _evaluated(a), _evaluated(b)
+    common = one.keys() & other.keys()
+    return bool(common) and all(one[place] == other[place] for place in common)
+
+
+def _joins(arm: tuple[Sequence[str], Sequence[Run]], name: str, runs: Sequence[Run]) -> bool:
+    """Whether imported runs (or an arm after them) are further scores of this arm: same name, other benchmarks."""
+    names, others = arm
+    imported = all(run.imported for run in runs) or all(run.imported for run in others)
+    both = all(run.imported for run in (*runs, *others))
+    if name not in names or not imported or both:
+        return False
+    benchmarks = [{e.benchmark for run in side for e in run.evaluations} for side in (others, runs)]
+    return not benchmarks[0] & benchmarks[1]
 
 
 def holds(arm: Arm, conditions: Mapping[str, Any]) -> bool:
@@ -103,7 +151,8 @@ def _meets(arm: Arm, key: str, wanted: Any) -> bool:
     value = _plain(arm.lookup(key), key)
     options = wanted if isinstance(wanted, list) else [wanted]
     if key == "arm":
-        return any(fnmatchcase(str(value).lower(), str(option).lower()) for option in options)
+        names = [str(value), *arm.aliases]
+        return any(fnmatchcase(name.lower(), str(option).lower()) for name in names for option in options)
     values = [value]
     if key == "reward" and isinstance(value, str):
         values.append(_STRETCHED.sub("", value))

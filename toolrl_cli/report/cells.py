@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolrl_cli.report.arms import Arm
+from toolrl_cli.report.comparability import MIXED, either
 from toolrl_cli.report.model import Cell, Head, Source, rounded
 from toolrl_cli.report.sources.chosen_evaluation import Validation, checkpoint_of, choose, rule_in_words
 from toolrl_cli.report.sources.results import Evaluation, Run, Stage
-from toolrl_cli.report.statistics import seed_mean, wilson
+from toolrl_cli.report.statistics.items import wilson, wilson_error
+from toolrl_cli.report.statistics.seeds import seed_mean
 from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
 from toolrl_cli.spec.benchmarks import why_not_run
 from toolrl_cli.spec.stage_kind import trains
-from toolrl_cli.store.scores import Score
+from toolrl_cli.store.scores import ROUNDED, Score
 
 ABSENT = "–"
 NOISE = 10
 """Significant decimals of a percentage; later ones are rounding errors, as in 100 × 0.58."""
 
-COUNTS_TOLERANCE = 1e-3
-"""Largest accepted difference between a share and its counts, because the share may have been rounded."""
-
 NOT_RUN = "not run yet"
-_SEVERITY = ("mixed", "failed", "unreadable", "n/a", "stopped", "running", "queued", ABSENT)
+_SEVERITY = (MIXED, "failed", "unreadable", "n/a", "stopped", "running", "queued", ABSENT)
 
 
 def head_of(column: ColumnSpec, spec: TableSpec) -> Head:
     """A column with the table's defaults filled in."""
     precision = spec.precision if column.precision is None else column.precision
     direction = column.direction if column.direction is not None else spec.direction
-    return Head(column.name, column.label, precision, direction, column.unit)
+    benchmark = column.benchmark or spec.benchmark
+    return Head(column.name, column.label, precision, direction, column.unit, benchmark)
 
 
 def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, validation: Validation) -> Cell:
@@ -63,7 +63,7 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
         told = "; ".join(f"{key}: {either(v)}" for key, v in sorted(mixed.items()))
         sources = tuple(r.source for r in readings)
         notes = (f"seeds scored differently ({told})",)
-        return Cell(planned=len(sources), state="mixed", notes=notes, sources=sources)
+        return Cell(planned=len(sources), state=MIXED, notes=notes, sources=sources)
     cell = _mean(readings, head_of(column, spec))
     imported = sorted({run.imported for shared in chosen.values() for run, _ in shared if run.imported})
     if imported:
@@ -93,17 +93,6 @@ def _told_cut(run: Run, evaluation: Evaluation) -> str:
     return f"{run.id}: answers cut at the limit: {each} (raise evaluation.max_response_length)"
 
 
-def either(values: Iterable[str]) -> str:
-    """The differing conditions, in words."""
-    return " / ".join(value or "not said" for value in sorted(values))
-
-
-def scored_apart(a: Cell, b: Cell) -> str:
-    """The differences in scoring for which two cells may not be compared; empty if they may."""
-    differing = [k for k in a.conditions if k in b.conditions and a.conditions[k] != b.conditions[k]]
-    return f"scored differently ({', '.join(differing)})" if differing else ""
-
-
 @dataclass(frozen=True)
 class _Reading:
     """One value of a cell, or the reason why there is none.
@@ -112,18 +101,22 @@ class _Reading:
         waits: why its evaluation has no scores; the same for all columns of the benchmark.
         lacks: why its scores have no value in this column.
         sampling: half-width of the 95 % Wilson interval; None if the metric is not a share of counted items.
+        total: number of those items.
     """
 
     source: Source
     waits: str = ""
     lacks: str = ""
     sampling: float | None = None
+    total: int | None = None
 
 
 def _mean(readings: Sequence[_Reading], head: Head) -> Cell:
     sources = tuple(r.source for r in readings)
     values = tuple(s.value for s in sources if s.value is not None)
-    samplings = [r.sampling for r in readings if r.sampling is not None]
+    counted = [(r.sampling, r.total) for r in readings if r.sampling is not None and r.total]
+    whole = len(counted) == len(values)
+    sampling = max(half for half, _ in counted) if counted and whole else None
     notes = _what_is_missing(readings)
     shared = max(len(s.seeds) for s in sources)
     if shared > 1:
@@ -131,15 +124,21 @@ def _mean(readings: Sequence[_Reading], head: Head) -> Cell:
     if not values:
         worst = min((s.state for s in sources), key=_severity)
         return Cell(planned=len(sources), state=worst, notes=tuple(notes), sources=sources)
-    seeds = seed_mean(values)
+    seeds = seed_mean(values, item_error=None if sampling is None else wilson_error(sampling))
+    half = seeds.half_width
+    low, high = (None, None) if half is None else head.ends(seeds.mean - half, seeds.mean + half)
     return Cell(
         mean=rounded(seeds.mean, head.precision),
-        ci=None if seeds.half_width is None else rounded(seeds.half_width, head.precision),
+        ci=None if half is None else rounded(half, head.precision),
+        low=low,
+        high=high,
+        with_items=None if seeds.with_items is None else rounded(seeds.with_items, head.precision),
+        resolution=100 / min(total for _, total in counted) if whole and counted else 10.0**-head.precision,
         n=len(values),
         planned=len(sources),
         state="",
         notes=tuple(notes),
-        sampling=max(samplings, default=None),
+        sampling=sampling,
         values=values,
         sources=sources,
     )
@@ -193,21 +192,23 @@ def _read(run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path) -
         return _Reading(replace(source, state="n/a"), lacks=why)
     if score.value is None:
         return _Reading(replace(source, state="n/a"), lacks=f"n/a: {score.why}")
-    if column.unit == "count":
+    if column.unit == "count" and not score.fault:
         return _Reading(replace(source, value=score.value))
     fault = _share_fault(score)
     if fault:
         return _Reading(replace(source, state="unreadable"), lacks=f"unreadable: {fault}")
-    sampling = None
-    if score.correct is not None and score.total:
-        low, high = wilson(score.correct, score.total)
-        sampling = 50 * (high - low)
-    return _Reading(replace(source, value=round(100 * score.value, NOISE)), sampling=sampling)
+    found = _Reading(replace(source, value=round(100 * score.value, NOISE)))
+    if score.correct is None or not score.total:
+        return found
+    low, high = wilson(score.correct, score.total)
+    return replace(found, sampling=50 * (high - low), total=score.total)
 
 
 def _share_fault(score: Score) -> str:
     """Why a score is not the share of its items; empty if it is."""
     value, correct, total = score.value or 0.0, score.correct, score.total
+    if score.fault:
+        return score.fault
     if not 0 <= value <= 1:
         return f"{value} is no share"
     if correct is None or total is None:
@@ -216,7 +217,7 @@ def _share_fault(score: Score) -> str:
         return f"{correct} of {total} is no share"
     if total == 0:
         return "a share of no items"
-    return f"{value} is not {correct} of {total}" if abs(value - correct / total) > COUNTS_TOLERANCE else ""
+    return f"{value} is not {correct} of {total}" if abs(value - correct / total) > ROUNDED else ""
 
 
 def _waiting(stage: Stage, evaluation: Evaluation) -> tuple[str, str]:

@@ -5,11 +5,14 @@ All rounding happens when these objects are created, so that all formats print t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from toolrl_cli.report.statistics import MIN_SEEDS, Sample
+from toolrl_cli.report.statistics.basics import LEVEL, MIN_SEEDS, Comparison
+from toolrl_cli.report.statistics.items import wilson_error
+from toolrl_cli.report.statistics.seeds import Sample
 
 Direction = Literal["higher", "lower", "none"]
 
@@ -23,6 +26,16 @@ class Head:
     precision: int
     direction: Direction = "higher"
     unit: str = "percent"
+    benchmark: str = ""
+
+    @property
+    def limit(self) -> float:
+        """The largest value, which is also the largest difference of two."""
+        return 100.0 if self.unit == "percent" else math.inf
+
+    def ends(self, low: float, high: float) -> tuple[float, float]:
+        """An interval of values, cut to what values can be, and rounded."""
+        return rounded(max(low, 0.0), self.precision), rounded(min(high, self.limit), self.precision)
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Printed:
         derived, derived_error: the printed row's value under our protocol, if it can be derived.
         difference: ours - derived if there is one, else ours - value (for a misprint, its corrected value); None if
             neither may be compared.
+        difference_error: half-width of its 95 % interval (see `against.error_of`); None if unknown.
     """
 
     value: float
@@ -75,6 +89,7 @@ class Printed:
     derived: float | None = None
     derived_error: float | None = None
     difference: float | None = None
+    difference_error: float | None = None
 
     @property
     def impossible(self) -> bool:
@@ -88,18 +103,37 @@ class Printed:
 
 
 @dataclass(frozen=True)
+class Tested:
+    """The test of a cell against the baseline row.
+
+    Attributes:
+        comparison: cell - baseline, in the column's unit.
+        adjusted: its p after Holm's correction over its family.
+        family: `primary`, `other` (the columns beside the primary one) or `table` (where none is primary).
+    """
+
+    comparison: Comparison
+    adjusted: float
+    family: str
+
+
+@dataclass(frozen=True)
 class Cell:
     """One row in one column.
 
     Attributes:
         mean: mean over evaluations, rounded to the column's precision; None without values.
-        ci: half-width of the 95 % t interval over seeds, rounded likewise; None for n < 3.
+        ci: half-width of the 95 % t interval over seeds, rounded likewise; None for n < 3, or if no seed differs.
+        low, high: the ends of that interval, cut to what values can be (0 to 100 for percentages); None as `ci`.
+        with_items: half-width with the items' error added; None if either is unknown.
         n: number of evaluations with a value; the seeds of an arm, unless several seeds share one evaluation.
         planned: number of planned evaluations.
         state: printed if there is no mean (`failed: oom`, `running 12/25`, `–`).
         notes: other facts that a reader must know about this cell, one each.
-        best, second: within the row's group. star: differs from the baseline after correction.
+        best, second: the highest and the next mean of the row's group (see `marks`).
+        tested: the test against the baseline row; None where there is none.
         sampling: half-width of the 95 % Wilson interval of one evaluation; None if the metric is not a share.
+        resolution: the smallest step between two values, one item; a digit of the column where items are not counted.
         conditions: the conditions under which all its values were scored (see `scores.CONDITIONS`).
     """
 
@@ -112,8 +146,12 @@ class Cell:
     printed: Printed | None = None
     best: bool = False
     second: bool = False
-    star: bool = False
+    tested: Tested | None = None
     sampling: float | None = None
+    with_items: float | None = None
+    low: float | None = None
+    high: float | None = None
+    resolution: float = 0.0
     values: tuple[float, ...] = ()
     sources: tuple[Source, ...] = ()
     conditions: Mapping[str, str] = field(default_factory=dict)
@@ -124,10 +162,28 @@ class Cell:
         return "; ".join(self.notes)
 
     @property
+    def star(self) -> bool:
+        """Whether it differs from the baseline after correction."""
+        return self.tested is not None and self.tested.adjusted < LEVEL
+
+    @property
     def sample(self) -> Sample:
         """The values as one side of a test; constant if several seeds share one evaluation."""
-        shared = [s for s in self.sources if s.value is not None and len(s.seeds) >= MIN_SEEDS]
-        return Sample(self.values, constant=self.n == 1 and bool(shared))
+        valued = [s for s in self.sources if s.value is not None]
+        shared = [s for s in valued if len(s.seeds) >= MIN_SEEDS]
+        single = all(len(s.seeds) == 1 for s in valued)
+        return Sample(
+            self.values,
+            constant=self.n == 1 and bool(shared),
+            seeds=tuple(s.seeds[0] for s in valued) if single and len(valued) == len(self.values) else (),
+            item_error=None if self.sampling is None else wilson_error(self.sampling),
+            resolution=self.resolution,
+        )
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that have a value."""
+        return tuple(sorted({seed for s in self.sources if s.value is not None for seed in s.seeds}))
 
 
 @dataclass(frozen=True)
@@ -137,6 +193,7 @@ class Row:
     Attributes:
         arm: its full name, unique in the table; `label` is its name within `group`.
         source_arm: name of the sweep's arm in this row; empty if there is none.
+        aliases: other names of that arm.
     """
 
     arm: str
@@ -144,6 +201,7 @@ class Row:
     group: str
     cells: Mapping[str, Cell]
     source_arm: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,3 +230,8 @@ def rounded(value: float, precision: int) -> float:
 def fixed(value: float, precision: int, sign: bool = False) -> str:
     """A rounded value as text with all its decimals."""
     return f"{value:{'+' if sign else ''}.{precision}f}"
+
+
+def digits(p: float) -> float:
+    """A p value to four significant digits."""
+    return float(f"{p:.4g}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.report.comparisons.paired import Verdicts, compare_items
-from toolrl_cli.report.model import Row, Table, rounded
+from toolrl_cli.report.comparability import not_comparable
+from toolrl_cli.report.comparisons.paired import Verdicts, compare_items, in_points
+from toolrl_cli.report.model import Head, Row, Source, Table, digits, rounded
 from toolrl_cli.store.jsonl import read_jsonl
 
 READ_BYTES = 100_000_000
@@ -22,22 +23,30 @@ EXCERPT = 240
 MAX_PAIRED_ROWS = 40
 
 
-def table_items(table: Table, results: Path) -> dict[str, Any]:
-    """Verdicts by row and item, with excerpts where rows disagree.
+def table_items(table: Table, results: Path) -> list[dict[str, Any]]:
+    """Verdicts by row and item, with excerpts where rows disagree; one entry for each benchmark of the table.
 
     Returns:
-        `ids` and `categories` of all items; `verdicts`: row position → one sign an item (`1` right by the majority of
-        its seeds, `0` wrong, `-` no verdict); `prompts` and `outputs` (row → item → excerpt) of items on which rows
-        disagree; `p`: exact McNemar p by "row,row"; `bootstrap`: difference over all items with its
-        95 % interval, in points, by "row,row"; `why`: why there are no verdicts, if there are none.
+        `benchmark`; `ids` and `categories` of all items; `right` and `asked`: row position → for each item how many
+        of the row's evaluations got it right, of how many; `prompts` and `outputs` (row → item → excerpt) of items on
+        which rows disagree; `pairs`: "row,row" → the comparison as `--pair` makes it over all items (`difference`,
+        `low`, `high` in points, `p`, `sign_p`, `n`), or `why` the two may not be compared; `why`: why there are no
+        verdicts.
     """
-    files = {i: [results / s.items for s in _sources(row)] for i, row in enumerate(table.rows)}
+    benchmarks = dict.fromkeys(head.benchmark for head in table.columns)
+    return [_of_benchmark(table, benchmark, results) for benchmark in benchmarks]
+
+
+def _of_benchmark(table: Table, benchmark: str, results: Path) -> dict[str, Any]:
+    heads = [head for head in table.columns if head.benchmark == benchmark]
+    files = {i: [results / s.items for s in _sources(row, heads)] for i, row in enumerate(table.rows)}
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
+    found: dict[str, Any] = {"benchmark": benchmark, "ids": [], "categories": [], "why": ""}
+    found |= {name: {} for name in ("right", "asked", "prompts", "outputs", "pairs")}
     if size > READ_BYTES:
         why = f"{size / 1e6:.0f} MB of per-item files are more than a page can hold; `toolrl report --pair` reads them."
-        maps = ("verdicts", "prompts", "outputs", "p", "bootstrap")
-        return {"ids": [], "categories": [], **{name: {} for name in maps}, "why": why}
-    right: dict[int, dict[str, list[bool]]] = {}
+        return found | {"why": why}
+    verdicts: dict[int, dict[str, list[bool]]] = {}
     seen: dict[str, dict[str, Any]] = {}
     first: dict[int, dict[str, str]] = {}
     for position, paths in files.items():
@@ -45,29 +54,25 @@ def table_items(table: Table, results: Path) -> dict[str, Any]:
             for item in _verdicts(path):
                 name = str(item["id"])
                 seen.setdefault(name, item)
-                right.setdefault(position, {}).setdefault(name, []).append(item["correct"])
+                verdicts.setdefault(position, {}).setdefault(name, []).append(item["correct"])
                 first.setdefault(position, {}).setdefault(name, _excerpt(item.get("output")))
     ids = sorted(seen)
-    verdicts = {i: "".join(_sign(found.get(name, [])) for name in ids) for i, found in right.items()}
     prompts, outputs = _texts(ids, verdicts, seen, first)
-    p_values, intervals = _pairs(right)
-    return {
+    return found | {
         "ids": ids,
         "categories": [str(seen[name].get("category", "")) for name in ids],
-        "verdicts": verdicts,
+        "right": {i: [sum(rows.get(name, ())) for name in ids] for i, rows in verdicts.items()},
+        "asked": {i: [len(rows.get(name, ())) for name in ids] for i, rows in verdicts.items()},
         "prompts": prompts,
         "outputs": outputs,
-        "p": p_values,
-        "bootstrap": intervals,
-        "why": "",
+        "pairs": _pairs(table, heads, verdicts),
     }
 
 
-def _sources(row: Row) -> list[Any]:
-    """The distinct evaluations of a row that have items."""
-    found = {
-        s.items: s for cell in row.cells.values() for s in cell.sources if s.items and s.value is not None
-    }
+def _sources(row: Row, heads: Sequence[Head]) -> list[Source]:
+    """The distinct evaluations of a row in these columns that have items."""
+    cells = [row.cells[head.name] for head in heads]
+    found = {s.items: s for cell in cells for s in cell.sources if s.items and s.value is not None}
     return list(found.values())
 
 
@@ -75,15 +80,9 @@ def _verdicts(path: Path) -> Iterator[dict[str, Any]]:
     return (row for row in read_jsonl(path) if "id" in row and isinstance(row.get("correct"), bool))
 
 
-def _sign(verdicts: list[bool]) -> str:
-    if not verdicts:
-        return "-"
-    return "1" if 2 * sum(verdicts) > len(verdicts) else "0"
-
-
 def _texts(
     ids: list[str],
-    verdicts: dict[int, str],
+    verdicts: Mapping[int, Verdicts],
     seen: dict[str, dict[str, Any]],
     first: dict[int, dict[str, str]],
 ) -> tuple[dict[int, str], dict[int, dict[int, str]]]:
@@ -92,7 +91,8 @@ def _texts(
     outputs: dict[int, dict[int, str]] = {}
     room = TEXT_CHARACTERS
     for place, name in enumerate(ids):
-        if len({line[place] for line in verdicts.values()} - {"-"}) < 2:
+        shares = {sum(rows[name]) / len(rows[name]) for rows in verdicts.values() if name in rows}
+        if len(shares) < 2:
             continue
         prompt = _excerpt(_question(seen[name].get("prompt")), tail=True)
         texts = {row: found[name] for row, found in first.items() if name in found}
@@ -118,15 +118,23 @@ def _excerpt(value: Any, tail: bool = False) -> str:
     return f"…{text[-EXCERPT:]}" if tail else f"{text[:EXCERPT]}…"
 
 
-def _pairs(right: Mapping[int, Verdicts]) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """McNemar's p and the bootstrap's difference, low and high in points, by "row,row"."""
+def _pairs(table: Table, heads: Sequence[Head], right: Mapping[int, Verdicts]) -> dict[str, dict[str, Any]]:
+    """The comparison of each two rows by "row,row", or the reason why they are not compared."""
     if len(right) > MAX_PAIRED_ROWS:
-        return {}, {}
-    p_values, intervals = {}, {}
-    for a, b in combinations(sorted(right), 2):
-        found = compare_items(right[a], right[b])
-        p_values[f"{a},{b}"] = float(f"{found.mcnemar_p:.3g}")
-        if found.bootstrap is not None:
-            ends = (found.bootstrap.difference, found.bootstrap.low, found.bootstrap.high)
-            intervals[f"{a},{b}"] = [rounded(100 * v, 1) for v in ends]
-    return p_values, intervals
+        return {}
+    return {f"{a},{b}": _pair(table, heads, a, b, right) for a, b in combinations(sorted(right), 2)}
+
+
+def _pair(
+    table: Table, heads: Sequence[Head], a: int, b: int, right: Mapping[int, Verdicts]
+) -> dict[str, Any]:
+    cells = [(table.rows[a].cells[head.name], table.rows[b].cells[head.name]) for head in heads]
+    why = next((told for pair in cells if (told := not_comparable(*pair))), "")
+    if why:
+        return {"why": why}
+    found = compare_items(right[a], right[b])
+    if found.difference is None:
+        return {"why": "fewer than two items in common"}
+    points = in_points(found.difference)
+    ends = {name: rounded(getattr(points, name), 1) for name in ("difference", "low", "high")}
+    return {**ends, "n": points.n, "p": digits(points.p), "sign_p": digits(found.mcnemar_p)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolrl_cli.report.model import Cell, Printed, Source, Table
+from toolrl_cli.report.model import Cell, Printed, Source, Table, Tested
 from toolrl_cli.store.schemas import PROVENANCE
 
 
@@ -12,7 +12,7 @@ def provenance(table: Table) -> dict[str, Any]:
     """The provenance file of a table: unrounded values for each arm and column, with their files.
 
     Paths are relative to the results root; `sampling_error` is the half-width of the 95 % Wilson interval of
-    one evaluation.
+    one evaluation; `test` is the one against the baseline row, unrounded.
     """
     cells = [_cell(row.arm, head.name, row.cells[head.name]) for row in table.rows for head in table.columns]
     return PROVENANCE.stamped({"table": table.name, "cells": cells})
@@ -25,8 +25,22 @@ def _cell(arm: str, column: str, cell: Cell) -> dict[str, Any]:
         "column": column,
         "planned": cell.planned,
         "sampling_error": cell.sampling,
+        "test": None if cell.tested is None else _test(cell.tested),
         "values": [_value(source) for source in cell.sources],
         "published": None if printed is None else _printed(printed),
+    }
+
+
+def _test(tested: Tested) -> dict[str, Any]:
+    found = tested.comparison
+    return {
+        "kind": found.test,
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "p_holm": tested.adjusted,
+        "family": tested.family,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.model import Direction
+from toolrl_cli.report.statistics.basics import MIN_SEEDS
+from toolrl_cli.report.statistics.seeds import PAIRED_FROM
 from toolrl_cli.spec.models import Frozen
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.faults import fault_text
@@ -81,10 +84,16 @@ class TableSpec(Frozen):
     precision: int = Field(1, ge=0, le=6)
     direction: Direction = "higher"
     baseline: str | None = Field(None, description="name of the row that the others are tested against")
-    test: Literal["seeds", "items"] = Field(
-        "seeds", description="seeds: Welch's t test; items: paired bootstrap of verdicts, clustered by item"
+    test: Literal["seeds", "welch", "paired", "items"] = Field(
+        "seeds",
+        description="seeds: paired t test where two arms share five seeds or more, else Welch's; welch, paired: always"
+        " that one; items: exact sign-flip test of verdicts, clustered by item",
     )
-    primary: str | None = Field(None, description="column whose detectable difference the notes name")
+    primary: str | None = Field(
+        None,
+        description="column whose tests are a family of their own, and whose detectable difference the notes name;"
+        " without one all columns are one family",
+    )
     checkpoint: Checkpoint = Field(
         "last",
         description="where several checkpoints of a run were evaluated: the last, the best (as exported by validation),"
@@ -112,6 +121,11 @@ class TableSpec(Frozen):
                     f"baseline {self.baseline!r} is no row; {hint_for(self.baseline, rows, 'rows')}"
                 )
         return self
+
+    @property
+    def paired_from(self) -> int:
+        """Fewest shared seeds from which the test pairs two arms."""
+        return {"paired": MIN_SEEDS, "welch": sys.maxsize}.get(self.test, PAIRED_FROM)
 
     @cached_property
     def benchmarks(self) -> list[str]:

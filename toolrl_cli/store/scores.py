@@ -33,12 +33,14 @@ class Score:
         value: as in `scores.json` (a share in [0, 1] unless the benchmark counts something), or None.
         correct, total: counts behind a share; None for a mean of means.
         why: why there is no value.
+        fault: why none of it can be believed: counts that are no whole numbers, or one without the other.
     """
 
     value: float | None
     correct: int | None = None
     total: int | None = None
     why: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,56 +135,108 @@ def _cut(entries: Any) -> dict[str, tuple[int, int]]:
 
 
 _VERDICT = re.compile(
-    rb'\{"id": "(?:[^"\\]|\\.)*", "category": ("(?:[^"\\]|\\.)*"), "correct": (true|false|null)\b'
+    rb'\{"id": ("(?:[^"\\]|\\.)*"), "category": ("(?:[^"\\]|\\.)*"), "correct": (true|false|null)\b'
 )
 """The beginning of a line of `items.jsonl` as it is written; the rest is prompts, which need not be parsed."""
 
 
+OVERALL = "overall"
+WHOLES = (OVERALL, "accuracy")
+"""Names of metrics that are of all items."""
+
+
+MOST = 10**12
+"""Most items of a benchmark that are believed."""
+
+ROUNDED = 1e-3
+"""Largest accepted difference between a share and what it is of, because the share may have been rounded."""
+
+
+class _Unfit(ValueError):
+    """What is wrong with a line of `items.jsonl`."""
+
+
 def _disagreement(data: Mapping[str, Any], items: Path) -> str:
-    """Where counts in `scores.json` are not those of the items; empty where they are.
+    """Where `scores.json` is not what the items say; empty where it is.
 
     A command's scores have no items, and those of earlier versions do not say how many they are of.
     """
     wanted = _whole(data.get("items"))
-    if wanted is None:
-        return ""
-    counted = {str(name): entry for name, entry in data["metrics"].items() if isinstance(entry, dict)}
+    metrics = {str(name): entry for name, entry in data["metrics"].items() if isinstance(entry, dict)}
     try:
         found = _counts(items)
     except FileNotFoundError:
         return ""
     except OSError as error:
         return f"{ITEMS} cannot be read: {error.strerror}"
-    lines = sum(total for _, total in found.values())
-    if lines != wanted:
+    except _Unfit as error:
+        return f"{ITEMS} {error}"
+    lines = sum(total for _, total, _ in found.values())
+    if wanted is not None and lines != wanted:
         return f"scores.json is of {wanted} items, and {ITEMS} has {lines}"
-    found["overall"] = [sum(column) for column in zip(*found.values(), strict=True)] or [0, 0]
-    for name, (right, total) in found.items():
-        told = counted.get(name, {})
-        correct, of = _whole(told.get("correct")), _whole(told.get("total"))
-        if correct is not None and of is not None and (correct, of) != (right, total):
-            return f"scores.json has {correct} of {of} right in {name}, and {ITEMS} {right} of {total}"
-    return ""
+    if not lines:
+        return ""
+    return next((told for name, entry in metrics.items() if (told := _unlike(name, entry, found))), "")
+
+
+def _unlike(name: str, entry: Mapping[str, Any], found: Mapping[str, list[int]]) -> str:
+    """Where one metric is not what the items of its category, or all of them, say."""
+    counts = found.get(name)
+    if name in WHOLES:
+        counts = [sum(column) for column in zip(*found.values(), strict=True)]
+    elif counts is not None and OVERALL in found:  # items that count for every category
+        counts = [a + b for a, b in zip(counts, found[OVERALL], strict=True)]
+    if counts is None:
+        return ""
+    correct, total = _whole(entry.get("correct")), _whole(entry.get("total"))
+    if correct is not None and total is not None:
+        if [correct, total] == counts[:2]:
+            return ""
+        return f"scores.json has {correct} of {total} right in {name}, and {ITEMS} {counts[0]} of {counts[1]}"
+    value = number(entry.get("value"))
+    shares = [right / of for right, of, _ in found.values()]
+    if name not in WHOLES or value is None or any(unknown for *_, unknown in found.values()):
+        return ""
+    if min(shares) - ROUNDED <= value <= max(shares) + ROUNDED:
+        return ""  # some mean of the categories
+    return (
+        f"scores.json has {value} in {name}, and the categories of {ITEMS} are from {min(shares):.3f}"
+        f" to {max(shares):.3f}"
+    )
 
 
 def _counts(items: Path) -> dict[str, list[int]]:
-    """Category → items that are right, and all."""
+    """Category → items that are right, all, and those without a verdict.
+
+    Raises:
+        _Unfit: a line is torn or no item, or an item stands twice.
+    """
     found: dict[str, list[int]] = {}
+    seen: set[bytes] = set()
     with open_to_read(items) as lines:
-        for line in lines:
+        for place, line in enumerate(lines, start=1):
             match = _VERDICT.match(line)
-            if match:
-                category, right = json.loads(match[1]), match[2] == b"true"
+            if match and line.endswith(b"}\n"):
+                name, category, verdict = match[1], json.loads(match[2]), match[3]
             else:
-                try:
-                    row = json.loads(line)
-                    category, right = str(row["category"]), row["correct"] is True
-                except (ValueError, KeyError, TypeError, RecursionError):  # torn, or no item
-                    continue
-            counts = found.setdefault(category, [0, 0])
-            counts[0] += right
+                name, category, verdict = _parsed(line, place)
+            if name in seen:
+                raise _Unfit(f"has the item {name.decode('utf-8', 'replace')} twice, in line {place}")
+            seen.add(name)
+            counts = found.setdefault(category, [0, 0, 0])
+            counts[0] += verdict == b"true"
             counts[1] += 1
+            counts[2] += verdict not in (b"true", b"false")
     return found
+
+
+def _parsed(line: bytes, place: int) -> tuple[bytes, str, bytes]:
+    """Id, category and verdict of a line that is written otherwise than by `write_scores`."""
+    try:
+        row = json.loads(line)
+        return json.dumps(str(row["id"])).encode(), str(row["category"]), json.dumps(row["correct"]).encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _Unfit(f"has a line that is torn or no item: line {place}") from None
 
 
 def _score(entry: Any) -> Score:
@@ -190,8 +244,23 @@ def _score(entry: Any) -> Score:
         return Score(None, why="its entry in scores.json is not readable")
     value = number(entry.get("value"))
     why = entry.get("why") or ("not available" if entry.get("value") is None else "its value is not a number")
-    correct, total = _whole(entry.get("correct")), _whole(entry.get("total"))
-    return Score(value, correct, total, "" if value is not None else str(why))
+    given = [entry.get(key) for key in ("correct", "total")]
+    correct, total = map(_whole, given)
+    fault = ""
+    if [None if v is None else _whole(v) for v in given] != given or any(
+        abs(v or 0) > MOST for v in (correct, total)
+    ):
+        fault = f"counts that are no whole numbers: {_short(given[0])} of {_short(given[1])}"
+    elif value is not None and (correct is None) != (total is None):
+        fault = f"one count without the other: {given[0]} of {given[1]}"
+    if fault:
+        correct = total = None
+    return Score(value, correct, total, "" if value is not None else str(why), fault)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 20 else f"{text[:20]}…"
 
 
 def _whole(value: Any) -> int | None:

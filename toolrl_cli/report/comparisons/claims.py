@@ -56,12 +56,6 @@ class ClaimSpec(Frozen):
             return "supported"
         return "contradicted" if high < floor or low > ceiling else "undecided"
 
-    def distance(self, difference: float) -> float:
-        """How far a difference is from the nearest value at which the verdict changes."""
-        if self.about is None or self.within is None:
-            return abs(difference - self.margin)
-        return abs(abs(difference - self.about) - self.within)
-
 
 class ClaimFile(Frozen):
     """A file of claims."""

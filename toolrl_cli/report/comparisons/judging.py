@@ -11,25 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolrl_cli.report.cells import scored_apart
+from toolrl_cli.report.comparability import not_comparable
+from toolrl_cli.report.comparisons.claim_power import claim_needs, step_needs
 from toolrl_cli.report.comparisons.claims import ClaimSpec, Verdict
 from toolrl_cli.report.model import Cell
 from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.published import Published, load_published
 from toolrl_cli.report.sources.results import Sweep
-from toolrl_cli.report.statistics import (
-    MIN_SEEDS,
-    Comparison,
-    Sample,
-    pooled_sd,
-    seeds_needed,
-    stratified_difference,
-)
-from toolrl_cli.report.table_spec import ColumnSpec, TableSpec, load_table
+from toolrl_cli.report.statistics.basics import MIN_SEEDS, Comparison
+from toolrl_cli.report.statistics.seeds import Sample, stratified_difference
+from toolrl_cli.report.table_spec import TableSpec, load_table
 from toolrl_cli.report.tables import build_table
-
-STAND_IN = "toolworld"
-"""Benchmark on which a claim is tested if its own was not run, unless the claim is about the size of a difference."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +32,7 @@ class Step:
         comparison: better - worse over seeds, averaged over models and measures; None if not possible.
         why: why there is no comparison.
         needed: seeds per arm that would decide it if the difference stays the same; None if unknown.
+        strata: the two arms on each model, as compared.
         found: whether both have results on some model, even if too few.
         left_out: models and measures with results that are not in the comparison, each with the reason.
     """
@@ -52,6 +45,7 @@ class Step:
     needed: int | None
     found: bool
     left_out: tuple[str, ...] = ()
+    strata: tuple[tuple[Sample, Sample], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class ClaimResult:
         on: benchmarks on which it was tested; empty without results.
         steps: one for each neighbouring pair of the order.
         verdict: of all steps together; undecided if a step has too few seeds.
-        needed: seeds per arm that would decide it if the differences stay the same; None if unknown.
+        needed: seeds per arm that would decide all steps together if the differences stay the same; None if unknown.
         printed: the verdict of the printed tables, which have one run per arm; None if they have no such numbers.
         printed_note: the number of printed comparisons in which it holds, and those in which it does not.
     """
@@ -93,7 +87,7 @@ class _Place:
     @property
     def fault(self) -> str:
         """Why it cannot be compared; empty if it can."""
-        apart = scored_apart(self.better, self.worse)
+        apart = not_comparable(self.better, self.worse)
         too_few = [c.n for c in (self.better, self.worse) if not c.sample.enough]
         return apart or (f"{min(too_few)} of at least {MIN_SEEDS} seeds" if too_few else "")
 
@@ -111,20 +105,20 @@ def _judge(
 ) -> ClaimResult:
     specs = [_narrowed(place) for place in claim.measure]
     measured = [s for s in specs if s.benchmarks[0] in ran]
-    if not measured and STAND_IN in ran and claim.about is None:
-        measured = [_on_stand_in(specs[0])]
     rows = [found for spec in measured for found in _rows(spec, sweeps, results, validation)]
     steps = tuple(
         _step(claim, better, worse, rows) for better, worse in zip(claim.order, claim.order[1:], strict=False)
     )
     printed, note = _on_paper(claim, specs, load_published("paper"))
-    needed = [s.needed for s in steps if s.verdict == "undecided"]
+    verdict = _together(steps)
+    compared = [(s.strata, s.comparison.difference) for s in steps if s.comparison is not None]
+    whole = verdict == "undecided" and len(compared) == len(steps)
     return ClaimResult(
         spec=claim,
         on=", ".join(dict.fromkeys(s.benchmarks[0] for s in measured)),
         steps=steps,
-        verdict=_together(steps),
-        needed=max((n for n in needed if n is not None), default=None) if None not in needed else None,
+        verdict=verdict,
+        needed=claim_needs(claim, compared) if whole else None,
         printed=printed,
         printed_note=note,
     )
@@ -143,13 +137,6 @@ def _narrowed(place: str) -> TableSpec:
     spec = load_table(table)
     kept = [c for c in spec.columns if c.name == column]
     return spec.model_copy(update={"columns": kept, "baseline": None, "primary": None})
-
-
-def _on_stand_in(spec: TableSpec) -> TableSpec:
-    column = ColumnSpec(name="overall", label="Overall", benchmark=STAND_IN)
-    return TableSpec.model_validate(
-        {**spec.model_dump(), "benchmark": STAND_IN, "columns": [column.model_dump()], "published": None}
-    )
 
 
 def _rows(
@@ -176,12 +163,25 @@ def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, s
     strata, faults = _strata(places)
     comparison = stratified_difference(strata)
     if comparison is None:
-        why = "; ".join(dict.fromkeys(faults.values())) or "nothing in either depends on a seed"
+        why = (
+            "; ".join(dict.fromkeys(faults.values()))
+            or "no seed changes them, and their items are not counted"
+        )
         return Step(better, worse, None, "undecided", why, None, found=True)
+    comparison = comparison.within(100.0)
     verdict = claim.judge(comparison.low, comparison.high)
-    needed = _needed(strata, claim.distance(comparison.difference)) if verdict == "undecided" else None
-    left_out = tuple(f"{place.model} on {place.measure} ({fault})" for place, fault in faults.items())
-    return Step(better, worse, comparison, verdict, "", needed, found=True, left_out=left_out)
+    needed = step_needs(claim, strata, comparison.difference) if verdict == "undecided" else None
+    left_out = [f"{place.model} on {place.measure} ({fault})" for place, fault in faults.items()]
+    left_out += _unmeasured(places, claim.measure)
+    return Step(better, worse, comparison, verdict, "", needed, True, tuple(left_out), tuple(strata))
+
+
+def _unmeasured(places: Sequence[_Place], measures: Sequence[str]) -> list[str]:
+    """Measures that only some models have, so that the models' differences are not of one and the same thing."""
+    had = {(place.model, place.measure) for place in places}
+    somewhere = [m for m in measures if any(measure == m for _, measure in had)]
+    models = dict.fromkeys(place.model for place in places)
+    return [f"{model} on {m} (no results)" for m in somewhere for model in models if (model, m) not in had]
 
 
 def _why_missing(names: Sequence[str], rows: Sequence[tuple[str, str, str, Cell]]) -> tuple[str, bool]:
@@ -215,25 +215,19 @@ def _over_measures(cells: Sequence[Cell]) -> Sample:
     A seed is one trained model, and its gain on one benchmark may come with a gain on all. So its values on several
     benchmarks are not independent, and count as one.
     """
-    varying = [c for c in cells if not c.sample.constant]
-    same = math.fsum(c.values[0] for c in cells if c.sample.constant)
+    samples = [c.sample for c in cells]
+    varying = [c for c, sample in zip(cells, samples, strict=True) if not sample.constant]
+    same = math.fsum(c.values[0] for c, sample in zip(cells, samples, strict=True) if sample.constant)
+    errors = [sample.item_error for sample in samples]
+    known = [e for e in errors if e is not None]
+    error = math.hypot(*known) / len(cells) if len(known) == len(cells) else None
+    resolution = math.hypot(*(sample.resolution for sample in samples)) / len(cells)
     if not varying:
-        return Sample((same / len(cells),), constant=True)
+        return Sample((same / len(cells),), True, item_error=error, resolution=resolution)
     by_seed = [{seed: s.value for s in c.sources if s.value is not None for seed in s.seeds} for c in varying]
-    seeds = sorted(set.intersection(*map(set, by_seed)))
-    return Sample(tuple((same + math.fsum(v[seed] for v in by_seed)) / len(cells) for seed in seeds))
-
-
-def _needed(strata: Sequence[tuple[Sample, Sample]], distance: float) -> int | None:
-    """Seeds per arm with which a difference this far from the verdict's threshold is found 4 times in 5."""
-    varying = [sample.values for pair in strata for sample in pair if not sample.constant]
-    spread = pooled_sd(varying)
-    if spread is None:
-        return None
-    # the spread of a mean over strata; `seeds_needed` takes that of one of two arms that both vary
-    error = spread * math.sqrt(len(varying) / 2) / len(strata)
-    needed = seeds_needed(error, distance)
-    return None if needed is None else max(needed, 1 + min(map(len, varying)))
+    seeds = tuple(sorted(set.intersection(*map(set, by_seed))))
+    values = tuple((same + math.fsum(v[seed] for v in by_seed)) / len(cells) for seed in seeds)
+    return Sample(values, seeds=seeds, item_error=error, resolution=resolution)
 
 
 def _on_paper(claim: ClaimSpec, specs: Sequence[TableSpec], paper: Published) -> tuple[Verdict | None, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from toolrl_cli.report.model import Cell, Head, Row, Source
-from toolrl_cli.report.statistics import Comparison, mcnemar, paired_bootstrap
+from toolrl_cli.report.statistics.basics import Comparison
+from toolrl_cli.report.statistics.items import compare_over_items, item_differences, mcnemar
 from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
 from toolrl_cli.store.jsonl import read_jsonl
 
@@ -24,12 +25,14 @@ class Paired:
     """Two arms on their common items.
 
     Attributes:
-        bootstrap: difference in the share of correct items and its interval, clustered by item; None without items.
-        only_a, only_b: number of items that only one arm answers correctly (by majority of its evaluations).
-        mcnemar_p: exact p of those two counts.
+        difference: in the share of right verdicts, with its interval and exact p, clustered by item; None with fewer
+            than two items.
+        only_a, only_b: the items that one arm gets right more often than the other; where each has one verdict, those
+            that it alone gets right.
+        mcnemar_p: exact p of those two counts. Items that both get right equally often are in neither.
     """
 
-    bootstrap: Comparison | None
+    difference: Comparison | None
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     mcnemar_p: float
@@ -37,12 +40,11 @@ class Paired:
 
 def compare_items(a: Verdicts, b: Verdicts) -> Paired:
     """Paired tests of two arms; items that only one of them has are left out."""
-    common = sorted(a.keys() & b.keys())
-    majority_a = {i for i in common if 2 * sum(a[i]) > len(a[i])}
-    majority_b = {i for i in common if 2 * sum(b[i]) > len(b[i])}
-    only_a = tuple(i for i in common if i in majority_a and i not in majority_b)
-    only_b = tuple(i for i in common if i in majority_b and i not in majority_a)
-    return Paired(paired_bootstrap(a, b), only_a, only_b, mcnemar(len(only_a), len(only_b)))
+    differences = item_differences(a, b)
+    only_a = tuple(i for i, d in differences.items() if d > 0)
+    only_b = tuple(i for i, d in differences.items() if d < 0)
+    found = compare_over_items(list(differences.values()))
+    return Paired(found, only_a, only_b, mcnemar(len(only_a), len(only_b)))
 
 
 def read_verdicts(
@@ -82,18 +84,23 @@ def common_verdicts(
     return (a, b) if a.keys() & b.keys() else None
 
 
-def items_p_value(results: Path, spec: TableSpec) -> Callable[[Row, Row, Head], float | None]:
-    """A p value for `marks.mark_different` from the paired bootstrap; None if there are no common verdicts."""
+def test_of_items(results: Path, spec: TableSpec) -> Callable[[Row, Row, Head], Comparison | None]:
+    """The test over items for `marks.mark_different`, in points; None if there are no common verdicts."""
     columns = {c.name: c for c in spec.columns}
     read = lru_cache(maxsize=64)(read_items)
 
-    def p_value(row: Row, baseline: Row, head: Head) -> float | None:
+    def test(row: Row, baseline: Row, head: Head) -> Comparison | None:
         cells = row.cells[head.name], baseline.cells[head.name]
         both = common_verdicts(results, columns[head.name], cells, read)
-        found = None if both is None else paired_bootstrap(*both)
-        return None if found is None else found.p
+        found = None if both is None else compare_over_items(list(item_differences(*both).values()))
+        return None if found is None else in_points(found)
 
-    return p_value
+    return test
+
+
+def in_points(found: Comparison) -> Comparison:
+    """A comparison of shares in percentage points."""
+    return replace(found, difference=100 * found.difference, low=100 * found.low, high=100 * found.high)
 
 
 def categories_of(column: ColumnSpec) -> frozenset[str] | None:

@@ -9,12 +9,20 @@ from pathlib import Path
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.arms import Arm, setting_text, varying_settings
-from toolrl_cli.report.cells import scored_apart
+from toolrl_cli.report.comparability import not_comparable
 from toolrl_cli.report.comparisons.paired import Paired, common_verdicts, compare_items, read_items
+from toolrl_cli.report.marks import family_of
 from toolrl_cli.report.model import Head, Row, Table
-from toolrl_cli.report.statistics import Comparison, holm, welch
+from toolrl_cli.report.statistics.basics import Comparison, holm
+from toolrl_cli.report.statistics.seeds import compare
 from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.spec.suggest import hint_for
+
+ALL = "*"
+"""Stands for all rows but the other."""
+
+NAMES = ("arm", "source_arm", "label", "aliases")
+"""Attributes of a row by which it is named."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +31,9 @@ class PairColumn:
 
     Attributes:
         a, b: the two means; None if missing.
-        seeds: Welch's comparison over seeds; None with fewer than three on a side.
+        seeds: the test over seeds (which one, it says); None with fewer than three on a side, or if none is possible.
         items: paired tests on common items; None if items.jsonl is missing or the column is not a count of items.
-        adjusted: p of the paired bootstrap after Holm's correction over the columns of this table.
+        adjusted: p over items after Holm's correction over the columns of this table.
         why: why the two may not be compared; empty if they may.
     """
 
@@ -57,12 +65,15 @@ def compare_rows(
 
     Args:
         specs, tables: declarations and the computed tables, in the same order.
-        a, b: names of rows: an arm's, a row's label, or `GROUP / LABEL`; case does not matter.
+        a, b: names of rows: an arm's, a row's label, or `GROUP / LABEL`; case does not matter. Where one is `*`, all
+            rows are compared with the other, in its group, or in every group that has a row of this label.
 
     Raises:
         SpecError: no table has both, or a name matches several rows of a table.
     """
     by_name = {arm.name: arm for arm in arms}
+    if ALL in (a, b):
+        return _against_all(specs, tables, by_name, results, b if a == ALL else a)
     found = []
     for spec, table in zip(specs, tables, strict=True):
         rows = [_row(table, name) for name in (a, b)]
@@ -77,9 +88,55 @@ def compare_rows(
     return found
 
 
+def _against_all(
+    specs: Sequence[TableSpec], tables: Sequence[Table], arms: dict[str, Arm], results: Path, name: str
+) -> list[Pair]:
+    """All rows with a value against the row of this name, corrected over all of them as the table's tests are."""
+    found = []
+    for spec, table in zip(specs, tables, strict=True):
+        bases = {row.group: row for row in table.rows if _fits(row, name)}
+        pairs = [
+            _pair(spec, table, row, base, arms, results)
+            for row in table.rows
+            if (base := bases.get(row.group)) is not None
+            and row is not base
+            and any(cell.mean is not None for cell in row.cells.values())
+        ]
+        found += _corrected_over_all(pairs, spec.primary)
+    if not found:
+        names = list(dict.fromkeys(row.label for table in tables for row in table.rows))
+        raise SpecError(f"no row {name!r} with others beside it", "--pair", hint_for(name, names, "rows"))
+    return found
+
+
+def _corrected_over_all(pairs: Sequence[Pair], primary: str | None) -> list[Pair]:
+    """The pairs with their p over items corrected over all rows, in the families of the table."""
+    families: dict[str, list[tuple[int, str, float]]] = {}
+    for place, pair in enumerate(pairs):
+        for c in pair.columns:
+            if c.items is not None and c.items.difference is not None:
+                entry = (place, c.head.name, c.items.difference.p)
+                families.setdefault(family_of(c.head, primary), []).append(entry)
+    adjusted = {
+        (place, name): p
+        for members in families.values()
+        for (place, name, _), p in zip(members, holm([raw for *_, raw in members]), strict=True)
+    }
+    return [
+        replace(
+            pair, columns=tuple(replace(c, adjusted=adjusted.get((place, c.head.name))) for c in pair.columns)
+        )
+        for place, pair in enumerate(pairs)
+    ]
+
+
+def _fits(row: Row, name: str) -> bool:
+    return any(name.lower() in _names(row, attribute) for attribute in NAMES)
+
+
 def _row(table: Table, name: str) -> Row | None:
-    for attribute in ("arm", "source_arm", "label"):
-        fits = [row for row in table.rows if str(getattr(row, attribute)).lower() == name.lower()]
+    for attribute in NAMES:
+        fits = [row for row in table.rows if name.lower() in _names(row, attribute)]
         if len(fits) > 1:
             told = ", ".join(repr(row.arm) for row in fits[:4])
             raise SpecError(
@@ -90,19 +147,25 @@ def _row(table: Table, name: str) -> Row | None:
     return None
 
 
+def _names(row: Row, attribute: str) -> list[str]:
+    found = getattr(row, attribute)
+    return [name.lower() for name in (found if isinstance(found, tuple) else (found,))]
+
+
 def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], results: Path) -> Pair:
     read = lru_cache(maxsize=64)(read_items)
     columns = []
     for column, head in zip(spec.columns, table.columns, strict=True):
         cells = a.cells[head.name], b.cells[head.name]
         made = PairColumn(head, cells[0].mean, cells[1].mean)
-        apart = scored_apart(*cells)
+        apart = not_comparable(*cells)
         if apart:
             made = replace(made, why=apart)
         elif cells[0].mean is not None and cells[1].mean is not None:
             both = common_verdicts(results, column, cells, read)
             items = None if both is None else compare_items(*both)
-            made = replace(made, seeds=welch(cells[0].sample, cells[1].sample), items=items)
+            seeds = compare(cells[0].sample, cells[1].sample, spec.paired_from)
+            made = replace(made, seeds=None if seeds is None else seeds.within(head.limit), items=items)
         columns.append(made)
     pair = [arms[row.source_arm] for row in (a, b) if row.source_arm in arms]
     keys = varying_settings(pair) if len(pair) > 1 else []
@@ -113,7 +176,7 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
 
 
 def _adjusted(columns: Sequence[PairColumn]) -> tuple[PairColumn, ...]:
-    tested = [c for c in columns if c.items is not None and c.items.bootstrap is not None]
-    p_values = holm([c.items.bootstrap.p for c in tested if c.items and c.items.bootstrap])
+    tested = [c for c in columns if c.items is not None and c.items.difference is not None]
+    p_values = holm([c.items.difference.p for c in tested if c.items and c.items.difference])
     by_name = {c.head.name: p for c, p in zip(tested, p_values, strict=True)}
     return tuple(replace(c, adjusted=by_name.get(c.head.name)) for c in columns)

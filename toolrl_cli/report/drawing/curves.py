@@ -12,7 +12,7 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.drawing.scored_steps import benchmarks_on_the_way, scores_by_step
 from toolrl_cli.report.sources.results import Run, Stage
-from toolrl_cli.report.statistics import seed_mean
+from toolrl_cli.report.statistics.seeds import seed_mean
 from toolrl_cli.store.documents import number
 from toolrl_cli.training.reward_metrics import validation_name
 

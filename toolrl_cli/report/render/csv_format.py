@@ -7,10 +7,10 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from toolrl_cli.report.model import Table
+from toolrl_cli.report.model import Cell, Head, Table
 from toolrl_cli.report.render.json_format import cell_fields
 
-FIELDS = ("table", "arm", "column", "mean", "ci", "n", "published", "note")
+FIELDS = ("table", "arm", "column", *cell_fields(Cell(), Head("", "", 0)))
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -29,11 +29,16 @@ def render(tables: Sequence[Table]) -> str:
         for row in table.rows:
             for head in table.columns:
                 values = cell_fields(row.cells[head.name], head).values()
-                writer.writerow(map(_text, [table.name, row.arm, head.name, *values]))
+                writer.writerow(map(text_of, [table.name, row.arm, head.name, *values]))
     return out.getvalue()
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as a field; a text that a spreadsheet would run gets an apostrophe before it."""
     if isinstance(value, str):
         return f"'{value}" if value.startswith(_FORMULA) else value
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return "" if value is None else repr(value)

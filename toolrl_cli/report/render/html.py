@@ -17,7 +17,7 @@ from toolrl_cli.report.arms import Arm, setting_text, varying_settings
 from toolrl_cli.report.comparisons.judging import ClaimResult
 from toolrl_cli.report.drawing.curves import Curve, CurveReader, panels_of, rl_stage
 from toolrl_cli.report.drawing.figure_style import CSS_DASHES, PALETTE
-from toolrl_cli.report.model import Cell, Head, Source, Table
+from toolrl_cli.report.model import Cell, Head, Source, Table, digits, fixed, rounded
 from toolrl_cli.report.page_items import table_items
 from toolrl_cli.report.render.claims_text import difference, printed
 from toolrl_cli.report.render.shown import full_note, notes_under, row_lines
@@ -82,9 +82,10 @@ def _table(
                 "spread": shown.spread,
                 "best": shown.best,
                 "second": shown.second,
-                "sub": [_sub(sub.label, sub.cells[i].main) for sub in subs if sub.cells[i].main],
+                "sub": [_sub(sub.label, sub.cells[i].text) for sub in subs if sub.cells[i].main],
                 "value": _sort_value(row.cells[head.name], table.published_only),
                 "note": full_note(row.cells[head.name], head),
+                "test": _tested(row.cells[head.name], head),
                 "sources": [
                     [_evaluation(s, evaluations, known), s.value, s.state]
                     for s in row.cells[head.name].sources
@@ -116,6 +117,23 @@ def _sub(label: str, value: str) -> str:
 
 def _head(head: Head) -> dict[str, Any]:
     return {"name": head.name, "label": head.label, "direction": head.direction}
+
+
+def _tested(cell: Cell, head: Head) -> str:
+    """The test against the baseline row in words; empty where there is none."""
+    if cell.tested is None:
+        return ""
+    c, places = cell.tested.comparison, head.precision
+    difference, low, high = (
+        fixed(rounded(v, places), places, sign=True) for v in (c.difference, c.low, c.high)
+    )
+    family = {"primary": "the primary column", "other": "the other columns"}.get(
+        cell.tested.family, "this table"
+    )
+    return (
+        f"Against the baseline: {difference} [{low}, {high}] ({c.test}), p {digits(c.p)},"
+        f" after Holm's correction over {family} {digits(cell.tested.adjusted)}."
+    )
 
 
 def _sort_value(cell: Cell, published_only: bool) -> float | None:

@@ -58,7 +58,7 @@ _CAPTION, _NOTES = (12.0, {"table": 46, "table*": 72}), (8.0, {"table": 66, "tab
 _FEWEST = 12
 """Fewest lines of a table in a float, however long its caption and notes are."""
 
-_SHRUNK = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+SHRUNK = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 """Opens a box that is shrunk to the line's width if it is wider."""
 
 _LONG = {False: (40, 0.3), True: (24, 0.18)}
@@ -100,7 +100,7 @@ def _table(table: Table) -> str:
             out += [rf"\caption[{{{escape(table.title)}}}]{{{escape(caption)}}}", rf"\label{{tab:{label}}}"]
         out += [
             r"\par\smallskip",
-            _SHRUNK,
+            SHRUNK,
             rf"\begin{{tabular}}{{l{'r' * width}}}",
             r"\toprule",
             head,

@@ -1,15 +1,21 @@
-"""Comparisons of two arms, for the terminal, Markdown and JSON."""
+"""Comparisons of two arms, or of all with one, in every format but the page's."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.report.comparisons.pairs import Pair, PairColumn
-from toolrl_cli.report.model import Head, fixed, rounded
-from toolrl_cli.report.render.markdown import escape
-from toolrl_cli.report.statistics import MIN_SEEDS, Comparison
+from toolrl_cli.report.model import Head, digits, fixed, rounded
+from toolrl_cli.report.render.csv_format import text_of
+from toolrl_cli.report.render.grids import Grid
+from toolrl_cli.report.render.grids import render_latex as latex
+from toolrl_cli.report.render.grids import render_markdown as markdown
+from toolrl_cli.report.render.grids import show as show_grids
+from toolrl_cli.report.statistics.basics import MIN_SEEDS, Comparison
 from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
@@ -24,15 +30,25 @@ HEADS = (
     "A - B over items",
     "p",
     "p (Holm)",
-    "only A",
-    "only B",
-    "McNemar p",
+    "A more",
+    "B more",
+    "sign p",
+)
+ENDS = ("difference", "low", "high", "p")
+FIELDS = (
+    *("table", "a", "b", "column", "a_mean", "b_mean"),
+    *(f"seeds_{key}" for key in (*ENDS, "test")),
+    *(f"items_{key}" for key in (*ENDS, "p_holm", "n", "more_a", "more_b", "sign_p")),
+    "note",
 )
 NOTE = (
-    "Over seeds: Welch's 95 % interval, from three seeds on. Over items: paired bootstrap of the items that both "
-    "were asked, clustered by item, with its p, and p after Holm's correction over the columns of the table. Only A, "
-    "only B: items that one alone gets right (by the majority of its seeds), with McNemar's exact p. Neither interval "
-    "contains the other's error. –: too few seeds, no item files, or a metric that is no count of items (a mean of "
+    "Over seeds: Welch's 95 % interval, from three seeds on; paired by seed where both arms have the same five "
+    "seeds or more; with the items' error where all seeds of an arm gave one value. Over items: the items that "
+    "both were asked, each one piece of evidence; Bonett and Price's interval, p of the exact sign-flip test, "
+    "and p after Holm's correction over the columns of the table (of all rows against one: over the rows of the "
+    "primary column, and over all others). A more, B more: items that one gets right more often (with one seed: "
+    "alone), with the exact sign test of the two counts (with one seed: McNemar's). Neither interval contains "
+    "the other's error. –: too few seeds, no item files, or a metric that is no count of items (a mean of "
     "means)."
 )
 
@@ -48,54 +64,62 @@ def render_json(pairs: Sequence[Pair]) -> str:
 
 
 def render_markdown(pairs: Sequence[Pair]) -> str:
-    """One table a pair, ending in a line break."""
-    out = []
+    """The tables of `grids`, ending in a line break."""
+    return markdown(grids(pairs), NOTE)
+
+
+def render_latex(pairs: Sequence[Pair]) -> str:
+    """The tables of `grids` as LaTeX, ending in a line break."""
+    return latex(grids(pairs), NOTE)
+
+
+def render_csv(pairs: Sequence[Pair]) -> str:
+    """A header, and a line for each column of each pair with the numbers of JSON."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(FIELDS)
     for pair in pairs:
-        out += [f"### {escape(pair.title)}: {escape(pair.a)} (A) and {escape(pair.b)} (B)", ""]
-        out += ["| " + " | ".join(HEADS) + " |", "|:--|" + "--:|" * (len(HEADS) - 1)]
-        out += ["| " + " | ".join(map(escape, _cells(c))) + " |" for c in pair.columns]
-        if pair.settings:
-            out += ["", "| Setting | A | B |", "|:--|:--|:--|"]
-            out += [f"| {' | '.join(map(escape, line))} |" for line in pair.settings]
-        out.append("")
-    return "\n".join([*out, NOTE]) + "\n"
+        for c in pair.columns:
+            flat = _flat(_column(c))
+            row = {"table": pair.table, "a": pair.a, "b": pair.b, "column": c.head.name, **flat}
+            writer.writerow([text_of(row.get(field)) for field in FIELDS])
+    return out.getvalue()
 
 
 def show(pairs: Sequence[Pair], console: Console) -> None:
     """Print the pairs on a rich console."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    show_grids(grids(pairs), NOTE, console)
 
-    for pair in pairs:
-        console.print(Text(f"{pair.title}: {pair.a} (A) and {pair.b} (B)", style="bold"))
-        grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for index, head in enumerate(HEADS):
-            grid.add_column(head, justify="right" if index else "left", no_wrap=True)
-        body = [_cells(column) for column in pair.columns]
-        for cells in body:
-            grid.add_row(*map(Text, cells))
-        if console.measure(grid, options=console.options.update(max_width=10_000)).minimum <= console.width:
-            console.print(grid)
-        else:
-            for text in map(_stacked, body):
-                console.print(Text(text), highlight=False)
-        for key, a, b in pair.settings:
-            console.print(Text(f"{key}: {a} (A), {b} (B)", style="dim"), highlight=False)
-    console.print(Text(NOTE, style="dim"))
+
+def grids(pairs: Sequence[Pair]) -> list[Grid]:
+    """A table for each pair, with a row for each column; where rows were compared with one, a table a column."""
+    found = []
+    for table in dict.fromkeys(pair.table for pair in pairs):
+        members = [pair for pair in pairs if pair.table == table]
+        for pair in members if len(members) == 1 else ():
+            told = tuple(f"{key}: {a} (A), {b} (B)" for key, a, b in pair.settings)
+            title = f"{pair.title}: {pair.a} (A) and {pair.b} (B)"
+            rows = tuple((c.head.label, *_cells(c)) for c in pair.columns)
+            found.append(Grid(f"{table}-pair", title, HEADS, rows, told))
+        for place, column in enumerate(members[0].columns if len(members) > 1 else ()):
+            rows = tuple((pair.a, *_cells(pair.columns[place])) for pair in members)
+            bases = list(dict.fromkeys(pair.b for pair in members))
+            title = f"{members[0].title}, {column.head.label}: each row (A) against {', '.join(bases)} (B)"
+            found.append(Grid(f"{table}-{column.head.name}-pairs", title, HEADS, rows))
+    return found
 
 
 def _cells(c: PairColumn) -> tuple[str, ...]:
     means = tuple(_NONE if v is None else fixed(v, c.head.precision) for v in (c.a, c.b))
     if c.why:
-        return (c.head.label, *means, c.why, *(_NONE for _ in HEADS[4:]))
-    few = _NONE if None in (c.a, c.b) else f"fewer than {MIN_SEEDS}"
-    seeds = few if c.seeds is None else _interval(c.seeds, c.head)
-    if c.items is None or c.items.bootstrap is None or c.adjusted is None:
-        return (c.head.label, *means, seeds, *(_NONE for _ in HEADS[4:]))
-    boot = c.items.bootstrap
+        return (*means, c.why, *(_NONE for _ in HEADS[4:]))
+    few = _NONE if None in (c.a, c.b) else f"no spread, or fewer than {MIN_SEEDS}"
+    seeds = few if c.seeds is None else f"{_interval(c.seeds, c.head)} ({c.seeds.test})"
+    if c.items is None or c.items.difference is None or c.adjusted is None:
+        return (*means, seeds, *(_NONE for _ in HEADS[4:]))
+    boot = c.items.difference
     return (
-        *(c.head.label, *means, seeds, f"{_interval(boot, c.head, 100)}, n = {boot.n}"),
+        *(*means, seeds, f"{_interval(boot, c.head, 100)}, n = {boot.n}"),
         *(
             _p(boot.p),
             _p(c.adjusted),
@@ -103,21 +127,6 @@ def _cells(c: PairColumn) -> tuple[str, ...]:
             str(len(c.items.only_b)),
             _p(c.items.mcnemar_p),
         ),
-    )
-
-
-def _stacked(cells: Sequence[str]) -> str:
-    """The cells of one column, stacked for a narrow terminal."""
-    label, a, b, seeds, items, p, adjusted, only_a, only_b, mcnemar = cells
-    lines = [f"{label}: {a} (A), {b} (B)", f"  over seeds  {seeds}"]
-    if p == _NONE:
-        return "\n".join([*lines, f"  over items  {items}"])
-    return "\n".join(
-        [
-            *lines,
-            f"  over items  {items}, p {p}, after Holm {adjusted}",
-            f"  right alone {only_a} (A), {only_b} (B), McNemar's p {mcnemar}",
-        ]
     )
 
 
@@ -151,29 +160,37 @@ def _plain(pair: Pair) -> dict[str, Any]:
 
 def _column(c: PairColumn) -> dict[str, Any]:
     items = c.items
-    boot = items.bootstrap if items is not None else None
+    boot = items.difference if items is not None else None
     return {
         "a": c.a,
         "b": c.b,
-        "seeds": None if c.seeds is None else {**_ends(c.seeds, c.head, 1.0), "p": _digits(c.seeds.p)},
+        "seeds": None
+        if c.seeds is None
+        else {**_ends(c.seeds, c.head, 1.0), "p": digits(c.seeds.p), "test": c.seeds.test},
         "items": None
         if items is None or boot is None or c.adjusted is None
         else {
             **_ends(boot, c.head, 100.0),
             "n": boot.n,
-            "p": _digits(boot.p),
-            "p_holm": _digits(c.adjusted),
+            "p": digits(boot.p),
+            "p_holm": digits(c.adjusted),
             "only_a": list(items.only_a),
             "only_b": list(items.only_b),
-            "mcnemar_p": _digits(items.mcnemar_p),
+            "mcnemar_p": digits(items.mcnemar_p),
         },
         "note": c.why or None,
     }
 
 
+def _flat(column: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a column in one line; of the items that one gets right more often, their number."""
+    flat = {"a_mean": column["a"], "b_mean": column["b"], "note": column["note"]}
+    for name in ("seeds", "items"):
+        for key, value in (column[name] or {}).items():
+            key = {"only_a": "more_a", "only_b": "more_b", "mcnemar_p": "sign_p"}.get(key, key)
+            flat[f"{name}_{key}"] = len(value) if isinstance(value, list) else value
+    return flat
+
+
 def _ends(c: Comparison, head: Head, scale: float) -> dict[str, float]:
     return dict(zip(("difference", "low", "high"), _points(c, head, scale), strict=True))
-
-
-def _digits(p: float) -> float:
-    return float(f"{p:.4g}")

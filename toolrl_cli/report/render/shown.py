@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolrl_cli.report.model import Cell, Head, Row, Table, fixed
+from toolrl_cli.report.statistics.basics import MIN_SEEDS
+from toolrl_cli.report.table_notes import cut
 
 _NAMED = 3
 """Most rows that a note names; for more it gives their number."""
@@ -70,12 +72,23 @@ def legend(table: Table, best: str, second: str) -> list[str]:
     cells = [cell for row in table.rows for cell in row.cells.values()]
     notes = list(table.notes)
     if any(c.best for c in cells):
-        told = f"{best}: best"
-        if any(c.best and c.ci is not None for c in cells):
-            told += ", and all that Welch's 95 % interval of the difference cannot tell from it"
-        if second and any(c.second for c in cells):
-            told += f"; {second}: the next"
+        if table.published_only:
+            told = f"{best}: the best printed number" + (f"; {second}: the next" if second else "")
+        else:
+            down = {h.direction for h in table.columns} == {"lower"}
+            told = f"{best}: the {'lowest' if down else 'highest'} mean"
+            if second and any(c.second for c in cells):
+                told += f"; {second}: the next"
+            told += (
+                f", of the rows with {MIN_SEEDS} seeds or more (or one that no seed changes) and none missing;"
+                " an order of means and no test"
+            )
         notes.insert(1 if notes else 0, f"{told}.")
+    if any(c.printed and c.printed.difference_error is not None for c in cells):
+        notes.append(
+            "difference ±: the printed number is one run's, which is taken to vary over seeds as ours do, and on as"
+            " many items where they are counted (95 %)."
+        )
     return [*notes, *table.problems]
 
 
@@ -121,9 +134,19 @@ def _ours(cell: Cell, head: Head) -> Shown:
     if cell.mean is None:
         return Shown(cell.state, faded=True)
     seeds = f"({cell.n})" if cell.n == cell.planned else f"({cell.n}/{cell.planned})"
-    spread = f"± {fixed(cell.ci, head.precision)} {seeds}" if cell.ci is not None else seeds
+    interval = _interval(cell, head)
+    spread = f"{interval} {seeds}" if interval else seeds
     star = "*" if cell.star else ""
     return Shown(fixed(cell.mean, head.precision) + star, spread, cell.best, cell.second)
+
+
+def _interval(cell: Cell, head: Head) -> str:
+    """`± 3.6`, or `[91.2, 100.0]` where ± would leave what values can be; empty without an interval."""
+    if cell.mean is None or cell.ci is None or cell.low is None or cell.high is None:
+        return ""
+    if cut(cell.low, cell.high, cell.mean, cell.ci, head.precision):
+        return f"[{fixed(cell.low, head.precision)}, {fixed(cell.high, head.precision)}]"
+    return f"± {fixed(cell.ci, head.precision)}"
 
 
 def _printed(cell: Cell, head: Head, alone: bool = False) -> Shown:
@@ -145,7 +168,9 @@ def _difference(cell: Cell, head: Head) -> Shown:
         return Shown("", faded=True)
     if cell.printed.difference is None:
         return Shown("n/c", faded=True)
-    return Shown(fixed(cell.printed.difference, head.precision, sign=True), faded=True)
+    error = cell.printed.difference_error
+    spread = f"± {fixed(error, head.precision)}" if error is not None else ""
+    return Shown(fixed(cell.printed.difference, head.precision, sign=True), spread, faded=True)
 
 
 def _notes_of(cell: Cell) -> list[str]:

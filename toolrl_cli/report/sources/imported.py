@@ -9,7 +9,9 @@ the files.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage, St
 from toolrl_cli.report.table_spec import load_table, shipped_tables
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.scores import Score
 
 _STATES: dict[str, Status] = {
@@ -32,17 +35,23 @@ _STATES: dict[str, Status] = {
     "preempting": "stopped",
     "preempted": "stopped",
 }
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _OWN_FIELDS = frozenset({"arm", "Name", "seed", "State", "protocol"})
 
 
-def read_runs(path: Path) -> Sweep:
+def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Sweep:
     """The runs of a file as a sweep named after the file; they are marked as imported.
+
+    Args:
+        columns: field → BENCHMARK/METRIC, for scores under other names.
 
     Raises:
         SpecError: the file does not exist, or has no such records.
         Mistakes: records that are not runs, and cells that are not scores, each with row and column.
     """
     records, faults = read_records(path)
+    if columns:
+        records = _renamed(records, columns, path)
     fields = list(dict.fromkeys(field for record in records for field in record.fields))
     key = next((k for k in ("arm", "Name") if k in fields), None)
     metrics = [f for f in fields if "/" in f and not f.endswith("/") and f.split("/")[0]]
@@ -50,24 +59,65 @@ def read_runs(path: Path) -> Sweep:
     benchmarks = {name.split("/", 1)[0] for name in known}
     faults += _misspelt(metrics, known, path)
     ours = [m for m in metrics if m.split("/", 1)[0] in benchmarks]
-    # W&B also exports last values of curves under names with a slash, so known benchmarks are preferred
-    metrics = ours or metrics
+    if key != "arm" or "Name" in fields:
+        # W&B also exports last values of curves under names with a slash, so known benchmarks are preferred
+        metrics = ours or metrics
     if records and (key is None or not metrics):
         missing = "field 'arm' (or 'Name')" if key is None else "fields BENCHMARK/METRIC"
         raise SpecError(f"has no {missing}", str(path), "for example: arm,seed,model,toolworld/overall")
     runs: dict[str, Run] = {}
+    given: dict[str, str] = {}
     for record in records:
         run = _run(record, key or "arm", metrics, known, path, faults)
         if run is None:
             continue
-        if run.id in runs:
+        name = _text(record.fields.get(key or "arm"))
+        if given.setdefault(run.arm, name) != name:
+            what = f"{name!a} and {given[run.arm]!a} are both {run.arm!r} as arms"
+            faults.append(
+                SpecError(what, record.where, "rename one: letters, digits, '.', '_' and '-' count")
+            )
+        twin = runs.get(run.id)
+        if twin is not None and _finished(twin) and _finished(run):
             faults.append(
                 SpecError(f"a second run {run.id!r}", record.where, "give every run of an arm its seed")
             )
-        runs[run.id] = run
+        if twin is None or _finished(run) or not _finished(twin):
+            runs[run.id] = run  # of a run that crashed and the one that took its place, the one that finished
     if faults:
         raise Mistakes(faults)
     return Sweep(path.stem, tuple(runs.values()), ())
+
+
+def _renamed(records: Sequence[Record], columns: Mapping[str, str], path: Path) -> list[Record]:
+    """The records with some fields under the names of columns.
+
+    Raises:
+        SpecError: no record has such a field, or its new name is there already, or is no BENCHMARK/METRIC.
+    """
+    fields = {field for record in records for field in record.fields}
+    for field, column in columns.items():
+        if field not in fields:
+            raise SpecError(f"has no field {field!r}", str(path), hint_for(field, sorted(fields), "fields"))
+        if column in fields:
+            raise SpecError(f"has a field {column!r} already", str(path), f"leave out --map {field}={column}")
+        if not all(column.partition("/")[::2]):
+            raise SpecError(
+                f"{column!r} is no BENCHMARK/METRIC", "--map", f"for example {field}=toolworld/overall"
+            )
+    return [
+        replace(record, fields={columns.get(key, key): value for key, value in record.fields.items()})
+        for record in records
+    ]
+
+
+def _finished(run: Run) -> bool:
+    return all(stage.status == "succeeded" for stage in run.stages)
+
+
+def _cleaned(name: str) -> str:
+    """A name as a sweep's arms have them: letters, digits, dots, underscores and dashes."""
+    return _UNSAFE.sub("-", name).strip("-.")[:120].rstrip("-.")
 
 
 def _known_metrics() -> dict[str, str]:
@@ -103,9 +153,12 @@ def _run(
     def fault(field: str, what: str, hint: str = "") -> None:
         faults.append(SpecError(what, f"{record.where}, {field}", hint))
 
-    arm = _text(row.get(key))
-    if not arm:
+    given = _text(row.get(key))
+    arm = _cleaned(given)
+    if not given:
         fault(key, "is empty", "name the arm")
+    elif not arm:
+        fault(key, f"{given!a} has no letter or digit", "name the arm")
     seed = _seed(_text(row.get("seed")) or "0")
     if seed is None:
         fault("seed", f"{_text(row.get('seed'))!r} is not a whole number")
@@ -124,9 +177,10 @@ def _run(
         return None
     evaluations = []
     for benchmark, found in scores.items():
+        own = not any(name.startswith(f"{benchmark}/") for name in units)
         identity = {"file": path.name, "line": record.number, "benchmark": benchmark}
         spec = StageSpec(
-            f"imported-{digest(identity)}", "evaluate", identity, config={"benchmark": benchmark}
+            f"imported-{digest(identity)}", "evaluate", identity, config={"benchmark": benchmark, "own": own}
         )
         failure = ("unknown", "as imported") if status == "failed" else ("", "")
         stage = Stage(spec, path.parent / spec.id, status, failure)
@@ -143,7 +197,7 @@ def _run(
         settings=_named(settings),
         stages=tuple(e.stage for e in evaluations),
         evaluations=tuple(evaluations),
-        imported=path.name,
+        imported=path.name if arm == given else f"{path.name}, where it is {given!a}",
     )
 
 

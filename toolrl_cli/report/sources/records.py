@@ -71,6 +71,11 @@ def _from_csv(text: str, path: Path, faults: list[SpecError]) -> Iterator[Record
     reader = csv.DictReader(io.StringIO(text, newline=""))
     header = [name for name in reader.fieldnames or () if name is not None]
     if not any(name in ("arm", "Name", "name") for name in header):
+        if any(name.endswith(("__MIN", "__MAX")) for name in header):
+            hint = "export the table of runs (in W&B: Runs, Export, CSV), or the runs' summaries by its API"
+            raise SpecError(
+                "is the export of a chart: points of curves, and no scores of runs", str(path), hint
+            )
         other = next((s for s in ";\t" if len(header) == 1 and s in header[0]), None)
         hint = "for example: arm,seed,model,toolworld/overall"
         hint = f"separate fields by commas, not by {other!r}" if other else hint

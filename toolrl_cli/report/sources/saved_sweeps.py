@@ -8,14 +8,14 @@ from typing import Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage, Sweep
-from toolrl_cli.spec.benchmarks import is_evaluation
+from toolrl_cli.spec.benchmarks import BENCHMARKS, OVERALL, Benchmark, is_evaluation
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.documents import fault_of
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.schemas import CHECKPOINT, PLAN, SCORES
-from toolrl_cli.store.scores import read_scores
+from toolrl_cli.store.scores import Score, read_scores
 from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
 
 
@@ -91,7 +91,28 @@ def _read_evaluation(stage: Stage, stages: Mapping[str, Stage]) -> Evaluation:
     if stage.status != "succeeded":
         return Evaluation(stage, benchmark, origin)
     scores = read_scores(stage.directory / "output" / SCORES.name, benchmark)
-    return Evaluation(stage, benchmark, origin, scores.conditions, scores.metrics, scores.problem, scores.cut)
+    problem = scores.problem or _parts_fault(benchmark, scores.metrics)
+    metrics = {} if problem else scores.metrics
+    return Evaluation(stage, benchmark, origin, scores.conditions, metrics, problem, scores.cut)
+
+
+def _parts_fault(name: str, metrics: Mapping[str, Score]) -> str:
+    """Why a benchmark's categories cannot make up its overall score; empty where they can, or it is no sum of them."""
+    if name not in BENCHMARKS:
+        return ""
+    benchmark = BENCHMARKS.get(name)
+    parts = [metrics.get(category) for category in benchmark.categories if category != OVERALL]
+    whole = metrics.get(OVERALL)
+    if type(benchmark).metrics is not Benchmark.metrics or whole is None or not parts:
+        return ""
+    counts = [(part.correct, part.total) for part in parts if part is not None and part.total is not None]
+    if whole.correct is None or whole.total is None or len(counts) != len(parts):
+        return ""
+    right, total = (sum(column) for column in zip(*((c or 0, t) for c, t in counts), strict=True))
+    if (whole.correct, whole.total) == (right, total) or not 0 <= whole.correct <= whole.total:
+        return ""  # a share that is none in itself is the fault of that one cell
+    told = f"scores.json has {whole.correct} of {whole.total} right overall"
+    return f"{told}, and its categories sum up to {right} of {total}"
 
 
 def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:

@@ -18,7 +18,7 @@ function setUpCompare() {
   const show = () => {
     const table = DATA.tables[which.value];
     document.getElementById("compare-result").replaceChildren(
-      ...settingsOf(table.rows[a.value], table.rows[b.value]), ...itemsOf(table, Number(a.value), Number(b.value)));
+      ...settingsOf(table.rows[a.value], table.rows[b.value]), ...table.items.flatMap((items) => itemsOf(items, Number(a.value), Number(b.value), table.items.length > 1)));
   };
   which.addEventListener("change", fill);
   a.addEventListener("change", show);
@@ -35,29 +35,35 @@ function settingsOf(a, b) {
     [make("code", {}, key), a.settings[key] ?? "–", b.settings[key] ?? "–"]), "settings")];
 }
 
-function itemsOf(table, a, b) {
-  const items = table.items;
-  const [first, second] = [items.verdicts[a], items.verdicts[b]];
-  if (!first || !second) return [make("p", { class: "quiet" }, items.why || "One of the two has no per-item verdicts.")];
-  const counts = { both: 0, a: 0, b: 0, none: 0 };
+function itemsOf(items, a, b, named) {
+  const head = named ? [make("h3", {}, items.benchmark)] : [];
+  const quiet = (text) => [...head, make("p", { class: "quiet" }, text)];
+  const [right, asked] = [[items.right[a], items.right[b]], [items.asked[a], items.asked[b]]];
+  if (!right[0] || !right[1]) return quiet(items.why || "One of the two has no per-item verdicts.");
+  if (a === b) return quiet("A and B are the same row.");
+  const pair = items.pairs[`${Math.min(a, b)},${Math.max(a, b)}`];
+  if (!pair) return quiet("Too many arms to test each pair here: `toolrl report --pair` does.");
+  if (pair.why) return quiet(`Not compared: ${pair.why}.`);
   const only = { a: [], b: [] };
+  let [all, none, equal] = [0, 0, 0];
   for (let i = 0; i < items.ids.length; i++) {
-    const pair = first[i] + second[i];
-    if (pair.includes("-")) continue;
-    const kind = { 11: "both", 10: "a", "01": "b", "00": "none" }[pair];
-    counts[kind]++;
-    if (only[kind]) only[kind].push(i);
+    if (!asked[0][i] || !asked[1][i]) continue;
+    const [x, y] = [right[0][i] * asked[1][i], right[1][i] * asked[0][i]];
+    if (x > y) only.a.push(i);
+    else if (x < y) only.b.push(i);
+    else if (!right[0][i]) none++;
+    else if (right[0][i] === asked[0][i]) all++;
+    else equal++;
   }
-  const key = `${Math.min(a, b)},${Math.max(a, b)}`;
-  const p = items.p[key];
-  const ends = (items.bootstrap[key] || []).map((value) => (a < b ? value : 0 - value));
-  const [low, high] = ends.slice(1).sort((x, y) => x - y);
-  return [
-    make("p", {}, `Both right ${counts.both}, only A ${counts.a}, only B ${counts.b}, neither ${counts.none}`,
-      p == null ? "; too many arms to test each pair here: `toolrl report --pair` does" : `; McNemar's exact p ${p}`, ". An item counts as right by the majority of its seeds."),
-    ends.length ? make("p", {}, `A - B over these items: ${signed(ends[0])} points, `
-      + `95 % interval ${signed(low)} to ${signed(high)} (paired bootstrap, clustered by item; not corrected for looking at many pairs).`) : "",
-    ...[["Only A right", only.a], ["Only B right", only.b]].map(([title, found]) => listItems(title, found, items, a, b)),
+  const turn = a < b ? 1 : -1;
+  const [low, high] = [turn * pair.low, turn * pair.high].sort((x, y) => x - y);
+  return [...head,
+    make("p", {}, `A right more often ${only.a.length}, B more often ${only.b.length}, both always ${all}, `
+      + `both never ${none}${equal ? `, equally often ${equal}` : ""}; exact sign test's p ${pair.sign_p}.`),
+    make("p", {}, `A - B over these ${pair.n} items: ${signed(turn * pair.difference)} points, 95 % interval `
+      + `${signed(low)} to ${signed(high)} (Bonett and Price), exact sign-flip p ${pair.p} (each item one piece of evidence; `
+      + "not corrected for looking at many pairs)."),
+    ...[["A right more often", only.a], ["B right more often", only.b]].map(([title, found]) => listItems(title, found, items, a, b)),
   ];
 }
 

@@ -98,6 +98,7 @@ function openCell(table, row, cell, index) {
   document.getElementById("cell-title").textContent = `${row.arm}, ${table.columns[index].label}`;
   const found = cell.sources.map(([stage, value, state]) => ({ ...DATA.evaluations[stage], value, state }));
   const parts = [make("p", {}, cell.spread ? `${cell.main} ${cell.spread}` : cell.main)];
+  if (cell.test) parts.push(make("p", {}, cell.test));
   if (cell.note) parts.push(make("p", { class: "quiet" }, cell.note));
   if (found.length) {
     parts.push(grid(["Runs", "Seeds", "Value", "Checkpoint", "Evaluation", "Items"], found.map((one) => [
