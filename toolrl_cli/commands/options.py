@@ -21,7 +21,12 @@ Results = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
 SweepPath = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The sweep: a YAML file.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="The sweep: a YAML file, or the name of one here or of one that comes with toolrl (`toolrl list`).",
+        show_default=False,
+    ),
 ]
 Sets = Annotated[
     list[str] | None,

@@ -106,6 +106,8 @@ def load(
         *row_warnings,
     )
     notes = tuple(f"warning: {line}" for line in warnings)
+    if isinstance(file, Path) and document.path != file:
+        notes = (f"{file}: {document.path}", *notes)
     if chosen is not None:
         notes += chosen.told(resolved.grid)
     return LoadedPlan(plan, document, resolved.grid, notes)

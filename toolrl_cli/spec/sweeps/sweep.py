@@ -16,6 +16,7 @@ from toolrl_cli.spec.sweeps.faults import NOT_A, fault_text, telling_fault, what
 from toolrl_cli.spec.sweeps.fields import SEED, check_setting, deeper_hint
 from toolrl_cli.spec.sweeps.interpolation import GIVEN, interpolated
 from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
+from toolrl_cli.spec.sweeps.shipped import sweep_file
 from toolrl_cli.spec.sweeps.source import Source, parse_value, read_unresolved, unresolved_source
 from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile
 
@@ -44,15 +45,15 @@ def read_sweep(file: Path | Mapping[str, Any], sets: Iterable[str] = ()) -> Docu
     """Read and validate a sweep file.
 
     Args:
-        file: the YAML file; or its content as a mapping, whose relative paths begin in the working directory.
+        file: the YAML file, or the name of one (see `sweep_file`); or its content as a mapping, whose relative paths begin in the working directory.
         sets: `key=value` as given to `--set`; a first part that is a key of the sweep file (`seeds`,
             `evaluate`, …) changes the file's own value, any other is a dotted setting of every run.
 
     Raises:
         SpecError: with file, line, key path, and the nearest valid name.
     """
-    path = file if isinstance(file, Path) else Path.cwd() / MAPPING
-    source = read_unresolved(file) if isinstance(file, Path) else unresolved_source(file, MAPPING)
+    path = sweep_file(file) if isinstance(file, Path) else Path.cwd() / MAPPING
+    source = read_unresolved(path) if isinstance(file, Path) else unresolved_source(file, MAPPING)
     data = dict(source.data)
     overrides: dict[str, Any] = {}
     given: dict[KeyPath, str] = {}
