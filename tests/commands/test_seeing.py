@@ -15,8 +15,8 @@ from rich.console import Console
 
 from tests.commands.conftest import Toolrl
 from toolrl_cli import api
-from toolrl_cli.commands import logs as logs_command
-from toolrl_cli.commands import status as status_command
+from toolrl_cli.commands.seeing import logs as logs_command
+from toolrl_cli.commands.seeing import status as status_command
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.store.ledger import Ledger, StageFolder
@@ -162,6 +162,21 @@ def test_logs_are_prefixed_with_position_and_kind_and_progress_bars_are_one_line
     assert toolrl("logs", "coarse-seed1", "--stage", "rl", "-n", "2").out == "two\nhalf a li\n"
 
 
+def test_the_last_lines_are_those_of_all_stages_together_and_a_pipe_gets_no_colours(
+    toolrl: Toolrl, done: Callable[[str], StageFolder]
+) -> None:
+    folder = done("coarse")
+    (folder.attempt(1) / "log.txt").write_bytes(b"\x1b[36m(pid=1)\x1b[0m one\n" * 30)
+    (evaluation,) = (
+        f for f in Ledger(Path("results")).folders() if f.kind == "evaluate" and "coarse" in f.id
+    )
+    (evaluation.attempt(1) / "log.txt").write_text("scored\n" * 3)
+    everything = toolrl("logs", "coarse-seed1").out
+    rows = toolrl("logs", "coarse-seed1", "-n", "20").out.splitlines()
+    assert rows == everything.splitlines()[-20:]
+    assert rows[-1].endswith("scored") and "\x1b" not in everything and "(pid=1) one" in everything
+
+
 def test_a_line_that_is_being_written_is_not_shown_yet(
     toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path
 ) -> None:
@@ -251,7 +266,8 @@ def test_show_tells_spec_command_attempts_failure_versions_and_sizes(
     said = toolrl("show", "coarse-seed1").out
     stage = said.partition("\nrl ")[2].partition("\n\n")[0]
     assert "size      2.5 MB (checkpoints 2.5 MB)" in stage
-    assert "algorithm grpo, seed 1, precision fp32, reward coarse, steps 2, prompts 8" in stage
+    for setting in ('algorithm "grpo"', "seed 1", 'precision "fp32"', 'reward.name "coarse"', "rl.prompts 8"):
+        assert setting in stage
     assert "attempt 1 failed in 2 min, oom: CUDA out of memory (use a smaller micro-batch)" in stage
     assert "toolrl_cli.attempt.execution" in stage and "verl 0.9.1" in stage
     document = toolrl("show", "coarse-seed1", "--json").json["stages"][2]

@@ -39,7 +39,10 @@ def test_a_folder_hides_no_sweep_of_its_name(here: Path) -> None:
     ("given", "said"),
     [
         ("quickstrat", "no file and no sweep 'quickstrat' (did you mean 'quickstart'?)"),
-        ("sweeps/smoke.yaml", "sweeps/smoke.yaml: no such file ('smoke', without folder and suffix, is the one"),
+        (
+            "sweeps/smoke.yaml",
+            "sweeps/smoke.yaml: no such file ('smoke', without folder and suffix, is the one",
+        ),
         ("smoke.yaml", "smoke.yaml: no such file ('smoke', without folder and suffix, is the one"),
         ("nowhere/mine.yaml", "nowhere/mine.yaml: no such file (check the path)"),
     ],

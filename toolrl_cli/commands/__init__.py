@@ -11,28 +11,30 @@ def register_all(app: typer.Typer) -> None:
         data,
         doctor,
         gc,
-        logs,
+        init,
         plan,
         report,
         rescore,
         resume,
         reward,
         schema,
-        show,
-        status,
         stop,
         sweep,
         sync,
     )
     from toolrl_cli.commands.models import evaluate, serve
+    from toolrl_cli.commands.seeing import diff, listing, logs, show, status
 
+    app.command("init")(init.init)
     app.command("sweep")(sweep.sweep)
     app.command("plan")(plan.plan)
+    app.command("list")(listing.list_sweeps)
     app.command("status")(status.status)
     app.command("resume")(resume.resume)
     app.command("stop")(stop.stop)
     app.command("logs")(logs.logs)
     app.command("show")(show.show)
+    app.command("diff")(diff.diff)
     app.command("report")(report.report)
     app.command("rescore")(rescore.rescore)
     app.add_typer(reward.app, name="reward")

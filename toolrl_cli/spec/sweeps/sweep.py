@@ -45,7 +45,8 @@ def read_sweep(file: Path | Mapping[str, Any], sets: Iterable[str] = ()) -> Docu
     """Read and validate a sweep file.
 
     Args:
-        file: the YAML file, or the name of one (see `sweep_file`); or its content as a mapping, whose relative paths begin in the working directory.
+        file: the YAML file, or the name of one (see `sweep_file`); or its content as a mapping, whose relative paths
+            begin in the working directory.
         sets: `key=value` as given to `--set`; a first part that is a key of the sweep file (`seeds`,
             `evaluate`, …) changes the file's own value, any other is a dotted setting of every run.
 
