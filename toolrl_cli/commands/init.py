@@ -12,7 +12,7 @@ from toolrl_cli.commands.options import note
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where; made where missing.", show_default="this folder")
+        Path, typer.Argument(metavar="DIR", help="Where; made where missing.", show_default="this folder")
     ] = Path(),
 ) -> None:
     """Write a sweep, a reward, an evaluation and a table of your own to start from.

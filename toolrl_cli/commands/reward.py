@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
+from toolrl_cli.commands.examples import epilog
 from toolrl_cli.commands.options import AsJson, print_json
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.store.schemas import PRINTED
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Explain and list rewards.", no_args_is_help=True)
 
 
-@app.command("explain")
+@app.command("explain", epilog=epilog("reward explain"))
 def explain(
     files: Annotated[
         list[str] | None,
@@ -50,7 +52,9 @@ def explain(
         typer.Option(
             "--reward",
             metavar="NAME|FILE.yaml",
-            help="Repeatable: side by side. Default: the run's own where the file lies in a run, else original.",
+            help="Repeatable: side by side (`toolrl reward list`). Default: the run's own where the file lies in "
+            "a run, else original.",
+            autocompletion=completing.rewards,
             show_default=False,
         ),
     ] = None,
@@ -118,10 +122,16 @@ def explain(
         raise typer.Exit(FAILED)
 
 
-@app.command("list")
+@app.command("list", epilog=epilog("reward list"))
 def list_designs(
     fidelity: Annotated[
-        str, typer.Option("--fidelity", help="released (as the code computes it) or paper (its formulas).")
+        str,
+        typer.Option(
+            "--fidelity",
+            metavar="WHICH",
+            help="released (as the code computes it) or paper (its formulas).",
+            autocompletion=completing.one_of("released", "paper"),
+        ),
     ] = "released",
     field: Annotated[
         bool, typer.Option("--field", help="Other papers' designs that look at one turn.")

@@ -6,14 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Results, note, print_json
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.commands.views.live import duration
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="A run, or SWEEP/RUN.", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A run, or SWEEP/RUN.", autocompletion=completing.runs, show_default=False
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(metavar="B", help="Another.", autocompletion=completing.runs, show_default=False),
+    ],
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:

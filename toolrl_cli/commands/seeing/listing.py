@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Results, print_json
 from toolrl_cli.commands.seeing.show import score_text
 from toolrl_cli.commands.views.consoles import stdout_console
@@ -17,7 +18,12 @@ MAIN = ("overall", "accuracy")
 def list_sweeps(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[SWEEP]", help="Its name; default: all sweeps.", show_default=False),
+        typer.Argument(
+            metavar="SWEEP",
+            help="Its name; default: all sweeps.",
+            autocompletion=completing.sweeps,
+            show_default=False,
+        ),
     ] = None,
     results: Results = None,
     as_json: AsJson = False,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from toolrl_cli.commands.options import Results, note, results_root
+from toolrl_cli.commands import completing
+from toolrl_cli.commands.options import Results, RunName, note, results_root
 from toolrl_cli.commands.views.consoles import coloured
 from toolrl_cli.store.files import open_to_read
 
@@ -31,9 +32,15 @@ BLOCK = 1 << 16
 
 
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or SWEEP/RUN.", show_default=False)],
+    run: RunName,
     stage: Annotated[
-        str | None, typer.Option("--stage", metavar="KIND|ID", help="One stage; default: all, prefixed.")
+        str | None,
+        typer.Option(
+            "--stage",
+            metavar="KIND|ID",
+            help="One stage, by its id or its kind (sft, rl, export, evaluate); default: all, prefixed.",
+            autocompletion=completing.stages,
+        ),
     ] = None,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="An earlier attempt; default: the last.")

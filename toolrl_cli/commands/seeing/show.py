@@ -6,14 +6,11 @@ import json
 import shlex
 import time
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from toolrl_cli.commands.options import AsJson, Results, print_json
+from toolrl_cli.commands.options import AsJson, Results, RunName, print_json
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.commands.views.live import duration
-from toolrl_cli.planning.stage_differences import leaves
 from toolrl_cli.store.step_warnings import StepWarning
 
 MEGABYTE = 1_000_000
@@ -26,7 +23,7 @@ SHOWN = (
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or SWEEP/RUN.", show_default=False)],
+    run: RunName,
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
@@ -115,6 +112,8 @@ def _facts(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _settings(stage: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every resolved setting by its dotted key; what is not set is left out."""
+    from toolrl_cli.planning.stage_differences import leaves  # `toolrl --help` does without
+
     for key, value in leaves(stage["config"]):
         if value is not None and value != {}:
             yield key, json.dumps(value, ensure_ascii=False) if isinstance(value, (list, str)) else value
