@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import pytest
 import typer
 
+from tests.commands.command_lines import COMMANDS, parsed
 from tests.commands.conftest import Toolrl
-from toolrl_cli.app import app
 from toolrl_cli.commands.examples import EXAMPLES
 from toolrl_cli.datasets.prepare import KINDS
 from toolrl_cli.datasets.released import RELEASED
@@ -23,34 +21,10 @@ from toolrl_cli.report.api import FORMATS
 from toolrl_cli.report.drawing.figures import shipped_figures
 from toolrl_cli.report.sources.published import sources
 from toolrl_cli.report.table_spec import shipped_tables
-from toolrl_cli.rewards.catalogue import NAMES
+from toolrl_cli.rewards.designs import NAMES
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.sweeps import presets, profile
 from toolrl_cli.tracking.wandb_runs import MODES
-
-ROOT = typer.main.get_command(app)
-
-
-def commands(group: Any = ROOT, before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
-        path = f"{before} {name}".strip()
-        if hasattr(command, "commands"):
-            yield from commands(command, path)
-        else:
-            yield path, command
-
-
-COMMANDS = dict(commands())
-
-
-def parsed(line: str) -> Any:
-    """The context of the command that a line would run; a mistake in it is raised."""
-    words = shlex.split(line.partition(" > ")[0], comments=True)
-    assert words.pop(0) == "toolrl"
-    path = words.pop(0)
-    if path not in COMMANDS:
-        path = f"{path} {words.pop(0)}"
-    return COMMANDS[path].make_context(path, words)
 
 
 def help_of(path: str) -> str:

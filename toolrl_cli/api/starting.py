@@ -15,6 +15,8 @@ SOURCES = {
     "my_reward.py": "rewards/user_code/template.py",
     "my_eval.py": "benchmarks/own/template.py",
     "my_table.yaml": "api/starter/my_table.yaml",
+    "completion.txt": "api/starter/completion.txt",
+    "gold.txt": "api/starter/gold.txt",
     "toolrl.schema.json": "sweeps/toolrl.schema.json",
 }
 """File → where in the package its text is."""
@@ -27,7 +29,8 @@ def init(folder: Path | str = ".") -> list[Path]:
         folder: where; made where missing.
 
     Returns:
-        The files: `mine.yaml`, which is the sweep, and what it names; and the schema that editors check it with.
+        The files: `mine.yaml`, which is the sweep, and what it names; a completion and a gold turn for `toolrl reward
+        explain`; and the schema that editors check sweeps with.
 
     Raises:
         SpecError: one of them is there already; nothing is ever overwritten.

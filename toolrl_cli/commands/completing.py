@@ -90,7 +90,7 @@ def _profiles(context: typer.Context) -> Iterable[str]:
 
 
 def _rewards(context: typer.Context) -> Iterable[str]:
-    from toolrl_cli.rewards.catalogue import NAMES
+    from toolrl_cli.rewards.designs import NAMES
 
     return [*NAMES, *map(str, sorted(Path().glob("*.yaml")))]
 

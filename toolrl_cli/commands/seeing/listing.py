@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -79,7 +80,7 @@ def _column(runs: list[dict[str, Any]], benchmark: str) -> str:
     return next((name for name in MAIN if name in names), names[0] if names else "")
 
 
-def _print(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
