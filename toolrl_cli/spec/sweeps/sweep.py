@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.models import Frozen, RunSpec
+from toolrl_cli.spec.shipped import sweep_file
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.faults import NOT_A, fault_text, telling_fault, what_to_write
 from toolrl_cli.spec.sweeps.fields import SEED, check_setting, deeper_hint
 from toolrl_cli.spec.sweeps.interpolation import GIVEN, interpolated
 from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
-from toolrl_cli.spec.sweeps.shipped import sweep_file
 from toolrl_cli.spec.sweeps.source import Source, parse_value, read_unresolved, unresolved_source
 from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile
 
@@ -53,8 +53,24 @@ def read_sweep(file: Path | Mapping[str, Any], sets: Iterable[str] = ()) -> Docu
     Raises:
         SpecError: with file, line, key path, and the nearest valid name.
     """
-    path = sweep_file(file) if isinstance(file, Path) else Path.cwd() / MAPPING
-    source = read_unresolved(path) if isinstance(file, Path) else unresolved_source(file, MAPPING)
+    path, source = sweep_source(file)
+    return document_of(source, path, sets)
+
+
+def sweep_source(file: Path | Mapping[str, Any]) -> tuple[Path, Source]:
+    """The file that is meant, or where it would be, and what stands in it.
+
+    Raises:
+        SpecError: there is none, or it is no YAML of ours.
+    """
+    if isinstance(file, Path):
+        path = sweep_file(file)
+        return path, read_unresolved(path)
+    return Path.cwd() / MAPPING, unresolved_source(file, MAPPING)
+
+
+def document_of(source: Source, path: Path, sets: Iterable[str] = ()) -> Document:
+    """What was read as a sweep; see `read_sweep`."""
     data = dict(source.data)
     overrides: dict[str, Any] = {}
     given: dict[KeyPath, str] = {}
