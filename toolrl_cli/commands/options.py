@@ -128,11 +128,16 @@ SweepName = Annotated[
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """One JSON document on stdout, and the same where its encoding has not every letter."""
     if isinstance(document, Mapping):
-        sys.stdout.write(document_text(document))
+        text = document_text(document)
     else:
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # letters beyond ASCII stand in texts alone
+        text = "".join(letter if letter.isascii() else json.dumps(letter)[1:-1] for letter in text)
+    sys.stdout.write(text)
 
 
 def note(line: str) -> None:

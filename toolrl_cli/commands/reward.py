@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,9 +12,6 @@ from toolrl_cli.commands.examples import epilog
 from toolrl_cli.commands.options import AsJson, print_json
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.store.schemas import PRINTED
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(help="Explain and list rewards.", no_args_is_help=True)
 
@@ -101,8 +97,6 @@ def explain(
             if error.completion is None:  # about the reward or the ground truth
                 raise
             faults.append((reward.name, str(error)))
-    if hasattr(sys.stdout, "reconfigure"):  # a completion may hold half a surrogate pair, which is no UTF-8
-        sys.stdout.reconfigure(errors="backslashreplace")
     if as_json:
         print_json(
             {
