@@ -70,6 +70,7 @@ def load(
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
     from toolrl_cli.planning.released_data import benchmark_data_warnings, lacking_warnings, released_data
+    from toolrl_cli.planning.unfilled import unfilled_warnings
     from toolrl_cli.spec.every_fault import every_fault
     from toolrl_cli.spec.sweeps.profile import load_profile
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
@@ -115,6 +116,7 @@ def load(
         *lost_points(plan, results),
         *benchmark_data_warnings(plan, results, fetch=fetch),
         *lacking_warnings(plan),
+        *unfilled_warnings(plan, tables, Ledger(results)),
         *row_warnings,
     )
     notes = tuple(f"warning: {line}" for line in warnings)
