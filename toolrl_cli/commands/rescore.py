@@ -238,9 +238,20 @@ def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | N
         if dump.reward is not None:
             own = next(arm for arm in arms if arm == dump.reward)
             checked = reproduce(dump, own)
+        dump = replace(dump, notes=(*dump.notes, *_too_short(dump, arms)))
         sources.append(Source.of(dump, means, checked))
         begin = end
     return Comparison(result, tuple(sources))
+
+
+def _too_short(dump: Dump, arms: Sequence[Reward]) -> list[str]:
+    """What a reader must know of rewards that change over a run, where these rollouts end before they have."""
+    from toolrl_cli.rewards.stretch import still_ahead
+
+    last = max((rollout.step for rollout in dump.rollouts), default=0)
+    ahead = {arm.name: steps for arm in arms if (steps := still_ahead(arm, last, dump.total_steps))}
+    told = ", ".join(f"{name} (at step {' and '.join(map(str, steps))})" for name, steps in ahead.items())
+    return [f"ends at step {last}, before rewards that change later have: {told}"] if ahead else []
 
 
 def _scorable(dumps: Sequence[Dump], faults: Mapping[int, RewardError]) -> list[Dump]:
