@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ def test_status_says_who_is_at_work_and_the_reward_of_what_runs(
     assert [h["pid"] for h in document["harnesses"]] == [os.getpid()]
     (tmp_path / "results/sweeps/small/harnesses/me.json").unlink()
     assert "no harness at work, 1 attempt goes on without" in toolrl("status", "small").out
+
+
+def test_a_row_that_runs_without_steps_shows_its_clock(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path
+) -> None:
+    rl = done("coarse")
+    at_work(tmp_path, rl)
+    times = json.loads((rl.path / "state.json").read_text())["times"]
+    rewrite(rl, progress=None, times=times | {"started": time.time() - 65, "ended": None})
+    assert toolrl("status", "small").out.splitlines()[3].endswith(("for 65 s", "for 66 s", "for 67 s"))
 
 
 @pytest.mark.parametrize(("width", "attempts"), [(60, False), (100, True)])
