@@ -56,3 +56,25 @@ def test_json_is_the_same_document_in_every_encoding(
     ]
     assert documents[0] == documents[1] == documents[2]
     assert "é 日 \U0001f600" in documents[0]["completion"]
+
+
+NARROW = ["list", "list small", "plan small.yaml --explain", "diff raw-seed1 coarse-seed1", "report small",
+          "report small --claims", "report small --pair coarse original", "report --published-only --table T6",
+          "reward list", "data list"]  # fmt: skip
+
+
+def test_tables_fit_a_terminal_of_80_columns_and_break_no_name(
+    swept: Toolrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = {command: swept(*command.split()).out for command in NARROW}
+    wide = {(command, line) for command, text in said.items() for line in text.splitlines() if len(line) > 80}
+    assert not wide
+    for command, words in {
+        "reward list": ("two_stage", "CORRECTMAX1=1", "SCHEDULEREWARD=1"),
+        "list": ("table7_granularity", "quickstart"),
+        "list small": ("original-seed1", "succeeded"),
+        "diff raw-seed1 coarse-seed1": ("toolworld/unseen_tools", "coarse-seed1"),
+        "report small": ("original",),
+    }.items():
+        assert all(word in said[command] for word in words), command
