@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.support.results_tree import CPU, plan_of, results, stage
 from toolrl_cli.commands.views import live
@@ -32,3 +35,26 @@ def test_a_resumed_attempt_shows_its_own_steps_and_the_time_left_from_them(
         "step 32/100, 68 min left",
         "step 33/100, 67 min left",
     ]
+
+
+def test_the_time_of_the_whole_sweep_and_of_a_stage_without_steps_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live.time, "time", lambda: now[0])
+    spec = stage("rl", steps=100)
+    view = LiveView(plan_of(results(tmp_path), (spec,)))
+    view.notice(Event("began", seconds=600.0))
+    running = replace(StageState(spec.id, "rl"), status="running", started=975.0)
+    view.notice(Event("started", spec.id, running))
+    now[0] += 60.0
+    screen = Console(file=io.StringIO(), width=100)
+    screen.print(view._table())
+    said = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "demo: 0 of 1 stages, 60 s, about 9 min left" in said and "running 85 s" in said
+    now[0] += 600.0
+    view.notice(Event("succeeded", spec.id, replace(running, status="succeeded")))
+    assert "(1 of 1 stages, 11 min (10 min expected))" in capsys.readouterr().err
+    view.notice(Event("began"))
+    assert view._clock() == ", 0 s"

@@ -135,10 +135,19 @@ def test_a_run_whose_own_reward_is_gone_is_compared_and_exit_status_1(
 def test_what_a_reader_must_know_of_the_rows_is_said_on_stderr(toolrl: Toolrl, runs: dict[str, Path]) -> None:
     with (runs["coarse"] / "rollouts/2.jsonl").open("a") as stream:
         stream.write('{"torn')
-    answer = toolrl("rescore", "coarse-seed1", "--json")
+    answer = toolrl("rescore", "coarse-seed1", "--reward", "coarse", "--json")
     assert answer.code == 0
     assert "note: coarse-seed1: " in answer.err and "torn" in answer.err
     assert len(answer.json["sources"][0]["notes"]) == 1
+
+
+def test_a_run_too_short_for_a_schedule_s_switch_is_told_so(toolrl: Toolrl, runs: dict[str, Path]) -> None:
+    said = toolrl("rescore", "coarse-seed1", "--reward", "two_stage", "--reward", "dynamic").err
+    assert (
+        "coarse-seed1: ends at step 2, before rewards that change later have: two_stage (at step 30), dynamic"
+        in said
+    )
+    assert "ends at step" not in toolrl("rescore", "coarse-seed1", "--reward", "original").err
 
 
 def test_csv_json_and_markdown_agree(toolrl: Toolrl, runs: dict[str, Path]) -> None:

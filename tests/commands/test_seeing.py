@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from rich.console import Console
 
 from tests.commands.conftest import Toolrl
 from toolrl_cli import api
-from toolrl_cli.commands import logs as logs_command
-from toolrl_cli.commands import status as status_command
+from toolrl_cli.commands.seeing import logs as logs_command
+from toolrl_cli.commands.seeing import status as status_command
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.store.ledger import Ledger, StageFolder
@@ -99,6 +100,16 @@ def test_status_says_who_is_at_work_and_the_reward_of_what_runs(
     assert "no harness at work, 1 attempt goes on without" in toolrl("status", "small").out
 
 
+def test_a_row_that_runs_without_steps_shows_its_clock(
+    toolrl: Toolrl, done: Callable[[str], StageFolder], tmp_path: Path
+) -> None:
+    rl = done("coarse")
+    at_work(tmp_path, rl)
+    times = json.loads((rl.path / "state.json").read_text())["times"]
+    rewrite(rl, progress=None, times=times | {"started": time.time() - 65, "ended": None})
+    assert toolrl("status", "small").out.splitlines()[3].endswith(("for 65 s", "for 66 s", "for 67 s"))
+
+
 @pytest.mark.parametrize(("width", "attempts"), [(60, False), (100, True)])
 def test_status_fits_a_narrow_terminal(
     done: Callable[[str], StageFolder], tmp_path: Path, width: int, attempts: bool
@@ -160,6 +171,21 @@ def test_logs_are_prefixed_with_position_and_kind_and_progress_bars_are_one_line
     rows = [r for r in toolrl("logs", "coarse-seed1").out.splitlines() if r.startswith("[3-rl]")]
     assert rows == ["[3-rl] one", "[3-rl] 100%", "[3-rl] two", "[3-rl] half a li"]
     assert toolrl("logs", "coarse-seed1", "--stage", "rl", "-n", "2").out == "two\nhalf a li\n"
+
+
+def test_the_last_lines_are_those_of_all_stages_together_and_a_pipe_gets_no_colours(
+    toolrl: Toolrl, done: Callable[[str], StageFolder]
+) -> None:
+    folder = done("coarse")
+    (folder.attempt(1) / "log.txt").write_bytes(b"\x1b[36m(pid=1)\x1b[0m one\n" * 30)
+    (evaluation,) = (
+        f for f in Ledger(Path("results")).folders() if f.kind == "evaluate" and "coarse" in f.id
+    )
+    (evaluation.attempt(1) / "log.txt").write_text("scored\n" * 3)
+    everything = toolrl("logs", "coarse-seed1").out
+    rows = toolrl("logs", "coarse-seed1", "-n", "20").out.splitlines()
+    assert rows == everything.splitlines()[-20:]
+    assert rows[-1].endswith("scored") and "\x1b" not in everything and "(pid=1) one" in everything
 
 
 def test_a_line_that_is_being_written_is_not_shown_yet(
@@ -251,7 +277,8 @@ def test_show_tells_spec_command_attempts_failure_versions_and_sizes(
     said = toolrl("show", "coarse-seed1").out
     stage = said.partition("\nrl ")[2].partition("\n\n")[0]
     assert "size      2.5 MB (checkpoints 2.5 MB)" in stage
-    assert "algorithm grpo, seed 1, precision fp32, reward coarse, steps 2, prompts 8" in stage
+    for setting in ('algorithm "grpo"', "seed 1", 'precision "fp32"', 'reward.name "coarse"', "rl.prompts 8"):
+        assert setting in stage
     assert "attempt 1 failed in 2 min, oom: CUDA out of memory (use a smaller micro-batch)" in stage
     assert "toolrl_cli.attempt.execution" in stage and "verl 0.9.1" in stage
     document = toolrl("show", "coarse-seed1", "--json").json["stages"][2]

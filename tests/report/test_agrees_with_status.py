@@ -11,7 +11,7 @@ import pytest
 from tests.report.builder import Tree, toolworld_scores
 from tests.report.test_tables import cells, table_of
 from tests.support.stages import dead_process
-from toolrl_cli.commands.status import standing
+from toolrl_cli.commands.seeing.status import standing
 from toolrl_cli.planning.sweep_status import sweep_status
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.report.sources.saved_sweeps import read_sweep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolrl_cli.rewards import get_reward
-from toolrl_cli.rewards.stretch import stretched
+from toolrl_cli.rewards.stretch import still_ahead, stretched
 
 CALL = '<think>x</think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
 
@@ -41,3 +41,11 @@ def test_it_has_a_name_of_its_own_and_can_be_read_back() -> None:
     assert reward.name == "two_stage-25-steps"
     again = get_reward({"name": reward.name, **reward.to_dict()})
     assert again == reward and again.name == reward.name
+
+
+def test_what_a_run_has_not_reached_of_a_schedule_is_known() -> None:
+    assert still_ahead(get_reward("two_stage"), 25) == (30,)
+    assert still_ahead(get_reward("two_stage"), 30) == still_ahead(get_reward("original"), 0) == ()
+    share = get_reward({"components": {"format": {"kind": "format", "weight": {
+        "kind": "linear", "unit": "share", "until": 0.5, "from": 1, "to": 2}}}})  # fmt: skip
+    assert still_ahead(share, 10, 25) == (13,) and still_ahead(share, 13, 25) == still_ahead(share, 10) == ()

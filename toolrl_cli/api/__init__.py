@@ -2,6 +2,7 @@
 
     from toolrl_cli import api
 
+    api.init("my-folder")                          # a sweep, a reward, an evaluation and a table to start from
     plan = api.plan("sweeps/quickstart.yaml")      # what would run, why, and what it takes
     outcome = api.run(plan)                        # run what is owed
     api.status("quickstart")                       # where its runs stand, from any other process
@@ -22,9 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolrl_cli.api.frames import curves, results
+    from toolrl_cli.api.listing import runs, sweeps
+    from toolrl_cli.api.looking import diff, show
     from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
     from toolrl_cli.api.reports import report
     from toolrl_cli.api.running import Outcome, resume, run
+    from toolrl_cli.api.starting import init
     from toolrl_cli.api.sweeps import Stopped, status, stop
     from toolrl_cli.api.trials import Trial, trial
     from toolrl_cli.errors import ToolrlError
@@ -41,6 +45,8 @@ __all__ = [
     "ToolrlError",
     "Trial",
     "curves",
+    "diff",
+    "init",
     "plan",
     "plan_resume",
     "report",
@@ -48,15 +54,21 @@ __all__ = [
     "resume",
     "reward",
     "run",
+    "runs",
+    "show",
     "status",
     "stop",
+    "sweeps",
     "trial",
 ]
 _MODULES = {
     "api.frames": ("curves", "results"),
+    "api.listing": ("runs", "sweeps"),
+    "api.looking": ("diff", "show"),
     "api.plans": ("SweepPlan", "plan", "plan_resume"),
     "api.reports": ("report",),
     "api.running": ("Outcome", "resume", "run"),
+    "api.starting": ("init",),
     "api.sweeps": ("Stopped", "status", "stop"),
     "api.trials": ("Trial", "trial"),
     "errors": ("ToolrlError",),

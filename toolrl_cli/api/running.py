@@ -31,7 +31,7 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.outputs import what_is_owed
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SweepFolder
-from toolrl_cli.tracking.wandb_runs import choose_mode
+from toolrl_cli.tracking.wandb_runs import Mode, choose_mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,6 +226,8 @@ def _execute(
     LOG.info("%s: %d of %d stages owed; results in %s", name, len(owed), len(chosen.stages), results)
     for warning in limits.warnings:
         LOG.warning("%s", warning)
+    LOG.info("W&B: %s", _wandb_told(mode, results, name))
+    known, span = not ahead.totals.unknown.get("seconds"), ahead.totals.seconds
     publisher = Publisher(chosen.runs, results, mode)
     try:
         shown = observe if isinstance(observe, AbstractContextManager) else nullcontext()
@@ -235,6 +237,7 @@ def _execute(
                 observe(event)
                 publisher.notice(event)
 
+            observe(Event("began", seconds=span.expected if span and known else None))
             scheduler = Scheduler(
                 owed,
                 ledger,
@@ -258,6 +261,13 @@ def _execute(
     if outcome.exit_code:
         LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted))
     return _finish(planned, outcome.stages, interrupted=outcome.interrupted)
+
+
+def _wandb_told(mode: Mode, results: Path, name: str) -> str:
+    """What becomes of the run's numbers in W&B."""
+    if mode != "offline":
+        return mode
+    return f"offline, in {results / 'wandb'}; `{command('sync', name, '--wandb', 'online', results=results)}` sends it"
 
 
 def _clear_leases(chosen: Plan, ledger: Ledger) -> None:

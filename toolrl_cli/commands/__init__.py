@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 
@@ -11,35 +13,41 @@ def register_all(app: typer.Typer) -> None:
         data,
         doctor,
         gc,
-        logs,
+        init,
         plan,
         report,
         rescore,
         resume,
         reward,
         schema,
-        show,
-        status,
         stop,
         sweep,
         sync,
     )
+    from toolrl_cli.commands.examples import epilog
     from toolrl_cli.commands.models import evaluate, serve
+    from toolrl_cli.commands.seeing import diff, listing, logs, show, status
 
-    app.command("sweep")(sweep.sweep)
-    app.command("plan")(plan.plan)
-    app.command("status")(status.status)
-    app.command("resume")(resume.resume)
-    app.command("stop")(stop.stop)
-    app.command("logs")(logs.logs)
-    app.command("show")(show.show)
-    app.command("report")(report.report)
-    app.command("rescore")(rescore.rescore)
+    def add(name: str, function: Callable[..., None]) -> None:
+        app.command(name, epilog=epilog(name))(function)
+
+    add("init", init.init)
+    add("sweep", sweep.sweep)
+    add("plan", plan.plan)
+    add("list", listing.list_sweeps)
+    add("status", status.status)
+    add("resume", resume.resume)
+    add("stop", stop.stop)
+    add("logs", logs.logs)
+    add("show", show.show)
+    add("diff", diff.diff)
+    add("report", report.report)
+    add("rescore", rescore.rescore)
     app.add_typer(reward.app, name="reward")
     app.add_typer(data.app, name="data")
-    app.command("evaluate")(evaluate.evaluate)
-    app.command("serve")(serve.serve)
-    app.command("sync")(sync.sync)
-    app.command("gc")(gc.gc)
-    app.command("doctor")(doctor.doctor)
-    app.command("schema")(schema.schema)
+    add("evaluate", evaluate.evaluate)
+    add("serve", serve.serve)
+    add("sync", sync.sync)
+    add("gc", gc.gc)
+    add("doctor", doctor.doctor)
+    add("schema", schema.schema)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.data_convert import convert
+from toolrl_cli.commands.examples import epilog
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.store.schemas import PRINTED
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from toolrl_cli.rewards.gold import GoldReport
 
 app = typer.Typer(help="Make, convert and list data.", no_args_is_help=True)
-app.command("convert")(convert)
+app.command("convert", epilog=epilog("data convert"))(convert)
 
 REWARDED = ("train", "val")
 """The splits whose answers a reward is asked about; SFT learns its rows whatever a reward says."""
@@ -26,13 +28,14 @@ REWARDED = ("train", "val")
 _ROWS_SHOWN = 20
 
 
-@app.command("prepare")
+@app.command("prepare", epilog=epilog("data prepare"))
 def prepare(
     kind: Annotated[
         str,
         typer.Argument(
             metavar="toolworld|rlla|sft400|sft4k|api_bank|bamboogle|bfcl|bfcl_v4",
             help="Which data; sft400 are the SFT rows of rlla, sft4k such rows of your own.",
+            autocompletion=completing.data,
             show_default=False,
         ),
     ],
@@ -67,7 +70,8 @@ def prepare(
         typer.Option(
             "--reward",
             metavar="NAME|FILE.yaml",
-            help="Check the gold answers under this reward; repeatable. Default: original.",
+            help="Check the gold answers under this reward (`toolrl reward list`); repeatable. Default: original.",
+            autocompletion=completing.rewards,
             show_default=False,
         ),
     ] = None,
@@ -123,7 +127,7 @@ def prepare(
         raise typer.Exit(FAILED)
 
 
-@app.command("list")
+@app.command("list", epilog=epilog("data list"))
 def list_data(
     tokenizer: Annotated[
         str | None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, print_json
 from toolrl_cli.errors import SpecError
 from toolrl_cli.store.schemas import PRINTED
@@ -16,7 +17,13 @@ FORMS = ("xlam", "hermes", "toolace")
 
 def convert(
     form: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="xlam, hermes or toolace.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="xlam, hermes or toolace.",
+            show_default=False,
+            autocompletion=completing.one_of(*FORMS),
+        ),
     ],
     source: Annotated[
         Path, typer.Argument(metavar="FILE", help="Rows: .parquet, .jsonl or .json.", show_default=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.consoles import stdout_console
 
@@ -26,6 +27,7 @@ def gc(
             "--keep",
             metavar="WHICH",
             help="With --checkpoints: the one to leave; last, best or none. Default: last.",
+            autocompletion=completing.one_of("last", "best", "none"),
             show_default=False,
         ),
     ] = None,

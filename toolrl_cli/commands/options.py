@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.store.files import document_text
 from toolrl_cli.store.roots import results_root as results_root
 
@@ -19,14 +20,30 @@ Results = Annotated[
         "--results", help="Results root; default $TOOLRL_RESULTS, then results/.", show_default=False
     ),
 ]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run, or SWEEP/RUN.", autocompletion=completing.runs, show_default=False
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
 SweepPath = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The sweep: a YAML file.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="The sweep: a YAML file, or the name of one here or of one that comes with toolrl (`toolrl list`).",
+        autocompletion=completing.sweep_files,
+        show_default=False,
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a value of the sweep; repeatable.", show_default=False
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the sweep; repeatable.",
+        autocompletion=completing.settings,
+        show_default=False,
     ),
 ]
 ProfileName = Annotated[
@@ -34,13 +51,20 @@ ProfileName = Annotated[
     typer.Option(
         "--profile",
         metavar="NAME",
-        help="Run it in another size; cpu: the tiny model and ToolWorld, on CPUs.",
+        help="Run it in another size; cpu: the tiny model and ToolWorld, on CPUs; "
+        "rehearsal: everything as it is, two steps and five items.",
+        autocompletion=completing.profiles,
         show_default=False,
     ),
 ]
 Only = Annotated[
     str | None,
-    typer.Option("--only", metavar="PATTERN", help="Only runs whose id or arm matches, e.g. 'grpo-*'."),
+    typer.Option(
+        "--only",
+        metavar="PATTERN",
+        help="Only runs whose id or arm matches, e.g. 'grpo-*'.",
+        autocompletion=completing.arms,
+    ),
 ]
 
 
@@ -63,13 +87,22 @@ Budget = Annotated[
         show_default=False,
     ),
 ]
-Launcher = Annotated[str, typer.Option("--launcher", help="Where attempts run: local.")]
+Launcher = Annotated[
+    str,
+    typer.Option(
+        "--launcher",
+        metavar="NAME",
+        help="Where attempts run: local, this machine.",
+        autocompletion=completing.launchers,
+    ),
+]
 WandbMode = Annotated[
     str | None,
     typer.Option(
         "--wandb",
         metavar="MODE",
         help="online, offline or disabled; default $WANDB_MODE, then online if logged in, else offline.",
+        autocompletion=completing.one_of("online", "offline", "disabled"),
         show_default=False,
     ),
 ]
@@ -84,16 +117,27 @@ AllowImperfectGold = Annotated[
     ),
 ]
 SweepName = Annotated[
-    str | None, typer.Argument(metavar="SWEEP", help="Its name; default: the newest.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="SWEEP",
+        help="Its name; default: the newest.",
+        autocompletion=completing.sweeps,
+        show_default=False,
+    ),
 ]
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """One JSON document on stdout, and the same where its encoding has not every letter."""
     if isinstance(document, Mapping):
-        sys.stdout.write(document_text(document))
+        text = document_text(document)
     else:
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # letters beyond ASCII stand in texts alone
+        text = "".join(letter if letter.isascii() else json.dumps(letter)[1:-1] for letter in text)
+    sys.stdout.write(text)
 
 
 def note(line: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.commands.views.exit_status import FAILED
@@ -22,18 +23,39 @@ def report(
     sweeps: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SWEEP", help="Names; default: all under the results root.", show_default=False
+            metavar="SWEEP",
+            help="Names; default: all under the results root.",
+            autocompletion=completing.sweeps,
+            show_default=False,
         ),
     ] = None,
     tables: Annotated[
         list[str] | None,
-        typer.Option("--table", metavar="NAME", help="A shipped table or a YAML file; repeatable."),
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help="A YAML file, or a shipped table: T1, T2, T3, T5, T6, T7, T10, T11, T12, CR5, CR6, CR7, CR8, "
+            "toolworld, bfcl, bfcl_native, bfcl_v4, bfcl_v4_native, api_bank or bamboogle; repeatable.",
+            autocompletion=completing.tables,
+        ),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="terminal, markdown, latex, csv, json or html.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="terminal, markdown, latex, csv, json or html.",
+            autocompletion=completing.one_of("terminal", "markdown", "latex", "csv", "json", "html"),
+        ),
     ] = "terminal",
     against: Annotated[
-        str | None, typer.Option("--against", metavar="SOURCE", help="Published numbers beside ours: paper.")
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="SOURCE",
+            help="Published numbers beside ours: paper, nyu, gdpo, toolrm, r2if or sbhokare.",
+            autocompletion=completing.published,
+        ),
     ] = None,
     published_only: Annotated[
         bool, typer.Option("--published-only", help="The printed tables alone; no results are read.")
@@ -52,6 +74,7 @@ def report(
             "--pair",
             metavar="A B",
             help="Two arms, tested over seeds and items, instead of tables; '*' for all others.",
+            autocompletion=completing.arms,
         ),
     ] = None,
     imports: Annotated[
@@ -75,7 +98,9 @@ def report(
         typer.Option(
             "--figure",
             metavar="NAME",
-            help="Draw only this figure of the paper (fig10) to --output; repeatable.",
+            help="Draw only this figure of the paper to --output (fig2_scores, fig2_rewards, fig5, fig6, fig7, "
+            "fig8, fig9, fig10 or fig11); repeatable.",
+            autocompletion=completing.figures,
         ),
     ] = None,
     output: Annotated[

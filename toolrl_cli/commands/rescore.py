@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.consoles import stdout_console
 
@@ -23,14 +24,21 @@ FORMATS = ("terminal", "csv", "json", "markdown")
 
 def rescore(
     sources: Annotated[
-        list[str], typer.Argument(metavar="RUN|FILE.jsonl…", help="Runs, or files.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="RUN|FILE.jsonl…",
+            help="Runs, or files.",
+            autocompletion=completing.runs,
+            show_default=False,
+        ),
     ],
     rewards: Annotated[
         list[str] | None,
         typer.Option(
             "--reward",
             metavar="NAME|FILE.yaml",
-            help="A reward to compare; repeatable. Default: every named design.",
+            help="A reward to compare (`toolrl reward list`); repeatable. Default: every named design.",
+            autocompletion=completing.rewards,
             show_default=False,
         ),
     ] = None,
@@ -52,6 +60,7 @@ def rescore(
             "--logged-by",
             metavar="NAME|FILE.yaml",
             help="The reward that gave the logged scores of files; runs know theirs.",
+            autocompletion=completing.rewards,
             show_default=False,
         ),
     ] = None,
@@ -59,7 +68,15 @@ def rescore(
         int | None,
         typer.Option("--total-steps", min=1, help="Length of the run; runs know theirs.", show_default=False),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="terminal, csv, json or markdown.")] = "terminal",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="terminal, csv, json or markdown.",
+            autocompletion=completing.one_of("terminal", "csv", "json", "markdown"),
+        ),
+    ] = "terminal",
     output: Annotated[
         Path | None,
         typer.Option("--output", help="Write every format and a PNG heat map to this folder."),
@@ -221,9 +238,20 @@ def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | N
         if dump.reward is not None:
             own = next(arm for arm in arms if arm == dump.reward)
             checked = reproduce(dump, own)
+        dump = replace(dump, notes=(*dump.notes, *_too_short(dump, arms)))
         sources.append(Source.of(dump, means, checked))
         begin = end
     return Comparison(result, tuple(sources))
+
+
+def _too_short(dump: Dump, arms: Sequence[Reward]) -> list[str]:
+    """What a reader must know of rewards that change over a run, where these rollouts end before they have."""
+    from toolrl_cli.rewards.stretch import still_ahead
+
+    last = max((rollout.step for rollout in dump.rollouts), default=0)
+    ahead = {arm.name: steps for arm in arms if (steps := still_ahead(arm, last, dump.total_steps))}
+    told = ", ".join(f"{name} (at step {' and '.join(map(str, steps))})" for name, steps in ahead.items())
+    return [f"ends at step {last}, before rewards that change later have: {told}"] if ahead else []
 
 
 def _scorable(dumps: Sequence[Dump], faults: Mapping[int, RewardError]) -> list[Dump]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import (
     AllowImperfectGold,
     AsJson,
@@ -33,7 +34,8 @@ def resume(
         typer.Option(
             "--stage",
             metavar="ID|KIND",
-            help="Only this stage, or this kind, and what it needs.",
+            help="Only this stage, or this kind (sft, rl, export, evaluate), and what it needs.",
+            autocompletion=completing.stages,
             show_default=False,
         ),
     ] = None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
+from toolrl_cli.commands.examples import epilog
 from toolrl_cli.commands.options import AsJson, print_json
 from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.store.schemas import PRINTED
@@ -18,7 +19,7 @@ PAPER_STEPS = 105
 app = typer.Typer(help="Explain, list and compare rewards.", no_args_is_help=True)
 
 
-@app.command("explain")
+@app.command("explain", epilog=epilog("reward explain"))
 def explain(
     files: Annotated[
         list[str] | None,
@@ -50,7 +51,9 @@ def explain(
         typer.Option(
             "--reward",
             metavar="NAME|FILE.yaml",
-            help="Repeatable: side by side. Default: the run's own where the file lies in a run, else original.",
+            help="Repeatable: side by side (`toolrl reward list`). Default: the run's own where the file lies in "
+            "a run, else original.",
+            autocompletion=completing.rewards,
             show_default=False,
         ),
     ] = None,
@@ -97,8 +100,6 @@ def explain(
             if error.completion is None:  # about the reward or the ground truth
                 raise
             faults.append((reward.name, str(error)))
-    if hasattr(sys.stdout, "reconfigure"):  # a completion may hold half a surrogate pair, which is no UTF-8
-        sys.stdout.reconfigure(errors="backslashreplace")
     if as_json:
         print_json(
             {
@@ -118,10 +119,16 @@ def explain(
         raise typer.Exit(FAILED)
 
 
-@app.command("list")
+@app.command("list", epilog=epilog("reward list"))
 def list_designs(
     fidelity: Annotated[
-        str, typer.Option("--fidelity", help="released (as the code computes it) or paper (its formulas).")
+        str,
+        typer.Option(
+            "--fidelity",
+            metavar="WHICH",
+            help="released (as the code computes it) or paper (its formulas).",
+            autocompletion=completing.one_of("released", "paper"),
+        ),
     ] = "released",
     field: Annotated[
         bool, typer.Option("--field", help="Other papers' designs that look at one turn.")
@@ -155,7 +162,7 @@ def list_designs(
         views.show_designs(stdout_console(), designs)
 
 
-@app.command("compare")
+@app.command("compare", epilog=epilog("reward compare"))
 def compare(
     rewards: Annotated[
         list[str] | None,
@@ -163,6 +170,7 @@ def compare(
             metavar="[REWARD]...",
             help="Names or files; default: ToolRL's designs of scale and granularity.",
             show_default=False,
+            autocompletion=completing.rewards,
         ),
     ] = None,
     data: Annotated[

@@ -6,11 +6,17 @@ from typing import Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import Results
 
 
 def stop(
-    name: Annotated[str, typer.Argument(metavar="SWEEP", help="Its name.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SWEEP", help="Its name.", autocompletion=completing.sweeps, show_default=False
+        ),
+    ],
     grace: Annotated[
         float,
         typer.Option("--grace", min=0, metavar="SECONDS", help="So long until what has not ended is killed."),

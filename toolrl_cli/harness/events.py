@@ -10,6 +10,7 @@ from typing import Literal
 from toolrl_cli.store.state import StageState
 
 What = Literal[
+    "began",  # work on the sweep begins; `seconds` is what it is expected to take
     "started",  # an attempt was started
     "adopted",  # an attempt that an earlier harness started still runs, and is this one's now
     "waiting",  # another harness runs the stage, or may do so; about no stage: others are on the slots
@@ -33,10 +34,11 @@ class Event:
 
     Attributes:
         what: the kind of event.
-        stage: id of the stage; empty for `paused` and `stopping`, which are about all, and for slots.
+        stage: id of the stage; empty for `began`, `paused` and `stopping`, which are about all, and for slots.
         state: the stage's state right after, where the event is about an attempt.
         message: one line for people; may be empty.
         time: unix seconds.
+        seconds: of `began`: until the last stage ends; None where that is not known of every stage.
     """
 
     what: What
@@ -44,6 +46,7 @@ class Event:
     state: StageState | None = None
     message: str = ""
     time: float = field(default_factory=time.time)
+    seconds: float | None = None
 
 
 Observer = Callable[[Event], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from toolrl_cli.planning.plan import Plan
     from toolrl_cli.spec.sweeps.grid import Cell, Grid
+    from toolrl_cli.spec.sweeps.resolve import Resolved
+    from toolrl_cli.spec.sweeps.source import Source
     from toolrl_cli.spec.sweeps.sweep import Document
 
 
@@ -57,6 +59,7 @@ def load(
         SpecError: anything wrong in the file, the options, the data or the model.
         LedgerError: the results root cannot be read.
     """
+    from toolrl_cli.errors import SpecError
     from toolrl_cli.planning.checking import (
         check_owed,
         data_warnings,
@@ -67,22 +70,32 @@ def load(
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
     from toolrl_cli.planning.released_data import benchmark_data_warnings, lacking_warnings, released_data
+    from toolrl_cli.planning.unfilled import unfilled_warnings
+    from toolrl_cli.spec.every_fault import every_fault
     from toolrl_cli.spec.sweeps.profile import load_profile
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
-    from toolrl_cli.spec.sweeps.sweep import read_sweep
+    from toolrl_cli.spec.sweeps.sweep import document_of, sweep_source
     from toolrl_cli.store.ledger import Ledger
     from toolrl_cli.training.device import planned_device
 
     cuda = planned_device("auto") == "cuda"
     chosen = load_profile(profile, cuda=cuda) if profile is not None else None
-    document = read_sweep(file, sets)
-    tables = _tables(document)
-    if chosen is not None:
-        document = chosen.document(document)
-        tables = tuple(document.sweep.tables)
-    released = partial(released_data, results=results, fetch=fetch)
-    facts = LocalFacts(released)
-    resolved = resolve_sweep(document, chosen)
+
+    def read(source: Source, sets: Sequence[str]) -> tuple[Document, tuple[str, ...], Resolved]:
+        document = document_of(source, path, sets)
+        tables = _tables(document)
+        if chosen is not None:
+            document = chosen.document(document)
+            tables = tuple(document.sweep.tables)
+        return document, tables, resolve_sweep(document, chosen)
+
+    path, source = sweep_source(file)
+    sets = tuple(sets)
+    try:
+        document, tables, resolved = read(source, sets)
+    except SpecError as error:
+        raise every_fault(error, source, sets, read) from None
+    facts = LocalFacts(partial(released_data, results=results, fetch=fetch))
     cells = {cell.arm: cell for cell in resolved.grid.cells}
     plan = make_plan(
         document.sweep.name,
@@ -103,9 +116,12 @@ def load(
         *lost_points(plan, results),
         *benchmark_data_warnings(plan, results, fetch=fetch),
         *lacking_warnings(plan),
+        *unfilled_warnings(plan, tables, Ledger(results)),
         *row_warnings,
     )
     notes = tuple(f"warning: {line}" for line in warnings)
+    if isinstance(file, Path) and document.path != file:
+        notes = (f"{file}: {document.path}", *notes)
     if chosen is not None:
         notes += chosen.told(resolved.grid)
     return LoadedPlan(plan, document, resolved.grid, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from toolrl_cli.rewards.components import Component, Length
@@ -48,3 +49,27 @@ def _moved(schedule: Schedule, factor: float) -> Schedule:
         moved = round(position * factor)
         points.append((max(moved, points[-1][0] + 1) if points else moved, values))
     return replace(schedule, points=tuple(points))
+
+
+def still_ahead(reward: Reward, last: int, total_steps: int | None = None) -> tuple[int, ...]:
+    """The steps after `last` at which a schedule of the reward has its points: what has not changed by then.
+
+    Args:
+        reward: any reward.
+        last: the last step that is looked at.
+        total_steps: length of the run, in steps; without it schedules over a share of the run are left out.
+
+    Returns:
+        Ascending, each once; empty where every schedule is over, and for a reward without one.
+    """
+    found = set()
+    for schedule in (known for component in reward.components for known in _schedules(component)):
+        length = 1 if schedule.unit == "steps" else total_steps or 0
+        found |= {math.ceil(position * length) for position, _ in schedule.points if position * length > last}
+    return tuple(sorted(found))
+
+
+def _schedules(component: Component) -> list[Schedule]:
+    target = component.target if isinstance(component, Length) else None
+    changing = (component.weight, component.range_schedule, target)
+    return [schedule for schedule in changing if isinstance(schedule, Schedule)]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Launcher, Results, WandbMode, announce_check, note
 
 
@@ -20,7 +21,14 @@ def evaluate(
     ],
     benchmarks: Annotated[
         list[str],
-        typer.Option("--benchmark", metavar="NAME", help="Repeatable.", show_default=False),
+        typer.Option(
+            "--benchmark",
+            metavar="NAME",
+            help="toolworld, api_bank, bamboogle, bfcl, bfcl_native, bfcl_v4 or bfcl_v4_native, "
+            "or FILE.py; repeatable.",
+            autocompletion=completing.benchmarks,
+            show_default=False,
+        ),
     ],
     limit: Annotated[
         int | None,
@@ -51,7 +59,11 @@ def evaluate(
     sets: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Such as evaluation.batch_size=8.", show_default=False
+            "--set",
+            metavar="KEY=VALUE",
+            help="Such as evaluation.batch_size=8.",
+            autocompletion=completing.settings,
+            show_default=False,
         ),
     ] = None,
     launcher: Launcher = "local",

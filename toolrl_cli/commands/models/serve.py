@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import note
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ def serve(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
     precision: Annotated[
         Literal["fp32", "bf16"] | None,
-        typer.Option("--precision", help="Default: fp32 on a CPU, bf16 on a GPU.", show_default=False),
+        typer.Option(
+            "--precision",
+            metavar="TYPE",
+            help="fp32 or bf16; default: fp32 on a CPU, bf16 on a GPU.",
+            autocompletion=completing.one_of("fp32", "bf16"),
+            show_default=False,
+        ),
     ] = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Answers generated at once.")] = 32,
     max_model_len: Annotated[

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from toolrl_cli.commands.views.consoles import never_refuse
 from toolrl_cli.errors import LedgerError, Mistakes, SpecError, ToolrlError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -18,6 +19,7 @@ def run_guarded(app: typer.Typer, arguments: Sequence[str]) -> int:
     Returns:
         0 all as asked; 1 a run failed or a check did not hold; 2 the input is wrong; 130 interrupted.
     """
+    never_refuse()
     debug = "--debug" in arguments
     # --debug is accepted after the command too, where people type it
     arguments = [*(["--debug"] if debug else []), *(a for a in arguments if a != "--debug")]

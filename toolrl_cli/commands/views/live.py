@@ -45,6 +45,8 @@ class LiveView:
         self._before: dict[str, Progress | None] = {}  # of a started attempt: how far the one before it was
         self._waiting = ""
         self._warned: dict[tuple[str, str], StepWarning] = {}  # stage and sign → what was said last
+        self._began = time.monotonic()
+        self._expected: float | None = None
         self._done = sum(not s.owed for s in plan.stages.values())
         self._live: Live | None = None
         if self._console.is_terminal and not quiet:
@@ -69,6 +71,9 @@ class LiveView:
 
     def notice(self, event: Event) -> None:
         """Take note of an event and show it."""
+        if event.what == "began":
+            self._began, self._expected = time.monotonic(), event.seconds
+            return
         state = event.state
         if state is not None:
             if event.what in ("started", "adopted"):
@@ -127,7 +132,7 @@ class LiveView:
             return f"{stamp} {name}: step {_steps(state)}{self._metric(event.stage, state)}{self._left(event.stage)}"
         if event.what == "succeeded":
             took = f" in {state.seconds:.0f} s" if state is not None and state.seconds else ""
-            return f"{stamp} {name} succeeded{took} ({self._done} of {len(self._plan.stages)} stages)"
+            return f"{stamp} {name} succeeded{took} ({self._done} of {len(self._plan.stages)} stages{self._clock()})"
         if event.what == "failed" and state is not None and state.failure:
             failure = state.failure
             hint = f" ({failure.hint})" if failure.hint else ""
@@ -140,7 +145,7 @@ class LiveView:
         from rich.table import Table
 
         table = Table(
-            title=f"{self._plan.sweep}: {self._done} of {len(self._plan.stages)} stages",
+            title=f"{self._plan.sweep}: {self._done} of {len(self._plan.stages)} stages{self._clock()}",
             title_justify="left",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
@@ -154,12 +159,23 @@ class LiveView:
             table.add_row(
                 _short(self._users[stage_id]),
                 self._plan.stages[stage_id].spec.kind,
-                (not self._is_old(stage_id, state) and _steps(state)) or state.status,
+                (not self._is_old(stage_id, state) and _steps(state)) or _status(state),
                 self._metric(stage_id, state).strip(" ,"),
                 self._left(stage_id).strip(" ,").removesuffix(" left"),
                 ",".join(handle.get("slots", ())),
             )
         return table
+
+    def _clock(self) -> str:
+        """How long the sweep has run, and how long it is expected to run on, where that is known of every stage."""
+        gone = time.monotonic() - self._began
+        told = f", {duration(gone)}"
+        if self._expected is None:
+            return told
+        left = self._expected - gone
+        return told + (
+            f", about {duration(left)} left" if left > 0 else f" ({duration(self._expected)} expected)"
+        )
 
     def _metric(self, stage_id: str, state: StageState) -> str:
         name = self._plan.stages[stage_id].spec.progress_metric
@@ -217,6 +233,13 @@ def _users(plan: Plan) -> dict[str, list[str]]:
 
 def _short(runs: Sequence[str]) -> str:
     return runs[0] if len(runs) == 1 else f"{runs[0]} +{len(runs) - 1}"
+
+
+def _status(state: StageState) -> str:
+    """`running 35 s`: where there are no steps yet, the clock shows that something goes on."""
+    if state.status != "running" or state.started is None:
+        return state.status
+    return f"running {duration(max(0.0, time.time() - state.started))}"
 
 
 def _steps(state: StageState) -> str:

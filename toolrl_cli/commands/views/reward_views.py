@@ -60,17 +60,17 @@ def show_case(
 
 
 def show_designs(console: Console, designs: Sequence[Design]) -> None:
-    """The catalogue as a table."""
-    console.print(Text(f"named designs, fidelity {designs[0].fidelity}", "bold"))
-    table = Table(show_lines=True)
-    for heading in ("name", "axis", "formula", "total", "source"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "total"))
+    """The catalogue: of each design its axes and range, and below them formula and source, however narrow it is."""
+    console.print(Text(f"named designs, fidelity {designs[0].fidelity}\n", "bold"))
+    widest = max(len(design.name) for design in designs)
     for design in designs:
-        first, last = design.ranges["first"]["total"], design.ranges["last"]["total"]
-        total = _range(first) if first == last else f"{_range(first)}\n→ {_range(last)}"
-        # formulas have brackets, which rich would read as markup
-        table.add_row(design.name, ", ".join(design.axes), Text(design.formula), Text(total), design.source)
-    console.print(table)
+        first, last = _range(design.ranges["first"]["total"]), _range(design.ranges["last"]["total"])
+        total = first if first == last else f"{first} → {last}"
+        name = Text(design.name.ljust(widest), "bold")
+        console.print(Text.assemble(name, f"  total {total}, of {', '.join(design.axes)}"))
+        for line in (design.formula, design.source):
+            console.print(Padding(Text(line), (0, 0, 0, 4), expand=False))  # brackets are no markup here
+        console.print()
     console.print(
         "total: least and most, at the first → the last of the paper's 105 steps. Join one name per axis with +, as "
         "in finegrained+dynamic; @paper behind it takes the paper's formulas.",

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.models import Frozen, RunSpec
+from toolrl_cli.spec.shipped import sweep_file
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.faults import NOT_A, fault_text, telling_fault, what_to_write
 from toolrl_cli.spec.sweeps.fields import SEED, check_setting, deeper_hint
@@ -44,15 +45,32 @@ def read_sweep(file: Path | Mapping[str, Any], sets: Iterable[str] = ()) -> Docu
     """Read and validate a sweep file.
 
     Args:
-        file: the YAML file; or its content as a mapping, whose relative paths begin in the working directory.
+        file: the YAML file, or the name of one (see `sweep_file`); or its content as a mapping, whose relative paths
+            begin in the working directory.
         sets: `key=value` as given to `--set`; a first part that is a key of the sweep file (`seeds`,
             `evaluate`, …) changes the file's own value, any other is a dotted setting of every run.
 
     Raises:
         SpecError: with file, line, key path, and the nearest valid name.
     """
-    path = file if isinstance(file, Path) else Path.cwd() / MAPPING
-    source = read_unresolved(file) if isinstance(file, Path) else unresolved_source(file, MAPPING)
+    path, source = sweep_source(file)
+    return document_of(source, path, sets)
+
+
+def sweep_source(file: Path | Mapping[str, Any]) -> tuple[Path, Source]:
+    """The file that is meant, or where it would be, and what stands in it.
+
+    Raises:
+        SpecError: there is none, or it is no YAML of ours.
+    """
+    if isinstance(file, Path):
+        path = sweep_file(file)
+        return path, read_unresolved(path)
+    return Path.cwd() / MAPPING, unresolved_source(file, MAPPING)
+
+
+def document_of(source: Source, path: Path, sets: Iterable[str] = ()) -> Document:
+    """What was read as a sweep; see `read_sweep`."""
     data = dict(source.data)
     overrides: dict[str, Any] = {}
     given: dict[KeyPath, str] = {}

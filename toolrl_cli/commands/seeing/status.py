@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolrl_cli.commands.options import AsJson, Results, SweepName, print_json
+from toolrl_cli.commands.views.live import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -105,7 +106,9 @@ def standing(found: SweepStatus) -> Standing:
 def _row(run: RunStatus) -> tuple[str, ...]:
     position = f"{run.position}/{len(run.run.stages)}" + ("" if run.done else f" {run.stage.kind}")
     step = f"{run.progress.step}/{run.progress.total or '?'}" if run.progress else ""
-    return run.run.id, position, run.status, step, str(run.attempts or ""), run.what
+    started = run.state.started if run.status == "running" and not run.progress else None
+    clock = "" if started is None else f"for {duration(max(0.0, time.time() - started))}"
+    return run.run.id, position, run.status, step, str(run.attempts or ""), run.what or clock
 
 
 def _table(found: Standing, width: int) -> Table:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from toolrl_cli.commands.options import Results, note, results_root
+from toolrl_cli.commands import completing
+from toolrl_cli.commands.options import Results, RunName, note, results_root
+from toolrl_cli.commands.views.consoles import coloured
 from toolrl_cli.store.files import open_to_read
 
 if TYPE_CHECKING:
@@ -22,19 +26,28 @@ if TYPE_CHECKING:
     from toolrl_cli.store.sweep_folder import SweepFolder
 
 LOG = "log.txt"
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 POLL = 0.3
 BLOCK = 1 << 16
 
 
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or SWEEP/RUN.", show_default=False)],
+    run: RunName,
     stage: Annotated[
-        str | None, typer.Option("--stage", metavar="KIND|ID", help="One stage; default: all, prefixed.")
+        str | None,
+        typer.Option(
+            "--stage",
+            metavar="KIND|ID",
+            help="One stage, by its id or its kind (sft, rl, export, evaluate); default: all, prefixed.",
+            autocompletion=completing.stages,
+        ),
     ] = None,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="An earlier attempt; default: the last.")
     ] = None,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Only the last lines; 0: all.")] = 0,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", min=0, help="Only the last lines of all stages together; 0: all.")
+    ] = 0,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as more is written.")] = False,
     results: Results = None,
 ) -> None:
@@ -57,18 +70,27 @@ def logs(
         while True:
             # whoever writes is looked for first, so that what it wrote last is still shown
             over = not follow or _is_over(folders.values(), sweep)
-            for prefix, folder in folders.items():
-                state = _state(folder)
-                ended = over and state is not None and not state.active
-                for path in _logs_of(folder, attempt, shown):
-                    for row in _new_rows(path, shown, lines, ended=ended):
-                        print(prefix + row, flush=follow)
+            rows = _rows(folders, attempt, shown, lines, over=over)
+            for row in deque(rows, maxlen=lines) if lines else rows:
+                print(row if coloured() else COLOUR.sub("", row), flush=follow)
             if over:
                 break
             lines = 0
             time.sleep(POLL)
     if not shown:
         note(f"{found.id}: nothing has been written yet")
+
+
+def _rows(
+    folders: Mapping[str, StageFolder], attempt: int | None, shown: dict[Path, int], lines: int, *, over: bool
+) -> Iterator[str]:
+    """What was not shown yet of all stages, prefixed; of each only the last `lines` if not 0."""
+    for prefix, folder in folders.items():
+        state = _state(folder)
+        ended = over and state is not None and not state.active
+        for path in _logs_of(folder, attempt, shown):
+            for row in _new_rows(path, shown, lines, ended=ended):
+                yield prefix + row
 
 
 def _prefix(run: PlannedRun, stage: StageSpec) -> str:

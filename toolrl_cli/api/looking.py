@@ -1,0 +1,207 @@
+"""One run, with everything that is known of it; and what differs between two."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.planning.forecasts.measured import on_gpus, seconds_used
+from toolrl_cli.planning.stage_differences import compare
+from toolrl_cli.planning.sweep_status import unreadable
+from toolrl_cli.spec.over_steps import point_of
+from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
+from toolrl_cli.store.documents import fault_of
+from toolrl_cli.store.files import read_json
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.liveness import observed
+from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.roots import results_root
+from toolrl_cli.store.schemas import PRINTED, SCORES, WANDB
+from toolrl_cli.store.scores import read_scores
+from toolrl_cli.store.state import StageState
+from toolrl_cli.store.sweep_folder import SweepFolder, find_run
+
+OF_STATE = ("status", "attempt", "progress", "failure", "times", "attempts", "adjust", "note", "warnings")
+
+
+def show(run: str, *, results: Path | str | None = None) -> dict[str, Any]:
+    """Everything about one run, as `toolrl show --json` prints it.
+
+    Args:
+        run: `RUN`, or `SWEEP/RUN`.
+        results: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
+
+    Returns:
+        sweep, id, arm, seed; settings that tell its arm from the others; seconds and gpu_hours of all attempts; scores
+        (benchmark → column → value, correct, total, why; `toolworld@15` for a model on the way); wandb (id, mode, url,
+        folder; None before anything was written for W&B); and its stages, with id, folder, size, inputs, resolved
+        config, state, metrics (name → its last value), command and environment.
+
+    Raises:
+        SpecError: there is no such run.
+        LedgerError: a plan or the results root cannot be read.
+    """
+    root = results_root(results)
+    found, ledger, now = find_run(root, run), Ledger(root), time.time()
+    states = {spec.id: _state(ledger, spec) for spec in found.stages}
+    known = [(spec, state) for spec in found.stages if (state := states[spec.id][0]) is not None]
+    return {
+        "schema": PRINTED,
+        "sweep": found.sweep,
+        "id": found.id,
+        "arm": found.arm,
+        "seed": found.seed,
+        "settings": dict(found.settings),
+        "seconds": sum(seconds_used(state, now) for _, state in known),
+        "gpu_hours": sum(seconds_used(s, now) * spec.slots / 3600 for spec, s in known if on_gpus(s)),
+        "scores": _scores(found, ledger),
+        "wandb": _wandb(root, found),
+        "stages": [_stage(ledger, spec, states[spec.id][1]) for spec in found.stages],
+    }
+
+
+def diff(a: str, b: str, *, results: Path | str | None = None) -> dict[str, Any]:
+    """What differs between two runs, as `toolrl diff --json` prints it.
+
+    Args:
+        a, b: `RUN`, or `SWEEP/RUN`.
+        results: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
+
+    Returns:
+        a, b (sweep and id); settings: for each resolved setting that differs field, a, b (as text, `–` where there is
+        none) and the kinds of stages that have it; results: for each score, seconds and GPU-hours name, a, b and
+        difference (b − a; None where one is missing). Whether a difference is more than chance, `toolrl report
+        --pair` says.
+
+    Raises:
+        SpecError: there is no such run.
+        LedgerError: a plan or the results root cannot be read.
+    """
+    one, other = show(a, results=results), show(b, results=results)
+    return {
+        "schema": PRINTED,
+        "a": f"{one['sweep']}/{one['id']}",
+        "b": f"{other['sweep']}/{other['id']}",
+        "settings": _different_settings(one, other),
+        "results": _side_by_side(_results(one), _results(other)),
+    }
+
+
+def _state(ledger: Ledger, spec: StageSpec) -> tuple[StageState | None, dict[str, Any]]:
+    """The state as far as it can be read, and what a document says of it."""
+    try:
+        seen = observed(ledger.folder(spec))
+    except LedgerError as error:
+        return None, StageState(spec.id, spec.kind).to_json() | unreadable(fault_of(error))
+    return seen, seen.to_json() | (unreadable(seen.fault) if seen.fault else {})
+
+
+def _stage(ledger: Ledger, spec: StageSpec, state: Mapping[str, Any]) -> dict[str, Any]:
+    folder = ledger.folder(spec)
+    last = folder.attempt(state["attempt"]) if state["attempt"] else None
+    sizes = _sizes(folder.path)
+    return {
+        "id": spec.id,
+        "kind": spec.kind,
+        "folder": str(folder.path),
+        "bytes": sum(sizes.values()),
+        "sizes": sizes,
+        "inputs": dict(spec.inputs),
+        "config": dict(spec.config),
+        **{key: state[key] for key in OF_STATE},
+        "metrics": _last_metrics(folder.path) if trains(spec.kind) else {},
+        "command": read_json(last / "command.json") if last else None,
+        "environment": read_json(last / "environment.json") if last else None,
+    }
+
+
+def _last_metrics(folder: Path) -> dict[str, Any]:
+    """Name → value at the last step that logged it; nothing of files that cannot be read."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError, LedgerError):
+        for row in merge_metrics(folder):
+            found |= {name: value for name, value in row["data"].items() if value is not None}
+    return found
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes on disk below each entry of a folder; files that vanish meanwhile count nothing."""
+    sizes = {}
+    for entry in sorted(folder.glob("*")):
+        sizes[entry.name] = 0
+        for path in (entry, *entry.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                sizes[entry.name] += path.lstat().st_size
+    return sizes
+
+
+def _scores(run: PlannedRun, ledger: Ledger) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    stages = {spec.id: spec for spec in run.stages}
+    for spec in run.stages:
+        if spec.kind != "evaluate":
+            continue
+        benchmark, point = str(spec.config["benchmark"]), point_of(spec, stages)
+        scores = read_scores(ledger.folder(spec).path / "output" / SCORES.name, benchmark)
+        found[benchmark if point is None else f"{benchmark}@{point}"] = {
+            name: {"value": s.value, "correct": s.correct, "total": s.total, "why": s.why}
+            for name, s in scores.metrics.items()
+        }
+    return found
+
+
+def _wandb(root: Path, run: PlannedRun) -> dict[str, Any] | None:
+    """What `publish` wrote down; None where it has not, or where that cannot be read."""
+    try:
+        record = WANDB.load(SweepFolder(root, run.sweep).path / "runs" / run.id / WANDB.name)
+    except LedgerError:
+        return None
+    return record and {key: record.get(key) or None for key in ("id", "mode", "url", "folder")}
+
+
+def _different_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The leaves of the stages' configurations that differ, each once, with the kinds of stages that have it so."""
+    before, after = _configs(one), _configs(other)
+    found: dict[tuple[str, str, str], list[str]] = {}
+    chains = [" → ".join(stage["kind"] for stage in document["stages"]) for document in (one, other)]
+    if chains[0] != chains[1]:
+        found["stages", chains[0], chains[1]] = []
+    for kind in dict.fromkeys((*before, *after)):
+        if kind in before and kind in after:
+            for fields in compare(before[kind], after[kind]):
+                found.setdefault(fields, []).append(kind)
+    return [{"field": f, "a": a, "b": b, "kinds": kinds} for (f, a, b), kinds in found.items()]
+
+
+def _configs(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Kind of stage → its configuration: `sft`, `evaluate toolworld`, and `sft 2` for the second of a kind."""
+    found: dict[str, Any] = {}
+    for stage in document["stages"]:
+        name = f"{stage['kind']} {stage['config'].get('benchmark', '')}".strip()
+        number = sum(known.startswith(name) for known in found)
+        found[f"{name} {number + 1}" if number else name] = stage["config"]
+    return found
+
+
+def _results(document: Mapping[str, Any]) -> dict[str, float | None]:
+    scores = {
+        f"{benchmark}/{column}": score["value"]
+        for benchmark, columns in document["scores"].items()
+        for column, score in columns.items()
+    }
+    return {**scores, "seconds": document["seconds"], "gpu_hours": document["gpu_hours"]}
+
+
+def _side_by_side(a: Mapping[str, float | None], b: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    rows = []
+    for name in dict.fromkeys((*a, *b)):
+        one, other = a.get(name), b.get(name)
+        difference = None if one is None or other is None else other - one
+        rows.append({"name": name, "a": one, "b": other, "difference": difference})
+    return rows

@@ -1,0 +1,99 @@
+"""All faults of a sweep in one go: what is wrong is left out, and the rest is looked at again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from toolrl_cli.errors import Mistakes, SpecError
+from toolrl_cli.spec.sweeps.key_path import KeyPath
+from toolrl_cli.spec.sweeps.source import Source
+
+MOST = 20
+"""Faults that are worth telling at once."""
+
+_LINE = re.compile(r":(\d+):")
+
+
+def every_fault(
+    first: SpecError, source: Source, sets: Sequence[str], check: Callable[[Source, Sequence[str]], Any]
+) -> SpecError:
+    """The fault that was found, with those that are found when it is left out, in the order of the file.
+
+    Only what stands in the file or in a `--set` can be left out; a fault of the whole ends the search. Nothing is told
+    that is wrong only because something was left out: that has no place of its own.
+
+    Args:
+        first: the fault that was found.
+        source: the file, before `--set`.
+        sets: `key=value` as given to `--set`.
+        check: reads and resolves what is left; raises the next fault.
+    """
+    faults: list[SpecError] = [first]
+    sets = list(sets)
+    while len(faults) < MOST:
+        fault = faults[-1]
+        given = [text for text in sets if _is_at(fault.where, f"--set {text.partition('=')[0].strip()}")]
+        path = _path(fault.where, source)
+        if given:
+            sets = [text for text in sets if text not in given]
+        elif path is not None:
+            source = without(source, path)
+        else:
+            break
+        try:
+            check(source, sets)
+        except SpecError as error:
+            placed = _path(error.where, source) is not None or error.where.startswith("--set ")
+            if isinstance(error, Mistakes) or not placed or str(error) in map(str, faults):
+                break
+            faults.append(error)
+        else:
+            break
+    if len(faults) == 1:
+        return first
+    return Mistakes(sorted(faults, key=lambda fault: _line(fault.where)))
+
+
+def without(source: Source, path: KeyPath) -> Source:
+    """The same without the value at a key path; items after it in a list move up, lines and all."""
+    *above, last = path
+    lines = {}
+    for known, line in source.lines.items():
+        if known[: len(path)] == path:
+            continue
+        if isinstance(last, int) and known[: len(above)] == tuple(above) and len(known) > len(above):
+            position = known[len(above)]
+            if isinstance(position, int) and position > last:
+                known = (*above, position - 1, *known[len(path) :])
+        lines[known] = line
+    return replace(source, data=_without(source.data, path), lines=lines)
+
+
+def _without(node: Any, path: Iterable[Any]) -> Any:
+    first, *rest = path
+    if isinstance(node, list):
+        inner = [_without(node[first], rest)] if rest else []
+        return [*node[:first], *inner, *node[first + 1 :]]
+    return {
+        key: _without(value, rest) if key == first else value
+        for key, value in node.items()
+        if key != first or rest
+    }
+
+
+def _path(where: str, source: Source) -> KeyPath | None:
+    """The key path of the file that a place names; None where it names none that is there."""
+    found = [path for path in source.lines if path and _is_at(where, source.where(path))]
+    return max(found, key=len, default=None)
+
+
+def _is_at(where: str, place: str) -> bool:
+    return where == place or where.startswith((f"{place}: ", f"{place} ("))
+
+
+def _line(where: str) -> int:
+    found = _LINE.search(where)
+    return int(found[1]) if found else 0
