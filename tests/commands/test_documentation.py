@@ -18,6 +18,8 @@ from tests.support.results_tree import finish
 from tests.support.trainer_double import save
 from toolrl_cli.commands import resume as resume_command
 from toolrl_cli.commands.views import run_and_show
+from toolrl_cli.datasets.prepare import first_rows
+from toolrl_cli.datasets.verl_rows import write_parquet
 from toolrl_cli.planning.layout import make_plan
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.report.comparisons.claims import load_claims
@@ -58,6 +60,7 @@ NOT_RUN = {
     "toolrl doctor --train": "trains for two minutes; tests/e2e/test_doctor.py",
     "toolrl doctor": "looks at this machine, whatever that says; tests/commands/test_doctor.py",
     "toolrl data prepare": "downloads; tests/commands/test_data.py, tests/datasets/",
+    "toolrl data convert": "reads a set that is downloaded; tests/datasets/test_own_rows.py",
     "toolrl evaluate": "asks a model or an endpoint; tests/api/test_evaluating.py",
     "toolrl serve": "serves until it is ended; tests/commands/test_serve.py",
     "toolrl rescore": "needs rollouts; tests/commands/test_rescore.py",
@@ -146,6 +149,9 @@ def shown(toolrl: Toolrl, tree: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
         elif language == "yaml" and "\nbase:" in text and page.name == "sweeps.md":
             (tmp_path / f"{parse_yaml(text, 's').data['name']}.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "rows").mkdir()
+    for name in ("rows", "rows/train", "rows/val"):
+        write_parquet(first_rows("toolworld", {}, "train", 16), tmp_path / f"{name}.parquet")
     turn = {"input": "hi", "output": "<response> a </response>", "gts": "<response> a </response>", "step": 1}
     (tmp_path / "rollouts.jsonl").write_text(4 * (json.dumps(turn) + "\n"))
     failure = {

@@ -14,7 +14,7 @@ import typer
 from tests.commands.command_lines import COMMANDS, parsed
 from tests.commands.conftest import Toolrl
 from toolrl_cli.commands.examples import EXAMPLES
-from toolrl_cli.datasets.prepare import KINDS
+from toolrl_cli.datasets.prepare import MADE
 from toolrl_cli.datasets.released import RELEASED
 from toolrl_cli.harness.launcher import LAUNCHERS
 from toolrl_cli.report.api import FORMATS
@@ -54,7 +54,7 @@ CHOICES = {
     ("sweep", "--wandb"): MODES,
     ("sweep", "--profile"): profile.names(),
     ("gc", "--keep"): ("last", "best", "none"),
-    ("data prepare", "kind"): (*KINDS, *RELEASED),
+    ("data prepare", "kind"): (*MADE, *RELEASED),
 }
 
 
@@ -68,7 +68,8 @@ def test_choices_are_listed_in_the_help_and_offered_by_the_shell(path: str, name
 
 
 FREE = {"output", "imports", "claims_file", "fields", "origin", "path", "rows", "data", "rollouts", "files", "folder",
-        "results", "label", "key_env", "model_name", "model", "host", "key_variable", "tokenizer", "name"}  # fmt: skip
+        "results", "label", "key_env", "model_name", "model", "host", "key_variable", "tokenizer", "name",
+        "source", "columns"}  # fmt: skip
 """Values that are a file, a folder, or a word of the user's own."""
 
 

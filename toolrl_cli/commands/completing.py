@@ -127,10 +127,10 @@ def _launchers(context: typer.Context) -> Iterable[str]:
 
 
 def _data(context: typer.Context) -> Iterable[str]:
-    from toolrl_cli.datasets.prepare import KINDS
+    from toolrl_cli.datasets.prepare import MADE
     from toolrl_cli.datasets.released import RELEASED
 
-    return dict.fromkeys((*KINDS, "sft400", "sft4k", *RELEASED))
+    return dict.fromkeys((*MADE, "sft400", "sft4k", *RELEASED))
 
 
 def one_of(*words: str) -> Completer:

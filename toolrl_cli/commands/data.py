@@ -86,7 +86,7 @@ def prepare(
     Exit status 1 where a gold answer of the RL rows does not reach its row's maximum under a chosen reward.
     """
     from toolrl_cli.commands.views.exit_status import FAILED
-    from toolrl_cli.datasets.prepare import KINDS
+    from toolrl_cli.datasets.prepare import MADE
     from toolrl_cli.datasets.released import RELEASED
     from toolrl_cli.rewards import RewardError, get_reward
 
@@ -102,7 +102,7 @@ def prepare(
     _check_unread(kind, seed, rewards or ())
     if kind in RELEASED and path is None:
         released = _bring(kind, origin, results_root(results))
-        if kind not in KINDS:
+        if kind not in MADE:
             return _brought(kind, released, as_json=as_json)
     folder, manifest = _write(kind, path, seed, sizes, results_root(results))
     reports = [
@@ -206,15 +206,15 @@ def _kind(kind: str) -> str:
     Raises:
         SpecError: for none.
     """
-    from toolrl_cli.datasets.prepare import KINDS
+    from toolrl_cli.datasets.prepare import MADE
     from toolrl_cli.datasets.released import RELEASED
     from toolrl_cli.errors import SpecError
     from toolrl_cli.spec.suggest import hint_for
 
     if kind == "sft400":
         return "rlla"
-    if kind not in {*KINDS, *RELEASED}:
-        known = [*KINDS, "sft400", "sft4k", *(name for name in RELEASED if name not in KINDS)]
+    if kind not in {*MADE, *RELEASED}:
+        known = [*MADE, "sft400", "sft4k", *(name for name in RELEASED if name not in MADE)]
         raise SpecError(f"unknown data {kind!r}", "data prepare", hint_for(kind, known, "data"))
     return kind
 
@@ -233,12 +233,12 @@ def _check_places(kind: str, origin: Path | None, path: Path | None) -> None:
 
 def _check_unread(kind: str, seed: int, rewards: Sequence[str], rows: Sequence[str] = ()) -> None:
     """Refuse options that would change nothing of these data."""
-    from toolrl_cli.datasets.prepare import KINDS
+    from toolrl_cli.datasets.prepare import MADE
     from toolrl_cli.errors import SpecError
 
     if seed and kind != "toolworld":
         raise SpecError(f"{kind} is released as it is and takes no seed", f"--seed {seed}", "leave it out")
-    if rewards and kind not in KINDS:
+    if rewards and kind not in MADE:
         why = "learned as it is" if kind == "sft4k" else "evaluated on and not trained on"
         what = f"no reward is asked about {kind}, which is {why}"
         raise SpecError(what, f"--reward {rewards[0]}", "leave it out")

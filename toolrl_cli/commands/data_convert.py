@@ -31,7 +31,7 @@ def convert(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go.", show_default=False)
     ],
-    field: Annotated[
+    fields: Annotated[
         list[str] | None,
         typer.Option(
             "--field",
@@ -60,8 +60,8 @@ def convert(
 
     if form not in FORMS:
         raise SpecError(f"unknown format {form!r}", "FORMAT", hint_for(form, FORMS, "formats"))
-    fields = {}
-    for pair in field or ():
+    named = {}
+    for pair in fields or ():
         what, equals, name = pair.partition("=")
         if form != "xlam" or not equals or what not in FIELDS:
             hint = (
@@ -70,8 +70,8 @@ def convert(
                 else f"{form} has its own fields"
             )
             raise SpecError(f"cannot use {pair!r}", "--field", hint)
-        fields[what] = name
-    found = converted(form, source, output, fields=fields, val_share=val_share, seed=seed, limit=limit)
+        named[what] = name
+    found = converted(form, source, output, fields=named, val_share=val_share, seed=seed, limit=limit)
     refused = {why: list(rows) for why, rows in found.refused.items()}
     settings = {"kind": "verl", **{split: str(path.resolve()) for split, path in found.files.items()}}
     if as_json:

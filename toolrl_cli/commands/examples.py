@@ -37,7 +37,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "reward list": ("toolrl reward list --field", "toolrl reward list --fidelity paper --json"),
     "reward compare": (
         "toolrl reward compare original coarse tool_n1@toolrl",
-        "toolrl reward compare mine.yaml --data rows/val.parquet",
+        "toolrl reward compare original coarse --data rows.parquet --rows 20",
     ),
     "data prepare": (
         "toolrl data prepare rlla --reward finegrained",

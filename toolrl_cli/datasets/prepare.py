@@ -20,7 +20,9 @@ from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.store.schemas import DATASET
 
 MANIFEST = DATASET.name
-KINDS = ("toolworld", "rlla", "verl")
+MADE = ("toolworld", "rlla")
+"""Kinds that toolrl makes or brings; rows of kind `verl` are the user's."""
+KINDS = (*MADE, "verl")
 _SFT_SPLITS: tuple[toolworld.Split, ...] = ("base", "sft")
 _RL_SPLITS: tuple[toolworld.Split, ...] = ("train", "val")
 
