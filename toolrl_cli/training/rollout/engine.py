@@ -216,6 +216,7 @@ class GenerationEngine:
                 generated=stored,
                 prompt_span=groups.span,
                 row_span=int(stored.max()) + 1,
+                alone=groups.alone,
             ),
         ).logits
         return logits[:, -1]

@@ -81,6 +81,7 @@ class Decode:
         prompt_lengths: (rows,) length of the row's prompt.
         generated: (rows,) number of stored tokens of the row, which is the position of the newest.
         prompt_span, row_span: length of the longest prompt, and of the longest row including its newest token.
+        alone: whether row r is the only one of group r, so that nothing need be gathered.
     """
 
     prompts: KVSlots
@@ -92,6 +93,7 @@ class Decode:
     generated: torch.Tensor
     prompt_span: int
     row_span: int
+    alone: bool = False
 
     @cached_property
     def hidden(self) -> torch.Tensor:
@@ -111,9 +113,11 @@ class Decode:
 
     def gather(self, of_rows: torch.Tensor) -> torch.Tensor:
         """(rows, kv heads, n, x) as (groups, kv heads, largest group · n, x)."""
-        return of_rows[self.members].transpose(1, 2).flatten(2, 3)
+        return of_rows if self.alone else of_rows[self.members].transpose(1, 2).flatten(2, 3)
 
     def scatter(self, of_groups: torch.Tensor) -> torch.Tensor:
         """The inverse of `gather`."""
+        if self.alone:
+            return of_groups
         split = of_groups.unflatten(2, (self.members.shape[1], -1)).transpose(1, 2)
         return split[self.group, self.place]
