@@ -58,7 +58,9 @@ def test_models_of_one_label_are_arms_of_one_sweep_each_with_its_own_benchmarks(
         ({"data": [{"id": "a"}, {"id": "b"}]}, "--model-name a or b"),
         ({"data": "x"}, "does not say which models"),
         (httpx.Response(200, text="<html>"), "does not say which models"),
-        (httpx.Response(401), "status 401"),
+        (httpx.Response(200, text="[" * 100_000), "does not say which models"),
+        (httpx.Response(401), r"wants a key \(status 401\) \(name the environment .* --key-env VAR"),
+        (httpx.Response(302), "status 302"),
         (httpx.ConnectError("refused"), "cannot be reached: refused"),
     ],
 )
@@ -69,6 +71,17 @@ def test_an_endpoint_that_does_not_name_its_model_is_one_line(
     with pytest.raises(SpecError, match=told) as caught:
         evaluation_sweep(URL, ["toolworld"], results=tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_is_not_there_or_refused_is_named(
+    tmp_path: Path, models: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models(httpx.Response(403))
+    with pytest.raises(SpecError, match=r"the environment variable SOME_KEY has no key \(export SOME_KEY="):
+        evaluation_sweep(URL, ["toolworld"], results=tmp_path, key_env="SOME_KEY")
+    monkeypatch.setenv("SOME_KEY", "wrong")
+    with pytest.raises(SpecError, match="refuses the key in SOME_KEY"):
+        evaluation_sweep(URL, ["toolworld"], results=tmp_path, key_env="SOME_KEY")
 
 
 def test_what_belongs_to_endpoints_and_another_sweep_s_name_are_refused(tmp_path: Path) -> None:

@@ -38,8 +38,10 @@ def test_a_download_is_kept_when_it_is_the_pinned_file_and_not_repeated(tmp_path
 def test_a_file_that_was_tampered_with_is_fetched_again(tmp_path: Path, remote: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"[2]")
     assert missing("thing", tmp_path) == "a.json is not the released file"
-    bring("thing", tmp_path, source=remote.as_uri())
+    told: list[str] = []
+    bring("thing", tmp_path, source=remote.as_uri(), tell=told.append)
     assert (tmp_path / "a.json").read_bytes() == b"[1]"
+    assert told[0] == f"{tmp_path / 'a.json'} is not the file of the pinned commit, and is replaced"
 
 
 def test_a_download_of_other_content_is_refused_and_leaves_nothing(tmp_path: Path, remote: Path) -> None:

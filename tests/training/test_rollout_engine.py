@@ -279,7 +279,7 @@ def test_a_long_prompt_that_waits_widens_no_slot_of_others() -> None:
     for index, length in enumerate([5, 9, 200]):
         generator.add(str(index), [3 + index] * length, SamplingParams(4))
     generator.step()
-    assert (generator._prompt_cache.slots, generator._prompt_cache.capacity) == (2, 64)
+    assert (generator._caches.prompts.slots, generator._caches.prompts.capacity) == (2, 64)
     finish(generator)
 
 
@@ -328,8 +328,8 @@ def test_kept_sequences_stay_within_the_cache_and_give_way_to_rows() -> None:
     for number in range(12):
         generator.add(f"{number}", [number + 1] * 60, SamplingParams(3))
         finish(generator)
-        kept.append(generator._kept.bytes)
-        slots = [cache.slots * cache.capacity for cache in (generator._prompt_cache, generator._row_cache)]
+        kept.append(generator._caches.kept.bytes)
+        slots = [cache.slots * cache.capacity for cache in (generator._caches.prompts, generator._caches.rows)]
         assert kept[-1] + generator.size.needed(*slots) <= limit
     assert kept[3] == kept[4] * 4 // 5  # they add up …
     assert kept[-1] == kept[-2]  # … until the oldest goes for the newest
@@ -337,7 +337,7 @@ def test_kept_sequences_stay_within_the_cache_and_give_way_to_rows() -> None:
         generator.add(f"more {number}", [20 + number] * 60, SamplingParams(3))
     generator.step()
     assert len(generator._rows) == 5
-    assert generator._kept.bytes == 0
+    assert generator._caches.kept.bytes == 0
     finish(generator)
 
 
@@ -345,7 +345,7 @@ def test_nothing_is_kept_for_other_weights_nor_where_it_is_not_asked_for() -> No
     for keep in (True, False):
         generator = engine(limits=EngineLimits(keep=keep))
         dialogue(generator, turns=1)
-        assert bool(generator._kept.bytes) == keep
+        assert bool(generator._caches.kept.bytes) == keep
         generator.set_version(1)
         assert [item.reused for item in dialogue(generator, turns=1)] == [0]
 
@@ -355,5 +355,5 @@ def test_a_prompt_is_stored_once_for_all_its_rows() -> None:
     for index in range(8):
         generator.add(str(index), [3] * 60, SamplingParams(4))
     generator.step()
-    assert (generator._prompt_cache.slots, generator._row_cache.slots) == (1, 8)
+    assert (generator._caches.prompts.slots, generator._caches.rows.slots) == (1, 8)
     finish(generator)

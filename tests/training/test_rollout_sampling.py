@@ -61,6 +61,15 @@ def test_temperature_scales_the_distribution_and_the_log_probabilities() -> None
     assert log_probs.item() == pytest.approx(torch.tensor([0.0, 1.0]).log_softmax(-1)[1].item())
 
 
+def test_rows_that_are_all_greedy_are_answered_as_beside_one_that_samples() -> None:
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    ones, uniforms = torch.ones(3), torch.full((3,), 0.5)
+    beside = sample_rows(logits, ones, uniforms, greedy=torch.tensor([True, True, False]))
+    alone = sample_rows(logits, ones, uniforms, greedy=torch.tensor([True, True, True]))
+    for mixed, whole in zip(beside, alone, strict=True):
+        assert torch.equal(mixed[:2], whole[:2])
+
+
 def test_greedy_rows_take_the_most_probable_token_beside_rows_that_sample() -> None:
     logits = torch.log(torch.tensor([[0.4, 0.6], [0.4, 0.6]]))
     tokens, _ = sample_rows(

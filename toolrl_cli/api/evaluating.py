@@ -113,21 +113,29 @@ def _only_model(url: str, key_env: str) -> str:
     Raises:
         SpecError: it does not say so.
     """
-    import httpx
+    import httpx  # and what speaks through it: no other command needs it
+
+    from toolrl_cli.benchmarks.asking.faults import json_of
 
     key = os.environ.get(key_env, "").strip() if key_env else ""
+    if key_env and not key:
+        raise SpecError(f"the environment variable {key_env} has no key", url, f"export {key_env}=…")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     hint = "name it with --model-name; the URL ends in /v1"
     try:
         reply = httpx.get(f"{url}/models", headers=headers, timeout=ASK_SECONDS)
-        names = [str(entry["id"]) for entry in reply.json()["data"]] if reply.status_code == 200 else None
+        names = [str(entry["id"]) for entry in json_of(reply)["data"]] if reply.status_code == 200 else None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SpecError(f"cannot be reached: {error or type(error).__name__}", url, hint) from error
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError("does not say which models it has", url, hint) from error
+    if reply.status_code in (401, 403):
+        what = f"refuses the key in {key_env}" if key_env else "wants a key"
+        told = hint if key_env else "name the environment variable that has it: --key-env VAR"
+        raise SpecError(f"{what} (status {reply.status_code})", url, told)
     if names is None:
         why = f"status {reply.status_code}"
-        raise SpecError(f"does not say which models it has ({why})", url, f"see --key-env, or {hint}")
+        raise SpecError(f"does not say which models it has ({why})", url, hint)
     if len(names) != 1:
         raise SpecError(f"has {len(names)} models", url, f"--model-name {' or '.join(names[:5]) or 'NAME'}")
     return names[0]

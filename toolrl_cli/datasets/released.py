@@ -111,7 +111,7 @@ def bring(
         origin: a local folder that holds the files, or a checkout of the repository, or of an evaluator its wheels;
             None: they are downloaded.
         source: URL of the repository's files at `COMMIT`; empty for `SOURCE`.
-        tell: called with one line for each file that is downloaded.
+        tell: called with one line for each file that is downloaded, or was another.
 
     Returns:
         `folder`.
@@ -126,6 +126,8 @@ def bring(
         target = folder / file.name
         if file.is_at(target):
             continue
+        if target.is_file():
+            tell(f"{target} is not the file of the pinned commit, and is replaced")
         if origin is None:
             where = f"{source or SOURCE}/{file.path}"
             tell(f"downloading {where}")

@@ -8,7 +8,15 @@ from typing import Any
 
 import httpx
 
-from toolrl_cli.benchmarks.asking.faults import Hopeless, Passing, Refused, TooLong, fault_of, one_line
+from toolrl_cli.benchmarks.asking.faults import (
+    Hopeless,
+    Passing,
+    Refused,
+    TooLong,
+    fault_of,
+    json_of,
+    one_line,
+)
 from toolrl_cli.spec.benchmarks import Answer, Ask
 from toolrl_cli.spec.models import EvaluateSpec
 
@@ -87,7 +95,9 @@ class Client:
             raise Passing(f"does not answer in time ({type(error).__name__})", reached=False) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Hopeless(f"is no URL: {error}", "for example http://127.0.0.1:8000/v1") from error
-        except httpx.TransportError as error:
+        except (
+            httpx.RequestError
+        ) as error:  # no connection, one that breaks off, or bytes that are not as announced
             raise Passing(
                 f"cannot be reached: {str(error) or type(error).__name__}", reached=False
             ) from error
@@ -129,11 +139,9 @@ class Client:
 
 
 def _answer(response: httpx.Response) -> Answer:
-    try:
-        body = response.json()
-    except ValueError as error:
-        told = one_line(response.text) or "nothing"
-        raise Passing(f"answers what is no JSON: {told}") from error
+    body = json_of(response)
+    if body is None:
+        raise Passing(f"answers what is no JSON: {one_line(response.text) or 'nothing'}")
     if not isinstance(body, Mapping):
         raise Passing(f"answers no JSON object: {one_line(response.text)}")
     choices = body.get("choices")

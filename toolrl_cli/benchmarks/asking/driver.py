@@ -181,7 +181,7 @@ class Driver:
         if error.reached and self._last_answer >= 0 and one_by_one:
             return
         raise BenchmarkError(
-            f"has answered nothing for {time.monotonic() - since:.0f} s; it {error}",
+            f"has answered nothing for {time.monotonic() - since:.0f} s: {error}",
             self._client.target.url,
             "see to it, or raise evaluation.patience, and issue the same command again: finished items are kept",
         ) from error

@@ -117,9 +117,8 @@ def _key_to_change(told: str) -> str:
 
 def _error(response: httpx.Response) -> tuple[str, str]:
     """Code and message of OpenAI's error object, or the beginning of whatever text there is."""
-    try:
-        error: Any = response.json()
-    except ValueError:
+    error = json_of(response)
+    if error is None:
         return "", one_line(response.text)
     for key in ("error", "detail", "message"):
         if isinstance(error, dict) and key in error:
@@ -129,9 +128,18 @@ def _error(response: httpx.Response) -> tuple[str, str]:
     return "", one_line(str(error))
 
 
+def json_of(response: httpx.Response) -> Any:
+    """What a server says as JSON; None where it is none, or nested deeper than anybody means it."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
+
+
 def one_line(text: str) -> str:
-    """The beginning of a text, on one line."""
-    line = " ".join(text[: 4 * TELL].split())
+    """The beginning of a text, on one line, without what a terminal would take for commands."""
+    words = " ".join(text[: 4 * TELL].split())
+    line = "".join(character if character.isprintable() else "\ufffd" for character in words)
     return line if len(line) <= TELL else line[:TELL] + "…"
 
 

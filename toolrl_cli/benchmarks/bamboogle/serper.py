@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from toolrl_cli.benchmarks.asking.faults import json_of, one_line
 from toolrl_cli.benchmarks.bamboogle.results import NOTHING, SHOWN, numbered
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.spec.asking import CannotRun
@@ -101,15 +102,12 @@ def post(
             told = str(error) or type(error).__name__
             continue
         if answer.is_success:
-            try:
-                data = answer.json()
-            except ValueError:
-                data = None
+            data = json_of(answer)
             if isinstance(data, Mapping):
                 return data
             told = "it answers no JSON object"
         else:
-            told = f"HTTP {answer.status_code} {answer.text[:80]!r}"
+            told = f"HTTP {answer.status_code} {one_line(answer.text)[:80]!r}"
             if answer.status_code not in PASSING:
                 break
     raise CannotRun(f"{what} failed: {told}")

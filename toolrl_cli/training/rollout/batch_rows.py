@@ -60,6 +60,7 @@ class Groups:
         group, place: (rows,) index of each row in `members`.
         lengths: (rows,) length of the row's prompt.
         span: length of the longest prompt.
+        alone: whether row r is the only one of prompt r.
     """
 
     members: torch.Tensor
@@ -67,6 +68,7 @@ class Groups:
     place: torch.Tensor
     lengths: torch.Tensor
     span: int
+    alone: bool
 
     @classmethod
     def of(cls, rows: list[Row], prompts: list[Prompt], device: torch.device) -> Groups:
@@ -91,6 +93,7 @@ class Groups:
             place=tensor(place),
             lengths=tensor([lengths[slot] for slot in group]),
             span=max(lengths),
+            alone=group == list(range(len(prompts))),
         )
 
 

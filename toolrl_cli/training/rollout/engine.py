@@ -15,10 +15,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from toolrl_cli.training.rollout.attention import ATTENTION_NAME, Decode, KVSlots
+from toolrl_cli.training.rollout.attention import ATTENTION_NAME
 from toolrl_cli.training.rollout.batch_rows import Groups, Prompt, Row, RowState
-from toolrl_cli.training.rollout.cache_size import CacheSize, rounded
-from toolrl_cli.training.rollout.prefixes import Prefix, PrefixStore
+from toolrl_cli.training.rollout.cache_size import CacheSize
+from toolrl_cli.training.rollout.caches import Caches
+from toolrl_cli.training.rollout.passes import Decode
+from toolrl_cli.training.rollout.prefixes import PrefixStore
 from toolrl_cli.training.rollout.prompt_reading import read_prompts, read_what_is_new
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
 
@@ -100,11 +102,9 @@ class GenerationEngine:
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._prompts: list[Prompt] = []
         self._groups: Groups | None = None
-        self._prompt_cache = KVSlots(0, 0)
-        self._row_cache = KVSlots(0, 0)
-        self._kept = PrefixStore()
         self._state = RowState(0, 0, self.device)
         self.size = CacheSize.of(model)
+        self._caches = Caches(self.size, self.limits.cache_bytes)
 
     @property
     def busy(self) -> bool:
@@ -163,7 +163,7 @@ class GenerationEngine:
         """Set the version of the loaded weights; later requests use new random streams."""
         self.version = version
         self._seen.clear()
-        self._kept = PrefixStore()
+        self._caches.kept = PrefixStore()
 
     def release_cache(self) -> None:
         """Free the key-value cache; allowed only while no row is live.
@@ -173,9 +173,7 @@ class GenerationEngine:
         """
         if self._rows:
             raise RuntimeError(f"{len(self._rows)} rows still use the key-value cache")
-        self._prompt_cache = KVSlots(0, 0)
-        self._row_cache = KVSlots(0, 0)
-        self._kept = PrefixStore()
+        self._caches = Caches(self.size, self.limits.cache_bytes)
         self._state = RowState(0, 0, self.device)
 
     @torch.inference_mode()
@@ -209,8 +207,8 @@ class GenerationEngine:
             position_ids=(groups.lengths + stored).unsqueeze(1),
             use_cache=False,
             toolrl_pass=Decode(
-                prompts=self._prompt_cache,
-                rows=self._row_cache,
+                prompts=self._caches.prompts,
+                rows=self._caches.rows,
                 members=groups.members,
                 group=groups.group,
                 place=groups.place,
@@ -218,6 +216,7 @@ class GenerationEngine:
                 generated=stored,
                 prompt_span=groups.span,
                 row_span=int(stored.max()) + 1,
+                alone=groups.alone,
             ),
         ).logits
         return logits[:, -1]
@@ -248,63 +247,23 @@ class GenerationEngine:
         most = self.limits.prefill_tokens
         if self.limits.keep:
             stored = self._prompts[: len(self._prompts) - len(new)]
-            read_what_is_new(self.model, self._prompt_cache, new, stored, self._kept, most, self.device)
+            read_what_is_new(
+                self.model, self._caches.prompts, new, stored, self._caches.kept, most, self.device
+            )
         else:
-            read_prompts(self.model, self._prompt_cache, new, most, self.device)
+            read_prompts(self.model, self._caches.prompts, new, most, self.device)
 
     def _make_room(self) -> int:
         """Grow the caches for waiting rows as far as the limits allow; return how many can join, in order."""
-        if not self._waiting:
-            return 0
-        live = len(self._rows)
-        prompts = {prompt.tokens for prompt in self._prompts}
-        width = max((rounded(len(tokens)) for tokens in prompts), default=0)
-        depth = max((rounded(row.params.max_tokens) for row in self._rows), default=0)
-        joining = 0
-        for row in self._waiting:
-            more = len(prompts) + (row.tokens not in prompts)
-            wide, deep = max(width, rounded(len(row.tokens))), max(depth, rounded(row.params.max_tokens))
-            fits = self._fits(more * wide, (live + joining + 1) * deep)
-            # a single row is served whatever the limits are
-            if live + joining and (not fits or live + joining >= self.limits.rows):
-                break
-            prompts.add(row.tokens)
-            width, depth = wide, deep
-            joining += 1
-        if joining:
-            self._resize((len(prompts), width), (live + joining, depth))
-        return joining
-
-    def _resize(self, prompts: tuple[int, int], rows: tuple[int, int]) -> None:
-        """Give the caches at least so many slots of so many positions each."""
-        caches = (self._prompt_cache, len(self._prompts)), (self._row_cache, len(self._rows))
-        wanted = [prompts, rows]
-        # what is there already is kept, unless there is no room for it
-        held = [
-            (max(slots, cache.slots), cache.capacity) if capacity <= cache.capacity else (slots, capacity)
-            for (cache, _), (slots, capacity) in zip(caches, wanted, strict=True)
-        ]
-        if self._fits(*(slots * capacity for slots, capacity in held)):
-            wanted = held
-        self._kept.shrink(
-            self.limits.cache_bytes - self.size.needed(*(slots * width for slots, width in wanted))
+        live = len(self._prompts), len(self._rows)
+        joining, prompts, rows = self._caches.wanted(
+            self._waiting, self._rows, self._prompts, self.limits.rows
         )
-        changes = [
-            (slots * capacity - cache.slots * cache.capacity, place, (slots, capacity))
-            for place, ((cache, _), (slots, capacity)) in enumerate(zip(caches, wanted, strict=True))
-            if (slots, capacity) != (cache.slots, cache.capacity)
-        ]
-        for _, place, (slots, capacity) in sorted(changes):  # what gets smaller first
-            cache, used = caches[place]
-            cache.resize(slots, capacity, used)
-            if cache is self._row_cache:
-                self._state = self._state.resized(slots, capacity, used)
-        if changes and self.device.type == "cuda":
-            torch.cuda.empty_cache()  # blocks of the old sizes, which nothing else would use
-
-    def _fits(self, prompt_positions: int, row_positions: int) -> bool:
-        """Whether caches of so many positions stay below the limit while they grow."""
-        return self.size.needed(prompt_positions, row_positions) <= self.limits.cache_bytes
+        if joining and self._caches.resize(prompts, rows, live):
+            self._state = self._state.resized(self._caches.rows.slots, self._caches.rows.capacity, live[1])
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()  # blocks of the old sizes, which nothing else would use
+        return joining
 
     def _append(self, rows: slice, logits: torch.Tensor) -> list[Completion]:
         """Sample and record a token for each given row, and remove the rows that it ends."""
@@ -371,10 +330,12 @@ class GenerationEngine:
             assert prompt is not None
             prompt.rows -= 1
             if self.limits.keep and not prompt.rows:
-                self._keep(prompt, slot, completion.tokens[:-1])  # of its newest token nothing is stored
+                self._caches.keep(
+                    prompt, slot, completion.tokens[:-1]
+                )  # of its newest token nothing is stored
         holes, movers = _compaction(slots, len(self._rows))
         if holes:
-            self._row_cache.move(movers, holes, int(state.generated[movers].max()))
+            self._caches.rows.move(movers, holes, int(state.generated[movers].max()))
             state.move(movers, holes)
             for hole, mover in zip(holes, movers, strict=True):
                 self._rows[hole] = self._rows[mover]
@@ -383,34 +344,13 @@ class GenerationEngine:
         self._groups = None
         return finished
 
-    def _keep(self, prompt: Prompt, slot: int, generated: list[int]) -> None:
-        """Keep a prompt and what its last row generated, as far as there is room."""
-        room = self.limits.cache_bytes - self.size.needed(
-            self._prompt_cache.slots * self._prompt_cache.capacity,
-            self._row_cache.slots * self._row_cache.capacity,
-        )
-        tokens = np.array([*prompt.tokens, *generated], dtype=np.int64)
-        if len(tokens) * self.size.position > room:
-            return
-        read = self._prompt_cache.read(prompt.slot, len(prompt.tokens))
-        written = self._row_cache.read(slot, len(generated)) if generated else {}
-        parts = {index: [pair, *([written[index]] if generated else [])] for index, pair in read.items()}
-        layers = {
-            index: (
-                torch.cat([keys for keys, _ in pairs], dim=1),
-                torch.cat([values for _, values in pairs], dim=1),
-            )
-            for index, pairs in parts.items()
-        }
-        self._kept.put(Prefix(tokens, layers), room)
-
     def _drop_prompts(self) -> None:
         """Remove the prompts that have no live row."""
         unused = [prompt.slot for prompt in self._prompts if not prompt.rows]
         holes, movers = _compaction(unused, len(self._prompts))
         if holes:
             longest = max(len(self._prompts[mover].tokens) for mover in movers)
-            self._prompt_cache.move(movers, holes, longest)
+            self._caches.prompts.move(movers, holes, longest)
             for hole, mover in zip(holes, movers, strict=True):
                 self._prompts[hole] = self._prompts[mover]
                 self._prompts[hole].slot = hole
