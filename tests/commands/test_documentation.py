@@ -58,6 +58,8 @@ NOT_RUN = {
     "toolrl doctor --train": "trains for two minutes; tests/e2e/test_doctor.py",
     "toolrl doctor": "looks at this machine, whatever that says; tests/commands/test_doctor.py",
     "toolrl data prepare": "downloads; tests/commands/test_data.py, tests/datasets/",
+    "toolrl data convert": "reads sets that one downloads by hand; tests/datasets/",
+    "toolrl reward compare mine.yaml": "a reward and rows of one's own; tests/rewards/",
     "toolrl evaluate": "asks a model or an endpoint; tests/api/test_evaluating.py",
     "toolrl serve": "serves until it is ended; tests/commands/test_serve.py",
     "toolrl rescore": "needs rollouts; tests/commands/test_rescore.py",
