@@ -10,11 +10,13 @@ import typer
 
 from toolrl_cli import __version__
 from toolrl_cli.commands import register_all
+from toolrl_cli.commands.examples import epilog
 from toolrl_cli.commands.views.exit_status import run_guarded
 
 app = typer.Typer(
     name="toolrl",
     help="Reward-design ablations of tool-use RL: one YAML grid, trained with verl, reported with statistics.",
+    epilog=epilog(""),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help in plain text: loading rich would take half the time of `toolrl --help`

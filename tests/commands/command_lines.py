@@ -20,7 +20,10 @@ def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
             yield path, command
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+ROOT: Any = typer.main.get_command(app)
+COMMANDS = dict(commands(ROOT))
+PAGES = {"": ROOT, **{name: c for name, c in ROOT.commands.items() if hasattr(c, "commands")}, **COMMANDS}
+"""Every help page: the root's, the groups' and the commands'."""
 
 
 def words_of(line: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import get_type_hints
 import pytest
 import typer
 
-from tests.commands.command_lines import COMMANDS, parsed
+from tests.commands.command_lines import COMMANDS, PAGES, parsed
 from tests.commands.conftest import Toolrl
 from toolrl_cli.commands.examples import EXAMPLES
 from toolrl_cli.datasets.prepare import MADE
@@ -27,21 +27,17 @@ from toolrl_cli.spec.sweeps import presets, profile
 from toolrl_cli.tracking.wandb_runs import MODES
 
 
-def help_of(path: str) -> str:
-    command = COMMANDS[path]
-    return command.get_help(typer.Context(command, info_name=f"toolrl {path}"))
+def test_every_page_has_two_examples_and_no_example_is_of_another() -> None:
+    assert set(EXAMPLES) == set(PAGES)
 
 
-def test_every_command_has_two_examples_and_no_example_is_of_another() -> None:
-    assert set(EXAMPLES) == set(COMMANDS)
-
-
-@pytest.mark.parametrize("path", COMMANDS)
+@pytest.mark.parametrize("path", PAGES)
 def test_every_help_page_ends_with_two_examples_that_can_be_parsed(path: str) -> None:
-    *_, heading, one, other = help_of(path).rstrip().splitlines()
+    *_, heading, one, other = PAGES[path].get_help(typer.Context(PAGES[path])).rstrip().splitlines()
     assert heading.strip() == "Examples:"
     for line in (one.strip(), other.strip()):
-        assert line.startswith(f"toolrl {path}") and parsed(line).command is COMMANDS[path]
+        assert line.startswith(f"toolrl {path}".strip())
+        assert path not in COMMANDS or parsed(line).command is COMMANDS[path]
 
 
 CHOICES = {
@@ -102,9 +98,22 @@ def test_the_shell_offers_what_is_under_the_results_root(swept: Toolrl, tmp_path
 
 def test_the_shell_offers_sweeps_presets_and_rewards(toolrl: Toolrl, sweep_file: Path) -> None:
     assert {"small", "small.yaml", "quickstart"} <= set(offered("plan", "file"))
+    assert offered("sweep", "only", "grpo", file=Path("quickstart")) == ["grpo-original", "grpo-coarse"]
     assert offered("sweep", "sets", "preset=paper_g") == ["preset=paper_grpo"]
     assert {f"preset={name}" for name in presets.names()} <= set(offered("sweep", "sets"))
     assert set(NAMES) <= set(offered("reward explain", "rewards"))
+
+
+def test_what_an_option_offers_depends_on_the_argument_before_it(swept: Toolrl) -> None:
+    """Where the option still waits for its value, as in a shell."""
+    for path, words, wanted, names in (
+        ("plan", ["quickstart", "--only"], "only", {"raw", "ppo-original"}),
+        ("logs", ["raw-seed1", "--stage"], "stage", {"sft", "export", "evaluate"}),
+    ):
+        context = COMMANDS[path].make_context(path, list(words), resilient_parsing=True)
+        parameter = next(p for p in COMMANDS[path].params if p.name == wanted)
+        found = {item.value for item in parameter.shell_complete(context, "")}
+        assert names <= found and "coarse" not in found and "rl" not in found
 
 
 def test_help_loads_nothing_that_is_slow() -> None:

@@ -329,7 +329,9 @@ def test_kept_sequences_stay_within_the_cache_and_give_way_to_rows() -> None:
         generator.add(f"{number}", [number + 1] * 60, SamplingParams(3))
         finish(generator)
         kept.append(generator._caches.kept.bytes)
-        slots = [cache.slots * cache.capacity for cache in (generator._caches.prompts, generator._caches.rows)]
+        slots = [
+            cache.slots * cache.capacity for cache in (generator._caches.prompts, generator._caches.rows)
+        ]
         assert kept[-1] + generator.size.needed(*slots) <= limit
     assert kept[3] == kept[4] * 4 // 5  # they add up …
     assert kept[-1] == kept[-2]  # … until the oldest goes for the newest

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolrl_cli.api.frames import curves, results
-    from toolrl_cli.api.listing import runs, sweeps
+    from toolrl_cli.api.listing import list_runs, list_sweeps
     from toolrl_cli.api.looking import diff, show
     from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
     from toolrl_cli.api.reports import report
@@ -47,6 +47,8 @@ __all__ = [
     "curves",
     "diff",
     "init",
+    "list_runs",
+    "list_sweeps",
     "plan",
     "plan_resume",
     "report",
@@ -54,16 +56,14 @@ __all__ = [
     "resume",
     "reward",
     "run",
-    "runs",
     "show",
     "status",
     "stop",
-    "sweeps",
     "trial",
 ]
 _MODULES = {
     "api.frames": ("curves", "results"),
-    "api.listing": ("runs", "sweeps"),
+    "api.listing": ("list_runs", "list_sweeps"),
     "api.looking": ("diff", "show"),
     "api.plans": ("SweepPlan", "plan", "plan_resume"),
     "api.reports": ("report",),

@@ -23,7 +23,7 @@ TELLING = ("base", "arms", "axes", "ablate", "models", "evaluate", "seeds", "inc
 _COMMENT = re.compile(r"#\s*(?!yaml-language-server)(\S.*)")
 
 
-def sweeps(*, results: Path | str | None = None) -> dict[str, Any]:
+def list_sweeps(*, results: Path | str | None = None) -> dict[str, Any]:
     """All sweeps that can be named here, as `toolrl list --json` prints them.
 
     Args:
@@ -47,7 +47,7 @@ def sweeps(*, results: Path | str | None = None) -> dict[str, Any]:
     }
 
 
-def runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any]:
+def list_runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any]:
     """The runs of a sweep that was started, as `toolrl list SWEEP --json` prints them.
 
     Args:

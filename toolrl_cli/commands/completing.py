@@ -32,6 +32,13 @@ def _root(context: typer.Context) -> Path:
     return results_root(context.params.get("results"))
 
 
+def _first(context: typer.Context, name: str) -> Any:
+    """The first argument, by the name of its parameter; click leaves it aside where an option waits for its value."""
+    if not any(parameter.name == name for parameter in context.command.params):
+        return None
+    return context.params.get(name) or next(iter(context.args), None)
+
+
 def _saved(context: typer.Context) -> list[str]:
     from toolrl_cli.store.sweep_folder import saved_names
 
@@ -42,7 +49,7 @@ def _saved_runs(context: typer.Context) -> list[Any]:
     """The runs of the sweep that was named; of none, those of all."""
     from toolrl_cli.store.sweep_folder import SweepFolder
 
-    name, root = context.params.get("name"), _root(context)
+    name, root = _first(context, "name"), _root(context)
     return [
         run for sweep in ([name] if name else _saved(context)) for run in SweepFolder(root, sweep).load().runs
     ]
@@ -54,6 +61,13 @@ def _runs(context: typer.Context) -> list[str]:
 
 
 def _arms(context: typer.Context) -> list[str]:
+    """Those of the sweep file that was named; else of the sweeps with results."""
+    file = _first(context, "file")
+    if file is not None:
+        from toolrl_cli.spec.sweeps.grid import expand
+        from toolrl_cli.spec.sweeps.sweep import read_sweep
+
+        return [cell.arm for cell in expand(read_sweep(Path(file))).cells]
     return list(dict.fromkeys(run.arm for run in _saved_runs(context)))
 
 
@@ -61,7 +75,7 @@ def _stages(context: typer.Context) -> list[str]:
     """Kinds, then ids, of the stages of the run or the sweep that was named."""
     from toolrl_cli.store.sweep_folder import find_run
 
-    run = context.params.get("run")
+    run = _first(context, "run")
     runs = [find_run(_root(context), run)] if isinstance(run, str) else _saved_runs(context)
     stages = [stage for run in runs for stage in run.stages]
     return list(dict.fromkeys([*(stage.kind for stage in stages), *(stage.id for stage in stages)]))

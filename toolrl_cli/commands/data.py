@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from toolrl_cli.datasets.prepare import Manifest
     from toolrl_cli.rewards.gold import GoldReport
 
-app = typer.Typer(help="Make, convert and list data.", no_args_is_help=True)
+app = typer.Typer(help="Make, convert and list data.", epilog=epilog("data"), no_args_is_help=True)
 app.command("convert", epilog=epilog("data convert"))(convert)
 
 REWARDED = ("train", "val")

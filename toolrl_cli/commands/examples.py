@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 EXAMPLES: dict[str, tuple[str, str]] = {
+    "": ("toolrl sweep quickstart", "toolrl init my-ablation"),
+    "reward": ("toolrl reward list", "toolrl reward explain completion.txt gold.txt"),
+    "data": ("toolrl data list", "toolrl data prepare toolworld"),
     "init": ("toolrl init", "toolrl init my-ablation"),
     "sweep": ("toolrl sweep quickstart", "toolrl sweep table6_scale --profile cpu --set seeds='[1, 2, 3]'"),
     "plan": ("toolrl plan quickstart --explain", "toolrl plan table6_scale --budget-gpu-hours 500"),
@@ -58,7 +61,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "doctor": ("toolrl doctor", "toolrl doctor --train"),
     "schema": ("toolrl schema", "toolrl schema > toolrl.schema.json"),
 }
-"""Command → its examples."""
+"""Command, or group of commands (`""` is the root) → its examples."""
 
 
 def epilog(command: str) -> str:

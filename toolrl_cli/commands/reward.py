@@ -16,7 +16,7 @@ from toolrl_cli.store.schemas import PRINTED
 DESIGNS = ("original", "equal_max", "finegrained", "intermediate", "coarse")
 PAPER_STEPS = 105
 
-app = typer.Typer(help="Explain, list and compare rewards.", no_args_is_help=True)
+app = typer.Typer(help="Explain, list and compare rewards.", epilog=epilog("reward"), no_args_is_help=True)
 
 
 @app.command("explain", epilog=epilog("reward explain"))

@@ -35,7 +35,7 @@ def list_sweeps(
     """
     from toolrl_cli.api import listing
 
-    found = listing.sweeps(results=results) if name is None else listing.runs(name, results=results)
+    found = listing.list_sweeps(results=results) if name is None else listing.list_runs(name, results=results)
     if as_json:
         print_json(found)
     elif name is None:
