@@ -92,7 +92,8 @@ def from_markdown(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def from_latex(text: str) -> Iterator[tuple[str, list[str]]]:
-    body = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0]
+    # a long table goes on in another float
+    body = "".join(re.findall(r"\\midrule\n(.*?)\\bottomrule", text, re.S))
     for line in body.splitlines():
         group = re.search(r"\\textit\{(.*)\}\}", line)
         if group:

@@ -77,6 +77,10 @@ def report(
             autocompletion=completing.arms,
         ),
     ] = None,
+    together: Annotated[
+        bool,
+        typer.Option("--aggregate", help="Each row over all models and benchmarks, instead of tables."),
+    ] = False,
     imports: Annotated[
         list[Path] | None,
         typer.Option(
@@ -137,6 +141,8 @@ def report(
     form = "json" if as_json else form
     if pair is not None:
         _print_pair(built, form, *pair)
+    elif together:
+        _print_aggregates(built, form)
     elif claims or claims_file is not None:
         _print_claims(built, form, claims_file)
     else:
@@ -186,6 +192,23 @@ def _print_claims(built: Report, form: str, file: Path | None) -> None:
         render.show(judged, stdout_console())
     else:
         raise SpecError(f"claims have no format {form!r}", "--format", "terminal, markdown or json")
+
+
+def _print_aggregates(built: Report, form: str) -> None:
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.report.render import aggregates_text as render
+
+    if form == "html":
+        raise SpecError("aggregates have no page", "--format", "terminal, markdown, latex, csv or json")
+    found = built.aggregates()
+    if not found:
+        note("nothing can be aggregated: nowhere have two rows, scored alike, three seeds on every model")
+    if form == "json":
+        print_json(render.document(found))
+    elif form == "terminal" and found:
+        render.print_aggregates(found, stdout_console())
+    elif found:
+        sys.stdout.write(render.render(found, form))
 
 
 def _print_pair(built: Report, form: str, a: str, b: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.against import published_table
 from toolrl_cli.report.arms import collect_arms
+from toolrl_cli.report.comparisons.aggregates import Aggregate, aggregate
 from toolrl_cli.report.comparisons.claims import load_claims
 from toolrl_cli.report.comparisons.judging import ClaimResult, judge_claims
 from toolrl_cli.report.comparisons.pairs import Pair, compare_rows
@@ -21,6 +22,7 @@ from toolrl_cli.report.drawing.plots import draw_curves, lines_of
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.own_tables import own_tables
 from toolrl_cli.report.provenance import provenance
+from toolrl_cli.report.render import aggregates_text as over_tasks
 from toolrl_cli.report.render import claims_text as claims
 from toolrl_cli.report.render import csv_format, html, json_format, latex, markdown, terminal
 from toolrl_cli.report.sources.imported import read_runs
@@ -148,6 +150,10 @@ class Report:
         """
         return compare_rows(self.specs, self.tables, collect_arms(self.sweeps), self.results, a, b)
 
+    def aggregates(self) -> list[Aggregate]:
+        """Each row of the tables over all models and benchmarks: means, interquartile means, chances to be better."""
+        return aggregate(self.specs, self.tables) if self.specs else []
+
     def draw(self, *paths: Path) -> bool:
         """Draw curves of all arms as PNG, PDF or SVG, by each path's suffix; False if there is nothing to draw."""
         return draw_curves(lines_of(collect_arms(self.sweeps)), self.reader, paths)
@@ -200,6 +206,9 @@ class Report:
                 judged = self.claims()
                 written.append(_write(directory / "claims.md", claims.render_markdown(judged)))
                 written.append(_write(directory / "claims.json", claims.render_json(judged)))
+            together = self.aggregates()
+            for kind, suffix in _SUFFIXES.items() if together else ():
+                written.append(_write(directory / f"aggregate{suffix}", over_tasks.render(together, kind)))
             written.append(_write(directory / "report.html", self.render("html")))
             curves = [directory / f"curves.{kind}" for kind in figures]
             written += curves if self.draw(*curves) else []

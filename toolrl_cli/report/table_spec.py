@@ -20,7 +20,7 @@ from toolrl_cli.spec.sweeps.source import Source, read_yaml
 
 SPECS = Path(__file__).parent / "specs"
 
-RESERVED = frozenset({"claims", "curves", "report"})
+RESERVED = frozenset({"aggregate", "claims", "curves", "report"})
 
 Condition = dict[str, Any]
 """Dotted setting → value, or list of accepted values. `arm` accepts shell patterns."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.report.comparisons.judging import ClaimResult, Step
-from toolrl_cli.report.model import fixed, rounded
+from toolrl_cli.report.model import digits, fixed, rounded
 from toolrl_cli.report.render.markdown import escape
 from toolrl_cli.store.schemas import PRINTED
 
@@ -39,7 +39,8 @@ def render_markdown(results: Sequence[ClaimResult]) -> str:
     """A table of claims with their verdicts, ending in a line break."""
     out = ["### Claims", "", "| Claim | Verdict | Difference | Printed tables |", "|:--|:--|:--|:--|"]
     for r in results:
-        cells = (r.spec.text, f"**{r.verdict}**{_on(r)}", "; ".join(map(difference, r.steps)), printed(r))
+        told = "; ".join([*map(difference, r.steps), *together(r)])
+        cells = (r.spec.text, f"**{r.verdict}**{_on(r)}", told, printed(r))
         out.append("| " + " | ".join([cells[0], cells[1], *map(escape, cells[2:])]) + " |")
     return "\n".join([*out, "", NOTE]) + "\n"
 
@@ -55,8 +56,8 @@ def show(results: Sequence[ClaimResult], console: Console) -> None:
     for r in results:
         end = _on(r) if r.tested else " (no results)"
         grid.add_row(Text(r.verdict, style=_COLOURS[r.verdict]), Text(r.spec.text, style="bold") + Text(end))
-        for step in r.steps if r.tested else ():
-            grid.add_row("", Text(difference(step)))
+        for text in (*map(difference, r.steps), *together(r)) if r.tested else ():
+            grid.add_row("", Text(text))
         grid.add_row("", Text(f"printed: {printed(r)}", style="dim"))
     console.print(grid, highlight=False)
     console.print(Text(NOTE, style="dim"))
@@ -78,6 +79,13 @@ def difference(step: Step) -> str:
         named = "; ".join(step.left_out[:_NAMED]) + ("; …" if len(step.left_out) > _NAMED else "")
         told += f"; left out: {named}"
     return told
+
+
+def together(result: ClaimResult) -> list[str]:
+    """The seeds that would decide all steps of a claim; nothing where it has one step, or is decided."""
+    if len(result.steps) < 2 or result.needed is None:
+        return []
+    return [f"all steps together: about {result.needed} seeds an arm would decide them"]
 
 
 def printed(result: ClaimResult) -> str:
@@ -116,7 +124,8 @@ def _step(step: Step) -> dict[str, Any]:
         "worse": step.worse,
         "verdict": step.verdict,
         **numbers,
-        "p": None if c is None else rounded(c.p, 6),
+        "p": None if c is None else digits(c.p),
+        "test": None if c is None else c.test,
         "why": step.why or None,
         "needed_seeds": step.needed,
         "left_out": list(step.left_out),

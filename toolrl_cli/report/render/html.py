@@ -19,7 +19,7 @@ from toolrl_cli.report.drawing.curves import Curve, CurveReader, panels_of, rl_s
 from toolrl_cli.report.drawing.figure_style import CSS_DASHES, PALETTE
 from toolrl_cli.report.model import Cell, Head, Source, Table, digits, fixed, rounded
 from toolrl_cli.report.page_items import table_items
-from toolrl_cli.report.render.claims_text import difference, printed
+from toolrl_cli.report.render.claims_text import difference, printed, together
 from toolrl_cli.report.render.shown import full_note, notes_under, row_lines
 
 PAGE = Path(__file__).parent / "page"
@@ -168,7 +168,7 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
         "tested": result.tested,
         "text": result.spec.text,
         "on": result.on,
-        "steps": [difference(step) for step in result.steps],
+        "steps": [*map(difference, result.steps), *together(result)],
         "printed": printed(result),
     }
 
