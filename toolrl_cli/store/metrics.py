@@ -34,8 +34,9 @@ def counting_rows(stage_dir: Path) -> list[LoggedRow]:
     """The rows of all attempts that are part of the training curve, in the order in which they were logged.
 
     An attempt goes on from a checkpoint, so steps that an earlier one had trained beyond it are trained
-    again: rows of these are left out, because they belong to a model which is gone. Where the stage was set back
-    on purpose (`rewinds`), earlier attempts count up to there.
+    again: rows of these are left out, because they belong to a model which is gone. At the step that it starts
+    from, a later attempt may log a validation alone: what an earlier one said there counts as well. Where the stage
+    was set back on purpose (`rewinds`), earlier attempts count up to there.
 
     Args:
         stage_dir: `RESULTS/stages/<kind>/<id>`.
@@ -55,7 +56,8 @@ def counting_rows(stage_dir: Path) -> list[LoggedRow]:
         rows = [row for row in logged if still_counts(n, row.step)]
         first = min((row.step for row in rows), default=None)
         if first is not None:
-            kept = [row for row in kept if row.step <= first] + rows
+            said = {name for row in rows if row.step == first for name in row.data}
+            kept = [r for r in kept if r.step < first or (r.step == first and r.data.keys() - said)] + rows
     return kept
 
 
