@@ -125,6 +125,7 @@ class Planned:
     runs: tuple[PlannedRun, ...]
     tables: tuple[str, ...]
     description: str = ""
+    tracking: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from toolrl_cli.harness.adoption import adopt
 from toolrl_cli.harness.events import Event, Observer
 from toolrl_cli.harness.launcher import LAUNCHERS, LaunchPlan
 from toolrl_cli.harness.priorities import expected_seconds
-from toolrl_cli.harness.publishing import Publisher
+from toolrl_cli.harness.publishing import Publishing
 from toolrl_cli.harness.scheduler import Scheduler, check_slots
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.log import LOG
@@ -25,13 +25,14 @@ from toolrl_cli.planning.plan import Plan
 from toolrl_cli.planning.resuming import Confirm
 from toolrl_cli.planning.rewinding import renew
 from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.spec.tracking import Mode
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import make_folder
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.outputs import what_is_owed
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SweepFolder
-from toolrl_cli.tracking.wandb_runs import Mode, choose_mode
+from toolrl_cli.tracking.place import choose_mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,7 @@ class Outcome:
         interrupted: whether it was asked to stop.
         report: the sweep's report as it is now.
         folder: where the report's tables and curves were written; None where that was refused.
+        tracking: what is not in W&B, and what to do; empty where all is.
     """
 
     sweep: str
@@ -63,6 +65,7 @@ class Outcome:
     interrupted: bool
     report: Report = field(repr=False)
     folder: Path | None
+    tracking: str = ""
 
     @property
     def exit_status(self) -> int:
@@ -195,7 +198,7 @@ def _execute(
     fail_fast: bool,
     observe: Observer,
 ) -> Outcome:
-    kind, mode = LAUNCHERS.get(launcher_name, "--launcher"), choose_mode(wandb)
+    kind, mode = LAUNCHERS.get(launcher_name, "--launcher"), choose_mode(wandb, planned.whole.tracking)
     # the whole sweep is what gets frozen, so that the report shows what is missing; the chosen part is run
     whole, chosen, results, owed = planned.whole, planned.chosen, planned.results, planned.chosen.owed
     name, folder, ledger = planned.name, SweepFolder(results, planned.name), Ledger(results)
@@ -228,15 +231,9 @@ def _execute(
         LOG.warning("%s", warning)
     LOG.info("W&B: %s", _wandb_told(mode, results, name))
     known, span = not ahead.totals.unknown.get("seconds"), ahead.totals.seconds
-    publisher = Publisher(chosen.runs, results, mode)
-    try:
+    with Publishing(results, name, mode) as publishing:
         shown = observe if isinstance(observe, AbstractContextManager) else nullcontext()
         with folder.attended(chosen.stages), shown:
-
-            def notice(event: Event) -> None:
-                observe(event)
-                publisher.notice(event)
-
             observe(Event("began", seconds=span.expected if span and known else None))
             scheduler = Scheduler(
                 owed,
@@ -247,20 +244,14 @@ def _execute(
                     fail_fast=fail_fast,
                     take_over=command("stop", name, "--take-over", results=results),
                 ),
-                observe=notice,
+                observe=observe,
                 seconds=lambda spec: ahead.seconds(spec, expected_seconds(spec)),
             )
             outcome = scheduler.run()
-    finally:
-        publisher.close()
-    for run_id, how in publisher.replaced.items():
-        LOG.info("%s: %s", run_id, how)
-    for run_id, fault in publisher.faults.items():
-        again = command("sync", name, results=ledger.results)
-        LOG.warning("%s is not in W&B: %s; `%s` tries again", run_id, fault, again)
-    if outcome.exit_code:
-        LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted))
-    return _finish(planned, outcome.stages, interrupted=outcome.interrupted)
+        if outcome.exit_code:
+            LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted))
+        done = _finish(planned, outcome.stages, interrupted=outcome.interrupted)
+        return replace(done, tracking=publishing.conclude())
 
 
 def _wandb_told(mode: Mode, results: Path, name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from toolrl_cli.attempt.code_version import code_identity
 from toolrl_cli.processes.gpus import DEVICES
 from toolrl_cli.processes.process_id import host_name
+from toolrl_cli.spec.secrets import LOGIN
 from toolrl_cli.store.schemas import ENVIRONMENT
 
 PACKAGES = (
@@ -52,7 +53,6 @@ HARMLESS = re.compile(
     re.X,
 )
 """The variables that are written down: those that tell runs apart, and never hold a secret by their meaning."""
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def describe_environment(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def installed_versions() -> dict[str, str]:
 def settings(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables that may be written down."""
     return {
-        name: _LOGIN.sub("", value) for name, value in sorted(variables.items()) if HARMLESS.fullmatch(name)
+        name: LOGIN.sub("", value) for name, value in sorted(variables.items()) if HARMLESS.fullmatch(name)
     }
 
 

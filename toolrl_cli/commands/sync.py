@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from toolrl_cli.commands.options import Results, SweepName, WandbMode, note, results_root
 
+if TYPE_CHECKING:
+    from toolrl_cli.tracking.sync import Synced
 
-def sync(name: SweepName = None, wandb: WandbMode = None, results: Results = None) -> None:
+
+def sync(
+    name: SweepName = None,
+    wandb: WandbMode = None,
+    rebuild: Annotated[
+        str | None,
+        typer.Option(
+            "--rebuild",
+            metavar="RUN",
+            help="Tell this run from its beginning, as a new W&B run without steps that were trained again.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")
+    ] = False,
+    results: Results = None,
+) -> None:
     """Bring W&B up to date with the files.
 
-    Sends steps that are not there yet, and scores. Nothing is sent twice.
+    Asks W&B what it has of each run, and sends what is missing. Nothing is sent twice.
     """
     from toolrl_cli.commands.views.exit_status import FAILED
-    from toolrl_cli.errors import TrackingError
-    from toolrl_cli.harness.publishing import tracked
-    from toolrl_cli.store.ledger import Ledger
     from toolrl_cli.store.sweep_folder import saved_sweep
-    from toolrl_cli.tracking.wandb_runs import choose_mode, publish
+    from toolrl_cli.tracking.place import choose_mode
 
     root = results_root(results)
     saved = saved_sweep(root, name)
     mode = choose_mode(wandb)
-    faults = 0
-    for run in saved.runs:
-        try:
-            note(f"{run.id}: {publish(tracked(run, Ledger(root)), root, mode)} ({mode})")
-        except TrackingError as error:
-            faults += 1
-            note(f"error: {error}")
-    if faults:
+    if mode == "disabled":
+        note("W&B is disabled (--wandb or $WANDB_MODE): nothing is sent")
+        return
+    from toolrl_cli.tracking.sync import sync as bring
+
+    total, told = len(saved.runs) if rebuild is None else 1, 0
+
+    def each(synced: Synced) -> None:
+        nonlocal told
+        told += 1
+        note(f"[{told}/{total}] {synced.run}: {synced.what}")
+
+    found = bring(saved, root, mode, rebuild=rebuild, dry_run=dry_run, each=each)
+    if mode == "offline":
+        note("kept offline below wandb/ of the results; `wandb login`, then `toolrl sync`, sends them")
+    if any(synced.failed for synced in found):
         raise typer.Exit(FAILED)

@@ -1,109 +1,102 @@
-"""Keeps Weights & Biases up to date while a sweep runs, from a thread of its own: training never waits for it."""
+"""W&B beside a sweep that runs: a process of its own, which the harness neither waits for nor dies with."""
 
 from __future__ import annotations
 
-import queue
-import threading
+import contextlib
+import subprocess
+import sys
 import time
 from pathlib import Path
 
-from toolrl_cli.errors import LedgerError, TrackingError
-from toolrl_cli.harness.events import Event
-from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.stage import StageSpec
-from toolrl_cli.spec.stage_kind import trains
-from toolrl_cli.store.files import explained
-from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.tracking.wandb_runs import Mode, TrackedRun, publish
-from toolrl_cli.training.checkpointing.checkpoints import saved_steps
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.processes.child import importable
+from toolrl_cli.spec.tracking import Mode
+from toolrl_cli.store.roots import command
+from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking.status import PublishingStatus, read_status
 
-REFRESH = 60.0
-"""Seconds between two updates of a run that trains, where W&B is online; offline it is written once, at its end."""
+PATIENCE = 4.0  # seconds that a sweep's end may wait for what is on its way
+LOG_FILE = "wandb.log"
 
 
-class Publisher:
-    """Publishes each run when its last stage has ended, and online ones now and then before.
+class Publishing:
+    """Feeds W&B while a sweep runs, see `tracking.publisher`.
 
     Args:
-        runs: the sweep's runs.
         results: the results root.
-        mode: see `tracking.wandb_runs`.
-
-    Attributes:
-        faults: run → why it is not in W&B.
-        replaced: run → that it goes on as another W&B run, and why.
+        name: the sweep's name; its plan is saved.
+        mode: disabled: nothing is started.
     """
 
-    def __init__(self, runs: tuple[PlannedRun, ...], results: Path, mode: Mode) -> None:
-        self._ledger = Ledger(results)
-        self._results = results
-        self._mode = mode
-        self._runs = {run.id: run for run in runs}
-        self._users: dict[str, list[str]] = {}
-        for run in runs:
-            for stage in run.stages:
-                self._users.setdefault(stage.id, []).append(run.id)
-        self._refreshed: dict[str, float] = {}
-        self._work: queue.Queue[str | None] = queue.Queue()
-        self.faults: dict[str, TrackingError | LedgerError] = {}
-        self.replaced: dict[str, str] = {}
-        self._thread = threading.Thread(target=self._publish_all, name="wandb", daemon=True)
-        if mode != "disabled":
-            self._thread.start()
-
-    def notice(self, event: Event) -> None:
-        """Take note of what the scheduler tells; quick."""
-        if self._mode == "disabled":
+    def __init__(self, results: Path, name: str, mode: Mode) -> None:
+        self._results, self._name = results, name
+        self._folder = SweepFolder(results, name).path
+        self._process: subprocess.Popen[bytes] | None = None
+        self._fault = ""
+        if mode == "disabled":
             return
-        for run_id in self._users.get(event.stage, ()):
-            last = self._runs[run_id].stages[-1].id
-            due = time.monotonic() - self._refreshed.get(run_id, 0.0) > REFRESH
-            if event.what == "succeeded" and event.stage == last:
-                self._work.put(run_id)
-            elif event.what == "progress" and self._mode == "online" and due:
-                self._refreshed[run_id] = time.monotonic()
-                self._work.put(run_id)
+        argv = [sys.executable, "-m", "toolrl_cli.tracking.publisher", str(results), name, "--mode", mode]
+        try:
+            with (self._folder / LOG_FILE).open("ab") as log:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    env=importable(None),
+                    start_new_session=True,  # Ctrl-C is for the harness
+                )
+        except OSError as error:
+            self._fault = error.strerror or str(error)
 
-    def close(self) -> None:
-        """Publish what is still to be told (runs that failed half way, too) and wait until it is."""
-        if self._mode == "disabled":
-            return
-        for run_id, run in self._runs.items():
-            if any(self._ledger.folder(s).state().attempt for s in run.stages):
-                self._work.put(run_id)
-        self._work.put(None)
-        self._thread.join()
+    def __enter__(self) -> Publishing:
+        return self
 
-    def _publish_all(self) -> None:
-        while (run_id := self._work.get()) is not None:
-            try:
-                done = publish(tracked(self._runs[run_id], self._ledger), self._results, self._mode)
-                if done.replaces:
-                    self.replaced[run_id] = str(done)
-            except (TrackingError, LedgerError) as error:
-                self.faults[run_id] = error  # told at the end: a run is not worth less because W&B is away
+    def __exit__(self, *_: object) -> None:
+        self._release()
 
+    def conclude(self) -> str:
+        """Let go of it: what is not in W&B, and what to do, in one line; empty where all is there.
 
-def tracked(run: PlannedRun, ledger: Ledger) -> TrackedRun:
-    """A saved run as the tracking room takes it."""
-    return TrackedRun(
-        sweep=run.sweep,
-        id=run.id,
-        arm=run.arm,
-        seed=run.seed,
-        folder=ledger.results / "sweeps" / run.sweep / "runs" / run.id,
-        stages=[(stage, ledger.folder(stage).path) for stage in run.stages],
-        config={"settings": dict(run.settings), **{s.kind: dict(s.config) for s in run.stages}},
-        settled={s.id: step for s in run.stages if (step := _settled(s, ledger)) is not None},
-    )
+        Waits a few seconds at most, for what is on its way.
+        """
+        if self._process is None:
+            return f"W&B: {self._fault}; {self._later('sends it')}" if self._fault else ""
+        self._release()
+        deadline = time.monotonic() + PATIENCE
+        while self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+            status = self._status()
+            if status and status.ended and status.process.get("pid") == self._process.pid:
+                break
+        status = self._status()
+        if status is None:
+            return f"W&B: nothing is known of what was sent (see {self._folder / LOG_FILE}); {self._later('sends it')}"
+        if status.at_work and not status.line:
+            later = self._later("looks whether it arrived")
+            return f"W&B: the rest is on its way (process {status.process.get('pid')}); {later}"
+        return f"W&B: {status.line}; {self._later('sends the rest')}" if status.line else ""
 
+    def _release(self) -> None:
+        """Tell it that the harness is done; it goes on by itself."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
 
-def _settled(stage: StageSpec, ledger: Ledger) -> int | None:
-    """The newest checkpoint's step of a training that will go on from there; None where all that was logged stays."""
-    if not trains(stage.kind):
+    def _status(self) -> PublishingStatus | None:
+        with contextlib.suppress(LedgerError):
+            return read_status(self._folder)
         return None
-    folder = ledger.folder(stage)
-    if folder.state().status in ("succeeded", "failed"):
-        return None
-    with explained(folder.path):
-        return max((step for step, _ in saved_steps(folder.path / "checkpoints")), default=0)
+
+    def _later(self, what: str) -> str:
+        return f"`{command('sync', self._name, results=self._results)}` {what}"
+
+
+def told_of(results: Path, name: str) -> str:
+    """What is not in W&B of a sweep, for `toolrl status`; empty where all is, or nothing was to be sent."""
+    status = None
+    with contextlib.suppress(LedgerError):
+        status = read_status(SweepFolder(results, name).path)
+    if status is None or not status.line:
+        return ""
+    return f"W&B: {status.line}; `{command('sync', name, results=results)}` sends the rest"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.known_stages import KnownStages
@@ -21,6 +22,7 @@ def make_plan(
     *,
     tables: tuple[str, ...] = (),
     description: str = "",
+    tracking: Mapping[str, Any] | None = None,
     place: Callable[[str, Run], str] = lambda setting, run: setting,
 ) -> Plan:
     """Lay the runs' stages out as one graph and look up where each stands.
@@ -32,6 +34,7 @@ def make_plan(
         ledger: where the stages stand.
         tables: names of the tables that the sweep asks for.
         description: of the sweep.
+        tracking: what it says of W&B.
         place: where a run has a setting from, for messages.
 
     Raises:
@@ -50,4 +53,4 @@ def make_plan(
                 f"run {run.id!r} has nothing to do", sweep, "give it `evaluate:` or a non-empty `train:`"
             )
         planned.append(PlannedRun(sweep, run.id, run.arm, run.seed, run.settings, tuple(chain)))
-    return lay_out(sweep, planned, ledger, tables=tables, description=description)
+    return lay_out(sweep, planned, ledger, tables=tables, description=description, tracking=tracking)

@@ -104,6 +104,7 @@ def load(
         Ledger(results),
         tables=tables,
         description=document.sweep.description,
+        tracking=document.sweep.tracking.model_dump(exclude_defaults=True),
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
     row_warnings = check_owed(plan, resolved.grid, document, results, announce)

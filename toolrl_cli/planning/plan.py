@@ -59,6 +59,7 @@ class Plan:
         runs: the runs, in the order of the sweep file.
         stages: id → stage; equal stages are one.
         tables: names of the tables that the sweep asks for.
+        tracking: what it says of W&B, see `spec.tracking`.
     """
 
     sweep: str
@@ -66,6 +67,7 @@ class Plan:
     stages: Mapping[str, PlannedStage]
     tables: tuple[str, ...] = ()
     description: str = ""
+    tracking: Mapping[str, Any] = field(default_factory=dict)
 
     def selected(self, pattern: str | None) -> Plan:
         """The runs whose id or arm matches a shell pattern, with their stages; all for None.
@@ -83,7 +85,7 @@ class Plan:
             raise SpecError(f"no run matches {pattern!r}", "--only", hint_for(pattern, arms, "arms"))
         wanted = {stage.id for run in runs for stage in run.stages}
         stages = {i: s for i, s in self.stages.items() if i in wanted}
-        return Plan(self.sweep, runs, stages, self.tables, self.description)
+        return Plan(self.sweep, runs, stages, self.tables, self.description, self.tracking)
 
     @cached_property
     def owed(self) -> list[StageSpec]:
@@ -108,12 +110,13 @@ def lay_out(
     *,
     tables: tuple[str, ...] = (),
     description: str = "",
+    tracking: Mapping[str, Any] | None = None,
     set_back: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of runs whose stages are known already (a frozen plan, read again).
 
     Args:
-        sweep, runs, tables, description: of the plan.
+        sweep, runs, tables, description, tracking: of the plan.
         ledger: where the stages are.
         set_back: id → why, of stages that are going to be set back: the plan is as it will be then.
 
@@ -132,7 +135,7 @@ def lay_out(
         stages[stage_id] = _standing(
             stage, states.get(stage_id), losses.get(stage_id), stages, users[stage_id]
         )
-    return Plan(sweep, tuple(runs), stages, tables, description)
+    return Plan(sweep, tuple(runs), stages, tables, description, tracking or {})
 
 
 def _standing(

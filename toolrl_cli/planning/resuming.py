@@ -106,6 +106,7 @@ def plan_resumption(
             ledger,
             tables=saved.tables,
             description=saved.description,
+            tracking=saved.tracking,
             set_back=gone_back,
         )
 

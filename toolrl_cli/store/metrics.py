@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,59 @@ from toolrl_cli.store.rewinds import counts
 FILE = "metrics.jsonl"
 
 
-def merge_metrics(stage_dir: Path) -> list[dict[str, Any]]:
-    """The metrics of all attempts as one training curve.
+@dataclass(frozen=True)
+class LoggedRow:
+    """One line of an attempt's `metrics.jsonl`.
+
+    Attributes:
+        attempt: the attempt's number.
+        line: which of its rows, from 0 on.
+        step: the training step.
+        data: metric → value; None where it was not finite.
+    """
+
+    attempt: int
+    line: int
+    step: int
+    data: dict[str, Any]
+
+
+def counting_rows(stage_dir: Path) -> list[LoggedRow]:
+    """The rows of all attempts that are part of the training curve, in the order in which they were logged.
 
     An attempt goes on from a checkpoint, so steps that an earlier one had trained beyond it are trained
-    again: what the later attempt says replaces them, and what it has not reached yet is dropped, because that
-    belongs to a model which is gone. At the step it starts from, the later attempt may log a validation
-    alone; there its values are laid over the earlier ones. Where the stage was set back on purpose
-    (`rewinds`), earlier attempts count up to there.
+    again: rows of these are left out, because they belong to a model which is gone. At the step that it starts
+    from, a later attempt may log a validation alone: what an earlier one said there counts as well. Where the stage
+    was set back on purpose (`rewinds`), earlier attempts count up to there.
+
+    Args:
+        stage_dir: `RESULTS/stages/<kind>/<id>`.
+
+    Raises:
+        OSError: a file is there and cannot be read.
+        LedgerError: a later version wrote down where the stage was set back.
+    """
+    kept: list[LoggedRow] = []
+    still_counts = counts(stage_dir)
+    for attempt in attempt_folders(stage_dir):
+        n = int(attempt.name)
+        logged = (
+            LoggedRow(n, line, row["step"], row["data"])
+            for line, row in enumerate(_valid(jsonl.read(attempt / FILE)))
+        )
+        rows = [row for row in logged if still_counts(n, row.step)]
+        first = min((row.step for row in rows), default=None)
+        if first is not None:
+            said = {name for row in rows if row.step == first for name in row.data}
+            kept = [r for r in kept if r.step < first or (r.step == first and r.data.keys() - said)] + rows
+    return kept
+
+
+def merge_metrics(stage_dir: Path) -> list[dict[str, Any]]:
+    """The metrics of all attempts as one training curve: what `counting_rows` has, a row for each step.
+
+    verl logs training and validation of one step in one row or in two. At the step that it starts from, a later attempt
+    may log a validation alone; there its values are laid over the earlier ones.
 
     Args:
         stage_dir: `RESULTS/stages/<kind>/<id>`.
@@ -32,17 +78,8 @@ def merge_metrics(stage_dir: Path) -> list[dict[str, Any]]:
         LedgerError: a later version wrote down where the stage was set back.
     """
     merged: dict[int, dict[str, Any]] = {}
-    still_counts = counts(stage_dir)
-    for attempt in attempt_folders(stage_dir):
-        n = int(attempt.name)
-        rows = _by_step(row for row in _valid(jsonl.read(attempt / FILE)) if still_counts(n, row["step"]))
-        if not rows:
-            continue
-        first = min(rows)
-        for step in [step for step in merged if step > first]:
-            del merged[step]
-        for step, data in rows.items():
-            merged[step] = {**merged.get(step, {}), **data}
+    for row in counting_rows(stage_dir):
+        merged.setdefault(row.step, {}).update(row.data)
     return [{"step": step, "data": merged[step]} for step in sorted(merged)]
 
 
@@ -70,14 +107,6 @@ class MetricsFollower:
     def new(self) -> list[dict[str, Any]]:
         """Rows logged since the last call."""
         return list(_valid(self._lines.new()))
-
-
-def _by_step(rows: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """verl logs training and validation of one step in one row or in two."""
-    steps: dict[int, dict[str, Any]] = {}
-    for row in rows:
-        steps.setdefault(row["step"], {}).update(row["data"])
-    return steps
 
 
 def _valid(rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -85,6 +85,7 @@ ROOT = Document("root.json")
 # of a sweep
 PLAN = Document("plan.json")
 WANDB = Document("wandb.json")
+WANDB_STATUS = Document("wandb_status.json")
 PROVENANCE = Document("provenance.json")
 
 # of a data folder

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ class SavedSweep:
     runs: tuple[PlannedRun, ...]
     tables: tuple[str, ...]
     description: str = ""
+    tracking: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def stages(self) -> dict[str, StageSpec]:
@@ -49,6 +50,8 @@ class Freezable(Protocol):
     def tables(self) -> tuple[str, ...]: ...
     @property
     def description(self) -> str: ...
+    @property
+    def tracking(self) -> Mapping[str, Any]: ...
 
 
 def frozen(plan: Freezable) -> dict[str, Any]:
@@ -61,6 +64,7 @@ def frozen(plan: Freezable) -> dict[str, Any]:
         "sweep": plan.sweep,
         "description": plan.description,
         "tables": list(plan.tables),
+        "tracking": dict(plan.tracking),
         "runs": [{**r.to_json(), "settings": dict(r.settings)} for r in plan.runs],
         "stages": [SPEC.stamped(s.to_json()) for s in stages.values()],
     }
@@ -203,7 +207,9 @@ class SweepFolder:
             tables = data.get("tables") or []
             if not isinstance(tables, list):
                 raise TypeError(f"{tables!r} is no list")
-            return SavedSweep(self.name, runs, tuple(map(str, tables)), str(data.get("description", "")))
+            tracking = dict(data.get("tracking") or {})
+            description = str(data.get("description", ""))
+            return SavedSweep(self.name, runs, tuple(map(str, tables)), description, tracking)
         except LedgerError as error:
             raise LedgerError(error.what, str(self.path / PLAN.name), error.hint) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -46,4 +46,6 @@ def run_and_show(
     if outcome.blocked:
         reasons = [f"{why} ({n} stage{'' if n == 1 else 's'})" for why, n in outcome.blocked.items()]
         note(f"{outcome.sweep}: not run: {'; '.join(reasons)}")
+    if outcome.tracking:
+        note(f"warning: {outcome.tracking}")
     return outcome.exit_status

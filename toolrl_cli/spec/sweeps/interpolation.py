@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.secrets import LOGIN, SECRET_NAME
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
 
@@ -22,13 +23,6 @@ MAX_VALUES = 100_000
 
 _OPENED = re.compile(r"(\\?)\$\{([^${}]*)(\}?)")
 _REFERENCE = re.compile(r"\s*(\.*)([^.\[\]:\s]+(?:\.[^.\[\]:\s]+|\[\d+\])*)\s*")
-_SECRET = re.compile(
-    r"(?:^|_)(?:\w*KEY|\w*TOKEN|\w*SECRET|PASS|PASSWORD|PASSWD|PASSPHRASE|PAT|JWT|CREDENTIALS?|COOKIE)(?:_|$)|_PWD$",
-    re.I,
-)
-"""Names of environment variables that hold secrets."""
-_LOGIN = re.compile(r"://[^/@\s]+@")
-"""A user's name, with or without a password, in a URL."""
 _VARIABLE = re.compile(r"\s*oc\.env:\s*(\w+)\s*(?:,\s*(.*?)\s*)?")
 _PART = re.compile(r"[^.\[\]]+")
 
@@ -143,8 +137,8 @@ class _Interpolation:
         if value is None:
             hint = f"set it, or give a default: ${{oc.env:{name},default}}"
             raise self._fault(path, f"the environment has no {name!r}", hint)
-        if _SECRET.search(name) or _LOGIN.search(value):
-            why = "is a secret by its name" if _SECRET.search(name) else "holds a login"
+        if SECRET_NAME.search(name) or LOGIN.search(value):
+            why = "is a secret by its name" if SECRET_NAME.search(name) else "holds a login"
             hint = "leave it in the environment, where attempts read it; one that is no secret needs another name"
             raise self._fault(path, f"{name!r} {why}, and plans and results would show its value", hint)
         return value, 1 + len(value) // 100

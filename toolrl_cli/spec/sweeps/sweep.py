@@ -19,6 +19,7 @@ from toolrl_cli.spec.sweeps.interpolation import GIVEN, interpolated
 from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
 from toolrl_cli.spec.sweeps.source import Source, parse_value, read_unresolved, unresolved_source
 from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile
+from toolrl_cli.spec.tracking import Tracking
 
 MAPPING = "sweep"
 """Stands for the file's name where a sweep is given as a mapping."""
@@ -150,7 +151,7 @@ def _first_fault(error: ValidationError, source: Source) -> SpecError:
     path: KeyPath = tuple(p for p in fault["loc"] if isinstance(p, int) or p not in _UNION_MEMBERS)
     if fault["type"] == "extra_forbidden":
         key = str(path[-1])
-        blocks: dict[str, type[Frozen]] = {"ablate": Ablate, "seeds": SeedRange}
+        blocks: dict[str, type[Frozen]] = {"ablate": Ablate, "seeds": SeedRange, "tracking": Tracking}
         valid = SweepFile if len(path) == 1 else blocks.get(str(path[0]), Ablate)
         hint = (deeper_hint(key) if len(path) == 1 else "") or hint_for(key, valid.model_fields, "keys")
         if path == (SEED,):

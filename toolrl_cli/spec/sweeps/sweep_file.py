@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from toolrl_cli.spec.models import Frozen, Whole
+from toolrl_cli.spec.tracking import Tracking
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -49,6 +50,7 @@ class SweepFile(Frozen):
         [], description="benchmarks that every run is evaluated on; {benchmark:, every:} also on the way"
     )
     tables: list[str] = Field([], description="tables of the report, by name or file")
+    tracking: Tracking = Field(Tracking(), description="Weights & Biases; changes no stage")
 
     @field_validator("name")
     @classmethod

@@ -1,0 +1,145 @@
+"""`toolrl sync` with the real client and a server of the tests' own."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
+from tests.tracking.tree import ResultsTree, rows_of, same_rows
+from toolrl_cli.errors import TrackingError
+from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking.sync import sync
+
+
+def test_a_run_is_there_once_with_all_that_the_files_have(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results", arms=2, tags=["mine"], notes="why").trained()
+    assert tree.sync() == dict.fromkeys(["arm0-seed1", "arm1-seed1"], "sent: 9 rows")
+    same_rows(server, tree)
+    (wandb_id,) = tree.wandb_ids(server, tree.runs[1])
+    run = server.runs[wandb_id]
+    assert (run.told["groupName"], run.told["jobType"]) == ("demo", "sft+rl")
+    assert run.told["tags"] == ["rl.lr=1", "seed=1", "mine"]
+    assert run.told["notes"] == "why"
+    assert run.config["axes"] == {"rl_lr": 1} and run.config["seed"] == 1
+    assert run.config["rl"]["algorithm"] == "grpo"
+    assert run.summary["reward/total/mean"] == 0.6
+    assert run.state == "finished"
+    before = {name: list(run.rows) for name, run in server.runs.items()}
+    assert set(tree.sync().values()) == {"up to date"}
+    assert {name: run.rows for name, run in server.runs.items()} == before
+
+
+def test_rows_that_the_server_lost_are_sent_again_and_only_those(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    with server.failing(Fault("file_stream", 403)):
+        (said,) = tree.sync().values()
+    assert said == "the server has taken what it was sent, and does not have 9 of 9 rows"
+    assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
+    same_rows(server, tree)
+    (wandb_id,) = server.runs
+    del server.runs[wandb_id].lines["wandb-history.jsonl"][4:]  # as a client that was killed leaves it
+    assert tree.sync(dry_run=True) == {"arm0-seed1": "would be sent: 5 of 9 rows"}
+    assert len(server.runs[wandb_id].rows) == 4
+    assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
+    same_rows(server, tree)
+
+
+def test_a_server_that_fails_now_and_then_has_each_row_once_in_the_end(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    now_and_then = [
+        Fault("graphql UpsertBucket", 500, count=1),
+        Fault("file_stream", 429, count=1),
+        Fault("file_stream", reset=True, count=1, skip=1),
+        Fault("file_stream", delay=0.5),
+    ]
+    with server.failing(*now_and_then):
+        tree.sync()
+    tree.sync()
+    same_rows(server, tree)
+    assert set(tree.sync().values()) == {"up to date"}
+
+
+def test_what_w_and_b_refuses_is_one_line_and_the_next_try_works(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    for name, said in ((WRONG_KEY, "not logged in"), ("short", "API key"), (None, "No API key configured")):
+        if name is None:
+            monkeypatch.delenv("WANDB_API_KEY")
+        else:
+            monkeypatch.setenv("WANDB_API_KEY", name)
+        with pytest.raises(TrackingError, match=said) as refused:
+            tree.sync()
+        assert "\n" not in str(refused.value)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with server.failing(Fault("graphql UpsertBucket", 403)):
+        assert tree.sync() != {"arm0-seed1": "sent: 9 rows"}
+    assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}  # and no `in use`
+    same_rows(server, tree)
+
+
+def test_one_odd_file_stops_one_run(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results", arms=2).trained()
+    metrics = tree.ledger.folder(tree.rl[0]).attempt(1) / "metrics.jsonl"
+    metrics.unlink()
+    metrics.mkdir()
+    said = tree.sync()
+    assert said["arm1-seed1"] == "sent: 9 rows"
+    assert "Is a directory" in said["arm0-seed1"]
+
+
+def test_offline_there_is_one_folder_for_each_run_made_anew_where_it_is_gone(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results", arms=2)
+    tree.trained()
+    for change in ("nothing", "more", "gone", "edited forth and back"):
+        if change == "more":
+            tree.log(tree.rl[0], 1, [7])
+        elif change == "gone":
+            shutil.rmtree(tree.root / "wandb")
+        elif change == "edited forth and back":
+            SweepFolder(tree.root, "demo").save(replace(tree.plan, runs=tree.plan.runs[:1]), None)
+            SweepFolder(tree.root, "demo").save(tree.plan, None)
+        tree.sync("offline")
+        assert len(list((tree.root / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
+    assert not server.runs
+    assert tree.sync()["arm0-seed1"] == "sent: 10 rows"
+    same_rows(server, tree)
+
+
+def test_a_copy_of_the_results_writes_to_w_and_b_runs_of_its_own_and_a_moved_tree_to_the_old_ones(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    tree.sync()
+    (mine,) = server.runs
+    shutil.copytree(tree.root, tmp_path / "copy", symlinks=True)
+    copy = SweepFolder(tmp_path / "copy", "demo").load()
+    sync(copy, tmp_path / "copy", "online")
+    assert len(server.runs) == 2 and len(server.runs[mine].rows) == 9
+    tree.root.rename(tmp_path / "moved")
+    assert [one.what for one in sync(copy, tmp_path / "moved", "online")] == ["up to date"]
+
+
+def test_steps_that_were_trained_again_are_told_with_their_attempt_and_rebuild_makes_a_run_without(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    tree.sync()
+    tree.log(tree.rl[0], 2, [5, 6, 7], again=1)  # went on from step 4
+    assert tree.sync() == {"arm0-seed1": "sent: 10 rows"}
+    (first,) = server.runs
+    rows = [(row["training/global_step"], row["attempt"]) for row in rows_of(server, first)[2:]]
+    assert rows == [*((n, 1) for n in range(7)), (5, 2), (6, 2), (7, 2)]
+    assert "trained again" in server.runs[first].summary["trained_again"]
+    tree.sync(rebuild="arm0-seed1")
+    (new,) = set(server.runs) - {first}
+    assert rows_of(server, new) == tree.expected(tree.runs[0])
+    assert tree.sync() == {"arm0-seed1": "up to date"}

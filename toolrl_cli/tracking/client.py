@@ -1,0 +1,221 @@
+"""The W&B client: the one module that imports it, and turns what it raises into a line.
+
+What the client says of a run that it was given proves nothing: `log` and `finish` raise nothing where rows are lost. So
+what the server has is asked of the server.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import wandb
+from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+from wandb.sdk.mailbox.mailbox import MailboxClosedError
+from wandb.sdk.mailbox.mailbox_handle import HandleAbandonedError, ServerResponseError
+
+from toolrl_cli.errors import TrackingError
+from toolrl_cli.spec.secrets import scrubbed
+from toolrl_cli.tracking.place import Place
+from toolrl_cli.tracking.told import ROW, STEP, Told
+
+FAULTS = (
+    wandb.Error,
+    ServerResponseError,
+    WandbApiFailedError,
+    MailboxClosedError,
+    HandleAbandonedError,
+    OSError,
+    TypeError,  # a table or a value of a kind that it does not take
+    ValueError,  # pydantic's, for a tag or a name that it refuses
+)
+PATIENCE = 20  # seconds for the server to answer
+FLUSH = 5  # seconds between two sendings of an open run; W&B's own is 15
+PAGE = 100
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _explained(function: Callable[P, T]) -> Callable[P, T]:
+    """Whatever the client raises becomes one line."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except FAULTS as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            what = lines[0] if lines else type(error).__name__
+            raise TrackingError(scrubbed(what)) from error
+
+    return call
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the server has of a run.
+
+    Attributes:
+        lines: of its history.
+        summary: its summary.
+    """
+
+    lines: int
+    summary: Mapping[str, Any]
+
+
+class Live:
+    """A W&B run that is open."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    @_explained
+    def log(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Give rows to the client, which sends them in its own time."""
+        for row in rows:
+            self._run.log(dict(row))
+
+    @_explained
+    def summarize(self, summary: Mapping[str, Any]) -> None:
+        """Set values of the summary."""
+        self._run.summary.update(dict(summary))
+
+    @_explained
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Log a table."""
+        data: list[Iterable[Any]] = [list(row) for row in rows]
+        self._run.log({name: wandb.Table(list(columns), data, allow_mixed_types=True)})
+
+    @_explained
+    def artifact(self, name: str, kind: str, folder: Path) -> None:
+        """Send a folder as an artifact."""
+        artifact = wandb.Artifact(name, type=kind)
+        artifact.add_dir(str(folder))
+        self._run.log_artifact(artifact)
+
+    @_explained
+    def finish(self) -> None:
+        """Send what is left; how much arrived is not known then."""
+        self._run.finish()
+
+
+class Client:
+    """Talks to W&B for one sweep.
+
+    Args:
+        place: where the sweep is.
+        mode: whether runs are sent, or kept.
+        folder: where offline runs are kept.
+    """
+
+    def __init__(self, place: Place, mode: Literal["online", "offline"], folder: Path) -> None:
+        logging.raiseExceptions = False  # on a full disk the client's log would print a traceback a line
+        for name, value in (("WANDB_ERROR_REPORTING", "false"), ("WANDB_SILENT", "true")):
+            os.environ.setdefault(name, value)
+        self._place, self._mode, self._folder = place, mode, folder
+        self._api: Any = None
+        self._lock = threading.RLock()
+        self._scratch: Path | None = None
+
+    @_explained
+    def seen(self, ids: Sequence[str]) -> dict[str, Seen]:
+        """What the server has of runs, asked in pages; one that it does not know is left out."""
+        found: dict[str, Seen] = {}
+        for start in range(0, len(ids), PAGE):
+            wanted = {"name": {"$in": list(ids[start : start + PAGE])}}
+            with self._lock:
+                runs = self._asked().runs(self._path(), filters=wanted, per_page=PAGE, lazy=False)
+            for run in runs:
+                found[run.id] = Seen(int(run.historyLineCount or 0), dict(run.summary_metrics or {}))
+        return found
+
+    @_explained
+    def row_keys(self, wandb_id: str) -> list[int]:
+        """The keys of all rows that the server has of a run, in the order of its history."""
+        with self._lock:
+            run = self._asked().run(f"{self._path()}/{wandb_id}")
+        rows = run.scan_history(keys=["_step", ROW], page_size=10_000, use_cache=False)
+        return [int(row[ROW]) for row in sorted(rows, key=lambda row: int(row["_step"]))]
+
+    @_explained
+    def open(self, told: Told) -> Live:
+        """Open a W&B run, which goes on where the server has one of the id."""
+        online = self._mode == "online"
+        live = wandb.init(
+            entity=self._place.entity,
+            project=self._place.project,
+            id=told.id,
+            name=told.name,
+            group=told.group,
+            job_type=told.job_type,
+            tags=list(told.tags),
+            notes=told.notes or None,
+            config=dict(told.config),
+            dir=str(self._scratch_folder() if online else self._folder),
+            mode=self._mode,
+            resume="allow" if online else None,
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,
+                save_code=False,
+                x_disable_stats=True,
+                x_disable_meta=True,  # every SLURM_* variable and the arguments, secrets included
+                x_disable_machine_info=True,
+                x_save_requirements=False,
+                init_timeout=PATIENCE,
+                finish_timeout=PATIENCE,
+                x_graphql_retry_max=3,
+                x_file_stream_transmit_interval=FLUSH,
+            ),
+        )
+        if not online and not Path(live.dir).is_relative_to(self._folder):
+            live.finish()
+            raise OSError(f"{self._folder} cannot be written, and W&B took {live.dir}")
+        live.define_metric(STEP)
+        live.define_metric("*", step_metric=STEP, step_sync=False)
+        live.define_metric("sft/step")
+        live.define_metric("sft/*", step_metric="sft/step", step_sync=False)
+        live.define_metric(ROW, hidden=True)
+        return Live(live)
+
+    def reset(self) -> None:
+        """End whatever is open. After a failed init the client refuses that id (`in use`) until this."""
+        self._api = None
+        try:
+            wandb.teardown()
+        except FAULTS as error:  # the client's own process is gone, and the next `open` starts another
+            logging.getLogger(__name__).debug("teardown: %s", error)
+
+    def close(self) -> None:
+        """End whatever is open, and remove the client's own files of runs that were sent."""
+        self.reset()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _scratch_folder(self) -> Path:
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="toolrl-wandb-"))
+        return self._scratch
+
+    def _asked(self) -> Any:
+        if self._api is None:
+            self._api = wandb.Api(timeout=PATIENCE)
+        self._api.flush()  # it would show again what it was told the last time
+        return self._api
+
+    def _path(self) -> str:
+        with self._lock:
+            entity = self._place.entity or self._asked().default_entity
+        return f"{entity}/{self._place.project}"

@@ -1,0 +1,51 @@
+"""What goes along with a run that is over: samples of what the model wrote, and checkpoints where asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.secrets import scrubbed
+from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.store import jsonl
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.tracking.client import Live
+
+SAMPLES = 32
+LONGEST = 2000  # characters of a text
+
+
+def attach(live: Live, tracking: Tracking, run: PlannedRun, ledger: Ledger) -> None:
+    """Log the samples and the artifacts of a run.
+
+    Raises:
+        TrackingError: the client refuses.
+    """
+    for stage in run.stages:
+        folder = ledger.folder(stage).path
+        if stage.kind == "rl" and (found := _samples(folder)):
+            columns = sorted({name for row in found for name in row})
+            live.table("samples", columns, [[row.get(name) for name in columns] for row in found])
+        model = folder / "output" / "model"
+        if stage.kind == "export" and "checkpoints" in tracking.artifacts and model.is_dir():
+            live.artifact(f"{stage.id}-model", "model", model)
+
+
+def _samples(stage: Path) -> list[dict[str, Any]]:
+    """Responses of the newest step that was written down, each with its score and those of the reward's parts."""
+    files = [path for kind in ("rollouts", "validation") for path in stage.glob(f"attempts/*/{kind}/*.jsonl")]
+    by_age = sorted(files, key=lambda p: (int(p.parent.parent.name), p.stem.zfill(12)))
+    if not by_age:
+        return []
+    found = []
+    for row in jsonl.read_jsonl(by_age[-1]):
+        cut = {k: v[:LONGEST] if isinstance(v, str) else v for k, v in row.items() if _plain(v)}
+        found.append(scrubbed(cut))
+        if len(found) == SAMPLES:
+            break
+    return found
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float))

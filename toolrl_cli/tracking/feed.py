@@ -1,0 +1,232 @@
+"""Brings W&B runs up to date with the files.
+
+It holds no truth of its own: what a W&B run lacks is found by asking the server which rows it has. So it may be killed
+at any point, and whoever comes next goes on.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolrl_cli.errors import LedgerError, TrackingError
+from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SavedSweep
+from toolrl_cli.tracking.client import Client, Live, Seen
+from toolrl_cli.tracking.extras import attach
+from toolrl_cli.tracking.place import Place
+from toolrl_cli.tracking.status import RunStatus, StatusWriter
+from toolrl_cli.tracking.told import ROW, TOLD, Told, tell
+
+OVERDUE = 30.0  # seconds after which a row that was given to the client should be at the server
+AGAIN = "steps were trained again after a resume; `toolrl sync --rebuild RUN` makes a W&B run without the first tries"
+
+
+@dataclass
+class _Open:
+    """An open W&B run: the rows that the server has or was given, and how many lines that makes when."""
+
+    live: Live
+    there: set[int]
+    lines: int
+    summary: Mapping[str, object] = field(default_factory=dict)
+    given: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def due(self, now: float) -> int:
+        """Lines that the server should have by now."""
+        lines = 0
+        while self.given and self.given[0][0] < now - OVERDUE:
+            lines = self.given.popleft()[1]
+        return lines
+
+
+class Feed:
+    """Feeds W&B with a sweep's runs.
+
+    Args:
+        saved: the sweep.
+        ledger: where its stages are.
+        place: where it is in W&B.
+        client: talks to W&B.
+        status: where it is written down how each run stands.
+        mode: online or offline.
+    """
+
+    def __init__(
+        self, saved: SavedSweep, ledger: Ledger, place: Place, client: Client, status: StatusWriter, mode: str
+    ) -> None:
+        self._saved, self._ledger, self._place, self._client = saved, ledger, place, client
+        self._status, self._mode = status, mode
+        self._tracking = Tracking.model_validate(saved.tracking)
+        self._open: dict[str, _Open] = {}
+        self.stale = False
+        """A run failed; the client has to be reset before it is tried again."""
+
+    def told(self, run: PlannedRun, *, live: bool = True) -> Told | None:
+        """What W&B is told of a run; None, and written down why, where a file of it cannot be read."""
+        wandb_id = self._place.wandb_id(run)
+        try:
+            return tell(run, wandb_id, self._ledger, self._tracking, self._saved.description, live=live)
+        except LedgerError as error:
+            known = self._status[run.id] or RunStatus(wandb_id)
+            self._status.set(run.id, RunStatus(wandb_id, known.rows, known.sent, "", str(error)))
+            return None
+
+    def seen(self, ids: Sequence[str]) -> dict[str, Seen]:
+        """What the server has of W&B runs.
+
+        Raises:
+            TrackingError: it does not say.
+        """
+        return self._client.seen(ids)
+
+    def bring(self, run: PlannedRun, told: Told, seen: Seen | None = None, *, stay: bool = False) -> bool:
+        """Bring one run up to date, and write down how it stands.
+
+        Args:
+            run: the run.
+            told: what W&B is to have of it.
+            seen: what the server has, where that was asked a moment ago.
+            stay: leave it open, because more is coming.
+
+        Returns:
+            Whether nothing went wrong; all of it may be on its way still where the run stays open.
+        """
+        try:
+            if self._mode == "offline":
+                self._keep(run, told)
+            else:
+                self._send(run, told, seen, stay=stay)
+            return True
+        except (TrackingError, LedgerError) as error:
+            self.stale = True
+            self._open.pop(run.id, None)
+            known = self._status[run.id] or RunStatus(told.id)
+            sent = known.sent if known.id == told.id else 0
+            self._status.set(run.id, RunStatus(told.id, len(told.rows), sent, "", str(error)))
+            return False
+
+    def renew(self) -> None:
+        """After a failure: close everything; what was on its way is looked for when its run is opened again."""
+        self._client.reset()
+        self._open.clear()
+        self.stale = False
+
+    @property
+    def open_runs(self) -> tuple[str, ...]:
+        """The runs that are open, longest first."""
+        return tuple(self._open)
+
+    def check(self, runs: Mapping[str, PlannedRun]) -> None:
+        """Ask the server whether it has what open runs were given; a run that lost rows is opened again."""
+        ids = {run: self._place.wandb_id(runs[run]) for run in self._open if run in runs}
+        try:
+            seen = self._client.seen(list(ids.values()))
+        except TrackingError as error:
+            seen, self.stale = {}, True
+            fault = str(error)
+        else:
+            fault = "rows that were sent did not arrive; they are sent again"
+        now = time.monotonic()
+        for run, wandb_id in ids.items():
+            known, found = self._status[run], seen.get(wandb_id)
+            if known is None:
+                continue
+            lines = found.lines if found else 0
+            if lines < self._open[run].due(now):
+                self.stale = True
+                self._status.set(run, RunStatus(wandb_id, known.rows, known.sent, "", fault))
+            elif found:
+                sent = min(known.rows, max(known.sent, lines))
+                self._status.set(run, RunStatus(wandb_id, known.rows, sent, "", ""))
+
+    def _send(self, run: PlannedRun, told: Told, seen: Seen | None, *, stay: bool) -> None:
+        opened = self._open.get(run.id)
+        if opened is None:
+            if seen is None:
+                seen = self._client.seen([told.id]).get(told.id)
+            if seen and has_all(seen, told) and not stay:
+                self._complete(run, told)
+                return
+            there = set(self._client.row_keys(told.id)) if seen and seen.lines else set()
+            opened = _Open(self._client.open(told), there, seen.lines if seen else 0)
+            self._open[run.id] = opened
+        missing = [row for row in told.rows if row[ROW] not in opened.there]
+        opened.live.log(missing)
+        opened.there.update(row[ROW] for row in missing)
+        opened.lines += len(missing)
+        opened.given.append((time.monotonic(), opened.lines))
+        again = {"trained_again": AGAIN} if opened.there - set(told.keys) else {}
+        if opened.summary != (summary := {**told.summary, **again}):
+            opened.live.summarize(summary)
+            opened.summary = summary
+        known = self._status[run.id]
+        sent = known.sent if known and known.id == told.id else 0
+        self._status.set(run.id, RunStatus(told.id, len(told.rows), min(sent, len(told.rows))))
+        if not stay:
+            attach(opened.live, self._tracking, run, self._ledger)
+            opened.live.summarize({TOLD: told.digest})
+            opened.live.finish()
+            del self._open[run.id]
+            self._verify(run, told)
+
+    def _verify(self, run: PlannedRun, told: Told) -> None:
+        """Ask the server what it has; only that counts as sent."""
+        seen = self._client.seen([told.id]).get(told.id)
+        if seen and has_all(seen, told):
+            self._complete(run, told)
+            return
+        there = set(self._client.row_keys(told.id)) if seen and seen.lines else set()
+        sent = len(there & set(told.keys))
+        if sent == len(told.rows) and seen and seen.summary.get(TOLD) == told.digest:
+            self._complete(run, told)
+            return
+        lost = f"{len(told.rows) - sent} of {len(told.rows)} rows" if sent < len(told.rows) else "the summary"
+        raise TrackingError(f"the server has taken what it was sent, and does not have {lost}")
+
+    def _complete(self, run: PlannedRun, told: Told) -> None:
+        self._status.set(run.id, RunStatus(told.id, len(told.rows), len(told.rows), told.digest))
+
+    def _keep(self, run: PlannedRun, told: Told) -> None:
+        """Write the offline folder, one for each run, where the one there does not have all."""
+        place = self._ledger.results / "wandb"
+        there = sorted(place.glob(f"offline-run-*-{told.id}"))
+        known = self._status[run.id]
+        content = f"{told.digest}-{len(told.rows)}-{told.keys[-1] if told.rows else ''}"
+        if len(there) == 1 and known and known.complete and (known.id, known.content) == (told.id, content):
+            return
+        for folder in there:
+            if not list(folder.glob("*.synced")):
+                shutil.rmtree(folder, ignore_errors=True)
+        live = self._client.open(told)
+        live.log(told.rows)
+        live.summarize({**told.summary, TOLD: told.digest})
+        attach(live, self._tracking, run, self._ledger)
+        live.finish()
+        if not _whole(place, told.id):
+            raise TrackingError(
+                "the offline run is not whole", str(place), "free some space; `toolrl sync` tries again"
+            )
+        self._status.set(run.id, RunStatus(told.id, len(told.rows), len(told.rows), content))
+
+
+def has_all(seen: Seen, told: Told) -> bool:
+    """Whether the server has all of a run, by its number of lines, its last row and what is told beside the rows."""
+    last = told.keys[-1] if told.rows else None
+    return (
+        seen.lines >= len(told.rows)
+        and seen.summary.get(TOLD) == told.digest
+        and (last is None or seen.summary.get(ROW) == last)
+    )
+
+
+def _whole(place: Path, wandb_id: str) -> bool:
+    """Whether an offline run ends as one that was finished: on a full disk the client says nothing."""
+    files = list(place.glob(f"offline-run-*-{wandb_id}/run-{wandb_id}.wandb"))
+    return bool(files) and files[-1].stat().st_size > 7

@@ -1,0 +1,125 @@
+"""Where a sweep is in W&B: project, entity and mode, and the ids of its runs, which no other results tree shares.
+
+`RESULTS/sweeps/<sweep>/wandb.json` holds a random salt, so that the same sweep run by two people, or in two trees, is
+two sets of W&B runs. A tree that was moved keeps its own; a copy of one that is still there gets new ones.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import netrc
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.tracking import MODES, Mode, Tracking
+from toolrl_cli.store.files import explained, make_folder, write_json
+from toolrl_cli.store.schemas import WANDB
+
+PROJECT = "toolrl"
+MAX_ID = 128  # W&B's limit
+LOCK = ".wandb.lock"
+
+
+def choose_mode(asked: str | None, tracking: Mapping[str, Any] | None = None) -> Mode:
+    """The option, else the sweep's, else `$WANDB_MODE`, else online where a login is found and offline where none is.
+
+    Raises:
+        SpecError: an unknown mode.
+    """
+    given = asked or (tracking or {}).get("mode") or os.environ.get("WANDB_MODE")
+    told = given or ("online" if _logged_in() else "offline")
+    if told not in MODES:
+        raise SpecError(f"unknown W&B mode {told!r}", "--wandb or $WANDB_MODE", f"one of {', '.join(MODES)}")
+    return told
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return any("wandb" in host for host in netrc.netrc().hosts)
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sweep's runs are in W&B.
+
+    Attributes:
+        project: its name.
+        entity: user or team; None for that of the login.
+        salt: makes ids that no other results tree has.
+        generations: run → how often it was made anew.
+    """
+
+    project: str
+    entity: str | None
+    salt: str
+    generations: Mapping[str, int] = field(default_factory=dict)
+
+    def wandb_id(self, run: PlannedRun) -> str:
+        """The id for a run: the same for the same stages, whatever its attempts, crashes and machines."""
+        same = digest([self.salt, run.id, [stage.id for stage in run.stages]])
+        generation = self.generations.get(run.id, 1)
+        name = f"{run.sweep[:40]}-{run.id[:60]}-{same}" + (f"-{generation}" if generation > 1 else "")
+        return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:MAX_ID]
+
+
+@contextmanager
+def publishing_alone(sweep: Path) -> Iterator[bool]:
+    """Whether nobody else feeds W&B from this sweep's folder; nobody does meanwhile.
+
+    Raises:
+        LedgerError: the results root cannot be written.
+    """
+    make_folder(sweep)
+    with explained(sweep / LOCK), (sweep / LOCK).open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def place_of(sweep: Path, tracking: Tracking, anew: str | None = None) -> Place:
+    """Where the sweep in a folder is in W&B; to be asked within `publishing_alone`.
+
+    Args:
+        sweep: `RESULTS/sweeps/<sweep>`.
+        tracking: what the sweep says.
+        anew: id of a run that is to be made anew, as another W&B run.
+
+    Raises:
+        LedgerError: the results root cannot be read or written.
+    """
+    path, here = sweep / WANDB.name, str(sweep.resolve())
+    known = WANDB.load(path) or {}
+    salt, recorded = str(known.get("salt") or ""), str(known.get("path") or "")
+    generations = {str(run): int(n) for run, n in dict(known.get("generations") or {}).items()}
+    if not salt or (recorded != here and _is_another(Path(recorded), sweep, salt)):
+        salt, generations = os.urandom(8).hex(), {}
+    if anew is not None:
+        generations[anew] = generations.get(anew, 1) + 1
+    record = WANDB.stamped({"salt": salt, "path": here, "generations": generations})
+    if record != known:
+        write_json(path, record)
+    project = tracking.project or os.environ.get("WANDB_PROJECT") or PROJECT
+    return Place(project, tracking.entity or os.environ.get("WANDB_ENTITY"), salt, generations)
+
+
+def _is_another(recorded: Path, here: Path, salt: str) -> bool:
+    """Whether a recorded folder is still there, so that this one is its copy."""
+    with suppress(LedgerError, OSError):
+        there = WANDB.load(recorded / WANDB.name) or {}
+        return there.get("salt") == salt and not recorded.samefile(here)
+    return False

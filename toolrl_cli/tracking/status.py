@@ -1,0 +1,132 @@
+"""What became of feeding W&B: `RESULTS/sweeps/<sweep>/wandb_status.json`, which `toolrl status` shows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import LedgerError
+from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.store.files import write_json
+from toolrl_cli.store.schemas import WANDB_STATUS
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run.
+
+    Attributes:
+        id: of the W&B run.
+        rows: that the files have.
+        sent: rows that the server was seen to have; offline, that are kept.
+        content: a digest of what was told beside the rows, once all of it was seen there.
+        fault: why not all of it is there; empty where it is, or is on its way.
+    """
+
+    id: str
+    rows: int = 0
+    sent: int = 0
+    content: str = ""
+    fault: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the files have is there."""
+        return bool(self.content) and self.sent >= self.rows and not self.fault
+
+
+@dataclass(frozen=True)
+class PublishingStatus:
+    """A sweep's runs in W&B.
+
+    Attributes:
+        mode: online or offline.
+        process: who feeds it, or did.
+        ended: it has told all it could, and is gone or about to be.
+        runs: run → how it stands.
+    """
+
+    mode: str
+    process: Mapping[str, Any] = field(default_factory=dict)
+    ended: bool = False
+    runs: Mapping[str, RunStatus] = field(default_factory=dict)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether somebody feeds W&B now."""
+        with suppress(KeyError, TypeError, ValueError):
+            return not self.ended and ProcessId.from_json(self.process).alive() is not False
+        return False
+
+    @property
+    def line(self) -> str:
+        """What a person should know; empty where all is well."""
+        missing = {run: status for run, status in self.runs.items() if not status.complete}
+        faults = dict.fromkeys(status.fault for status in missing.values() if status.fault)
+        if not missing or (self.at_work and not faults):
+            return ""
+        why = next(iter(faults), "") or "sending ended before all of it had arrived"
+        others = f", and {len(faults) - 1} other reasons" if len(faults) > 1 else ""
+        place = "in W&B" if self.mode == "online" else "kept for W&B"
+        return f"{len(missing)} of {len(self.runs)} runs are not complete {place}: {why}{others}"
+
+
+def read_status(sweep: Path) -> PublishingStatus | None:
+    """How the sweep in a folder stands; None where nothing was told, or that is not known.
+
+    Raises:
+        LedgerError: the file is there and cannot be read.
+    """
+    data = WANDB_STATUS.load(sweep / WANDB_STATUS.name)
+    try:
+        runs = {str(run): RunStatus(**entry) for run, entry in (data or {})["runs"].items()}
+        return (
+            PublishingStatus(str(data["mode"]), data["process"], bool(data["ended"]), runs) if data else None
+        )
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+class StatusWriter:
+    """Keeps the document up to date; never more than once a second, and a full disk is no reason to end."""
+
+    def __init__(self, sweep: Path, mode: str) -> None:
+        self._path = sweep / WANDB_STATUS.name
+        self._mode = mode
+        self._lock = threading.Lock()
+        self._runs: dict[str, RunStatus] = {}
+        self._written = 0.0
+        with suppress(LedgerError):
+            known = read_status(sweep)
+            self._runs = dict(known.runs) if known and known.mode == mode else {}
+
+    def __getitem__(self, run: str) -> RunStatus | None:
+        return self._runs.get(run)
+
+    def keep(self, runs: set[str]) -> None:
+        """Forget runs that the sweep no longer has."""
+        with self._lock:
+            self._runs = {run: status for run, status in self._runs.items() if run in runs}
+
+    def set(self, run: str, status: RunStatus) -> None:
+        """How a run stands now."""
+        with self._lock:
+            changed = self._runs.get(run) != status
+            self._runs[run] = status
+        if changed and time.monotonic() - self._written > 1.0:
+            self.write()
+
+    def write(self, *, ended: bool = False) -> PublishingStatus:
+        """Write it down."""
+        with self._lock:
+            self._written = time.monotonic()
+            me = ProcessId.current().to_json()
+            status = PublishingStatus(self._mode, me, ended, dict(self._runs))
+            with suppress(LedgerError):
+                write_json(self._path, WANDB_STATUS.stamped(asdict(status)), durable=False)
+            return status

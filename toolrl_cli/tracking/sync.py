@@ -1,0 +1,143 @@
+"""`toolrl sync`: what W&B lacks of a sweep is found by asking it, and sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
+from toolrl_cli.tracking.client import Client, Seen
+from toolrl_cli.tracking.feed import Feed, has_all
+from toolrl_cli.tracking.place import place_of, publishing_alone
+from toolrl_cli.tracking.status import StatusWriter, read_status
+from toolrl_cli.tracking.told import Told
+
+PARALLEL = 8
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What became of one run.
+
+    Attributes:
+        run: its id.
+        what: `up to date`, `sent`, `kept offline`, `would be sent`, `nothing yet` or, with a fault, why not.
+        failed: whether it is not as it should be.
+    """
+
+    run: str
+    what: str
+    failed: bool = False
+
+
+def sync(
+    saved: SavedSweep,
+    results: Path,
+    mode: str,
+    *,
+    rebuild: str | None = None,
+    dry_run: bool = False,
+    each: Callable[[Synced], None] = lambda synced: None,
+) -> list[Synced]:
+    """Bring W&B up to date with the files of a sweep.
+
+    Args:
+        saved: the sweep.
+        results: the results root.
+        mode: online, or offline: the folders below `RESULTS/wandb` then.
+        rebuild: id of a run that is to be told from its beginning, as a new W&B run.
+        dry_run: say what would be sent, and send nothing.
+        each: told of each run, as soon as it is known.
+
+    Raises:
+        SpecError: there is no such run, or somebody feeds W&B with this sweep now.
+        TrackingError: W&B does not say what it has.
+        LedgerError: the results root cannot be read or written.
+    """
+    runs = [run for run in saved.runs if rebuild in (None, run.id)]
+    if not runs and rebuild is not None:
+        raise SpecError(
+            f"no run {rebuild!r}", saved.name, hint_for(rebuild, [r.id for r in saved.runs], "runs")
+        )
+    folder = SweepFolder(results, saved.name).path
+    with publishing_alone(folder) as alone:
+        if not alone:
+            status = read_status(folder)
+            who = f" (process {status.process.get('pid')})" if status else ""
+            raise SpecError(
+                f"is being sent to W&B now{who}", f"sweep {saved.name}", "sync again once that has ended"
+            )
+        place = place_of(folder, Tracking.model_validate(saved.tracking), rebuild if not dry_run else None)
+        client = Client(place, "online" if mode == "online" else "offline", results)
+        status_file = StatusWriter(folder, mode)
+        status_file.keep({run.id for run in saved.runs})
+        feed = Feed(saved, Ledger(results), place, client, status_file, mode)
+        try:
+            found = list(_each(runs, feed, status_file, client, mode, dry_run, each))
+        finally:
+            client.close()
+            if not dry_run:
+                status_file.write(ended=True)
+    return found
+
+
+def _each(
+    runs: list[PlannedRun],
+    feed: Feed,
+    status: StatusWriter,
+    client: Client,
+    mode: str,
+    dry_run: bool,
+    each: Callable[[Synced], None],
+) -> list[Synced]:
+    found: list[Synced] = []
+
+    def tell(run: str, what: str, *, failed: bool = False) -> None:
+        found.append(Synced(run, what, failed))
+        each(found[-1])
+
+    due: list[tuple[PlannedRun, Told]] = []
+    for run in runs:
+        told = feed.told(run)
+        if told is None:
+            known = status[run.id]
+            tell(run.id, known.fault if known else "cannot be read", failed=True)
+        elif told.begun:
+            due.append((run, told))
+        else:
+            tell(run.id, "nothing yet")
+    seen = feed.seen([told.id for _, told in due]) if mode == "online" else {}
+    owed = []
+    for run, told in due:
+        if mode == "online" and told.id in seen and has_all(seen[told.id], told):
+            feed.bring(run, told, seen[told.id])
+            tell(run.id, "up to date")
+        elif dry_run:
+            tell(
+                run.id, f"would be sent: {_lacking(client, told, seen.get(told.id))} of {len(told.rows)} rows"
+            )
+        else:
+            owed.append((run, told))
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        work = {pool.submit(feed.bring, run, told, seen.get(told.id)): (run, told) for run, told in owed}
+        for future in as_completed(work):
+            run, told = work[future]
+            known = status[run.id]
+            if future.result():
+                where = "sent" if mode == "online" else "kept offline"
+                tell(run.id, f"{where}: {len(told.rows)} rows")
+            else:
+                tell(run.id, known.fault if known else "was not sent", failed=True)
+    return found
+
+
+def _lacking(client: Client, told: Told, seen: Seen | None) -> int:
+    there = set(client.row_keys(told.id)) if seen and seen.lines else set()
+    return len(set(told.keys) - there)

@@ -1,0 +1,204 @@
+"""What W&B is told of one run, as the files have it now.
+
+Each line of `metrics.jsonl` that counts is a row. A row's key, a whole number made of all that is in it, goes along as
+the metric `toolrl/row`: what the server has can then be read back and compared, whoever sent it and when.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.over_steps import point_of
+from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.secrets import scrubbed
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage_kind import trains
+from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.store.files import explained
+from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.metrics import LoggedRow, counting_rows
+from toolrl_cli.store.schemas import SCORES
+from toolrl_cli.store.scores import read_scores
+from toolrl_cli.training.checkpointing.checkpoints import saved_steps
+
+STEP = "training/global_step"
+ROW = "toolrl/row"
+TOLD = "toolrl/told"
+"""In the summary: a digest of all that is told beside the rows."""
+MAX_TAG, MAX_GROUP = 64, 128  # W&B's limits
+
+
+@dataclass(frozen=True)
+class Told:
+    """One run.
+
+    Attributes:
+        id: of the W&B run.
+        name, group, job_type, tags, notes, config: as `wandb.init` takes them.
+        rows: of the history, each with its key under `toolrl/row`.
+        summary: scores, best values and warnings.
+        over: nothing of the run is under way.
+        begun: something of it was run.
+    """
+
+    id: str
+    name: str
+    group: str
+    job_type: str
+    tags: tuple[str, ...]
+    notes: str
+    config: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any]
+    over: bool
+    begun: bool
+
+    @property
+    def keys(self) -> list[int]:
+        """The rows' keys, in their order."""
+        return [row[ROW] for row in self.rows]
+
+    @property
+    def digest(self) -> str:
+        """Of all that is told beside the rows."""
+        beside = [self.name, self.group, self.job_type, self.tags, self.notes, self.config, self.summary]
+        return digest(json.loads(json.dumps(beside)), 16)
+
+
+def tell(
+    run: PlannedRun,
+    wandb_id: str,
+    ledger: Ledger,
+    tracking: Tracking,
+    description: str = "",
+    *,
+    live: bool = True,
+) -> Told:
+    """What W&B is told of a run now.
+
+    Args:
+        run: the run.
+        wandb_id: of the W&B run.
+        ledger: where its stages are.
+        tracking: what the sweep says.
+        description: of the sweep.
+        live: hold back, where `tracking.every` says so, what no checkpoint has yet.
+
+    Raises:
+        LedgerError: a file is there and cannot be read.
+    """
+    rows: list[Mapping[str, Any]] = []
+    over, begun = True, False
+    for stage in run.stages:
+        folder = ledger.folder(stage)
+        state = folder.state()
+        over, begun = over and not state.active, begun or state.attempt > 0
+        if not trains(stage.kind):
+            continue
+        settled = _settled(folder, state.status) if live and tracking.every == "checkpoint" else math.inf
+        with explained(folder.path):
+            rows += [_row(stage, row) for row in counting_rows(folder.path) if row.step <= settled]
+        if settled < math.inf:
+            break  # what comes after was trained from something else
+    folders = [(stage, ledger.folder(stage)) for stage in run.stages]
+    summary = {**_best(run, rows), **_scores(folders), **_warnings(folders)}
+    trained = [stage.kind for stage in run.stages if trains(stage.kind)]
+    tags = [*(f"{axis}={value}" for axis, value in run.settings.items()), f"seed={run.seed}", *tracking.tags]
+    return Told(
+        id=wandb_id,
+        name=run.id,
+        group=run.sweep[:MAX_GROUP],
+        job_type="+".join(dict.fromkeys(trained)) or "evaluate",
+        tags=tuple(dict.fromkeys(scrubbed(tag)[:MAX_TAG] for tag in tags)),
+        notes=scrubbed(tracking.notes or description),
+        config=scrubbed(_config(run)),
+        rows=rows,
+        summary=scrubbed(summary),
+        over=over,
+        begun=begun,
+    )
+
+
+def _row(stage: StageSpec, row: LoggedRow) -> dict[str, Any]:
+    """SFT's under `sft/`, RL's under verl's own names."""
+    key = int(digest([stage.kind, row.attempt, row.line, row.step, row.data], 12), 16)  # exact as a float
+    if stage.kind == "sft":
+        data = {f"sft/{name}": value for name, value in row.data.items()}
+        return {**data, "sft/step": row.step, "attempt": row.attempt, ROW: key}
+    return {**row.data, STEP: row.step, "attempt": row.attempt, ROW: key}
+
+
+def _settled(folder: StageFolder, status: str) -> float:
+    """The newest checkpoint's step of a training that will go on from there."""
+    if status in ("succeeded", "failed"):
+        return math.inf
+    with explained(folder.path):
+        return max((step for step, _ in saved_steps(folder.path / "checkpoints")), default=0)
+
+
+def _config(run: PlannedRun) -> dict[str, Any]:
+    """The run's specification; axes by themselves, so that the UI can group by each."""
+    evaluations = {str(s.config.get("benchmark")): dict(s.config) for s in run.stages if s.kind == "evaluate"}
+    return {
+        "sweep": run.sweep,
+        "arm": run.arm,
+        "seed": run.seed,
+        "axes": {axis.replace(".", "_"): value for axis, value in run.settings.items()},
+        "settings": dict(run.settings),
+        **{s.kind: dict(s.config) for s in run.stages if s.kind != "evaluate"},
+        "evaluate": evaluations,
+        "stages": [stage.id for stage in run.stages],
+    }
+
+
+def _best(run: PlannedRun, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`best/<metric>`: of each training's own progress metric and of every validation's score, the highest."""
+    wanted = {stage.progress_metric for stage in run.stages if stage.kind == "rl"}
+    best: dict[str, Any] = {}
+    for row in rows:
+        for name, value in row.items():
+            if not (name in wanted or name.startswith("val-core/")) or not isinstance(value, (int, float)):
+                continue
+            if math.isfinite(value) and value > best.get(f"best/{name}", -math.inf):
+                best[f"best/{name}"] = value
+    return best
+
+
+def _scores(folders: Sequence[tuple[StageSpec, StageFolder]]) -> dict[str, Any]:
+    """`<benchmark>/<column>` → value, of the evaluations that are there; with `@<step>` of a step on the way."""
+    found: dict[str, Any] = {}
+    stages = {stage.id: stage for stage, _ in folders}
+    for stage, folder in folders:
+        if stage.kind != "evaluate":
+            continue
+        benchmark = str(stage.config["benchmark"])
+        point = point_of(stage, stages)
+        at = "" if point is None else f"@{point}"
+        with explained(folder.path):
+            scores = read_scores(folder.path / "output" / SCORES.name, benchmark)
+        for column, score in scores.metrics.items():
+            found[f"{benchmark}/{column}{at}"] = score.value
+    return found
+
+
+def _warnings(folders: Sequence[tuple[StageSpec, StageFolder]]) -> dict[str, Any]:
+    """`warnings/<kind>/<sign>` → steps that show it, and `warnings` → all of them in words."""
+    found = [(stage.kind, warning) for stage, folder in folders for warning in folder.state().warnings]
+    counts: dict[str, Any] = {f"warnings/{kind}/{warning.name}": warning.steps for kind, warning in found}
+    in_words = "; ".join(f"{kind}: {warning}" for kind, warning in found)
+    return counts | ({"warnings": in_words} if found else {})
+
+
+def watched_files(run: PlannedRun, ledger: Ledger) -> Iterator[Path]:
+    """The files whose change may change what is told."""
+    for stage in run.stages:
+        folder = ledger.folder(stage)
+        yield folder.path / "state.json"
+        if trains(stage.kind):
+            yield from (attempt / "metrics.jsonl" for attempt in folder.attempts()[-1:])
