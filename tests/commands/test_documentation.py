@@ -51,6 +51,8 @@ SPANS = [line for page in PAGES for line in SPAN.findall(BLOCK.sub("", page.read
 NAMED_ONLY = re.compile(r"toolrl( (reward|data))?( [a-z]+| --[a-z-]+)?")
 
 NOT_TOOLRL = (
+    "python3 -m pip install nox && python3 -m nox -s quickstart",  # tests/e2e/test_quickstart.py runs what it runs
+    "python3 -m pip install nox && python3 -m nox -s tests",  # what runs this
     "python3 -m venv .venv && . .venv/bin/activate",  # installs from a registry, minutes and gigabytes
     "pip install .",
 )
