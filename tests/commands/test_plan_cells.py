@@ -138,6 +138,18 @@ def test_a_mistake_in_a_table_of_ones_own_is_placed_in_its_file(toolrl: Toolrl, 
     assert answer.err == f"error: {place}: unknown key 'colums' (did you mean 'columns'?)\n"
 
 
+def test_rewards_that_differ_in_ranges_alone_are_told_to_train_alike_under_gdpo(toolrl: Toolrl) -> None:
+    given = "name: small\nbase: {preset: tiny_grpo, algorithm: ALGORITHM}\n"
+    given += "axes: {reward: [original, equal_max, coarse]}\n"
+    write(given.replace("ALGORITHM", "gdpo"))
+    told = (
+        "warning: 'original', 'equal-max' train alike: GDPO normalises each part of the reward in its group"
+    )
+    assert told in toolrl("plan", "small.yaml").err
+    write(given.replace("ALGORITHM", "grpo"))
+    assert "train alike" not in toolrl("plan", "small.yaml").err
+
+
 def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: Toolrl) -> None:
     write("name: small\nbase: {preset: tiny_grpo, train: [sft]}\naxes: {reward: [original, coarse]}\n")
     answer = toolrl("plan", "small.yaml")

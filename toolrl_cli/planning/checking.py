@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -140,6 +141,29 @@ def unread_options(runs: Sequence[Run]) -> list[str]:
         f"verl.{kind} changes nothing: no run trains with {kind} (train)"
         for kind in ("sft", "rl")
         if kind not in trained and any(getattr(run.spec.verl, kind) for run in runs)
+    ]
+
+
+def inert_ranges(runs: Sequence[Run]) -> list[str]:
+    """Arms of GDPO whose rewards differ in the ranges of their parts alone: it normalises every part in its group."""
+    alike: dict[str, dict[str, str]] = {}
+    for run in runs:
+        if run.spec.algorithm == "gdpo" and "rl" in run.spec.train:
+            parts = {
+                name: {key: value for key, value in part.items() if key not in ("range", "schedule")}
+                for name, part in run.spec.reward["components"].items()
+            }
+            rest = {
+                **run.spec.model_dump(mode="json"),
+                "reward": {**run.spec.reward, "name": "", "components": parts},
+                "seed": 0,
+            }
+            alike.setdefault(json.dumps(rest, sort_keys=True), {})[str(run.spec.reward["name"])] = run.arm
+    return [
+        f"{', '.join(map(repr, arms.values()))} train alike: GDPO normalises each part of the reward in its group, and "
+        f"{', '.join(arms)} differ in ranges alone (weights and rl.gdpo_weights count)"
+        for arms in alike.values()
+        if len(arms) > 1
     ]
 
 

@@ -63,6 +63,7 @@ def load(
     from toolrl_cli.planning.checking import (
         check_owed,
         data_warnings,
+        inert_ranges,
         lost_points,
         twin_warnings,
         unread_options,
@@ -113,6 +114,7 @@ def load(
         *facts.notes,
         *unread_options(resolved.runs),
         *twin_warnings(plan),
+        *inert_ranges(resolved.runs),
         *data_warnings(plan),
         *lost_points(plan, results),
         *benchmark_data_warnings(plan, results, fetch=fetch),
