@@ -233,3 +233,13 @@ def test_a_composition_of_one_s_own_has_no_deviations_of_scale() -> None:
         {"components": {"format": {"weight": 2}, "correctness": {"weight": 3}, "b": {"kind": "length"}}}
     )
     assert numbers(explain(reward, GOLD, GOLD)) == [8]
+
+
+def test_white_space_between_fields_fails_the_code_and_not_the_paper_and_is_shown() -> None:
+    spaced = GOLD.replace("</think>\n<tool_call>", "</think>\r\n\n<tool_call>")
+    released, paper = (explain(get_reward(name), spaced, GOLD) for name in ("original", "original@paper"))
+    assert [part.raw for part in released.parts] == [0, 3] and [part.raw for part in paper.parts] == [1, 3]
+    (difference,) = [found for found in released.differences if found.number == 17]
+    assert repr("\r\n\n") in difference.text
+    said = GOLD.replace("</think>\n<tool_call>", "</think> and so\n<tool_call>")
+    assert get_reward("original@paper").score(said, GOLD).parts["format"].raw == 0

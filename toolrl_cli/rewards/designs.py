@@ -85,7 +85,9 @@ def compose(axes: dict[str, str], fidelity: str) -> tuple[Component, ...]:
     Args:
         axes: a value for each of `granularity`, `scale` and `length`.
     """
-    form, correct = Format("format"), Correctness("correctness", granularity=axes["granularity"])
+    # the paper asks for the fields in order, the released code for the very line ends between them
+    form = Format("format", between="white_space" if fidelity == "paper" else "exact")
+    correct = Correctness("correctness", granularity=axes["granularity"])
     parts: list[Component] = [*_scaled(form, correct, axes["scale"], fidelity)]
     if axes["length"] != "none":
         parts.append(Length("length", target=_length_target(axes["length"], fidelity)))

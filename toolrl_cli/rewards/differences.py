@@ -1,15 +1,17 @@
 """The differences between the released code and the paper that affect the score of one completion.
 
 The numbers are those of the list of deviations found by running the released scorer (ToolRL 8cee13e) against
-arXiv 2504.13958. Deviations that do not affect this completion, ground truth and step are left out.
+arXiv 2504.13958 (17 was found later). Deviations that do not affect this completion, ground truth and step are left
+out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from toolrl_cli.rewards.components import Correctness, Length
+from toolrl_cli.rewards.components import Correctness, Format, Length
 from toolrl_cli.rewards.designs import DEFAULTS, compose, names_by_composition, read_name
 from toolrl_cli.rewards.matching import (
     EXACT,
@@ -20,7 +22,7 @@ from toolrl_cli.rewards.matching import (
     released_match,
     same_calls,
 )
-from toolrl_cli.rewards.reading import CALL, Reading, format_holds, think_words
+from toolrl_cli.rewards.reading import CALL, Reading, fields_in_order, format_holds, think_words
 from toolrl_cli.rewards.reward import Reward
 
 
@@ -40,12 +42,28 @@ def differences(reward: Reward, reading: Reading) -> tuple[Difference, ...]:
         if isinstance(component, Correctness):
             for difference in _of_correctness(component, reading):
                 found.setdefault(difference.number, difference)
+        elif isinstance(component, Format):
+            for difference in _of_format(reading):
+                found.setdefault(difference.number, difference)
         elif isinstance(component, Length):
             for difference in _of_length(component, reading):
                 found.setdefault(difference.number, difference)
     for difference in _of_scale(reward, reading):
         found.setdefault(difference.number, difference)
     return tuple(found[number] for number in sorted(found))
+
+
+def _of_format(reading: Reading) -> Iterator[Difference]:
+    fields = (reading.turn, reading.truth.wants_call, reading.truth.wants_response)
+    if not format_holds(*fields) and fields_in_order(*fields, text_between=False):
+        text = f"the fields are in order, and between them stands {_between(reading.turn)}: the code wants one line end"
+        yield Difference(17, "white space between fields", text)
+
+
+def _between(turn: str) -> str:
+    """What stands around the tags between the fields, as Python writes it."""
+    parts = re.findall(r"</think>(\s*)<|<tool_call>(\s*)|(\s*)</tool_call>|</tool_call>(\s*)<", turn)
+    return ", ".join(dict.fromkeys(repr("".join(found)) for found in parts))
 
 
 def _of_correctness(component: Correctness, reading: Reading) -> Iterator[Difference]:
