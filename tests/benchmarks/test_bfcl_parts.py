@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from toolrl_cli.benchmarks.bfcl.evaluator import reading
 from toolrl_cli.benchmarks.bfcl.prompts import AFTER_RESULTS, ONE_TURN, SEVERAL_TURNS, rlla_messages
 from toolrl_cli.benchmarks.catalogue.bfcl import BENCHMARK
 from toolrl_cli.spec.models import EvaluateSpec
+from toolrl_cli.store.scores import read_scores, write_scores
 
 
 def test_a_limit_that_dialogues_outgrow_is_told_when_planned() -> None:
@@ -179,6 +181,14 @@ def test_an_item_without_a_verdict_takes_the_value_of_all_that_it_counts_for() -
         *("overall", "non_live_exec", "live", "relevance", "live_relevance")
     }
     assert found["live"].why == "1 of 2 items of live_relevance could not be run"
+
+
+def test_columns_are_read_as_they_are_written(tmp_path: Path) -> None:
+    asked = counts() | dict.fromkeys(columns.CATEGORIES_V4, (1, 2))
+    for found in (columns.columns(asked, {}), columns.columns_v4(asked, {}), columns.columns({}, {})):
+        write_scores(tmp_path, {"metrics": {name: metric.to_json() for name, metric in found.items()}}, ())
+        scores = read_scores(tmp_path / "scores.json", "")
+        assert not scores.problem and not [name for name, score in scores.metrics.items() if score.fault]
 
 
 CONFINED = """

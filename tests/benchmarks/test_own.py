@@ -120,7 +120,13 @@ def test_a_command_is_given_the_model_and_prints_or_writes_its_metrics(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "done", "[1]", "{}", '{"a b": 1}', '{"a": "x"}', '{"a": true}', '{"a": NaN}']
+    "text",
+    [
+        *("", "done", "[1]", "{}", '{"a b": 1}', '{"a": "x"}', '{"a": true}', '{"a": NaN}'),
+        '{"a": {"value": 0.5, "correct": 1}}',
+        '{"a": {"value": 0.5, "correct": 3, "total": 2}}',
+        '{"a": {"value": 0.5, "correct": 1.0, "total": 2}}',
+    ],
 )
 def test_metrics_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(BenchmarkError, match="evaluate: mine"):

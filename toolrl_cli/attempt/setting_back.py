@@ -70,6 +70,8 @@ def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str, *, an
     if state.attempt == 0 and not outdated:
         return ""
     where = "the start" if step == START else f"step {step}"
+    if answers and (folder.path / ANSWERS).exists():
+        where += ", what is answered kept"
     note = f"set back to {where} ({why})"
     folder.write_state(state.set_back(note, adjust={} if step == START else None), lease)
     _note_rewind(folder, state.attempt, -1 if step == START else step, note)

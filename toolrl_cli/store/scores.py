@@ -251,7 +251,7 @@ def _score(entry: Any) -> Score:
         abs(v or 0) > MOST for v in (correct, total)
     ):
         fault = f"counts that are no whole numbers: {_short(given[0])} of {_short(given[1])}"
-    elif value is not None and (correct is None) != (total is None):
+    elif value is not None and total is None and correct is not None:  # a total alone is of a mean of means
         fault = f"one count without the other: {given[0]} of {given[1]}"
     if fault:
         correct = total = None

@@ -124,5 +124,6 @@ def _metric(share: Share, names: Sequence[str], counts: Counts, *, counted: bool
     total = sum(counts.get(name, (0, 0))[1] for name in names)
     if isinstance(share, str):
         return Metric(None, None, total, share)
-    right = sum(counts[name][0] for name in names) if counted else None
-    return Metric(float(share), right, total)
+    if not counted:  # a mean of means has no counts of its own
+        return Metric(float(share))
+    return Metric(float(share), sum(counts[name][0] for name in names), total)

@@ -101,7 +101,11 @@ def _metric(name: str, value: Any, where: str, hint: str) -> Metric:
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
         raise BenchmarkError(f"{name}: {number!r} is no number", where, hint)
     counts = [entry.get(key) for key in ("correct", "total")]
-    correct, total = (n if isinstance(n, int) and not isinstance(n, bool) else None for n in counts)
+    if any(n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 0) for n in counts):
+        raise BenchmarkError(f"{name}: correct and total are whole numbers, not {counts}", where, hint)
+    correct, total = counts
+    if correct is not None and (total is None or correct > total):
+        raise BenchmarkError(f"{name}: {correct} are right of {total}", where, hint)
     return Metric(float(number), correct, total)
 
 

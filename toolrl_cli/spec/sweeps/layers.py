@@ -124,7 +124,7 @@ class Resolver:
             raise SpecError(what, self.where("model", cell), "set train: [], or give a model folder")
         wanting = folder_fault(run)
         if wanting:
-            what = f"evaluate: {wanting} takes {MODEL}, a folder, and arm {cell.arm!r} asks an endpoint"
+            what = f"{wanting} takes {MODEL}, a folder, and arm {cell.arm!r} asks an endpoint"
             raise SpecError(what, self.where("evaluate", cell), "use $OPENAI_BASE_URL and $TOOLRL_MODEL")
         fault = over_steps_fault(run)
         if fault is not None:
