@@ -41,7 +41,7 @@ def test_json_on_stdout_is_one_document_with_the_promised_keys(toolrl: Toolrl, r
     (table,) = said.json["tables"]
     assert set(table) == {"name", "columns", "rows"}
     cell = table["rows"][0]["cells"]["overall"]
-    assert set(cell) == {"mean", "ci", "n", "published", "note"} and cell["n"] == 3
+    assert set(cell) > {"mean", "ci", "n", "published", "note", "p", "seeds"} and cell["n"] == 3
 
 
 def test_the_printed_table_alone_needs_no_results(toolrl: Toolrl) -> None:
@@ -58,7 +58,7 @@ def test_a_sweep_that_names_no_table_gets_that_of_its_benchmark(toolrl: Toolrl, 
 def test_in_a_pipe_no_line_is_broken_and_none_ends_in_spaces(toolrl: Toolrl, results: Path) -> None:
     shown = toolrl("report", "world").out.splitlines()
     assert shown and not [line for line in shown if line != line.rstrip()]
-    assert [line for line in shown if line.startswith("· Mean ± half-width")]
+    assert [line for line in shown if line.startswith("· Mean ")]
     assert max(map(len, shown)) > 80
 
 
@@ -138,7 +138,7 @@ def test_a_pair_is_tested_on_its_items(toolrl: Toolrl, results: Path) -> None:
         (("--claims", "--format", "latex"), "claims have no format 'latex'"),
         (("--import", "no.csv"), "no.csv: cannot be read"),
         (("--pair", "grpo", "pp"), "did you mean 'ppo'"),
-        (("--pair", "grpo", "ppo", "--format", "html"), "a pair has no format 'html'"),
+        (("--pair", "grpo", "ppo", "--format", "html"), "a pair has no page of its own"),
         (("--output", "results/sweeps/world/plan.json"), "the report cannot be written"),
     ],
 )
@@ -202,3 +202,33 @@ def test_what_a_reproduction_printed_is_shown_whole(toolrl: Toolrl) -> None:
     cells = {row["arm"]: row["cells"] for row in table["rows"]}
     assert cells["Qwen2.5-1.5B-Instruct / GDPO"]["average"]["published"] == 32.81
     assert sum(c["published"] is not None for row in cells.values() for c in row.values()) == 15
+
+
+def test_every_row_against_one_and_over_all_models_in_every_format(toolrl: Toolrl, results: Path) -> None:
+    for form, start in (
+        ("markdown", "### "),
+        ("latex", "% needs"),
+        ("csv", "table,a,b,column,"),
+        ("json", "{"),
+    ):
+        said = toolrl("report", "world", "--pair", "*", "grpo", "--format", form)
+        assert said.code == 0 and said.out.startswith(start), said.err
+        said = toolrl("report", "world", "--aggregate", "--format", form)
+        assert said.code == 0 and said.out.startswith(start.replace("table,a,b,column", "tables,row,runs")), (
+            said.err
+        )
+    assert toolrl("report", "world", "--aggregate", "--format", "html").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--map", "a=toolworld/overall"), "there is nothing to map"),
+        (("--import", "runs.csv", "--map", "toolworld/overall"), "is no FIELD=COLUMN"),
+    ],
+)
+def test_a_map_that_maps_nothing_is_refused(
+    toolrl: Toolrl, results: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    said = toolrl("report", *arguments)
+    assert said.code == 2 and told in said.err

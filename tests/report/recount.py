@@ -42,7 +42,7 @@ def evaluations(root: Path, sweep: str, benchmark: str) -> dict[str, dict[int, P
     found: dict[str, dict[int, Path]] = {}
     for run in plan["runs"]:
         for stage in run["stages"]:
-            if stage.startswith("evaluate") or f"{run['arm']}-evaluate".lower() in stage:
+            if stage.startswith(f"{run['arm']}-evaluate".replace("_", "-")):
                 found.setdefault(run["arm"], {})[run["seed"]] = root / "stages" / "evaluate" / stage
     return found
 
@@ -102,6 +102,24 @@ def count_cell(folders: Mapping[int, Path], metric: str, category: str | None, p
 
 def over_seeds(a: Counted, b: Counted) -> dict[str, Any] | None:
     """The test of a - b over seeds by the rules of the documentation."""
+    found = parts_of(a, b)
+    if found is None:
+        return None
+    parts, words = found
+    return _tested(parts, words, float(np.mean(a.values) - np.mean(b.values)))
+
+
+def over_models(pairs: Sequence[tuple[Counted, Counted]]) -> dict[str, Any] | None:
+    """The mean of several models' differences, each with equal weight."""
+    found = [parts_of(a, b) for a, b in pairs]
+    if not found or any(one is None for one in found):
+        return None
+    parts = [(v / len(pairs) ** 2, df) for one in found if one is not None for v, df in one[0]]
+    return _tested(parts, [], float(np.mean([np.mean(a.values) - np.mean(b.values) for a, b in pairs])))
+
+
+def parts_of(a: Counted, b: Counted) -> tuple[list[tuple[float, float]], list[str]] | None:
+    """Variances and degrees of freedom of the error of a difference, and what they are of."""
     if min(len(a.values), len(b.values)) < 3:
         return None
     if set(a.seeds) == set(b.seeds) and len(a.seeds) >= 5 and a.varies and b.varies:
@@ -121,10 +139,13 @@ def over_seeds(a: Counted, b: Counted) -> dict[str, Any] | None:
                 words.append("items' error")
             else:
                 return None
+    return parts, words
+
+
+def _tested(parts: Sequence[tuple[float, float]], words: Sequence[str], difference: float) -> dict[str, Any]:
     variance = sum(v for v, _ in parts)
     below = sum(v * v / df for v, df in parts)
     law = stats.t(variance**2 / below) if below else stats.norm
-    difference = float(np.mean(a.values) - np.mean(b.values))
     half = law.ppf(0.975) * math.sqrt(variance)
     return {
         "difference": difference,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.report import recount
-from tests.report.builder import Tree
+from tests.report.builder import Tree, bfcl_scores
 from tests.report.test_page import data_of
 from tests.report.test_same_numbers import from_latex, from_markdown
 from toolrl_cli.report.api import Report, build_report
@@ -211,7 +211,7 @@ def check_power(report: Report, known: dict[str, dict[str, recount.Counted]]) ->
 def check_pair(report: Report, known: dict[str, dict[str, recount.Counted]], places: int) -> None:
     (pair,) = report.pairs("base", "other")
     document = json.loads(json.dumps(pair_json(report)))
-    raw, adjusted = [], []
+    raw, adjusted, raw_seeds, adjusted_seeds = [], [], [], []
     for column in pair.columns:
         a, b = known["base"][column.head.name], known["other"][column.head.name]
         shown = document[column.head.name]
@@ -226,6 +226,8 @@ def check_pair(report: Report, known: dict[str, dict[str, recount.Counted]], pla
                 [seeds[k] for k in ("difference", "low", "high")], abs=0.51 * 10**-places
             )
             assert near(shown["seeds"]["p"], seeds["p"]) and shown["seeds"]["test"] == seeds["test"]
+            raw_seeds.append(seeds["p"])
+            adjusted_seeds.append(shown["seeds"]["p_holm"])
         if items is not None:
             ends = [shown["items"][key] for key in ("difference", "low", "high")]
             assert ends == pytest.approx(items["ends"], abs=0.51 * 10**-places)
@@ -237,6 +239,7 @@ def check_pair(report: Report, known: dict[str, dict[str, recount.Counted]], pla
             raw.append(shown["items"]["p"])
             adjusted.append(shown["items"]["p_holm"])
     assert adjusted == pytest.approx(recount.holm(raw), rel=1e-3)
+    assert adjusted_seeds == pytest.approx(recount.holm(raw_seeds), rel=1e-3)
 
 
 def pair_json(report: Report) -> dict[str, Any]:
@@ -244,3 +247,53 @@ def pair_json(report: Report) -> dict[str, Any]:
 
     columns: dict[str, Any] = document(report.pairs("base", "other"))["pairs"][0]["columns"]
     return columns
+
+
+@pytest.mark.parametrize("tree_number", TREES)
+def test_a_second_calculation_comes_to_the_same_verdicts(tmp_path: Path, tree_number: int) -> None:
+    draw = random.Random(f"claims {tree_number}")
+    tree = Tree(tmp_path / "results")
+    seeds, gain = draw.choice((3, 5)), draw.choice((0.0, 0.02, 0.1))
+    for model in ("m1", "m2")[: draw.choice((1, 2))]:
+        for reward, mean in (
+            ("original", 0.4),
+            ("dynamic", 0.4 + gain),
+            ("two_stage", 0.39),
+            ("equal_max", 0.38),
+        ):
+            for seed in range(seeds):
+                run = tree.sweep().run(
+                    f"{model}-{reward}", seed, model=model, reward=reward, benchmarks=("bfcl",)
+                )
+                run.done(bfcl_scores(round(mean + draw.gauss(0, 0.01), 4)), "bfcl")
+    root = tree.write()
+    found = recount.evaluations(root, "demo", "bfcl")
+    cells = {arm: recount.count_cell(folders, "overall", None, 2) for arm, folders in found.items()}
+    models = sorted({arm.partition("-")[0] for arm in cells})
+    verdicts = []
+    for result in build_report(root, ["demo"], ["T6"]).claims():
+        if result.on != "bfcl" or not {*result.spec.order} <= {
+            "original",
+            "dynamic",
+            "two_stage",
+            "equal_max",
+        }:
+            continue
+        (step,) = result.steps
+        known = recount.over_models(
+            [(cells[f"{m}-{step.better}"], cells[f"{m}-{step.worse}"]) for m in models]
+        )
+        assert known is not None and step.comparison is not None
+        ends = [getattr(step.comparison, key) for key in ("difference", "low", "high", "p")]
+        assert ends == pytest.approx([known[key] for key in ("difference", "low", "high", "p")], rel=1e-6)
+        margin = result.spec.margin
+        word = (
+            "supported"
+            if known["low"] > margin
+            else "contradicted"
+            if known["high"] <= margin
+            else "undecided"
+        )
+        assert result.verdict == word
+        verdicts.append(word)
+    assert len(verdicts) == 3

@@ -206,7 +206,7 @@ class Report:
                 judged = self.claims()
                 written.append(_write(directory / "claims.md", claims.render_markdown(judged)))
                 written.append(_write(directory / "claims.json", claims.render_json(judged)))
-            together = self.aggregates()
+            together = [one for one in self.aggregates() if len(one.tasks) > 1]
             for kind, suffix in _SUFFIXES.items() if together else ():
                 written.append(_write(directory / f"aggregate{suffix}", over_tasks.render(together, kind)))
             written.append(_write(directory / "report.html", self.render("html")))

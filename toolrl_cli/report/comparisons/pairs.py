@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from toolrl_cli.errors import SpecError
@@ -33,7 +33,8 @@ class PairColumn:
         a, b: the two means; None if missing.
         seeds: the test over seeds (which one, it says); None with fewer than three on a side, or if none is possible.
         items: paired tests on common items; None if items.jsonl is missing or the column is not a count of items.
-        adjusted: p over items after Holm's correction over the columns of this table.
+        adjusted, seeds_adjusted: p over items, and over seeds, after Holm's correction over the columns of this table
+            (where all rows are compared with one: over the rows of the primary column, and over all others).
         why: why the two may not be compared; empty if they may.
     """
 
@@ -43,6 +44,7 @@ class PairColumn:
     seeds: Comparison | None = None
     items: Paired | None = None
     adjusted: float | None = None
+    seeds_adjusted: float | None = None
     why: str = ""
 
 
@@ -78,7 +80,9 @@ def compare_rows(
     for spec, table in zip(specs, tables, strict=True):
         rows = [_row(table, name) for name in (a, b)]
         if rows[0] is not None and rows[1] is not None:
-            found.append(_pair(spec, table, rows[0], rows[1], by_name, results))
+            found += _corrected(
+                [_pair(spec, table, rows[0], rows[1], by_name, results)], lambda head: "table"
+            )
     if not found:
         names = list(dict.fromkeys(row.arm for table in tables for row in table.rows))
         missing = next((n for n in (a, b) if not any(_row(t, n) for t in tables)), None)
@@ -102,29 +106,39 @@ def _against_all(
             and row is not base
             and any(cell.mean is not None for cell in row.cells.values())
         ]
-        found += _corrected_over_all(pairs, spec.primary)
+        found += _corrected(pairs, partial(family_of, primary=spec.primary))
     if not found:
         names = list(dict.fromkeys(row.label for table in tables for row in table.rows))
         raise SpecError(f"no row {name!r} with others beside it", "--pair", hint_for(name, names, "rows"))
     return found
 
 
-def _corrected_over_all(pairs: Sequence[Pair], primary: str | None) -> list[Pair]:
-    """The pairs with their p over items corrected over all rows, in the families of the table."""
-    families: dict[str, list[tuple[int, str, float]]] = {}
-    for place, pair in enumerate(pairs):
-        for c in pair.columns:
-            if c.items is not None and c.items.difference is not None:
-                entry = (place, c.head.name, c.items.difference.p)
-                families.setdefault(family_of(c.head, primary), []).append(entry)
-    adjusted = {
-        (place, name): p
-        for members in families.values()
-        for (place, name, _), p in zip(members, holm([raw for *_, raw in members]), strict=True)
-    }
+def _corrected(pairs: Sequence[Pair], family: Callable[[Head], str]) -> list[Pair]:
+    """The pairs with p over seeds and p over items after Holm's correction, over all of them in each family."""
+    adjusted: dict[tuple[str, int, str], float] = {}
+    for kind in ("seeds", "items"):
+        families: dict[str, list[tuple[int, str, float]]] = {}
+        for place, pair in enumerate(pairs):
+            for c in pair.columns:
+                found = c.seeds if kind == "seeds" else c.items.difference if c.items is not None else None
+                if found is not None:
+                    families.setdefault(family(c.head), []).append((place, c.head.name, found.p))
+        for members in families.values():
+            corrected = holm([raw for *_, raw in members])
+            adjusted |= {
+                (kind, place, name): p for (place, name, _), p in zip(members, corrected, strict=True)
+            }
     return [
         replace(
-            pair, columns=tuple(replace(c, adjusted=adjusted.get((place, c.head.name))) for c in pair.columns)
+            pair,
+            columns=tuple(
+                replace(
+                    c,
+                    adjusted=adjusted.get(("items", place, c.head.name)),
+                    seeds_adjusted=adjusted.get(("seeds", place, c.head.name)),
+                )
+                for c in pair.columns
+            ),
         )
         for place, pair in enumerate(pairs)
     ]
@@ -172,11 +186,4 @@ def _pair(spec: TableSpec, table: Table, a: Row, b: Row, arms: dict[str, Arm], r
     told = [(key, *(setting_text(arm.lookup(key)) for arm in pair)) for key in keys]
     # a training setting of only one arm may be an evaluation setting of the other, such as the model
     settings = tuple(line for line in told if line[1] != line[2])
-    return Pair(table.name, table.title, a.arm, b.arm, _adjusted(columns), settings)
-
-
-def _adjusted(columns: Sequence[PairColumn]) -> tuple[PairColumn, ...]:
-    tested = [c for c in columns if c.items is not None and c.items.difference is not None]
-    p_values = holm([c.items.difference.p for c in tested if c.items and c.items.difference])
-    by_name = {c.head.name: p for c, p in zip(tested, p_values, strict=True)}
-    return tuple(replace(c, adjusted=by_name.get(c.head.name)) for c in columns)
+    return Pair(table.name, table.title, a.arm, b.arm, tuple(columns), settings)

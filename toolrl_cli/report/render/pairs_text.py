@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.report.comparisons.pairs import Pair, PairColumn
@@ -23,33 +24,25 @@ if TYPE_CHECKING:
 
 _NONE = "–"
 HEADS = (
-    "",
-    "A",
-    "B",
-    "A - B over seeds",
-    "A - B over items",
-    "p",
-    "p (Holm)",
-    "A more",
-    "B more",
-    "sign p",
+    *("", "A", "B", "A - B over seeds", "p", "p (Holm)"),
+    *("A - B over items", "p", "p (Holm)", "A more", "B more", "sign p"),
 )
 ENDS = ("difference", "low", "high", "p")
 FIELDS = (
     *("table", "a", "b", "column", "a_mean", "b_mean"),
-    *(f"seeds_{key}" for key in (*ENDS, "test")),
+    *(f"seeds_{key}" for key in (*ENDS, "p_holm", "test")),
     *(f"items_{key}" for key in (*ENDS, "p_holm", "n", "more_a", "more_b", "sign_p")),
     "note",
 )
 NOTE = (
     "Over seeds: Welch's 95 % interval, from three seeds on; paired by seed where both arms have the same five "
     "seeds or more; with the items' error where all seeds of an arm gave one value. Over items: the items that "
-    "both were asked, each one piece of evidence; Bonett and Price's interval, p of the exact sign-flip test, "
-    "and p after Holm's correction over the columns of the table (of all rows against one: over the rows of the "
-    "primary column, and over all others). A more, B more: items that one gets right more often (with one seed: "
-    "alone), with the exact sign test of the two counts (with one seed: McNemar's). Neither interval contains "
-    "the other's error. –: too few seeds, no item files, or a metric that is no count of items (a mean of "
-    "means)."
+    "both were asked, each one piece of evidence; Bonett and Price's interval, and p of the exact sign-flip "
+    "test. p (Holm): after Holm's correction over the columns of the table (of all rows against one: over the "
+    "rows of the primary column, and over all others). A more, B more: items that one gets right more often "
+    "(with one seed: alone), with the exact sign test of the two counts (with one seed: McNemar's). Neither "
+    "interval contains the other's error. –: too few seeds, no item files, or a metric that is no count of "
+    "items (a mean of means)."
 )
 
 
@@ -106,7 +99,14 @@ def grids(pairs: Sequence[Pair]) -> list[Grid]:
             bases = list(dict.fromkeys(pair.b for pair in members))
             title = f"{members[0].title}, {column.head.label}: each row (A) against {', '.join(bases)} (B)"
             found.append(Grid(f"{table}-{column.head.name}-pairs", title, HEADS, rows))
-    return found
+    return [_without_empty(grid) for grid in found if any(set(row[1:]) != {_NONE} for row in grid.rows)]
+
+
+def _without_empty(grid: Grid) -> Grid:
+    """Without the columns of tests that nowhere were possible."""
+    kept = [n for n in range(len(grid.heads)) if n < 4 or any(row[n] != _NONE for row in grid.rows)]
+    rows = tuple(tuple(row[n] for n in kept) for row in grid.rows)
+    return replace(grid, heads=tuple(grid.heads[n] for n in kept), rows=rows)
 
 
 def _cells(c: PairColumn) -> tuple[str, ...]:
@@ -114,19 +114,15 @@ def _cells(c: PairColumn) -> tuple[str, ...]:
     if c.why:
         return (*means, c.why, *(_NONE for _ in HEADS[4:]))
     few = _NONE if None in (c.a, c.b) else f"no spread, or fewer than {MIN_SEEDS}"
-    seeds = few if c.seeds is None else f"{_interval(c.seeds, c.head)} ({c.seeds.test})"
+    seeds: tuple[str, ...] = (few, _NONE, _NONE)
+    if c.seeds is not None and c.seeds_adjusted is not None:
+        seeds = (f"{_interval(c.seeds, c.head)} ({c.seeds.test})", _p(c.seeds.p), _p(c.seeds_adjusted))
     if c.items is None or c.items.difference is None or c.adjusted is None:
-        return (*means, seeds, *(_NONE for _ in HEADS[4:]))
-    boot = c.items.difference
+        return (*means, *seeds, *(_NONE for _ in HEADS[6:]))
+    found = c.items.difference
     return (
-        *(*means, seeds, f"{_interval(boot, c.head, 100)}, n = {boot.n}"),
-        *(
-            _p(boot.p),
-            _p(c.adjusted),
-            str(len(c.items.only_a)),
-            str(len(c.items.only_b)),
-            _p(c.items.mcnemar_p),
-        ),
+        *(*means, *seeds, f"{_interval(found, c.head, 100)}, n = {found.n}", _p(found.p), _p(c.adjusted)),
+        *(str(len(c.items.only_a)), str(len(c.items.only_b)), _p(c.items.mcnemar_p)),
     )
 
 
@@ -165,8 +161,13 @@ def _column(c: PairColumn) -> dict[str, Any]:
         "a": c.a,
         "b": c.b,
         "seeds": None
-        if c.seeds is None
-        else {**_ends(c.seeds, c.head, 1.0), "p": digits(c.seeds.p), "test": c.seeds.test},
+        if c.seeds is None or c.seeds_adjusted is None
+        else {
+            **_ends(c.seeds, c.head, 1.0),
+            "p": digits(c.seeds.p),
+            "p_holm": digits(c.seeds_adjusted),
+            "test": c.seeds.test,
+        },
         "items": None
         if items is None or boot is None or c.adjusted is None
         else {
