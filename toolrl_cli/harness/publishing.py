@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.child import importable
-from toolrl_cli.spec.tracking import Mode
+from toolrl_cli.spec.sweeps.sweep_file import Mode
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.status import PublishingStatus, read_status
@@ -90,13 +90,3 @@ class Publishing:
 
     def _later(self, what: str) -> str:
         return f"`{command('sync', self._name, results=self._results)}` {what}"
-
-
-def told_of(results: Path, name: str) -> str:
-    """What is not in W&B of a sweep, for `toolrl status`; empty where all is, or nothing was to be sent."""
-    status = None
-    with contextlib.suppress(LedgerError):
-        status = read_status(SweepFolder(results, name).path)
-    if status is None or not status.line:
-        return ""
-    return f"W&B: {status.line}; `{command('sync', name, results=results)}` sends the rest"

@@ -39,6 +39,7 @@ FAULTS = (
 )
 PATIENCE = 20  # seconds for the server to answer
 FLUSH = 5  # seconds between two sendings of an open run; W&B's own is 15
+FLUSH_VARIABLE = "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL"
 PAGE = 100
 
 P = ParamSpec("P")
@@ -177,7 +178,7 @@ class Client:
                 init_timeout=PATIENCE,
                 finish_timeout=PATIENCE,
                 x_graphql_retry_max=3,
-                x_file_stream_transmit_interval=FLUSH,
+                x_file_stream_transmit_interval=float(os.environ.get(FLUSH_VARIABLE) or FLUSH),
             ),
         )
         if not online and not Path(live.dir).is_relative_to(self._folder):

@@ -7,7 +7,7 @@ from typing import Any
 
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.secrets import scrubbed
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store import jsonl
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.tracking.client import Live

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from toolrl_cli.errors import LedgerError, TrackingError
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep
 from toolrl_cli.tracking.client import Client, Live, Seen

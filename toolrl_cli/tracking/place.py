@@ -19,7 +19,7 @@ from typing import Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.tracking import MODES, Mode, Tracking
+from toolrl_cli.spec.sweeps.sweep_file import MODES, Mode, Tracking
 from toolrl_cli.store.files import explained, make_folder, write_json
 from toolrl_cli.store.schemas import WANDB
 
@@ -46,7 +46,7 @@ def _logged_in() -> bool:
         return True
     try:
         return any("wandb" in host for host in netrc.netrc().hosts)
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
         return False
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from toolrl_cli.errors import LedgerError, ToolrlError, TrackingError
 from toolrl_cli.log import LOG, on_stderr
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import attempt_alive
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder

@@ -13,7 +13,9 @@ from typing import Any
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.files import write_json
+from toolrl_cli.store.roots import command
 from toolrl_cli.store.schemas import WANDB_STATUS
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,16 @@ def read_status(sweep: Path) -> PublishingStatus | None:
         )
     except (KeyError, TypeError, AttributeError):
         return None
+
+
+def told_of(results: Path, name: str) -> str:
+    """What is not in W&B of a sweep, for `toolrl status`; empty where all is, or nothing was to be sent."""
+    status = None
+    with suppress(LedgerError):
+        status = read_status(SweepFolder(results, name).path)
+    if status is None or not status.line:
+        return ""
+    return f"W&B: {status.line}; `{command('sync', name, results=results)}` sends the rest"
 
 
 class StatusWriter:
