@@ -124,10 +124,9 @@ def test_a_server_that_is_down_delays_the_end_by_no_more_than_it_may_and_sync_se
         said = publishing.conclude()
     assert time.monotonic() - began < PATIENCE + 1
     assert said.startswith("W&B: ") and "toolrl sync demo" in said and "\n" not in said
-    status = read_status(tree.root / "sweeps" / SWEEP)
-    if status is not None and status.at_work:
-        os.kill(int(status.process["pid"]), signal.SIGTERM)
-    eventually(lambda: over(tree))
+    assert publishing.pid is not None
+    os.kill(publishing.pid, signal.SIGKILL)
+    eventually(lambda: ProcessId.of(int(publishing.pid or 0)) is None)
     log = (tree.root / "sweeps" / SWEEP / "wandb.log").read_text()
     assert "Traceback" not in log and "in use" not in log
     monkeypatch.setenv("WANDB_BASE_URL", server.url)

@@ -20,6 +20,7 @@ from toolrl_cli.tracking.status import StatusWriter, read_status
 from toolrl_cli.tracking.told import Told
 
 PARALLEL = 8
+PATIENCE = 5.0  # seconds for a publisher that is about to end
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def sync(
             f"no run {rebuild!r}", saved.name, hint_for(rebuild, [r.id for r in saved.runs], "runs")
         )
     folder = SweepFolder(results, saved.name).path
-    with publishing_alone(folder) as alone:
+    with publishing_alone(folder, PATIENCE) as alone:
         if not alone:
             status = read_status(folder)
             who = f" (process {status.process.get('pid')})" if status else ""
