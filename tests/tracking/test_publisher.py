@@ -132,3 +132,11 @@ def test_a_server_that_is_down_delays_the_end_by_no_more_than_it_may_and_sync_se
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
     tree.sync()
     same_rows(server, tree)
+
+
+def test_nothing_is_started_where_w_and_b_is_disabled(tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    with Publishing(tree.root, SWEEP, "disabled") as publishing:
+        assert publishing.pid is None
+        assert publishing.conclude() == ""
+    assert not (tree.root / "sweeps" / SWEEP / "wandb.log").exists()

@@ -80,6 +80,11 @@ class Live:
     def __init__(self, run: Any) -> None:
         self._run = run
 
+    @property
+    def url(self) -> str:
+        """Where it can be looked at; empty offline."""
+        return str(scrubbed(self._run.url or ""))
+
     @_explained
     def log(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Give rows to the client, which sends them in its own time."""

@@ -167,6 +167,7 @@ class Feed:
                 return
             there = set(self._client.row_keys(told.id)) if seen and seen.lines else set()
             opened = _Open(self._client.open(told), there, seen.lines if seen else 0)
+            self._status.urls[run.id] = opened.live.url
             self._open[run.id] = opened
         missing = [row for row in told.rows if row[ROW] not in opened.there]
         opened.live.log(missing)
