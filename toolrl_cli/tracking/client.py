@@ -225,3 +225,26 @@ class Client:
         with self._lock:
             entity = self._place.entity or self._asked().default_entity
         return f"{entity}/{self._place.project}"
+
+
+@_explained
+def project_runs(entity: str, project: str, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All runs of a project that a filter matches, in pages: id, name, state, tags, group, config and summary.
+
+    Raises:
+        TrackingError: W&B refuses, or does not answer.
+    """
+    api = wandb.Api(timeout=60)  # the client tries again within that time
+    found = api.runs(f"{entity}/{project}", filters=dict(filters), per_page=PAGE, lazy=False)
+    return [
+        {
+            "id": run.id,
+            "name": run.name,
+            "state": run.state,
+            "tags": list(run.tags or ()),
+            "group": run.group,
+            "config": {key: value for key, value in run.config.items() if not key.startswith("_")},
+            "summary": {k: v for k, v in (run.summary_metrics or {}).items() if not k.startswith("_")},
+        }
+        for run in found
+    ]
