@@ -87,7 +87,8 @@ def test_only_training_knows_verl() -> None:
 @pytest.mark.parametrize(
     "module",
     ["toolrl_cli.app", "toolrl_cli.rewards", "toolrl_cli.spec.sweeps.resolve", "toolrl_cli.attempt.execution",
-     "toolrl_cli.planning.plan", "toolrl_cli.planning.fingerprints", "toolrl_cli.report"],
+     "toolrl_cli.planning.plan", "toolrl_cli.planning.fingerprints", "toolrl_cli.report", "toolrl_cli.api.running",
+     "toolrl_cli.tracking.publisher"],
 )  # fmt: skip
 def test_a_light_module_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"

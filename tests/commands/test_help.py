@@ -24,7 +24,7 @@ from toolrl_cli.report.table_spec import shipped_tables
 from toolrl_cli.rewards.designs import NAMES
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.sweeps import presets, profile
-from toolrl_cli.spec.tracking import MODES
+from toolrl_cli.spec.sweeps.sweep_file import MODES
 
 
 def test_every_page_has_two_examples_and_no_example_is_of_another() -> None:

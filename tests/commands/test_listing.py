@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tests.commands.conftest import Toolrl
+from toolrl_cli.tracking.status import RunStatus, StatusWriter
 
 
 def test_list_names_the_sweeps_with_results_the_files_here_and_those_that_come_with_toolrl(
@@ -40,14 +40,17 @@ def test_list_shows_a_sweep_s_runs_with_settings_and_scores(swept: Toolrl) -> No
 
 
 def test_show_says_scores_times_metrics_and_the_wandb_run(swept: Toolrl, tmp_path: Path) -> None:
-    record = {"schema": 1, "id": "small-coarse", "mode": "online", "url": "https://wandb.ai/x/y/runs/z"}
-    (tmp_path / "results/sweeps/small/runs/coarse-seed1/wandb.json").write_text(json.dumps(record))
+    url = "https://wandb.ai/x/y/runs/z"
+    status = StatusWriter(tmp_path / "results/sweeps/small", "online")
+    status.urls["coarse-seed1"] = url
+    status.set("coarse-seed1", RunStatus("small-coarse", content="x"))
+    status.write(ended=True)
     found = swept("show", "coarse-seed1", "--json").json
-    assert found["wandb"] == {"id": "small-coarse", "mode": "online", "url": record["url"], "folder": None}
+    assert found["wandb"] == {"id": "small-coarse", "mode": "online", "url": url, "folder": None}
     assert found["seconds"] > 0 and found["gpu_hours"] == 0
     assert found["scores"]["toolworld"]["overall"]["value"] is not None
     said = swept("show", "coarse-seed1").out
-    for part in ("toolworld: ", "no GPU", record["url"], 'reward.name "coarse"', "rl.steps 2"):
+    for part in ("toolworld: ", "no GPU", url, 'reward.name "coarse"', "rl.steps 2"):
         assert part in said, part
     assert "nothing yet" in swept("show", "raw-seed1").out
 

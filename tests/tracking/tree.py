@@ -13,7 +13,7 @@ from tests.support.wandb_server import WandbServer
 from toolrl_cli.planning.plan import Plan, lay_out
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.metrics import counting_rows
 from toolrl_cli.store.state import StageState

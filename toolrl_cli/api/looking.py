@@ -22,10 +22,11 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.roots import results_root
-from toolrl_cli.store.schemas import PRINTED, SCORES, WANDB
+from toolrl_cli.store.schemas import PRINTED, SCORES
 from toolrl_cli.store.scores import read_scores
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SweepFolder, find_run
+from toolrl_cli.tracking.status import read_status
 
 OF_STATE = ("status", "attempt", "progress", "failure", "times", "attempts", "adjust", "note", "warnings")
 
@@ -157,12 +158,19 @@ def _scores(run: PlannedRun, ledger: Ledger) -> dict[str, dict[str, Any]]:
 
 
 def _wandb(root: Path, run: PlannedRun) -> dict[str, Any] | None:
-    """What `publish` wrote down; None where it has not, or where that cannot be read."""
+    """How the run stands in W&B; None where nothing was told of it, or where that cannot be read."""
     try:
-        record = WANDB.load(SweepFolder(root, run.sweep).path / "runs" / run.id / WANDB.name)
+        status = read_status(SweepFolder(root, run.sweep).path)
     except LedgerError:
         return None
-    return record and {key: record.get(key) or None for key in ("id", "mode", "url", "folder")}
+    known = status.runs.get(run.id) if status else None
+    if status is None or known is None:
+        return None
+    folder = (
+        next((root / "wandb").glob(f"offline-run-*-{known.id}"), None) if status.mode == "offline" else None
+    )
+    told = {"id": known.id, "mode": status.mode, "url": status.urls.get(run.id)}
+    return {**told, "folder": str(folder) if folder else None}
 
 
 def _different_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ def report(
         typer.Option(
             "--import",
             metavar="FILE",
-            help="Runs from elsewhere: W&B's export, CSV or JSON, or a CSV of yours; repeatable.",
+            help="Runs from elsewhere: wandb:ENTITY/PROJECT, an export of W&B's, or a CSV of yours; repeatable.",
         ),
     ] = None,
     columns: Annotated[

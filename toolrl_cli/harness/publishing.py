@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.child import importable
-from toolrl_cli.spec.tracking import Mode
+from toolrl_cli.spec.sweeps.sweep_file import Mode
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.status import PublishingStatus, read_status
@@ -64,18 +64,29 @@ class Publishing:
             return f"W&B: {self._fault}; {self._later('sends it')}" if self._fault else ""
         self._release()
         deadline = time.monotonic() + PATIENCE
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while not self._over() and time.monotonic() < deadline:
             time.sleep(0.05)
-            status = self._status()
-            if status and status.ended and status.process.get("pid") == self._process.pid:
-                break
         status = self._status()
-        if status is None:
-            return f"W&B: nothing is known of what was sent (see {self._folder / LOG_FILE}); {self._later('sends it')}"
-        if status.at_work and not status.line:
-            later = self._later("looks whether it arrived")
-            return f"W&B: the rest is on its way (process {status.process.get('pid')}); {later}"
-        return f"W&B: {status.line}; {self._later('sends the rest')}" if status.line else ""
+        if status and status.line:
+            return f"W&B: {status.line}; {self._later('sends the rest')}"
+        if self._over():
+            log = self._folder / LOG_FILE
+            return (
+                "" if status else f"W&B: nothing is known of what was sent ({log}); {self._later('sends it')}"
+            )
+        return f"W&B: the rest is on its way (process {self.pid}); {self._later('looks whether it arrived')}"
+
+    @property
+    def pid(self) -> int | None:
+        """The publisher's process; None where there is none."""
+        return None if self._process is None else self._process.pid
+
+    def _over(self) -> bool:
+        """Whether the publisher has told all it can, or is gone."""
+        status = self._status()
+        return (status is not None and status.ended) or (
+            self._process is not None and self._process.poll() is not None
+        )
 
     def _release(self) -> None:
         """Tell it that the harness is done; it goes on by itself."""
@@ -84,19 +95,12 @@ class Publishing:
                 self._process.stdin.close()
 
     def _status(self) -> PublishingStatus | None:
+        """What this publisher has written down, or another one that is at work; not that of an earlier sweep."""
         with contextlib.suppress(LedgerError):
-            return read_status(self._folder)
+            status = read_status(self._folder)
+            if status and (status.process.get("pid") == self.pid or status.at_work):
+                return status
         return None
 
     def _later(self, what: str) -> str:
         return f"`{command('sync', self._name, results=self._results)}` {what}"
-
-
-def told_of(results: Path, name: str) -> str:
-    """What is not in W&B of a sweep, for `toolrl status`; empty where all is, or nothing was to be sent."""
-    status = None
-    with contextlib.suppress(LedgerError):
-        status = read_status(SweepFolder(results, name).path)
-    if status is None or not status.line:
-        return ""
-    return f"W&B: {status.line}; `{command('sync', name, results=results)}` sends the rest"

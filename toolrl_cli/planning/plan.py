@@ -59,7 +59,7 @@ class Plan:
         runs: the runs, in the order of the sweep file.
         stages: id → stage; equal stages are one.
         tables: names of the tables that the sweep asks for.
-        tracking: what it says of W&B, see `spec.tracking`.
+        tracking: what it says of W&B, see `spec.sweeps.sweep_file.Tracking`.
     """
 
     sweep: str

@@ -18,6 +18,7 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.schemas import PRINTED
 from toolrl_cli.store.state import Progress, StageState
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
+from toolrl_cli.tracking.status import told_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +99,11 @@ class SweepStatus:
         return title
 
     @property
+    def tracking(self) -> str:
+        """What is not in W&B, and what to do; empty where all is, or nothing was to be sent."""
+        return told_of(self.ledger.results, self.saved.name)
+
+    @property
     def runs(self) -> list[RunStatus]:
         """Where each run stands, in the order of the sweep."""
         return [self._run(run) for run in self.saved.runs]
@@ -123,6 +129,7 @@ class SweepStatus:
             "schema": PRINTED,
             "sweep": self.saved.name,
             "harnesses": [harness.to_json() for harness in self.harnesses],
+            "tracking": self.tracking,
             "runs": [run.to_json() for run in self.saved.runs],
             "stages": [self._stage(spec) for spec in self.saved.stages.values()],
         }

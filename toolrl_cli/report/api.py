@@ -34,6 +34,7 @@ from toolrl_cli.report.tables import build_table
 from toolrl_cli.spec.identity import slugify
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.files import replacing
+from toolrl_cli.tracking.downloads import downloaded, is_wandb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -236,12 +237,14 @@ def build_report(
             whose benchmarks they ran.
         against: source of published numbers to compare with, such as `paper`.
         published_only: build the printed tables alone (of `against`, default `paper`) and read no results.
-        imports: CSV files of runs made elsewhere (see `imported`), reported after the sweeps.
+        imports: files of runs made elsewhere (see `imported`), and `wandb:ENTITY/PROJECT[?FILTER]` (see
+            `tracking.downloads`), reported after the sweeps.
         columns: their fields that hold scores under other names → BENCHMARK/METRIC.
 
     Raises:
         SpecError: an unknown sweep, table or source.
         LedgerError: a plan that cannot be read.
+        TrackingError: W&B does not say what it has.
     """
     if published_only:
         source = against or "paper"
@@ -254,7 +257,8 @@ def build_report(
             raise SpecError(f"two tables are named {spec.name!r}", "--table", "rename one, or leave one out")
     published = load_published(against) if against is not None else None
     # the runs of a sweep or file that is named twice must not count twice
-    files = {path.absolute(): path for path in reversed(imports)}
+    local = [downloaded(path, results) if is_wandb(path) else path for path in imports]
+    files = {path.absolute(): path for path in reversed(local)}
     found = [read_sweep(results, name) for name in dict.fromkeys(sweeps)]
     skipped: list[str] = []
     if not sweeps and not imports:

@@ -39,6 +39,7 @@ FAULTS = (
 )
 PATIENCE = 20  # seconds for the server to answer
 FLUSH = 5  # seconds between two sendings of an open run; W&B's own is 15
+FLUSH_VARIABLE = "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL"
 PAGE = 100
 
 P = ParamSpec("P")
@@ -78,6 +79,11 @@ class Live:
 
     def __init__(self, run: Any) -> None:
         self._run = run
+
+    @property
+    def url(self) -> str:
+        """Where it can be looked at; empty offline."""
+        return str(scrubbed(self._run.url or ""))
 
     @_explained
     def log(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -177,7 +183,7 @@ class Client:
                 init_timeout=PATIENCE,
                 finish_timeout=PATIENCE,
                 x_graphql_retry_max=3,
-                x_file_stream_transmit_interval=FLUSH,
+                x_file_stream_transmit_interval=float(os.environ.get(FLUSH_VARIABLE) or FLUSH),
             ),
         )
         if not online and not Path(live.dir).is_relative_to(self._folder):
@@ -219,3 +225,26 @@ class Client:
         with self._lock:
             entity = self._place.entity or self._asked().default_entity
         return f"{entity}/{self._place.project}"
+
+
+@_explained
+def project_runs(entity: str, project: str, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All runs of a project that a filter matches, in pages: id, name, state, tags, group, config and summary.
+
+    Raises:
+        TrackingError: W&B refuses, or does not answer.
+    """
+    api = wandb.Api(timeout=60)  # the client tries again within that time
+    found = api.runs(f"{entity}/{project}", filters=dict(filters), per_page=PAGE, lazy=False)
+    return [
+        {
+            "id": run.id,
+            "name": run.name,
+            "state": run.state,
+            "tags": list(run.tags or ()),
+            "group": run.group,
+            "config": {key: value for key, value in run.config.items() if not key.startswith("_")},
+            "summary": {k: v for k, v in (run.summary_metrics or {}).items() if not k.startswith("_")},
+        }
+        for run in found
+    ]

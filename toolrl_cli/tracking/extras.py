@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.secrets import scrubbed
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store import jsonl
+from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SavedSweep
 from toolrl_cli.tracking.client import Live
+from toolrl_cli.tracking.place import Place
+from toolrl_cli.tracking.told import MAX_GROUP, Told
 
+REPORT = "report"
+"""Name of the W&B run that a sweep's report belongs to."""
 SAMPLES = 32
 LONGEST = 2000  # characters of a text
 
@@ -22,6 +30,8 @@ def attach(live: Live, tracking: Tracking, run: PlannedRun, ledger: Ledger) -> N
     Raises:
         TrackingError: the client refuses.
     """
+    if not run.stages:
+        live.artifact(f"{run.sweep}-report", REPORT, report_folder(run.sweep, ledger.results))
     for stage in run.stages:
         folder = ledger.folder(stage).path
         if stage.kind == "rl" and (found := _samples(folder)):
@@ -30,6 +40,44 @@ def attach(live: Live, tracking: Tracking, run: PlannedRun, ledger: Ledger) -> N
         model = folder / "output" / "model"
         if stage.kind == "export" and "checkpoints" in tracking.artifacts and model.is_dir():
             live.artifact(f"{stage.id}-model", "model", model)
+
+
+def report_told(
+    saved: SavedSweep, results: Path, place: Place, tracking: Tracking
+) -> tuple[PlannedRun, Told] | None:
+    """The W&B run of a sweep's report, and what W&B is told of it; None where there is none, or it is not asked for.
+
+    Raises:
+        LedgerError: the report cannot be read.
+    """
+    folder = report_folder(saved.name, results)
+    if "report" not in tracking.artifacts or not folder.is_dir():
+        return None
+    run = PlannedRun(saved.name, REPORT, REPORT, 0, {}, ())
+    with explained(folder):
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        content = {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+        }
+    told = Told(
+        id=place.wandb_id(run),
+        name=REPORT,
+        group=saved.name[:MAX_GROUP],
+        job_type=REPORT,
+        tags=tuple(tracking.tags),
+        notes=scrubbed(tracking.notes or saved.description),
+        config={"sweep": saved.name},
+        rows=(),
+        summary={"files": digest(content)},
+        over=True,
+        begun=True,
+    )
+    return run, told
+
+
+def report_folder(sweep: str, results: Path) -> Path:
+    """Where the report of a sweep is."""
+    return results / "sweeps" / sweep / "report"
 
 
 def _samples(stage: Path) -> list[dict[str, Any]]:

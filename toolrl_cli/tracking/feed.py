@@ -15,11 +15,11 @@ from pathlib import Path
 
 from toolrl_cli.errors import LedgerError, TrackingError
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep
 from toolrl_cli.tracking.client import Client, Live, Seen
-from toolrl_cli.tracking.extras import attach
+from toolrl_cli.tracking.extras import REPORT, attach, report_told
 from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.status import RunStatus, StatusWriter
 from toolrl_cli.tracking.told import ROW, TOLD, Told, tell
@@ -112,6 +112,17 @@ class Feed:
             self._status.set(run.id, RunStatus(told.id, len(told.rows), sent, "", str(error)))
             return False
 
+    def bring_report(self) -> bool:
+        """Send the sweep's report, where it is not there as it is now; whether nothing went wrong."""
+        if self._mode == "offline":
+            return True  # an artifact's content would not be in the offline folder
+        try:
+            found = report_told(self._saved, self._ledger.results, self._place, self._tracking)
+        except LedgerError as error:
+            self._status.set(REPORT, RunStatus(REPORT, fault=str(error)))
+            return False
+        return found is None or self.bring(*found)
+
     def renew(self) -> None:
         """After a failure: close everything; what was on its way is looked for when its run is opened again."""
         self._client.reset()
@@ -156,6 +167,7 @@ class Feed:
                 return
             there = set(self._client.row_keys(told.id)) if seen and seen.lines else set()
             opened = _Open(self._client.open(told), there, seen.lines if seen else 0)
+            self._status.urls[run.id] = opened.live.url
             self._open[run.id] = opened
         missing = [row for row in told.rows if row[ROW] not in opened.there]
         opened.live.log(missing)

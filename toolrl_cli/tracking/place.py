@@ -10,16 +10,17 @@ import fcntl
 import netrc
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.tracking import MODES, Mode, Tracking
+from toolrl_cli.spec.sweeps.sweep_file import MODES, Mode, Tracking
 from toolrl_cli.store.files import explained, make_folder, write_json
 from toolrl_cli.store.schemas import WANDB
 
@@ -46,7 +47,7 @@ def _logged_in() -> bool:
         return True
     try:
         return any("wandb" in host for host in netrc.netrc().hosts)
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
         return False
 
 
@@ -75,20 +76,30 @@ class Place:
 
 
 @contextmanager
-def publishing_alone(sweep: Path) -> Iterator[bool]:
+def publishing_alone(sweep: Path, patience: float = 0.0) -> Iterator[bool]:
     """Whether nobody else feeds W&B from this sweep's folder; nobody does meanwhile.
+
+    Args:
+        sweep: `RESULTS/sweeps/<sweep>`.
+        patience: seconds to wait for somebody who is about to end.
 
     Raises:
         LedgerError: the results root cannot be written.
     """
     make_folder(sweep)
     with explained(sweep / LOCK), (sweep / LOCK).open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        deadline = time.monotonic() + patience
+        while not (alone := _locked(lock)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield alone
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def place_of(sweep: Path, tracking: Tracking, anew: str | None = None) -> Place:

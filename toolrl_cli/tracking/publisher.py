@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from toolrl_cli.errors import LedgerError, ToolrlError, TrackingError
 from toolrl_cli.log import LOG, on_stderr
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import attempt_alive
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
@@ -56,16 +56,17 @@ class Publisher:
         """Feed W&B until nobody works on the sweep any more, and everything was told or refused."""
         threading.Thread(target=self._watch, daemon=True).start()
         runs = {run.id: run for run in saved.runs}
-        self._status.keep(set(runs))
+        self._status.keep({*runs, "report"})
         took = 0.0
         while self._wait(max(LOOK, SHARE * took)) or self._others_at_work(saved):
             began = time.process_time()
             self._round(runs, last=False)
             took = time.process_time() - began
-        self._again = 0.0
-        if not self._round(runs, last=True):
+        for _ in range(2):  # what the server refused for a moment is there after the second
             self._again = 0.0
-            self._round(runs, last=True)
+            if self._round(runs, last=True):
+                self._feed.bring_report()
+                break
         self._status.write(ended=True)
 
     def _wait(self, seconds: float) -> bool:

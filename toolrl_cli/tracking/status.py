@@ -13,7 +13,9 @@ from typing import Any
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.files import write_json
+from toolrl_cli.store.roots import command
 from toolrl_cli.store.schemas import WANDB_STATUS
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ class PublishingStatus:
         process: who feeds it, or did.
         ended: it has told all it could, and is gone or about to be.
         runs: run → how it stands.
+        urls: run → where it can be looked at.
     """
 
     mode: str
     process: Mapping[str, Any] = field(default_factory=dict)
     ended: bool = False
     runs: Mapping[str, RunStatus] = field(default_factory=dict)
+    urls: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def at_work(self) -> bool:
@@ -83,13 +87,24 @@ def read_status(sweep: Path) -> PublishingStatus | None:
         LedgerError: the file is there and cannot be read.
     """
     data = WANDB_STATUS.load(sweep / WANDB_STATUS.name)
+    if data is None:
+        return None
     try:
-        runs = {str(run): RunStatus(**entry) for run, entry in (data or {})["runs"].items()}
-        return (
-            PublishingStatus(str(data["mode"]), data["process"], bool(data["ended"]), runs) if data else None
-        )
+        runs = {str(run): RunStatus(**entry) for run, entry in data["runs"].items()}
+        urls = dict(data.get("urls") or {})
+        return PublishingStatus(str(data["mode"]), data["process"], bool(data["ended"]), runs, urls)
     except (KeyError, TypeError, AttributeError):
         return None
+
+
+def told_of(results: Path, name: str) -> str:
+    """What is not in W&B of a sweep, for `toolrl status`; empty where all is, or nothing was to be sent."""
+    status = None
+    with suppress(LedgerError):
+        status = read_status(SweepFolder(results, name).path)
+    if status is None or not status.line:
+        return ""
+    return f"W&B: {status.line}; `{command('sync', name, results=results)}` sends the rest"
 
 
 class StatusWriter:
@@ -100,10 +115,12 @@ class StatusWriter:
         self._mode = mode
         self._lock = threading.Lock()
         self._runs: dict[str, RunStatus] = {}
+        self.urls: dict[str, str] = {}
         self._written = 0.0
         with suppress(LedgerError):
             known = read_status(sweep)
-            self._runs = dict(known.runs) if known and known.mode == mode else {}
+            if known and known.mode == mode:
+                self._runs, self.urls = dict(known.runs), dict(known.urls)
 
     def __getitem__(self, run: str) -> RunStatus | None:
         return self._runs.get(run)
@@ -126,7 +143,7 @@ class StatusWriter:
         with self._lock:
             self._written = time.monotonic()
             me = ProcessId.current().to_json()
-            status = PublishingStatus(self._mode, me, ended, dict(self._runs))
+            status = PublishingStatus(self._mode, me, ended, dict(self._runs), dict(self.urls))
             with suppress(LedgerError):
                 write_json(self._path, WANDB_STATUS.stamped(asdict(status)), durable=False)
             return status

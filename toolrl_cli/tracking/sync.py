@@ -10,16 +10,18 @@ from pathlib import Path
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.client import Client, Seen
+from toolrl_cli.tracking.extras import REPORT
 from toolrl_cli.tracking.feed import Feed, has_all
 from toolrl_cli.tracking.place import place_of, publishing_alone
 from toolrl_cli.tracking.status import StatusWriter, read_status
 from toolrl_cli.tracking.told import Told
 
 PARALLEL = 8
+PATIENCE = 5.0  # seconds for a publisher that is about to end
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def sync(
             f"no run {rebuild!r}", saved.name, hint_for(rebuild, [r.id for r in saved.runs], "runs")
         )
     folder = SweepFolder(results, saved.name).path
-    with publishing_alone(folder) as alone:
+    with publishing_alone(folder, PATIENCE) as alone:
         if not alone:
             status = read_status(folder)
             who = f" (process {status.process.get('pid')})" if status else ""
@@ -77,10 +79,14 @@ def sync(
         place = place_of(folder, Tracking.model_validate(saved.tracking), rebuild if not dry_run else None)
         client = Client(place, "online" if mode == "online" else "offline", results)
         status_file = StatusWriter(folder, mode)
-        status_file.keep({run.id for run in saved.runs})
+        status_file.keep({*(run.id for run in saved.runs), REPORT})
         feed = Feed(saved, Ledger(results), place, client, status_file, mode)
         try:
-            found = list(_each(runs, feed, status_file, client, mode, dry_run, each))
+            found = _each(runs, feed, status_file, client, mode, dry_run, each)
+            if not dry_run and not feed.bring_report():
+                known = status_file[REPORT]
+                found.append(Synced(REPORT, known.fault if known else "was not sent", failed=True))
+                each(found[-1])
         finally:
             client.close()
             if not dry_run:

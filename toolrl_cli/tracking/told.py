@@ -19,7 +19,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.metrics import LoggedRow, counting_rows

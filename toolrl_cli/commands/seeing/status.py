@@ -36,10 +36,11 @@ RICH_ROWS = 200  # a longer table is printed line by line, at once
 
 @dataclass(frozen=True)
 class Standing:
-    """What the table says: a title, and a row for each run in the order of `HEADERS`."""
+    """What the table says: a title, a row for each run in the order of `HEADERS`, and a line below, or none."""
 
     title: str
     rows: list[tuple[str, ...]]
+    below: str = ""
 
 
 def status(
@@ -100,7 +101,7 @@ def _watch(found: Standing, look: Callable[[], Standing]) -> None:
 
 def standing(found: SweepStatus) -> Standing:
     """The table: where each run stands."""
-    return Standing(found.title, [_row(run) for run in found.runs])
+    return Standing(found.title, [_row(run) for run in found.runs], found.tracking)
 
 
 def _row(run: RunStatus) -> tuple[str, ...]:
@@ -117,6 +118,7 @@ def _table(found: Standing, width: int) -> Table:
     from rich.text import Text
 
     table = Table(title=found.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.caption, table.caption_justify = Text(found.below) if found.below else None, "left"
     shown = [n for n, header in enumerate(HEADERS) if width >= NARROW or header != "attempts"]
     for header in (HEADERS[n] for n in shown):
         table.add_column(header, overflow="fold", justify="right" if header in NUMBERS else "left")
@@ -135,4 +137,5 @@ def _lines(found: Standing) -> str:
         ).rstrip()
         for row in rows
     )
-    return "\n".join([found.title, *aligned, ""])
+    below = [found.below] if found.below else []
+    return "\n".join([found.title, *aligned, *below, ""])

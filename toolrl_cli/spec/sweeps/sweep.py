@@ -18,8 +18,7 @@ from toolrl_cli.spec.sweeps.fields import SEED, check_setting, deeper_hint
 from toolrl_cli.spec.sweeps.interpolation import GIVEN, interpolated
 from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
 from toolrl_cli.spec.sweeps.source import Source, parse_value, read_unresolved, unresolved_source
-from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile
-from toolrl_cli.spec.tracking import Tracking
+from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile, Tracking
 
 MAPPING = "sweep"
 """Stands for the file's name where a sweep is given as a mapping."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from toolrl_cli.spec.models import Frozen, Whole
-from toolrl_cli.spec.tracking import Tracking
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+Mode = Literal["online", "offline", "disabled"]
+MODES: tuple[Mode, ...] = ("online", "offline", "disabled")
 
 
 class SeedRange(Frozen):
@@ -25,6 +28,24 @@ class Ablate(Frozen):
 
     baseline: dict[str, Any] = Field({}, description="settings of the arm `baseline`")
     change: dict[str, dict[str, Any]] = Field(description="arm name → the settings that differ")
+
+
+class Tracking(Frozen):
+    """How a sweep is shown in W&B; no part of what any stage is."""
+
+    project: str | None = Field(
+        None, min_length=1, max_length=128, description="default $WANDB_PROJECT, then toolrl"
+    )
+    entity: str | None = Field(None, min_length=1, description="user or team; default: that of the login")
+    tags: list[str] = Field([], description="of every run, beside its axes and seed")
+    notes: str = Field("", description="of every run; default: the sweep's description")
+    mode: Mode | None = Field(None, description="default: $WANDB_MODE, then online where a login is found")
+    every: Literal["step", "checkpoint"] = Field(
+        "step", description="send each step at once, or once a checkpoint holds it"
+    )
+    artifacts: list[Literal["report", "checkpoints"]] = Field(
+        ["report"], description="files that go along: report, checkpoints"
+    )
 
 
 class SweepFile(Frozen):
