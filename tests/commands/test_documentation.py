@@ -66,6 +66,7 @@ NOT_RUN = {
     "toolrl evaluate": "asks a model or an endpoint; tests/api/test_evaluating.py",
     "toolrl serve": "serves until it is ended; tests/commands/test_serve.py",
     "toolrl rescore": "needs rollouts; tests/commands/test_rescore.py",
+    "toolrl report --import runs.csv --map": "a file whose field has a name of its own; tests/report/test_imported.py",
     "toolrl report mine": "the table of the evaluation that the line above it would make",
     "toolrl plan mine.yaml": "shows the errors of a sweep that has them; tests/commands/test_checking.py",
 }
