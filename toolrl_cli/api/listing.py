@@ -20,7 +20,7 @@ from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
 TELLING = ("base", "arms", "axes", "ablate", "models", "evaluate", "seeds", "include", "zip")
 """Keys of which a sweep has one, and no table, reward or file of claims."""
 
-_COMMENT = re.compile(r"#\s*(?!yaml-language-server)(\S.*)")
+_COMMENT = re.compile(r"(?:^#(?! yaml-language-server).*\n)+", re.M)
 
 
 def list_sweeps(*, results: Path | str | None = None) -> dict[str, Any]:
@@ -114,6 +114,12 @@ def _file(name: str, path: Path) -> dict[str, Any] | None:
         return {"name": name, "file": str(path), "about": "", "fault": error.what}
     if not any(key in source.data for key in TELLING):
         return None
-    comment = next((m[1] for line in source.text.splitlines() if (m := _COMMENT.match(line))), "")
-    about = str(source.data.get("description") or comment)
+    about = str(source.data.get("description") or _first_sentence(source.text))
     return {"name": name, "file": str(path), "about": about, "fault": ""}
+
+
+def _first_sentence(text: str) -> str:
+    """Of the first comment of a file."""
+    found = _COMMENT.search(text)
+    words = " ".join(line.lstrip("# ") for line in found[0].splitlines()) if found else ""
+    return re.split(r"(?<=\.)\s", words)[0]
