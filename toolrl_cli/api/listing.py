@@ -9,7 +9,7 @@ from typing import Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.planning.sweep_status import sweep_status
 from toolrl_cli.spec.over_steps import point_of
-from toolrl_cli.spec.shipped import own_sweeps, shipped_sweeps
+from toolrl_cli.spec.sweeps.reading.shipped import own_sweeps, shipped_sweeps
 from toolrl_cli.spec.sweeps.source import read_unresolved
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import results_root

@@ -87,7 +87,7 @@ def _stages(context: typer.Context) -> list[str]:
 
 
 def _sweep_files(context: typer.Context) -> list[str]:
-    from toolrl_cli.spec.shipped import own_sweeps, shipped_sweeps
+    from toolrl_cli.spec.sweeps.reading.shipped import own_sweeps, shipped_sweeps
 
     own = own_sweeps(Path())
     return [*dict.fromkeys([*own, *shipped_sweeps()]), *map(str, own.values())]
