@@ -9,7 +9,7 @@ import pytest
 
 import toolrl_cli
 from toolrl_cli.api.starting import PACKAGE, SOURCES
-from toolrl_cli.spec.shipped import shipped_sweeps
+from toolrl_cli.spec.sweeps.reading.shipped import shipped_sweeps
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.report.builder import toolworld_scores
 from tests.spec.conftest import FixedFacts
 from tests.support.results_tree import finish
 from tests.support.trainer_double import save
+from toolrl_cli.api import init
 from toolrl_cli.commands import resume as resume_command
 from toolrl_cli.commands.views import run_and_show
 from toolrl_cli.datasets.prepare import first_rows
@@ -66,6 +66,7 @@ NOT_RUN = {
     "toolrl evaluate": "asks a model or an endpoint; tests/api/test_evaluating.py",
     "toolrl serve": "serves until it is ended; tests/commands/test_serve.py",
     "toolrl rescore": "needs rollouts; tests/commands/test_rescore.py",
+    "toolrl report --import runs.csv --map": "a file whose field has a name of its own; tests/report/test_imported.py",
     "toolrl report mine": "the table of the evaluation that the line above it would make",
     "toolrl plan mine.yaml": "shows the errors of a sweep that has them; tests/commands/test_checking.py",
 }
@@ -137,25 +138,24 @@ def write_toolworld(output: Path, share: float) -> None:
     write_scores(output, scores, rows)
 
 
-@pytest.fixture
-def shown(toolrl: Toolrl, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toolrl:
-    """The command line beside these results and the files that the pages name; nothing is trained."""
-    shutil.copytree(tree, tmp_path / "results", symlinks=True, ignore=shutil.ignore_patterns("root.json"))
-    assert toolrl("init", "written").code == 0
-    for name in ("completion.txt", "gold.txt"):
-        shutil.copy(tmp_path / "written" / name, tmp_path)
+@pytest.fixture(scope="module")
+def place(tree: Path) -> Path:
+    """A folder with these results and the files that the pages name; nothing that is run here changes them."""
+    folder = tree.parent
+    init(folder)
+    init(folder / "my-ablation")
     for page, language, text in BLOCKS:
         if language == "csv":
-            (tmp_path / "runs.csv").write_text(text, encoding="utf-8")
+            (folder / "runs.csv").write_text(text, encoding="utf-8")
         elif language == "yaml" and text.startswith("name: mine\ntitle"):
-            (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+            (folder / "mine.yaml").write_text(text, encoding="utf-8")
         elif language == "yaml" and "\nbase:" in text and page.name == "sweeps.md":
-            (tmp_path / f"{parse_yaml(text, 's').data['name']}.yaml").write_text(text, encoding="utf-8")
-    (tmp_path / "rows").mkdir()
+            (folder / f"{parse_yaml(text, 's').data['name']}.yaml").write_text(text, encoding="utf-8")
+    (folder / "rows").mkdir()
     for name in ("rows", "rows/train", "rows/val"):
-        write_parquet(first_rows("toolworld", {}, "train", 16), tmp_path / f"{name}.parquet")
+        write_parquet(first_rows("toolworld", {}, "train", 16), folder / f"{name}.parquet")
     turn = {"input": "hi", "output": "<response> a </response>", "gts": "<response> a </response>", "step": 1}
-    (tmp_path / "rollouts.jsonl").write_text(4 * (json.dumps(turn) + "\n"))
+    (folder / "rollouts.jsonl").write_text(4 * (json.dumps(turn) + "\n"))
     failure = {
         "schema": 1,
         "completion": turn["output"],
@@ -163,7 +163,15 @@ def shown(toolrl: Toolrl, tree: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         "step": 0,
         "message": "raised",
     }
-    (tmp_path / "reward_failure.json").write_text(json.dumps(failure))
+    (folder / "reward_failure.json").write_text(json.dumps(failure))
+    return folder
+
+
+@pytest.fixture
+def shown(toolrl: Toolrl, place: Path, monkeypatch: pytest.MonkeyPatch) -> Toolrl:
+    """The command line in that folder; nothing is trained."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("TOOLRL_RESULTS", str(place / "results"))
     monkeypatch.setattr(run_and_show, "run_and_show", lambda planned, **how: 0 if planned.runs else 1)
     return toolrl
 
@@ -185,6 +193,8 @@ def test_a_command_that_is_shown_works_on_what_is_shipped(line: str, shown: Tool
         assert make_plan("shown", runs, FixedFacts(), Ledger(tmp_path)).selected(given["only"]).runs
         return
     endless = [word for word in words if word not in ("--watch", "--follow")]
+    if path == "init":
+        endless[1:] = [str(tmp_path / name) for name in endless[1:]]
     answer: Answer = shown(*endless, *(["--yes"] if "--fresh" in words else []))
     assert answer.code == 0, answer.err
 
@@ -199,14 +209,14 @@ YAML = [(page, text) for page, language, text in BLOCKS if language == "yaml"]
 
 @pytest.mark.parametrize(("page", "text"), YAML, ids=lambda value: str(value).split("\n")[0][-40:])
 def test_a_yaml_block_that_is_shown_is_what_it_says(
-    page: Path, text: str, shown: Toolrl, tmp_path: Path
+    page: Path, text: str, place: Path, tmp_path: Path
 ) -> None:
     """A sweep resolves to runs; a table, a reward and claims are read; a part of a sweep is completed and resolved."""
     data = parse_yaml(text, page.name).data
     path = tmp_path / "block.yaml"
     for name in ("rewards.py", "my_eval.py", "score.py"):
         code = [t for _, language, t in BLOCKS if language == "python" and t.startswith(f"# {name}")]
-        shipped = tmp_path / "written" / name
+        shipped = place / name
         (tmp_path / name).write_text(code[0] if code else shipped.read_text() if shipped.exists() else "")
     path.write_text(text, encoding="utf-8")
     if "columns" in data:

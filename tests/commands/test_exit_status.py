@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from tests.commands.conftest import Toolrl
 from toolrl_cli.commands.views.exit_status import BAD_INPUT, run_guarded
 
 
@@ -39,3 +40,11 @@ def test_a_fault_without_a_file_is_not_hidden() -> None:
 
     with pytest.raises(OSError, match="no fault"):
         run_guarded(app, [])
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "report", "list quickstart", "stop quickstart", "resume", "gc"]
+)
+def test_where_there_are_no_results_a_line_says_how_to_begin(command: str, toolrl: Toolrl) -> None:
+    answer = toolrl(*command.split())
+    assert answer.code == 2 and "`toolrl list` names sweeps that can be run" in answer.err

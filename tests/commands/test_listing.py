@@ -19,6 +19,10 @@ def test_list_names_the_sweeps_with_results_the_files_here_and_those_that_come_w
     ]
     assert [row["name"] for row in found["files"]] == ["broken", "small"] and found["files"][0]["fault"]
     assert "quickstart" in [row["name"] for row in found["shipped"] if row["about"]]
+    about = {row["name"]: row["about"] for row in found["shipped"]}
+    assert about["quickstart"].startswith(
+        "The main job in small: one tiny model, five arms"
+    ) and "\n" not in str(about)
     said = swept("list").out
     assert "3 runs, 9 of 9 stages done" in said and "The paper's Table 6" in said
 

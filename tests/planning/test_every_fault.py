@@ -9,7 +9,7 @@ import pytest
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.loading import load
-from toolrl_cli.spec.every_fault import without
+from toolrl_cli.spec.sweeps.reading.every_fault import without
 from toolrl_cli.spec.sweeps.source import parse_yaml
 
 

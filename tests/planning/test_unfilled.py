@@ -9,7 +9,7 @@ import pytest
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.planning.layout import make_plan
 from toolrl_cli.planning.unfilled import unfilled_warnings
-from toolrl_cli.spec.shipped import shipped_sweeps
+from toolrl_cli.spec.sweeps.reading.shipped import shipped_sweeps
 from toolrl_cli.spec.sweeps.resolve import resolve_sweep
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.store.ledger import Ledger

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.shipped import FOLDER, shipped_sweeps, sweep_file
+from toolrl_cli.spec.sweeps.reading.shipped import FOLDER, shipped_sweeps, sweep_file
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.planning.sweep_status import sweep_status
 from toolrl_cli.spec.over_steps import point_of
-from toolrl_cli.spec.shipped import own_sweeps, shipped_sweeps
+from toolrl_cli.spec.sweeps.reading.shipped import own_sweeps, shipped_sweeps
 from toolrl_cli.spec.sweeps.source import read_unresolved
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import results_root
@@ -20,7 +20,7 @@ from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
 TELLING = ("base", "arms", "axes", "ablate", "models", "evaluate", "seeds", "include", "zip")
 """Keys of which a sweep has one, and no table, reward or file of claims."""
 
-_COMMENT = re.compile(r"#\s*(?!yaml-language-server)(\S.*)")
+_COMMENT = re.compile(r"(?:^#(?! yaml-language-server).*\n)+", re.M)
 
 
 def list_sweeps(*, results: Path | str | None = None) -> dict[str, Any]:
@@ -114,6 +114,12 @@ def _file(name: str, path: Path) -> dict[str, Any] | None:
         return {"name": name, "file": str(path), "about": "", "fault": error.what}
     if not any(key in source.data for key in TELLING):
         return None
-    comment = next((m[1] for line in source.text.splitlines() if (m := _COMMENT.match(line))), "")
-    about = str(source.data.get("description") or comment)
+    about = str(source.data.get("description") or _first_sentence(source.text))
     return {"name": name, "file": str(path), "about": about, "fault": ""}
+
+
+def _first_sentence(text: str) -> str:
+    """Of the first comment of a file."""
+    found = _COMMENT.search(text)
+    words = " ".join(line.lstrip("# ") for line in found[0].splitlines()) if found else ""
+    return re.split(r"(?<=\.)\s", words)[0]

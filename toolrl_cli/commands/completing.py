@@ -60,6 +60,11 @@ def _runs(context: typer.Context) -> list[str]:
     return [*dict.fromkeys(run.id for run in runs), *(f"{run.sweep}/{run.id}" for run in runs)]
 
 
+def _own_runs(context: typer.Context) -> list[str]:
+    """The runs of the sweep that was named, by their ids alone."""
+    return list(dict.fromkeys(run.id for run in _saved_runs(context)))
+
+
 def _arms(context: typer.Context) -> list[str]:
     """Those of the sweep file that was named; else of the sweeps with results."""
     file = _first(context, "file")
@@ -82,7 +87,7 @@ def _stages(context: typer.Context) -> list[str]:
 
 
 def _sweep_files(context: typer.Context) -> list[str]:
-    from toolrl_cli.spec.shipped import own_sweeps, shipped_sweeps
+    from toolrl_cli.spec.sweeps.reading.shipped import own_sweeps, shipped_sweeps
 
     own = own_sweeps(Path())
     return [*dict.fromkeys([*own, *shipped_sweeps()]), *map(str, own.values())]
@@ -152,7 +157,7 @@ def one_of(*words: str) -> Completer:
     return _completer(lambda context: words)
 
 
-sweeps, runs, arms, stages = map(_completer, (_saved, _runs, _arms, _stages))
+sweeps, runs, own_runs, arms, stages = map(_completer, (_saved, _runs, _own_runs, _arms, _stages))
 sweep_files, settings, profiles = map(_completer, (_sweep_files, _settings, _profiles))
 rewards, tables, figures, published = map(_completer, (_rewards, _tables, _figures, _published))
 benchmarks, launchers, data = map(_completer, (_benchmarks, _launchers, _data))

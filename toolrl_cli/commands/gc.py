@@ -48,6 +48,7 @@ def gc(
     from toolrl_cli.housekeeping.removal import remove
     from toolrl_cli.spec.suggest import hint_for
     from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.store.roots import NOTHING_YET
 
     root = results_root(results)
     chosen = next((known for known in KEEPS if known == (keep or "last")), None)
@@ -56,7 +57,7 @@ def gc(
     if keep is not None and not checkpoints:
         raise SpecError("says which checkpoint to leave", "--keep", "add --checkpoints")
     if not root.is_dir():
-        raise SpecError("there are no results", str(root), "run `toolrl sweep FILE`, or give --results")
+        raise SpecError("there are no results", str(root), NOTHING_YET)
     garbage = find_garbage(
         Ledger(root), checkpoints=chosen if checkpoints else None, unreferenced=unreferenced
     )

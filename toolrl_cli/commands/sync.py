@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import Results, SweepName, WandbMode, note, results_root
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def sync(
         typer.Option(
             "--rebuild",
             metavar="RUN",
+            autocompletion=completing.own_runs,
             help="Tell this run from its beginning, as a new W&B run without steps that were trained again.",
             show_default=False,
         ),

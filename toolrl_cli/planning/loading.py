@@ -72,8 +72,8 @@ def load(
     from toolrl_cli.planning.layout import make_plan
     from toolrl_cli.planning.released_data import benchmark_data_warnings, lacking_warnings, released_data
     from toolrl_cli.planning.unfilled import unfilled_warnings
-    from toolrl_cli.spec.every_fault import every_fault
     from toolrl_cli.spec.sweeps.profile import load_profile
+    from toolrl_cli.spec.sweeps.reading.every_fault import every_fault
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
     from toolrl_cli.spec.sweeps.sweep import document_of, sweep_source
     from toolrl_cli.store.ledger import Ledger

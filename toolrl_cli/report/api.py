@@ -34,6 +34,7 @@ from toolrl_cli.report.tables import build_table
 from toolrl_cli.spec.identity import slugify
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.files import replacing
+from toolrl_cli.store.roots import NOTHING_YET
 from toolrl_cli.tracking.downloads import downloaded, is_wandb
 
 if TYPE_CHECKING:
@@ -266,9 +267,7 @@ def build_report(
     read = (*found, *(read_runs(path, columns) for path in reversed(files.values())))
     _check_rehearsals(read)
     if not read:
-        raise SpecError(
-            "there are no sweeps", str(results), "run `toolrl sweep FILE` first, or give --results"
-        )
+        raise SpecError("there are no sweeps", str(results), NOTHING_YET)
     reader = CurveReader()
     chosen = specs if specs is not None else _asked_for(read)
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)

@@ -10,6 +10,9 @@ from pathlib import Path
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.store.schemas import ROOT
 
+NOTHING_YET = "`toolrl list` names sweeps that can be run; or give --results"
+"""What to do where a results root holds no sweep."""
+
 
 def results_root(given: Path | str | None = None) -> Path:
     """The results root: what is given, else `$TOOLRL_RESULTS`, else `results/`."""

@@ -16,6 +16,7 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.documents import read_document
 from toolrl_cli.store.files import explained, make_folder, read_json, write_document, write_json, write_text
+from toolrl_cli.store.roots import NOTHING_YET
 from toolrl_cli.store.schemas import PLAN, SPEC, WANDB
 
 HARNESSES = "harnesses"
@@ -187,7 +188,7 @@ class SweepFolder:
                 what = f"the plan is missing or torn{f': {fault}' if fault else ''}"
                 raise LedgerError(what, str(self.path / PLAN.name), anew)
             known = saved_names(self.results)
-            hint = hint_for(self.name, known, "sweeps") if known else "run `toolrl sweep FILE` first"
+            hint = hint_for(self.name, known, "sweeps") if known else NOTHING_YET
             raise SpecError(f"no sweep {self.name!r}", str(self.results), hint)
         try:
             data = PLAN.current(data)
@@ -270,6 +271,6 @@ def saved_sweep(results: Path, name: str | None) -> SavedSweep:
     if name is None:
         names = saved_names(results)
         if not names:
-            raise SpecError("there are no sweeps", str(results), "run `toolrl sweep FILE`, or give --results")
+            raise SpecError("there are no sweeps", str(results), NOTHING_YET)
         name = names[0]
     return SweepFolder(results, name).load()
