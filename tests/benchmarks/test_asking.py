@@ -140,7 +140,7 @@ def test_what_passes_is_asked_again(tmp_path: Path, bad: httpx.Response | Except
     [
         (
             httpx.Response(503, text="<html>\nbusy</html>"),
-            r"answered nothing for 0 s: status 503: <html> busy",
+            r"answered nothing for \d+ s: status 503: <html> busy",
         ),
         (httpx.Response(200, text="<html>x</html>"), "answers what is no JSON: <html>x</html>"),
         (httpx.Response(200, content=b"\x1b[2J\x00\xff"), "answers what is no JSON: \ufffd\\[2J\ufffd"),

@@ -118,7 +118,8 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Con
         *(f"{block}.{value}" for block, values in SMALL.items() for value in values),
     ]
     said = toolrl(
-        folder, "sweep", str(SWEEP), "--profile", "rehearsal", *(x for s in sets for x in ("--set", s))
+        *(folder, "sweep", str(SWEEP), "--profile", "rehearsal", "--max-parallel", "2"),
+        *(x for s in sets for x in ("--set", s)),
     )
     return Rehearsed(folder, said, benchmarks, without)
 
