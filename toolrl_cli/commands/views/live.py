@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from toolrl_cli.commands.views.clock import duration
 from toolrl_cli.harness.events import Event
 from toolrl_cli.store.state import Progress, StageState
 
@@ -199,15 +200,6 @@ class LiveView:
             return ""
         seconds = (time.monotonic() - began) / made * (state.progress.total - state.progress.step)
         return f", {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _console() -> Console:
