@@ -25,6 +25,7 @@ from toolrl_cli.planning.plan import Plan
 from toolrl_cli.report.comparisons.claims import load_claims
 from toolrl_cli.report.table_spec import load_table
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.sweeps.profile import load_profile
 from toolrl_cli.spec.sweeps.resolve import resolve_sweep
 from toolrl_cli.spec.sweeps.source import parse_yaml
@@ -34,6 +35,7 @@ from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.scores import write_scores
 from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.training.rollout_dumps import gold_rows
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").rglob("*.md"))
@@ -222,7 +224,11 @@ def test_a_yaml_block_that_is_shown_is_what_it_says(
     if "columns" in data:
         assert load_table(str(path)).columns
     elif "components" in data:
-        assert get_reward(str(path)).components
+        reward = get_reward(str(path))
+        if any(component.kind == "python" for component in reward.components):  # a training begins with this
+            check_gold(reward, gold_rows(place / "rows.parquet"), total_steps=10).raise_if_imperfect(
+                page.name
+            )
     elif "claims" in data:
         assert load_claims(path)
     else:

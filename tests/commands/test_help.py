@@ -117,7 +117,7 @@ def test_what_an_option_offers_depends_on_the_argument_before_it(swept: Toolrl) 
 
 
 def test_help_loads_nothing_that_is_slow() -> None:
-    slow = ("rich", "pydantic", "yaml", "toolrl_cli.spec.models", "toolrl_cli.planning")
+    slow = ("rich", "pydantic", "yaml", "toolrl_cli.spec.models", "toolrl_cli.planning", "toolrl_cli.harness")
     code = (
         "import sys, typer; from toolrl_cli.app import app; typer.main.get_command(app); "
         f"print(*[m for m in {slow!r} if m in sys.modules])"

@@ -9,9 +9,13 @@ import pytest
 
 from tests.commands.conftest import Toolrl
 from toolrl_cli.benchmarks.own import template as evaluation
+from toolrl_cli.datasets.prepare import first_rows
+from toolrl_cli.datasets.verl_rows import write_parquet
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.sweeps.schema import sweep_schema
 from toolrl_cli.spec.sweeps.source import read_yaml
+from toolrl_cli.training.rollout_dumps import gold_rows
 
 
 def test_what_init_writes_runs_as_it_is(
@@ -30,10 +34,13 @@ def test_what_init_writes_runs_as_it_is(
 
 
 def test_the_reward_and_the_evaluation_of_init_can_be_used_at_once(toolrl: Toolrl, tmp_path: Path) -> None:
+    """Every gold answer earns the most that there is, also where no call is wanted; a training begins with that."""
     toolrl("init")
-    text = '<think> a </think>\n<tool_call>\n{"name": "f", "parameters": {}}\n</tool_call>'
-    score = get_reward(str(tmp_path / "my_reward.yaml")).score(text, text)
-    assert score.parts["brief"].weighted == 0.5
+    reward = get_reward(str(tmp_path / "my_reward.yaml"))
+    write_parquet(first_rows("toolworld", {}, "train", 200), tmp_path / "rows.parquet")
+    report = check_gold(reward, gold_rows(tmp_path / "rows.parquet"), total_steps=10)
+    report.raise_if_imperfect("rows.parquet")
+    assert reward.score("word " * 200, "<response> hi </response>").parts["brief"].weighted == 0.25
     (item,) = evaluation.items()
     assert evaluation.judge(item, "It is 4.") and not evaluation.judge(item, "five")
 

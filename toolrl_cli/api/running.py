@@ -20,6 +20,7 @@ from toolrl_cli.harness.publishing import Publishing
 from toolrl_cli.harness.scheduler import Scheduler, check_slots
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.log import LOG
+from toolrl_cli.planning.forecasts.forecast import Forecast
 from toolrl_cli.planning.outlook import look_ahead
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.planning.resuming import Confirm
@@ -230,11 +231,10 @@ def _execute(
     for warning in limits.warnings:
         LOG.warning("%s", warning)
     LOG.info("W&B: %s", _wandb_told(mode, results, name))
-    known, span = not ahead.totals.unknown.get("seconds"), ahead.totals.seconds
     with Publishing(results, name, mode) as publishing:
         shown = observe if isinstance(observe, AbstractContextManager) else nullcontext()
         with folder.attended(chosen.stages), shown:
-            observe(Event("began", seconds=span.expected if span and known else None))
+            observe(Event("began", seconds=_expected(ahead)))
             scheduler = Scheduler(
                 owed,
                 ledger,
@@ -252,6 +252,14 @@ def _execute(
             LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted))
         done = _finish(planned, outcome.stages, interrupted=outcome.interrupted)
         return replace(done, tracking=publishing.conclude())
+
+
+def _expected(ahead: Forecast) -> dict[str, float]:
+    """Owed stage → seconds that it is expected to add, as so many run side by side; empty where one is not known."""
+    spans = {stage: estimate.seconds for stage, estimate in ahead.estimates.items()}
+    side_by_side = max(1, min(ahead.totals.slots, ahead.totals.parallel))
+    known = {stage: span.expected / side_by_side for stage, span in spans.items() if span is not None}
+    return known if len(known) == len(spans) else {}
 
 
 def _wandb_told(mode: Mode, results: Path, name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from toolrl_cli.store.state import StageState
 
 What = Literal[
-    "began",  # work on the sweep begins; `seconds` is what it is expected to take
+    "began",  # work on the sweep begins; `seconds` is what its stages are expected to take
     "started",  # an attempt was started
     "adopted",  # an attempt that an earlier harness started still runs, and is this one's now
     "waiting",  # another harness runs the stage, or may do so; about no stage: others are on the slots
@@ -38,7 +38,8 @@ class Event:
         state: the stage's state right after, where the event is about an attempt.
         message: one line for people; may be empty.
         time: unix seconds.
-        seconds: of `began`: until the last stage ends; None where that is not known of every stage.
+        seconds: of `began`: owed stage → what it is expected to add to the sweep's time, where that is known of every
+            one.
     """
 
     what: What
@@ -46,7 +47,7 @@ class Event:
     state: StageState | None = None
     message: str = ""
     time: float = field(default_factory=time.time)
-    seconds: float | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 Observer = Callable[[Event], None]

@@ -8,8 +8,8 @@ import typer
 
 from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Results, note, print_json
+from toolrl_cli.commands.views.clock import duration
 from toolrl_cli.commands.views.consoles import stdout_console
-from toolrl_cli.commands.views.live import duration
 
 
 def diff(

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from toolrl_cli.commands.options import AsJson, Results, RunName, print_json
+from toolrl_cli.commands.views.clock import duration
 from toolrl_cli.commands.views.consoles import stdout_console
-from toolrl_cli.commands.views.live import duration
 from toolrl_cli.store.step_warnings import StepWarning
 
 MEGABYTE = 1_000_000

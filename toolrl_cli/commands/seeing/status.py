@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolrl_cli.commands.options import AsJson, Results, SweepName, print_json
-from toolrl_cli.commands.views.live import duration
+from toolrl_cli.commands.views.clock import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from toolrl_cli.commands.views.clock import duration
 from toolrl_cli.harness.events import Event
 from toolrl_cli.store.state import Progress, StageState
 
@@ -46,7 +47,7 @@ class LiveView:
         self._waiting = ""
         self._warned: dict[tuple[str, str], StepWarning] = {}  # stage and sign → what was said last
         self._began = time.monotonic()
-        self._expected: float | None = None
+        self._expected: dict[str, float] = {}  # stage that has not ended → seconds, where all are known
         self._done = sum(not s.owed for s in plan.stages.values())
         self._live: Live | None = None
         if self._console.is_terminal and not quiet:
@@ -72,7 +73,7 @@ class LiveView:
     def notice(self, event: Event) -> None:
         """Take note of an event and show it."""
         if event.what == "began":
-            self._began, self._expected = time.monotonic(), event.seconds
+            self._began, self._expected = time.monotonic(), dict(event.seconds)
             return
         state = event.state
         if state is not None:
@@ -90,6 +91,7 @@ class LiveView:
             self._waiting = ""
         if event.what in (*ENDS, "blocked", "held"):
             self._states.pop(event.stage, None)
+            self._expected.pop(event.stage, None)
         if event.what == "succeeded":
             self._done += 1
         self._warn(event)
@@ -167,15 +169,13 @@ class LiveView:
         return table
 
     def _clock(self) -> str:
-        """How long the sweep has run, and how long it is expected to run on, where that is known of every stage."""
-        gone = time.monotonic() - self._began
-        told = f", {duration(gone)}"
-        if self._expected is None:
-            return told
-        left = self._expected - gone
-        return told + (
-            f", about {duration(left)} left" if left > 0 else f" ({duration(self._expected)} expected)"
-        )
+        """How long the sweep has run, and how long what has not ended is expected to take."""
+        told = f", {duration(time.monotonic() - self._began)}"
+        left = sum(self._expected.values())
+        for stage_id, state in self._states.items():
+            if state.status == "running" and state.started is not None:
+                left -= min(max(0.0, time.time() - state.started), self._expected.get(stage_id, 0.0))
+        return told + (f", about {duration(left)} left" if left > 0 else "")
 
     def _metric(self, stage_id: str, state: StageState) -> str:
         name = self._plan.stages[stage_id].spec.progress_metric
@@ -200,15 +200,6 @@ class LiveView:
             return ""
         seconds = (time.monotonic() - began) / made * (state.progress.total - state.progress.step)
         return f", {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _console() -> Console:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from toolrl_cli.commands.views.live import duration
+from toolrl_cli.commands.views.clock import duration
 from toolrl_cli.planning.forecasts.ranges import Range, total
 from toolrl_cli.planning.forecasts.sizes import BYTES, disk_text, number_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def brief(completion: str, calls: list[object] | None) -> float:
-    """1 for a turn of up to 100 words, less for a longer one, 0 where no call can be read."""
+def brief(completion: str) -> float:
+    """1 for a turn of up to 100 words, less for a longer one. Gold answers must earn the most that there is."""
     words = len(re.findall(r"\w+", completion))
-    return 0.0 if calls is None else min(1.0, 100 / max(words, 1))
+    return min(1.0, 100 / max(words, 1))
