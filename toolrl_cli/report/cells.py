@@ -179,7 +179,7 @@ def _read(run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path) -
         stage=evaluation.stage.id,
         trained=origin.trained.id if origin.trained else None,
         step=origin.step,
-        items=items.relative_to(results).as_posix() if items.is_file() else "",
+        items="" if items is None else items.relative_to(results).as_posix(),
         value=None,
         checkpoint=checkpoint_of(run, origin),
     )
