@@ -99,4 +99,4 @@ def test_counts_that_cannot_be_counts_are_a_fault(
     entry = {"value": 0.9, "correct": correct, "total": total}
     write_scores(tmp_path, {"benchmark": "b", "metrics": {"overall": entry}}, ())
     score = read_scores(tmp_path / "scores.json", "b").metrics["overall"]
-    assert told in score.fault and (score.correct, score.total) == (None, None)
+    assert told in score.fault and (score.value, score.correct, score.total) == (None, None, None)

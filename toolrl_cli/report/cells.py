@@ -179,7 +179,7 @@ def _read(run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path) -
         stage=evaluation.stage.id,
         trained=origin.trained.id if origin.trained else None,
         step=origin.step,
-        items=items.relative_to(results).as_posix() if items.is_file() else "",
+        items="" if items is None else items.relative_to(results).as_posix(),
         value=None,
         checkpoint=checkpoint_of(run, origin),
     )
@@ -190,9 +190,11 @@ def _read(run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path) -
     if score is None:
         why = "not in the import" if run.imported else f"scores.json has no {column.metric or column.name!r}"
         return _Reading(replace(source, state="n/a"), lacks=why)
+    if score.fault:
+        return _Reading(replace(source, state="unreadable"), lacks=f"unreadable: {score.fault}")
     if score.value is None:
         return _Reading(replace(source, state="n/a"), lacks=f"n/a: {score.why}")
-    if column.unit == "count" and not score.fault:
+    if column.unit == "count":
         return _Reading(replace(source, value=score.value))
     fault = _share_fault(score)
     if fault:
@@ -207,8 +209,6 @@ def _read(run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path) -
 def _share_fault(score: Score) -> str:
     """Why a score is not the share of its items; empty if it is."""
     value, correct, total = score.value or 0.0, score.correct, score.total
-    if score.fault:
-        return score.fault
     if not 0 <= value <= 1:
         return f"{value} is no share"
     if correct is None or total is None:

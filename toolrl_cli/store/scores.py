@@ -33,7 +33,7 @@ class Score:
         value: as in `scores.json` (a share in [0, 1] unless the benchmark counts something), or None.
         correct, total: counts behind a share; None for a mean of means.
         why: why there is no value.
-        fault: why none of it can be believed: counts that are no whole numbers, or one without the other.
+        fault: why its file's value was not taken: counts that are no whole numbers, or one without the other.
     """
 
     value: float | None
@@ -254,7 +254,7 @@ def _score(entry: Any) -> Score:
     elif value is not None and total is None and correct is not None:  # a total alone is of a mean of means
         fault = f"one count without the other: {given[0]} of {given[1]}"
     if fault:
-        correct = total = None
+        return Score(None, why=fault, fault=fault)
     return Score(value, correct, total, "" if value is not None else str(why), fault)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.report.drawing.figure_style import PALETTE, legend_columns, new_figure, save
-from toolrl_cli.report.model import Head, Table
+from toolrl_cli.report.model import Cell, Head, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def _draw(axis: Axes, table: Table, head: Head, labels: Sequence[str], groups: S
             [i + (position - (len(labels) - 1) / 2) * size for i in places],
             [c.mean or 0.0 for c in found],
             width=0.92 * size,
-            yerr=[c.ci or 0.0 for c in found] if any(c.ci for c in found) else None,
+            yerr=_errors(found) if any(c.ci for c in found) else None,
             error_kw={"elinewidth": 0.7, "capsize": 1.5},
             color=_COLOURS[position % len(_COLOURS)],
             hatch=HATCHES[position % len(HATCHES)],
@@ -92,6 +92,13 @@ def _draw(axis: Axes, table: Table, head: Head, labels: Sequence[str], groups: S
     axis.set_xlim(-0.6, len(groups) - 0.4)
     axis.grid(axis="x", visible=False)
     axis.set_axisbelow(True)
+
+
+def _errors(cells: Sequence[Cell]) -> list[list[float]]:
+    """How far each interval reaches below and above its mean, within what values can be."""
+    below = [max(0.0, (c.mean or 0.0) - c.low) if c.low is not None else 0.0 for c in cells]
+    above = [max(0.0, c.high - (c.mean or 0.0)) if c.high is not None else 0.0 for c in cells]
+    return [below, above]
 
 
 def _name_groups(axis: Axes, groups: Sequence[str], room: float) -> None:

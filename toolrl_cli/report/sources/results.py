@@ -88,10 +88,11 @@ class Evaluation:
     problem: str = ""
     cut: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
-    @property
-    def items_path(self) -> Path:
-        """Path of the per-item verdicts."""
-        return self.stage.directory / "output" / ITEMS
+    @cached_property
+    def items_path(self) -> Path | None:
+        """Path of the per-item verdicts; None where there are none. Looked at once for all columns."""
+        path = self.stage.directory / "output" / ITEMS
+        return path if path.is_file() else None
 
 
 @dataclass(frozen=True)
