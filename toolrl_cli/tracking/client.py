@@ -45,6 +45,7 @@ FLUSH = 5  # seconds between two sendings of an open run; W&B's own is 15
 FLUSH_VARIABLE = "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL"
 PAGE = 100
 AT_A_TIME = 8
+LOGIN_WORDS = ("API key", "not logged in", "credentials")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,7 +61,8 @@ def _explained(function: Callable[P, T]) -> Callable[P, T]:
         except FAULTS as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             what = lines[0] if lines else type(error).__name__
-            raise TrackingError(scrubbed(what)) from error
+            hint = "wandb login" if any(word in what for word in LOGIN_WORDS) else ""
+            raise TrackingError(scrubbed(what), hint=hint) from error
 
     return call
 
