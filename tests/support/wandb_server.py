@@ -81,8 +81,7 @@ class WandbServer:
         self.faults: list[Fault] = []
         self._lock = threading.RLock()
         handler = type("Bound", (_Handler,), {"served": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._http.daemon_threads = True
+        self._http = _Quiet(("127.0.0.1", port), handler)
         self.port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -270,6 +269,13 @@ class WandbServer:
 
 def _project() -> dict[str, Any]:
     return {"project": {"id": "p1", "name": "toolrl", "entity": {"id": "e1", "name": ENTITY}}}
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that are killed reset their connections."""
 
 
 class _Handler(BaseHTTPRequestHandler):

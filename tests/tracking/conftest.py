@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import wandb
 from tests.support.wandb_server import WandbServer
 
 
@@ -25,4 +26,5 @@ def server(one_server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     for name in ("WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY"):
         monkeypatch.delenv(name, raising=False)
+    wandb.teardown()  # the client keeps the settings of the process's first use
     return one_server

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.stages import eventually
-from tests.support.wandb_server import WandbServer
+from tests.support.wandb_server import Fault, WandbServer
 from tests.tracking.tree import SWEEP, ResultsTree, rows_of, same_rows
 from toolrl_cli.harness.publishing import PATIENCE, Publishing
 from toolrl_cli.processes.process_id import ProcessId
@@ -140,3 +140,35 @@ def test_nothing_is_started_where_w_and_b_is_disabled(tmp_path: Path) -> None:
         assert publishing.pid is None
         assert publishing.conclude() == ""
     assert not (tree.root / "sweeps" / SWEEP / "wandb.log").exists()
+
+
+def test_a_server_that_goes_down_in_the_middle_and_comes_back_has_every_row_once(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = begun(ResultsTree(tmp_path / "results"))
+    with Publishing(tree.root, SWEEP, "online") as publishing:
+        eventually(has_steps(server, tree, 0, 1, 2))
+        with server.failing(Fault("", reset=True)):
+            tree.log(tree.rl[0], 1, [3, 4])
+            time.sleep(3.0)
+        tree.log(tree.rl[0], 1, [5])
+        tree.stand(tree.rl[0], "succeeded")
+        publishing.conclude()
+    eventually(lambda: over(tree), 60.0)
+    tree.sync()
+    same_rows(server, tree)
+
+
+def test_of_two_harnesses_one_feeds_w_and_b_and_the_other_s_waits(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = begun(ResultsTree(tmp_path / "results"))
+    with Publishing(tree.root, SWEEP, "online") as one, Publishing(tree.root, SWEEP, "online") as other:
+        eventually(has_steps(server, tree, 0, 1, 2))
+        tree.log(tree.rl[0], 1, [3])
+        tree.stand(tree.rl[0], "succeeded")
+        one.conclude()
+        other.conclude()
+    eventually(lambda: over(tree), 60.0)
+    tree.sync()
+    same_rows(server, tree)

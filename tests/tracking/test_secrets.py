@@ -36,7 +36,7 @@ def test_none_of_twelve_planted_secrets_is_in_what_is_written_or_sent(
     dumps.mkdir()
     (dumps / "6.jsonl").write_text(json.dumps({"output": everything, "score": 1.0}) + "\n")
     theirs = {path for path in tree.root.rglob("*") if path.is_file()}  # what the user wrote down
-    tree.sync()
+    assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
     tree.sync("offline")
     (run,) = server.runs.values()
     assert "samples" in run.rows[-1] and run.told["notes"].endswith("https://host/x")

@@ -143,3 +143,14 @@ def test_steps_that_were_trained_again_are_told_with_their_attempt_and_rebuild_m
     (new,) = set(server.runs) - {first}
     assert rows_of(server, new) == tree.expected(tree.runs[0])
     assert tree.sync() == {"arm0-seed1": "up to date"}
+
+
+def test_offline_folders_are_sent_as_they_are_and_what_they_lack_by_row(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results", arms=2).trained()
+    tree.sync("offline")
+    tree.log(tree.rl[0], 1, [7])
+    assert tree.sync() == {"arm0-seed1": "sent: 10 rows", "arm1-seed1": "sent: 9 rows"}
+    same_rows(server, tree)
+    assert list((tree.root / "wandb").glob("offline-run-*/*.synced"))  # by the client's own command

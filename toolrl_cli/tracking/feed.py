@@ -123,6 +123,15 @@ class Feed:
             return False
         return found is None or self.bring(*found)
 
+    def send_folders(self, wandb_ids: Sequence[str]) -> None:
+        """Let the client send the offline folders of runs that the server does not know, many at a time.
+
+        What that has left out, `bring` sends.
+        """
+        place = self._ledger.results / "wandb"
+        found = [list(place.glob(f"offline-run-*-{wandb_id}")) for wandb_id in wandb_ids]
+        self._client.send_folders([folders[0] for folders in found if len(folders) == 1])
+
     def renew(self) -> None:
         """After a failure: close everything; what was on its way is looked for when its run is opened again."""
         self._client.reset()

@@ -131,6 +131,9 @@ def _each(
             )
         else:
             owed.append((run, told))
+    if mode == "online" and (unknown := [told.id for _, told in owed if told.id not in seen]):
+        feed.send_folders(unknown)
+        seen = {**seen, **feed.seen(unknown)}
     with ThreadPoolExecutor(PARALLEL) as pool:
         work = {pool.submit(feed.bring, run, told, seen.get(told.id)): (run, told) for run, told in owed}
         for future in as_completed(work):

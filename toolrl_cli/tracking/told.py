@@ -6,6 +6,7 @@ the metric `toolrl/row`: what the server has can then be read back and compared,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -127,7 +128,8 @@ def tell(
 
 def _row(stage: StageSpec, row: LoggedRow) -> dict[str, Any]:
     """SFT's under `sft/`, RL's under verl's own names."""
-    key = int(digest([stage.kind, row.attempt, row.line, row.step, row.data], 12), 16)  # exact as a float
+    content = json.dumps([stage.kind, row.attempt, row.line, row.step, row.data]).encode()
+    key = int.from_bytes(hashlib.blake2b(content, digest_size=6).digest(), "big")  # exact as a float
     if stage.kind == "sft":
         data = {f"sft/{name}": value for name, value in row.data.items()}
         return {**data, "sft/step": row.step, "attempt": row.attempt, ROW: key}
@@ -161,13 +163,13 @@ def _best(run: PlannedRun, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """`best/<metric>`: of each training's own progress metric and of every validation's score, the highest."""
     wanted = {stage.progress_metric for stage in run.stages if stage.kind == "rl"}
     best: dict[str, Any] = {}
-    for row in rows:
-        for name, value in row.items():
-            if not (name in wanted or name.startswith("val-core/")) or not isinstance(value, (int, float)):
-                continue
-            if math.isfinite(value) and value > best.get(f"best/{name}", -math.inf):
-                best[f"best/{name}"] = value
-    return best
+    for name in (n for n in set[str]().union(*rows) if n in wanted or n.startswith("val-core/")):
+        values = [
+            value for row in rows if isinstance(value := row.get(name), (int, float)) and math.isfinite(value)
+        ]
+        if values:
+            best[f"best/{name}"] = max(values)
+    return dict(sorted(best.items()))
 
 
 def _scores(folders: Sequence[tuple[StageSpec, StageFolder]]) -> dict[str, Any]:
