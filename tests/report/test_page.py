@@ -87,7 +87,23 @@ def test_items_on_which_two_arms_disagree_come_with_verdicts_p_and_excerpts(tree
     assert set(found["asked"]["0"]) == {3}
     pair = found["pairs"]["0,1"]
     assert (pair["p"], pair["sign_p"], pair["n"], pair["difference"]) == (0.0625, 0.0625, 11, 45.5)
-    assert len(found["prompts"]) == 5 and found["outputs"]["0"]
+    assert len(found["texts"]) == 11 and found["answers"]["0"]["0"] == {"output": "o"}
+
+
+def test_the_items_of_a_lone_model_are_there_whole_with_tools_gold_answer_and_reason(tree: Tree) -> None:
+    run = tree.sweep().run("alone").done({"overall": (1, 2)})
+    run.items({"parallel": {"a": True, "b": False}})
+    path = run.directory("evaluate", "toolworld") / "output/items.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    prompt = [{"role": "system", "content": "s" * 9000}, {"role": "user", "content": "the question"}]
+    told = {"prompt": prompt, "tools": [{"name": "f"}], "gold": "g", "reason": "wrong tool", "stop": "length"}
+    path.write_text("".join(json.dumps({**row, **told}) + "\n" for row in rows))
+    (found,) = data_of(build_report(tree.write(), ["demo"]).render("html"))["tables"][0]["items"]
+    assert found["ids"] == ["a", "b"] and set(found["texts"]) == {"0", "1"}
+    text = found["texts"]["1"]
+    assert text["gold"] == "g" and json.loads(text["tools"]) == [{"name": "f"}]
+    assert text["asked"].endswith("user: the question") and "characters …" in text["asked"]
+    assert found["answers"]["0"]["1"] == {"output": "o", "reason": "wrong tool", "stop": "length"}
 
 
 def test_more_items_than_a_page_can_hold_are_left_in_their_files(
@@ -101,7 +117,7 @@ def test_more_items_than_a_page_can_hold_are_left_in_their_files(
 def test_texts_stop_where_there_is_no_more_room(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_items, "TEXT_CHARACTERS", 7)
     (found,) = data_of(filled(tree))["tables"][0]["items"]
-    assert len(found["prompts"]) < 5
+    assert len(found["texts"]) < 11
     assert len(found["right"]["0"]) == 11
 
 
@@ -187,6 +203,16 @@ seen.counts = document.querySelector("#compare-result > p").textContent;
 const details = document.querySelector("#compare-result details");
 details.open = true; details.dispatchEvent(new Event("toggle"));
 seen.items = details.querySelectorAll("code").length;
+seen.wrong = document.querySelectorAll("#items-result details").length;
+const kind = document.getElementById("items-kind");
+kind.value = "all"; kind.dispatchEvent(new Event("change"));
+seen.all = document.querySelectorAll("#items-result details").length;
+const item = document.querySelector("#items-result details");
+item.open = true; item.dispatchEvent(new Event("toggle"));
+seen.texts = item.querySelector("pre").textContent;
+const find = document.getElementById("items-find");
+find.value = "no such text"; find.dispatchEvent(new Event("input"));
+seen.nothing = document.querySelectorAll("#items-result details").length;
 const plot = document.querySelector(".plots svg");
 plot.scrollIntoView();
 const box = plot.getBoundingClientRect();
@@ -240,6 +266,7 @@ def test_a_browser_sorts_filters_opens_cells_and_finds_no_error(
         "A right more often 5, B more often 0, both always 2, both never 4; exact"
     )
     assert seen["items"] == 5
+    assert (seen["wrong"], seen["all"], seen["nothing"]) == (4, 11, 0) and seen["texts"].startswith("asked: ")
     assert seen["tip"].startswith("step ") and "alpha" in seen["tip"]
     assert (seen["lines"], seen["linesAfter"]) == (2, 1)
     assert seen["none"] == "No arm has this in its name."

@@ -17,19 +17,21 @@ READ_BYTES = 100_000_000
 """Most bytes of items.jsonl files read for one table; `pairs` and the files themselves have the rest."""
 
 TEXT_CHARACTERS = 2_000_000
-"""Most characters of prompts and outputs in one table."""
+"""Most characters of prompts, tools, gold answers and outputs of one benchmark of a table."""
 
-EXCERPT = 240
+EXCERPT = 6_000
+ANSWERED = ("output", "reason", "stop")
 MAX_PAIRED_ROWS = 40
 
 
 def table_items(table: Table, results: Path) -> list[dict[str, Any]]:
-    """Verdicts by row and item, with excerpts where rows disagree; one entry for each benchmark of the table.
+    """Verdicts by row and item, with what was asked and answered; one entry for each benchmark of the table.
 
     Returns:
         `benchmark`; `ids` and `categories` of all items; `right` and `asked`: row position → for each item how many
-        of the row's evaluations got it right, of how many; `prompts` and `outputs` (row → item → excerpt) of items on
-        which rows disagree; `pairs`: "row,row" → the comparison as `--pair` makes it over all items (`difference`,
+        of the row's evaluations got it right, of how many; `texts` (item → `asked`, `tools`, `gold`)
+        and `answers` (row → item → `output`, `reason`, `stop` of the row's first evaluation), of as many items as there
+        is room for; `pairs`: "row,row" → the comparison as `--pair` makes it over all items (`difference`,
         `low`, `high` in points, `p`, `sign_p`, `n`), or `why` the two may not be compared; `why`: why there are no
         verdicts.
     """
@@ -42,29 +44,29 @@ def _of_benchmark(table: Table, benchmark: str, results: Path) -> dict[str, Any]
     files = {i: [results / s.items for s in _sources(row, heads)] for i, row in enumerate(table.rows)}
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
     found: dict[str, Any] = {"benchmark": benchmark, "ids": [], "categories": [], "why": ""}
-    found |= {name: {} for name in ("right", "asked", "prompts", "outputs", "pairs")}
+    found |= {name: {} for name in ("right", "asked", "texts", "answers", "pairs")}
     if size > READ_BYTES:
         why = f"{size / 1e6:.0f} MB of per-item files are more than a page can hold; `toolrl report --pair` reads them."
         return found | {"why": why}
     verdicts: dict[int, dict[str, list[bool]]] = {}
     seen: dict[str, dict[str, Any]] = {}
-    first: dict[int, dict[str, str]] = {}
+    first: dict[int, dict[str, dict[str, Any]]] = {}
     for position, paths in files.items():
         for path in paths:
             for item in _verdicts(path):
                 name = str(item["id"])
                 seen.setdefault(name, item)
                 verdicts.setdefault(position, {}).setdefault(name, []).append(item["correct"])
-                first.setdefault(position, {}).setdefault(name, _excerpt(item.get("output")))
+                first.setdefault(position, {}).setdefault(name, {key: item.get(key) for key in ANSWERED})
     ids = sorted(seen)
-    prompts, outputs = _texts(ids, verdicts, seen, first)
+    texts, answers = _texts(ids, verdicts, seen, first)
     return found | {
         "ids": ids,
         "categories": [str(seen[name].get("category", "")) for name in ids],
         "right": {i: [sum(rows.get(name, ())) for name in ids] for i, rows in verdicts.items()},
         "asked": {i: [len(rows.get(name, ())) for name in ids] for i, rows in verdicts.items()},
-        "prompts": prompts,
-        "outputs": outputs,
+        "texts": texts,
+        "answers": answers,
         "pairs": _pairs(table, heads, verdicts),
     }
 
@@ -83,39 +85,59 @@ def _verdicts(path: Path) -> Iterator[dict[str, Any]]:
 def _texts(
     ids: list[str],
     verdicts: Mapping[int, Verdicts],
-    seen: dict[str, dict[str, Any]],
-    first: dict[int, dict[str, str]],
-) -> tuple[dict[int, str], dict[int, dict[int, str]]]:
-    """Excerpts for the items on which rows disagree, up to the size limit."""
-    prompts: dict[int, str] = {}
-    outputs: dict[int, dict[int, str]] = {}
+    seen: Mapping[str, Mapping[str, Any]],
+    first: Mapping[int, Mapping[str, Mapping[str, Any]]],
+) -> tuple[dict[int, dict[str, str]], dict[int, dict[int, dict[str, str]]]]:
+    """What was asked and answered: items on which rows disagree first, then wrong ones, up to the size limit."""
+    texts: dict[int, dict[str, str]] = {}
+    answers: dict[int, dict[int, dict[str, str]]] = {}
     room = TEXT_CHARACTERS
-    for place, name in enumerate(ids):
-        shares = {sum(rows[name]) / len(rows[name]) for rows in verdicts.values() if name in rows}
-        if len(shares) < 2:
-            continue
-        prompt = _excerpt(_question(seen[name].get("prompt")), tail=True)
-        texts = {row: found[name] for row, found in first.items() if name in found}
-        room -= len(prompt) + sum(map(len, texts.values()))
+
+    def worth(place: int) -> tuple[bool, bool, int]:
+        found = [rows[ids[place]] for rows in verdicts.values() if ids[place] in rows]
+        agreed = len({sum(right) / len(right) for right in found}) < 2
+        return agreed, all(map(all, found)), place
+
+    for place in sorted(range(len(ids)), key=worth):
+        name = ids[place]
+        told = _kept(seen[name], ("tools", "gold")) | {"asked": _asked(seen[name].get("prompt"))}
+        said = {row: _kept(found[name], ANSWERED) for row, found in first.items() if name in found}
+        room -= sum(len(text) for kept in (told, *said.values()) for text in kept.values())
         if room < 0:
             break
-        prompts[place] = prompt
-        for row, text in texts.items():
-            outputs.setdefault(row, {})[place] = text
-    return prompts, outputs
+        texts[place] = told
+        for row, kept in said.items():
+            answers.setdefault(row, {})[place] = kept
+    return texts, answers
 
 
-def _question(prompt: Any) -> Any:
-    """The last message of a dialogue; earlier versions wrote that alone."""
-    last = prompt[-1] if isinstance(prompt, list) and prompt else prompt
-    return last.get("content") if isinstance(last, dict) else last
+def _kept(item: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    return {name: _excerpt(item[name]) for name in names if item.get(name) not in (None, "", [])}
 
 
-def _excerpt(value: Any, tail: bool = False) -> str:
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-    if len(text) <= EXCERPT:
-        return text
-    return f"…{text[-EXCERPT:]}" if tail else f"{text[:EXCERPT]}…"
+def _asked(prompt: Any) -> str:
+    """The whole dialogue, each message after its role; earlier versions wrote the last message alone."""
+    if not isinstance(prompt, list):
+        return _excerpt(prompt)
+    told = (message for message in prompt if isinstance(message, Mapping))
+    return _excerpt(
+        "\n\n".join(f"{message.get('role')}: {_text(message.get('content'))}" for message in told)
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _excerpt(value: Any) -> str:
+    """A text; of a long one its beginning and its end, where the question stands."""
+    text = _text(value)
+    half = EXCERPT // 2
+    return (
+        text
+        if len(text) <= EXCERPT
+        else f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
+    )
 
 
 def _pairs(table: Table, heads: Sequence[Head], right: Mapping[int, Verdicts]) -> dict[str, dict[str, Any]]:

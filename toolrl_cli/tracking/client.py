@@ -20,11 +20,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
+import wandb
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 from wandb.sdk.mailbox.mailbox import MailboxClosedError
 from wandb.sdk.mailbox.mailbox_handle import HandleAbandonedError, ServerResponseError
 
-import wandb
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.place import Place

@@ -23,7 +23,7 @@ from toolrl_cli.report.render.claims_text import difference, printed, together
 from toolrl_cli.report.render.shown import full_note, notes_under, row_lines
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("tables.js", "curves.js", "compare.js", "start.js")
+SCRIPTS = ("tables.js", "curves.js", "compare.js", "items.js", "start.js")
 DIGITS = 4
 """Significant digits of points of a curve; a screen cannot show more."""
 

@@ -76,9 +76,7 @@ function listItems(title, found, items, a, b) {
   details.addEventListener("toggle", () => {
     if (details.childElementCount > 1) return;
     details.append(...found.slice(0, 500).map((i) => make("div", {},
-      make("p", {}, make("code", {}, items.ids[i]), ` ${items.categories[i]}`),
-      ...[["asked", items.prompts[i]], ["A", (items.outputs[a] || {})[i]], ["B", (items.outputs[b] || {})[i]]]
-        .filter(([, text]) => text).map(([label, text]) => make("pre", {}, `${label}: ${text}`)))));
+      make("p", {}, make("code", {}, items.ids[i]), ` ${items.categories[i]}`), ...itemTexts(items, i, { A: a, B: b }))));
     if (found.length > 500) details.append(make("p", { class: "quiet" }, "The rest is in the items' files."));
   });
   return details;

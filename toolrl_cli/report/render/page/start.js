@@ -4,7 +4,8 @@ document.getElementById("tables").replaceChildren(...DATA.tables.map(showTable))
 showClaims();
 setUpCurves();
 setUpCompare();
+setUpItems();
 document.getElementById("contents").replaceChildren(
   ...DATA.tables.map((table, index) => make("a", { href: `#table-${index}` }, table.title)),
-  ...["claims", "curves", "compare"].map((id) => document.getElementById(id)).filter((section) => !section.hidden)
+  ...["claims", "curves", "compare", "items"].map((id) => document.getElementById(id)).filter((section) => !section.hidden)
     .map((section) => make("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)));
