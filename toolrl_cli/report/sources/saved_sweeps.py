@@ -98,15 +98,16 @@ def _read_evaluation(stage: Stage, stages: Mapping[str, Stage]) -> Evaluation:
 
 def _parts_fault(name: str, metrics: Mapping[str, Score]) -> str:
     """Why a benchmark's categories cannot make up its overall score; empty where they can, or it is no sum of them."""
-    if name not in BENCHMARKS:
+    whole = metrics.get(OVERALL)
+    # asked first: to load a benchmark takes longer than to read its scores
+    if whole is None or whole.correct is None or whole.total is None or name not in BENCHMARKS:
         return ""
     benchmark = BENCHMARKS.get(name)
     parts = [metrics.get(category) for category in benchmark.categories if category != OVERALL]
-    whole = metrics.get(OVERALL)
-    if type(benchmark).metrics is not Benchmark.metrics or whole is None or not parts:
+    if type(benchmark).metrics is not Benchmark.metrics or not parts:
         return ""
     counts = [(part.correct, part.total) for part in parts if part is not None and part.total is not None]
-    if whole.correct is None or whole.total is None or len(counts) != len(parts):
+    if len(counts) != len(parts):
         return ""
     right, total = (sum(column) for column in zip(*((c or 0, t) for c, t in counts), strict=True))
     if (whole.correct, whole.total) == (right, total) or not 0 <= whole.correct <= whole.total:
