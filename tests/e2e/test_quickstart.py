@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.stages import eventually
+
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,8 +165,10 @@ def test_training_raises_the_reward_and_the_score(results: Path) -> None:
 
 
 def test_wandb_has_one_offline_run_for_each_run(results: Path) -> None:
+    eventually(
+        lambda: len(list((results / "wandb").glob("offline-run-*"))) == len(ARMS)
+    )  # nobody waits for it
     folders = [p.name for p in (results / "wandb").glob("offline-run-*")]
-    assert len(folders) == len(ARMS)
     for arm in ARMS:
         assert sum(f"quickstart-{arm}-seed1-" in name for name in folders) == 1
 

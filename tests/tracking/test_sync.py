@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking.offline import kept_rows
 from toolrl_cli.tracking.sync import sync
 
 
@@ -99,16 +101,23 @@ def test_offline_there_is_one_folder_for_each_run_made_anew_where_it_is_gone(
 ) -> None:
     tree = ResultsTree(tmp_path / "results", arms=2)
     tree.trained()
-    for change in ("nothing", "more", "gone", "edited forth and back"):
+    torn: list[Path] = []
+    for change in ("nothing", "more", "gone", "torn", "edited forth and back"):
         if change == "more":
             tree.log(tree.rl[0], 1, [7])
         elif change == "gone":
             shutil.rmtree(tree.root / "wandb")
+        elif change == "torn":  # as a full disk leaves it, of which the client says nothing
+            for path in (tree.root / "wandb").glob("offline-run-*/run-*.wandb"):
+                os.truncate(path, path.stat().st_size // 4)
+                torn.append(path.parent)
         elif change == "edited forth and back":
             SweepFolder(tree.root, "demo").save(replace(tree.plan, runs=tree.plan.runs[:1]), None)
             SweepFolder(tree.root, "demo").save(tree.plan, None)
         tree.sync("offline")
-        assert len(list((tree.root / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
+        kept = [kept_rows(path) for path in (tree.root / "wandb").glob("offline-run-*/run-*.wandb")]
+        assert sorted(kept) == ([9, 9] if change == "nothing" else [9, 10])
+    assert len(torn) == 2
     assert not server.runs
     assert tree.sync()["arm0-seed1"] == "sent: 10 rows"
     same_rows(server, tree)

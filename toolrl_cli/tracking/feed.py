@@ -20,6 +20,7 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep
 from toolrl_cli.tracking.client import Client, Live, Seen
 from toolrl_cli.tracking.extras import REPORT, attach, report_told
+from toolrl_cli.tracking.offline import kept_rows
 from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.status import RunStatus, StatusWriter
 from toolrl_cli.tracking.told import ROW, TOLD, Told, tell
@@ -220,7 +221,8 @@ class Feed:
         there = sorted(place.glob(f"offline-run-*-{told.id}"))
         known = self._status[run.id]
         content = f"{told.digest}-{len(told.rows)}-{told.keys[-1] if told.rows else ''}"
-        if len(there) == 1 and known and known.complete and (known.id, known.content) == (told.id, content):
+        same = known is not None and known.complete and (known.id, known.content) == (told.id, content)
+        if same and len(there) == 1 and _whole(place, told):
             return
         for folder in there:
             if not list(folder.glob("*.synced")):
@@ -230,7 +232,7 @@ class Feed:
         live.summarize({**told.summary, TOLD: told.digest})
         attach(live, self._tracking, run, self._ledger)
         live.finish()
-        if not _whole(place, told.id):
+        if not _whole(place, told):
             raise TrackingError(
                 "the offline run is not whole", str(place), "free some space; `toolrl sync` tries again"
             )
@@ -247,7 +249,7 @@ def has_all(seen: Seen, told: Told) -> bool:
     )
 
 
-def _whole(place: Path, wandb_id: str) -> bool:
-    """Whether an offline run ends as one that was finished: on a full disk the client says nothing."""
-    files = list(place.glob(f"offline-run-*-{wandb_id}/run-{wandb_id}.wandb"))
-    return bool(files) and files[-1].stat().st_size > 7
+def _whole(place: Path, told: Told) -> bool:
+    """Whether the offline run has all rows and an end: on a full disk the client drops them without a word."""
+    files = list(place.glob(f"offline-run-*-{told.id}/run-{told.id}.wandb"))
+    return len(files) == 1 and kept_rows(files[0]) >= len(told.rows)

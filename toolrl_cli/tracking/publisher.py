@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LOOK = 2.0  # seconds between two looks at the files, at least
 SHARE = 20  # a look waits so many times as long as the last one took: on 10,000 stages it would never end
+LATEST = 5.0  # seconds between two looks, at most: with the client's own five, a step is there within fifteen
 CHECK = 30.0  # seconds between two questions whether what was sent has arrived
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0  # seconds until another try, where W&B cannot be reached
 STUCK = 300.0  # seconds in which a round must end
@@ -58,7 +59,7 @@ class Publisher:
         runs = {run.id: run for run in saved.runs}
         self._status.keep({*runs, "report"})
         took = 0.0
-        while self._wait(max(LOOK, SHARE * took)) or self._others_at_work(saved):
+        while self._wait(min(max(LOOK, SHARE * took), LATEST)) or self._others_at_work(saved):
             began = time.process_time()
             self._round(runs, last=False)
             took = time.process_time() - began
