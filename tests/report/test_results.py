@@ -124,7 +124,7 @@ def test_an_unknown_sweep_is_refused_with_the_nearest_name(tree: Tree) -> None:
 
 
 def test_an_empty_results_root_says_what_to_do(tree: Tree) -> None:
-    with pytest.raises(SpecError, match="toolrl sweep"):
+    with pytest.raises(SpecError, match="toolrl list"):
         read_sweep(tree.root, "quickstart")
     assert list_sweeps(tree.root) == []
 
