@@ -150,6 +150,27 @@ def test_rewards_that_differ_in_ranges_alone_are_told_to_train_alike_under_gdpo(
     assert "train alike" not in toolrl("plan", "small.yaml").err
 
 
+@pytest.mark.parametrize(
+    ("reward", "told"),
+    [
+        ("tool_n1", "64 of the first 64 gold answers earn less than the most"),
+        ("{components: {exact: {reading: hermes}}}", "`reading: toolrl` reads these"),
+        ("{components: {exact: {sources: [nowhere]}}}", "exact.sources: no row is of these sources"),
+        ("{components: {f: {kind: faults, of: unknown_tools}}}", "does not say which tools it offers"),
+    ],
+)
+def test_a_reward_that_no_gold_answer_can_earn_is_refused_when_planned(
+    toolrl: Toolrl, reward: str, told: str
+) -> None:
+    given = "name: small\nbase:\n  preset: tiny_grpo\n  model: tiny_base\n"
+    write(f"{given}  reward: {reward}\nevaluate: [toolworld]\n")
+    answer = toolrl("plan", "small.yaml")
+    assert answer.code == 2 and told in answer.err and answer.err.count("\n") == 1
+    if "sources" not in reward and "faults" not in reward:
+        write(f"{given}  reward: {reward}\n  rl.allow_imperfect_gold: true\nevaluate: [toolworld]\n")
+        assert toolrl("plan", "small.yaml").code == 0
+
+
 def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: Toolrl) -> None:
     write("name: small\nbase: {preset: tiny_grpo, train: [sft]}\naxes: {reward: [original, coarse]}\n")
     answer = toolrl("plan", "small.yaml")

@@ -10,6 +10,7 @@ import pytest
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.calls.equality import Equality
 from toolrl_cli.rewards.calls.style import STYLES, Call, Style
+from toolrl_cli.rewards.gold import check_gold
 
 GOLD = '<think>t</think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
 WRONG = GOLD.replace("1}}", "2}}")
@@ -184,3 +185,22 @@ def test_faults_are_counted_up_to_the_most_that_they_cost() -> None:
     for sort, count in counts.items():
         assert total({"f": {"kind": "faults", "of": sort, "most": 4}}, turn, row=row) == -count / 4
         assert total({"f": {"kind": "faults", "of": sort}}, turn, row=row) == -min(count, 1)
+
+
+def test_the_gold_check_asks_of_a_row_only_what_its_conditions_and_its_source_allow() -> None:
+    rows = [("call", GOLD, {"data_source": "a"}), ("silent", SILENT, {"data_source": "b"})]
+    parts = {
+        "exact": {"only_if": "wants_call"},
+        "names": {"only_if": "not wants_call", "otherwise": 0.5, "sources": "a"},
+    }
+    reward = get_reward({"components": parts})
+    assert check_gold(reward, rows).ok
+    assert reward.part_ranges(1, 1, SILENT, {"data_source": "b"}) == {"exact": (0, 0), "names": (0, 0)}
+    halo = check_gold(get_reward("halo_forge@toolrl"), rows)
+    assert halo.ok
+    nowhere = get_reward({"components": {"exact": {"sources": "c"}}})
+    with pytest.raises(
+        RewardError, match=r"exact\.sources: no row is of these sources \(the rows are of a, b\)"
+    ):
+        check_gold(nowhere, rows)
+    assert check_gold(nowhere, rows, whole_data=False).ok

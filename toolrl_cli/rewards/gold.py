@@ -88,6 +88,8 @@ def check_gold(
     ground_truths: Iterable[str | tuple[object, str] | tuple[object, str, Mapping[str, Any]]],
     step: int = 1,
     total_steps: int | None = None,
+    *,
+    whole_data: bool = True,
 ) -> GoldReport:
     """Score each ground truth as if it were the completion.
 
@@ -100,19 +102,22 @@ def check_gold(
         ground_truths: texts, named by their position from 0; or name of the row, text, and `row` as in `Reward.score`.
         step, total_steps: where the reward is evaluated. The choice does not matter: a row that reaches its maximum at
             one step reaches it at every step.
+        whole_data: these are all the rows that there are, so that a part for sources that none of them has counts
+            nowhere.
 
     Raises:
-        RewardError: a user component failed, or a schedule lacks `total_steps`.
+        RewardError: a user component failed, a schedule lacks `total_steps`, or a part is for no row.
     """
     judged = {part.name for part in reward.components if part.judges}
     graded = {part.granularity for part in reward.components if isinstance(part, Correctness)} - {"coarse"}
     whole = reward.fidelity == "released" and graded == {"intermediate"}
     foreign = any(getattr(part, "reading", Style()) != Style() for part in reward.components)
-    shortfalls, rows = [], 0
+    shortfalls, rows, sources = [], 0, set[object]()
     for rows, row in enumerate(ground_truths, start=1):
         name, text, *known = (rows - 1, row) if isinstance(row, str) else row
+        sources.update(each.get("data_source") for each in known)
         try:
-            ranges = reward.part_ranges(step, total_steps, text)
+            ranges = reward.part_ranges(step, total_steps, text, *known)
         except RewardError as fault:
             if fault.ground_truth is None:  # the fault is in the reward and not in the row
                 raise
@@ -137,4 +142,8 @@ def check_gold(
             problem += "; an answer earns all or nothing" if problem else ""
         if short or problem:
             shortfalls.append(Shortfall(str(name), short, problem))
+    for component in reward.components if whole_data and sources else ():
+        if component.sources and not sources & set(component.sources):
+            there = f"the rows are of {', '.join(sorted(map(str, sources)))}"
+            raise RewardError("no row is of these sources", f"components.{component.name}.sources", there)
     return GoldReport(reward.name, rows, tuple(shortfalls))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from toolrl_cli.rewards.components import Component
-from toolrl_cli.rewards.composing.conditions import holds
+from toolrl_cli.rewards.composing.conditions import holds, parts_of
 from toolrl_cli.rewards.errors import RewardError, shown
 from toolrl_cli.rewards.reading import NO_ROW, Reading
 
@@ -204,18 +204,32 @@ class Reward:
         return self.total_range(step, total_steps, ground_truth)[1]
 
     def part_ranges(
-        self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None
+        self,
+        step: int = 0,
+        total_steps: int | None = None,
+        ground_truth: str | None = None,
+        row: Mapping[str, Any] = NO_ROW,
     ) -> dict[str, tuple[float, float]]:
-        """[least, most] weighted value of each part, for the same arguments as `total_range`."""
+        """[least, most] weighted value of each part, for the same arguments as `total_range`.
+
+        With a row, a part that is for other sources counts nothing.
+        """
         reading = None if ground_truth is None else Reading("", ground_truth, step, total_steps)
+        source = row.get("data_source")
         ranges = {}
         for component, weight, low, high in self._scales_at(step, total_steps):
             least, most = component.reach(reading, self.fidelity, low, high)
             if component.only_if:
                 rest = low if component.otherwise is None else component.otherwise
-                least, most = min(least, rest), max(most, rest)
-            if component.sources:
+                of_row = [condition for condition in component.only_if if not parts_of([condition])]
+                if reading is not None and not all(holds(condition, reading) for condition in of_row):
+                    least = most = rest  # whatever the completion
+                elif len(of_row) < len(component.only_if) or reading is None:
+                    least, most = min(least, rest), max(most, rest)
+            if component.sources and source is None:
                 least, most = min(least, 0.0), max(most, 0.0)
+            elif component.sources and source not in component.sources:
+                least = most = 0.0
             low, high = least, most
             ends = (weight * low, weight * high) if weight else (0.0, 0.0)
             ranges[component.name] = (min(ends), max(ends))

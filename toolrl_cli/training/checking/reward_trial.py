@@ -16,7 +16,7 @@ from toolrl_cli.datasets.prepare import first_rows
 from toolrl_cli.datasets.verl_rows import Row
 from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.components import Component
-from toolrl_cli.rewards.gold import estimated_tokens
+from toolrl_cli.rewards.gold import check_gold, estimated_tokens
 from toolrl_cli.rewards.python_component import PythonComponent
 from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.user_code.runner import close
@@ -29,6 +29,7 @@ from toolrl_cli.training.checking.option_fault import OptionFault
 from toolrl_cli.training.inputs import dataset_params
 
 ROWS = 4
+GOLD_ROWS = 64
 
 
 def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
@@ -68,15 +69,23 @@ def _is_tried(part: Component) -> bool:
     return isinstance(part, PythonComponent) or not part.needs <= {"tokens"}
 
 
+def _is_composed(part: Component) -> bool:
+    """Whether a part may fall short on gold answers that ToolRL's own parts take."""
+    return bool(part.sources) or part.kind not in ("format", "correctness", "length", "overlong", "python")
+
+
 def _is_to_try(config: object) -> bool:
-    return isinstance(config, RlConfig) and any(map(_is_tried, get_reward(config.reward).components))
+    if not isinstance(config, RlConfig):
+        return False
+    return any(_is_tried(part) or _is_composed(part) for part in get_reward(config.reward).components)
 
 
 def _digest(stage: StageSpec) -> str:
     config = settings_of(stage)
     assert isinstance(config, RlConfig)
     tried = {"reward": get_reward(config.reward).identity(), "data": stage.identity.get("data")}
-    return verdicts.digest("reward", {**tried, "steps": config.rl.steps})
+    more = {"steps": config.rl.steps, "gold": not config.rl.allow_imperfect_gold}
+    return verdicts.digest("reward", {**tried, **more})
 
 
 def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
@@ -93,7 +102,27 @@ def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
         except RewardError as fault:
             hint = f"{fault.hint}; tried on {fault.where}"
             faults.append((f"reward.components.{part.name}", OptionFault(fault.what, "", hint)))
+    if not faults and any(map(_is_composed, reward.components)):
+        faults += _gold_faults(reward, config, steps)
     return faults
+
+
+def _gold_faults(reward: Reward, config: RlConfig, steps: int) -> list[tuple[str, OptionFault]]:
+    """What the stage's own look at all gold answers would end with, as far as its first rows tell."""
+    rows = first_rows(config.data.kind, dataset_params(config.data), "train", GOLD_ROWS)
+    golds = [
+        (n, row["reward_model"]["ground_truth"], row_facts(row.get("data_source"), row.get("extra_info")))
+        for n, row in enumerate(rows)
+    ]
+    try:
+        report = check_gold(reward, golds, 1, steps, whole_data=config.data.kind != "verl")
+    except RewardError as fault:
+        return [(f"reward.{fault.where}", OptionFault(fault.what, "", fault.hint))]
+    if report.ok or config.rl.allow_imperfect_gold:
+        return []
+    count = f"{len(report.shortfalls)} of the first {report.rows} gold answers earn less than the most"
+    hint = "correct the rows or the reward, or set rl.allow_imperfect_gold: true"
+    return [("reward", OptionFault(f"{count} ({report.shortfalls[0]})", "", hint))]
 
 
 def _score(reward: Reward, row: Row, number: int, step: int, steps: int) -> None:
