@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.results_tree import GPU, MODEL, finish, plan_of, stage, write_stage
+from toolrl_cli.planning.forecasts import fitting as fitting_module
 from toolrl_cli.planning.forecasts import work as work_module
 from toolrl_cli.planning.forecasts.estimates import WIDENED, Estimate
 from toolrl_cli.planning.forecasts.fitting import Misfit
@@ -305,6 +306,21 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
     size = ModelSize(134_515_008, 576, 30, 49_152, "here")
     monkeypatch.setattr(work_module, "model_size", lambda model: size)
     return SMALL
+
+
+def test_small_models_run_one_a_processor_as_far_as_memory_goes_and_others_one_at_a_time(
+    ledger: Ledger, small: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting_module, "usable_cpus", lambda: 6)
+    tiny = ModelSize(200_000, 64, 2, 512, "here")
+    monkeypatch.setattr(work_module, "model_size", lambda model: small_or_tiny[model.name])
+    small_or_tiny = {"small": ModelSize(134_515_008, 576, 30, 49_152, "here"), "tiny": tiny}
+    owed = [stage("rl", model={**SMALL, "name": "tiny", "path": "tiny"}, device="cpu", seed=seed) for seed in (1, 2)]
+    roomy, narrow = replace(LAPTOP, memory=100 * GIB), replace(LAPTOP, memory=10 * GIB)
+    assert look(ledger, *owed, machine=roomy).totals.parallel == 6
+    assert 1 <= look(ledger, *owed, machine=narrow).totals.parallel <= 3
+    assert look(ledger, *owed, stage("sft", model=SMALL, device="cpu"), machine=roomy).totals.parallel == 1
+    assert look(ledger, *owed, machine=LAPTOP).totals.parallel == 1  # how much memory there is is not known
 
 
 def memory_of(ledger: Ledger, owed: StageSpec) -> Range:

@@ -121,7 +121,8 @@ def run(
         sweep: a plan, or what `plan` takes.
         results, sets, profile, only: as in `plan`; a plan has its own.
         launcher: where attempts run.
-        max_parallel: most attempts at a time; None: as planned, else one for each GPU, or one on a CPU.
+        max_parallel: most attempts at a time; None: as planned, else one for each GPU; on CPUs one, or one for each
+            processor where models are small.
         wandb: online, offline or disabled; None: as the environment says.
         fail_fast: stop everything when one stage has failed for good.
         budget: GPU-hours that the sweep may take, what it has used included; None: as planned.
@@ -208,7 +209,9 @@ def _execute(
     if owed:
         limits.check()
         specs = [stage.spec for stage in chosen.stages.values()]
-        launcher = kind.open(LaunchPlan(f"sweep {name} in {results}", specs, max_parallel))
+        launcher = kind.open(
+            LaunchPlan(f"sweep {name} in {results}", specs, max_parallel, ahead.totals.parallel)
+        )
         check_slots(owed, launcher)
     make_folder(results)
     if original := adopt(results):

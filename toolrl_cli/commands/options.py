@@ -73,7 +73,7 @@ MaxParallel = Annotated[
     typer.Option(
         "--max-parallel",
         min=1,
-        help="Most attempts at a time; default: one for each GPU, or one on a CPU.",
+        help="Most attempts at a time; default: one for each GPU; on CPUs one, with small models one a processor.",
         show_default=False,
     ),
 ]

@@ -78,11 +78,13 @@ class LaunchPlan:
         by: who launches, in a few words, for those who wait for the same slots: `sweep NAME in RESULTS`.
         stages: all stages that may be started, done ones included.
         max_parallel: most attempts at a time, or None.
+        side_by_side: attempts that this machine's CPUs run at a time where `max_parallel` is None.
     """
 
     by: str
     stages: Sequence[StageSpec]
     max_parallel: int | None = None
+    side_by_side: int = 1
 
 
 @dataclass(frozen=True)

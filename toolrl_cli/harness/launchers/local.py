@@ -183,7 +183,7 @@ def open_here(plan: LaunchPlan) -> LocalLauncher:
     Raises:
         LaunchError: slots cannot be locked.
     """
-    wanted = max(plan.max_parallel or 1, *(stage.slots for stage in plan.stages))
+    wanted = max(plan.max_parallel or plan.side_by_side, *(stage.slots for stage in plan.stages))
     locks = SlotLocks(plan.by)
     if {stage.resources.get("device", "auto") for stage in plan.stages} <= {"cpu"}:
         return LocalLauncher([f"cpu{n}" for n in range(wanted)], locks=locks)

@@ -13,6 +13,7 @@ from toolrl_cli.planning.forecasts.work import Works
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import Change, TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of
+from toolrl_cli.training.cpu.cpu_options import SMALL_MODEL, usable_cpus
 from toolrl_cli.training.models.gpu_memory import chosen_offload
 
 
@@ -94,6 +95,29 @@ def host_misfits(
         return (need, machine.memory) if too_large else None  # type: ignore[return-value]
 
     return _alike(stages, works, beyond, "of memory here", _host_remedies(works))
+
+
+def side_by_side(
+    stages: Iterable[StageSpec], estimates: Mapping[str, Estimate], works: Works, machine: Machine
+) -> int:
+    """Attempts that this machine runs at a time on its CPUs where nobody says how many.
+
+    A small model keeps one processor busy, so there is one attempt for each, as far as memory goes; a larger one
+    uses all of them, and two would only wait for each other (benches/bench_threads.py).
+
+    Args:
+        stages: what is owed, all of it on CPUs.
+        estimates: id → estimate.
+        works: tells what a stage has to do.
+        machine: where it would run.
+    """
+    most = 1.0
+    for spec in stages:
+        size, need = works.of(spec).size, estimates[spec.id].memory
+        if size is None or size.parameters >= SMALL_MODEL or need is None:
+            return 1
+        most = max(most, need.high)
+    return max(1, min(usable_cpus(), int((machine.memory or 0) // most)))
 
 
 def _alike(

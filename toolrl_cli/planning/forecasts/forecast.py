@@ -10,7 +10,7 @@ from typing import Any
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.planning.forecasts.calibration import Calibration
 from toolrl_cli.planning.forecasts.estimates import Estimate, Estimator
-from toolrl_cli.planning.forecasts.fitting import Misfit, host_misfits, misfits
+from toolrl_cli.planning.forecasts.fitting import Misfit, host_misfits, misfits, side_by_side
 from toolrl_cli.planning.forecasts.makespan import Rehearsal
 from toolrl_cli.planning.forecasts.measured import disk_use, on_gpus, seconds_used
 from toolrl_cli.planning.forecasts.ranges import NONE, Range, total
@@ -123,6 +123,8 @@ def forecast(
     estimates = {stage.spec.id: estimator.estimate(stage) for stage in owed}
     specs = [stage.spec for stage in owed]
     on_cpu = all(estimate.device == "cpu" for estimate in estimates.values())
+    if max_parallel is None and specs and on_cpu:
+        max_parallel = side_by_side(specs, estimates, works, machine)
     slots, parallel = machine.slots(max((s.slots for s in specs), default=1), max_parallel, cpu=on_cpu)
     written = _written(plan, ledger)
     on_gpus_too = (e.gpu_hours for e in estimates.values() if on_cpu or e.device != "cpu")
