@@ -59,7 +59,7 @@ def processes_below(results: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The quickstart's results; its harness and the attempt were killed with -9 in the third RL step."""
+    """The quickstart's results; its harness and one of two attempts were killed with -9 in the third RL step."""
     root = tmp_path_factory.mktemp("quickstart") / "results"
     argv = [sys.executable, "-m", "toolrl_cli", "sweep", "sweeps/quickstart.yaml", "--results", str(root)]
     log = (root.parent / "first.log").open("w")
@@ -67,7 +67,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         argv, cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
     try:
-        attempt = _attempt_in_rl_step(root, 3, harness)
+        attempt, stage = _attempt_in_rl_step(root, 3, harness)
         os.kill(harness.pid, signal.SIGKILL)
         os.kill(attempt, signal.SIGKILL)
         harness.wait()
@@ -76,16 +76,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             harness.kill()
         log.close()
     deadline = time.monotonic() + 30
-    while processes_below(root) and time.monotonic() < deadline:
+    while processes_below(stage) and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert processes_below(root) == []
+    assert processes_below(stage) == []
     second = toolrl("sweep", "sweeps/quickstart.yaml", "--results", str(root))
     assert second.returncode == 0, second.stderr + second.stdout
     yield root
 
 
-def _attempt_in_rl_step(root: Path, step: int, harness: subprocess.Popen[bytes]) -> int:
-    """Process id of the attempt that has begun RL step `step` first."""
+def _attempt_in_rl_step(root: Path, step: int, harness: subprocess.Popen[bytes]) -> tuple[int, Path]:
+    """Process id of the attempt that has begun RL step `step` first, and its stage's folder."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert harness.poll() is None, (root.parent / "first.log").read_text()
@@ -95,7 +95,7 @@ def _attempt_in_rl_step(root: Path, step: int, harness: subprocess.Popen[bytes])
             ]
             if steps and max(steps) >= step - 1:
                 state = json.loads((path.parents[2] / "state.json").read_text())
-                return int(state["launcher"]["pid"])
+                return int(state["launcher"]["pid"]), path.parents[2]
         time.sleep(0.1)
     raise AssertionError("no RL step was made")
 
