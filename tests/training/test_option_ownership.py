@@ -454,6 +454,9 @@ def test_what_was_meant_is_told_by_meaning(kind: Kind, name: str, says: str) -> 
     [
         ("trainer.save_frequently", False),
         ("mine.max_num_seqs", False),
+        ("trainer.enable", False),
+        ("trainer.whatever.enable", False),
+        ("trainer.max_actor_ckpt_to_keep", True),
         (f"{ROLLOUT}.engine_kwargs.vllm.anything", True),
         (f"{MODEL}.override_config.rope_theta", True),
         ("algorithm.gdpo_reward_keys", True),

@@ -6,8 +6,10 @@ An option that a setting gives is suggested as that setting.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
+from typing import Any
 
 from toolrl_cli.spec.suggest import nearest
 from toolrl_cli.training.checking.composed import Kind, composed, config_folder
@@ -105,18 +107,37 @@ def meant(kind: Kind, name: str) -> str:
 
 
 def is_read(kind: Kind, name: str) -> bool:
-    """Whether verl's source has the last part of a name at all, or hands on the section that it is in."""
-    known = name.partition(".")[0] in composed(kind).raw
-    return known and (_FREE_SECTIONS.fullmatch(name) is not None or _in_source(name.rpartition(".")[2]))
+    """Whether verl reads an option that its configuration lacks, as far as its source shows, or hands it on.
+
+    Every part that the configuration lacks has to be in the source; of a whole section, which many functions are
+    given under other names, no more can be said. What is directly in `trainer` is read from something of that name.
+    """
+    node: Any = composed(kind).raw
+    head, *below = name.split(".")
+    if head not in node:
+        return False
+    if _FREE_SECTIONS.fullmatch(name):
+        return True
+    if head == "trainer" and len(below) == 1:
+        return _in_source(rf"""\btrainer(?:\.get\(\s*|\.|\[)["']?{re.escape(below[0])}\b""")
+    for part in (head, *below):
+        node = node.get(part) if isinstance(node, Mapping) else None
+        # an attribute, a key, a field or an argument
+        word = re.escape(part)
+        if node is None and not _in_source(rf"""[.'"]{word}\b|\b{word}\s*[:=]"""):
+            return False
+    return True
 
 
 @lru_cache(maxsize=256)
-def _in_source(word: str) -> bool:
-    # an attribute, a key, a field or an argument
-    whole = re.compile(rf"""[.'"]{re.escape(word)}\b|\b{re.escape(word)}\s*[:=]""")
+def _in_source(pattern: str) -> bool:
+    return any(re.search(pattern, text) is not None for text in _source())
+
+
+@lru_cache(maxsize=1)
+def _source() -> tuple[str, ...]:
     root = config_folder().parents[1]
-    texts = (path.read_text(encoding="utf-8", errors="replace") for path in sorted(root.rglob("*.py")))
-    return any(word in text and whole.search(text) is not None for text in texts)
+    return tuple(path.read_text(encoding="utf-8", errors="replace") for path in sorted(root.rglob("*.py")))
 
 
 def _closest(kind: Kind, name: str) -> str | None:
