@@ -64,7 +64,7 @@ class StageError(ToolrlError):
         super().__init__(what, where, hint)
 
 
-class BenchmarkError(ToolrlError):
+class BenchmarkError(StageError):
     """A benchmark cannot be generated or scored."""
 
 

@@ -173,6 +173,8 @@ def test_an_endpoint_that_answers_nothing_ends_the_evaluation_in_one_line(
         ask_all(tmp_path, handler, key="secret", key_from="MY_KEY")
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
     assert str(caught.value).startswith(URL)
+    hopeless = isinstance(bad, httpx.Response) and bad.status_code in (302, 400, 401, 403, 404)
+    assert caught.value.failure_class == ("config" if hopeless else "infra")  # the latter is tried again
 
 
 def test_what_does_not_fit_or_always_fails_has_no_verdict_and_says_which_key_to_raise(tmp_path: Path) -> None:

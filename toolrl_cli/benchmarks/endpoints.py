@@ -29,10 +29,15 @@ def target_of(model: EndpointModel) -> Target:
     key = os.environ.get(model.key_env, "").strip() if model.key_env else ""
     if model.key_env and not key:
         raise BenchmarkError(
-            f"the environment variable {model.key_env} has no key", model.url, f"export {model.key_env}=…"
+            f"the environment variable {model.key_env} has no key",
+            model.url,
+            f"export {model.key_env}=…",
+            failure_class="config",
         )
     if not key.isascii() or not key.isprintable():
-        raise BenchmarkError(f"the key in {model.key_env} has characters that no key has", model.url)
+        raise BenchmarkError(
+            f"the key in {model.key_env} has characters that no key has", model.url, failure_class="config"
+        )
     return Target(model.url.rstrip("/"), model.model, key or None, model.key_env)
 
 
@@ -62,5 +67,7 @@ def endpoint_of(ctx: StageContext) -> Iterator[Target]:
         stop_requested=ctx.stop_requested,
     ) as server:
         if not server.chat:
-            raise BenchmarkError("the tokenizer has no chat template", model, "use the instruct model")
+            raise BenchmarkError(
+                "the tokenizer has no chat template", model, "use the instruct model", failure_class="config"
+            )
         yield Target(server.url, server.model, server.key, own=True, check=server.check)

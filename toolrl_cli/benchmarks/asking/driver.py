@@ -158,10 +158,14 @@ class Driver:
                 )
                 wait = min(2 * wait, MOST_WAIT)
             except Hopeless as error:
-                raise BenchmarkError(str(error), self._client.target.url, error.hint) from error
+                raise BenchmarkError(
+                    str(error), self._client.target.url, error.hint, failure_class="config"
+                ) from error
             except Refused as error:
                 if self._last_answer < 0:  # not this question alone, as far as is known
-                    raise BenchmarkError(f"refuses the request: {error}", self._client.target.url) from error
+                    raise BenchmarkError(
+                        f"refuses the request: {error}", self._client.target.url, failure_class="config"
+                    ) from error
                 raise
             else:
                 self._last_answer, self._given_up = time.monotonic(), 0
@@ -184,6 +188,7 @@ class Driver:
             f"has answered nothing for {time.monotonic() - since:.0f} s: {error}",
             self._client.target.url,
             "see to it, or raise evaluation.patience, and issue the same command again: finished items are kept",
+            failure_class="infra",
         ) from error
 
 
