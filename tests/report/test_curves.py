@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.report.builder import Tree
+from tests.report.builder import RunTree, Tree
 from toolrl_cli.report.arms import Arm, collect_arms
-from toolrl_cli.report.drawing.curves import LENGTH, TOTAL, CurveReader, panels_of, part_panel
+from toolrl_cli.report.drawing import answers
+from toolrl_cli.report.drawing.curves import CurveReader, panels_of
+from toolrl_cli.report.drawing.panels import LENGTH, TOTAL, part_panel
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.statistics.seeds import seed_mean
 
@@ -60,11 +64,11 @@ def test_panels_follow_from_what_was_logged(tree: Tree) -> None:
     tree.sweep().run("a").learned(-1, 2)
     plain = [p.title for p in panels_of(arms_of(tree), CurveReader())]
     assert plain == [
+        "Validation reward",
         "Total reward",
         "Format reward",
         "Correctness reward",
         "Response length",
-        "Validation reward",
     ]
     run = tree.sweep().run("b", reward="length").learned(-1, 2, length=True)
     run.metrics({1: {"val-core/toolworld/acc/mean@1": 0.5, "reward/my_part/weighted/mean": 1.0}}, attempt=2)
@@ -75,6 +79,83 @@ def test_panels_follow_from_what_was_logged(tree: Tree) -> None:
 def test_a_run_without_the_plugins_metrics_still_has_its_total(tree: Tree) -> None:
     tree.sweep().run("a").metrics({1: {"critic/score/mean": 0.5}})
     assert CurveReader().curve(arms_of(tree)[0], TOTAL) is not None
+
+
+def answered(run: RunTree, step: int, *right: bool, attempt: int = 1) -> None:
+    """Write a validation dump of answers, exact or not."""
+    gold = '<tool_call>\n{"name": "f", "parameters": {}}\n</tool_call>'
+    path = run.directory("rl") / f"attempts/{attempt}/validation/{step}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"output": gold if one else "no", "gts": gold, "uid": f"{k}_0_0"} for k, one in enumerate(right)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_exact_match_of_validation_answers_comes_first_for_it_is_common_to_all_rewards(tree: Tree) -> None:
+    for arm, right in (("original", (True, False)), ("coarse", (True, True))):
+        run = tree.sweep().run(arm, reward=arm).learned(-1, 2)
+        answered(run, 0, False, False)
+        answered(run, 25, *right)
+    reader, arms = CurveReader(), arms_of(tree)
+    first = panels_of(arms, reader)[0]
+    assert first.title == "Exact match" and "2 validation answers" in first.notes[0]
+    found = [reader.curve(arm, first) for arm in arms]
+    assert [(c.steps, c.mean) for c in found if c] == [((0, 25), (0.0, 50.0)), ((0, 25), (0.0, 100.0))]
+
+
+def test_where_tags_are_special_tokens_answers_are_not_matched_and_the_report_says_why(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(tree.sweep().run("a").learned(-1, 2), 0, True)
+    monkeypatch.setattr(answers, "lost_tags", lambda stage: ("<tool_call>",))
+    reader = CurveReader()
+    assert panels_of(arms_of(tree), reader)[0].title == "Validation reward"
+    assert "<tool_call> for special" in next(iter(reader.answers.faults.values()))
+
+
+def test_more_validations_than_there_is_room_for_are_thinned_evenly_and_said(tree: Tree) -> None:
+    run = tree.sweep().run("a").learned(-1, 2)
+    for step in range(0, 25, 5):
+        answered(run, step, True)
+    reader = CurveReader()
+    size = (run.directory("rl") / "attempts/1/validation/0.jsonl").stat().st_size
+    reader.answers.room = 3 * size
+    panel = panels_of(arms_of(tree), reader)[0]
+    assert "only some validations" in panel.notes[-1]
+    found = reader.curve(arms_of(tree)[0], panel)
+    assert found is not None and found.steps == (0, 10, 20)
+
+
+def test_rewards_that_differ_share_an_axis_only_in_percent_of_their_own_range(tree: Tree) -> None:
+    tree.sweep().run("a").metrics({25: {"reward/total/mean": 4.0, "reward/format/weighted/mean": 0.5}})
+    tree.sweep().run("b", reward="equal_max").metrics(
+        {25: {"reward/total/mean": 2.0, "reward/format/weighted/mean": 0.5}}
+    )
+    reader, arms = CurveReader(), arms_of(tree)
+    total, form = panels_of(arms, reader)
+    assert total.unit == "% of own range" and "−3 to 4 (original); −1 to 2 (equal_max)" in total.notes[-1]
+    found = [reader.curve(arm, total) for arm in arms]
+    assert [c.mean for c in found if c] == [(100.0,), (100.0,)]
+    assert form.unit == "reward, 0 to 1" and not form.notes
+    assert panels_of(arms[:1], reader)[0].unit == "reward, −3 to 4"
+
+
+def test_a_schedule_is_scaled_by_the_range_of_each_step_and_both_ends_are_said(tree: Tree) -> None:
+    rows = {step: {"reward/total/mean": 4.0} for step in (1, 25)}
+    for reward in ("original", "dynamic"):
+        tree.sweep().run(reward, reward=reward).metrics(rows)
+    reader, arms = CurveReader(), arms_of(tree)
+    (total,) = panels_of(arms, reader)
+    assert "at first and" in total.notes[-1] and "at the end (dynamic)" in total.notes[-1]
+    assert [c.mean for arm in arms if (c := reader.curve(arm, total))] == [(100.0, 100.0), (100.0, 100.0)]
+
+
+def test_a_reward_of_unknown_range_is_drawn_in_its_own_units_and_said_so(tree: Tree) -> None:
+    for reward in ("original", "mine"):
+        tree.sweep().run(reward, reward=reward).metrics({1: {"reward/total/mean": 9.0}})
+    reader, arms = CurveReader(), arms_of(tree)
+    (total,) = panels_of(arms, reader)
+    assert total.unit == "reward, own units" and "the range of mine is unknown" in total.notes[-1]
+    assert [c.mean for arm in arms if (c := reader.curve(arm, total))] == [(9.0,), (9.0,)]
 
 
 def test_each_stage_is_read_once(tree: Tree) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,18 @@ import pytest
 from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.api import build_report
-from toolrl_cli.report.drawing.bars import HATCHES
-from toolrl_cli.report.drawing.figure_style import PALETTE, legend_columns
+from toolrl_cli.report.drawing.figure_style import legend_columns, wrapped
 from toolrl_cli.report.drawing.figures import FigureSpec, shipped_figures
 
 
 def figures_of(tree: Tree, folder: Path, names: list[str] | None = None, kind: str = "svg") -> dict[str, str]:
     written = build_report(tree.write(), ["demo"]).draw_figures(folder, names, (kind,))
     return {p.stem: p.read_text() for p in written}
+
+
+def said(svg: str) -> str:
+    """The texts of a drawing, lines of one note put together."""
+    return " ".join(re.findall(r"<!-- (.*?) -->", svg.replace("\n", " "), re.S))
 
 
 def test_every_figure_of_the_paper_that_shows_results_is_declared() -> None:
@@ -30,8 +35,9 @@ def test_rewards_under_comparison_become_the_scale_and_granularity_figures(
             tree.sweep().run(reward, seed, reward=reward).learned(-1, 2)
     found = figures_of(tree, tmp_path)
     assert set(found) == {"fig10", "fig11"}
-    assert "<!-- Dynamic (n = 3)" in found["fig10"] and "Coarse" not in found["fig10"]
-    assert "Two stage" not in found["fig10"]
+    assert "<!-- dynamic (n = 3)" in found["fig10"] and "<!-- coarse" not in found["fig10"]
+    assert "two_stage" not in found["fig10"]
+    assert "In no place of this figure: coarse." in said(found["fig10"])
     assert "Format reward" not in found["fig11"]
 
 
@@ -41,7 +47,7 @@ def test_starts_and_algorithms_under_comparison_become_their_figures(tree: Tree,
     tree.sweep().run("ppo", algorithm="ppo").learned(-1, 2)
     found = figures_of(tree, tmp_path)
     assert set(found) == {"fig5", "fig6"}
-    assert "SFT400 start (n = 1)" in found["fig5"] and "PPO (n = 1)" in found["fig6"]
+    assert "<!-- warm (n = 1)" in found["fig5"] and "<!-- ppo (n = 1)" in found["fig6"]
 
 
 def test_models_under_comparison_are_the_lines_of_figures_2_8_and_9(tree: Tree, tmp_path: Path) -> None:
@@ -64,21 +70,29 @@ def test_scores_become_bars_with_intervals_for_the_benchmarks_that_ran(tree: Tre
     assert set(found) == {"fig2_scores"}
     text = found["fig2_scores"]
     assert "<!-- ToolWorld" in text and "<!-- BFCL" not in text
-    assert "GRPO Cold Start" in text and "PPO Cold Start" not in text
+    assert "<!-- cold" in text and "<!-- ppo" not in text
+    assert "95 % t interval over seeds" in said(text) and "(3)" in text
 
 
-@pytest.mark.parametrize("models", [("m1", "m2"), ("qwen2.5-3b-instruct", "llama-3.2-3b-instruct")])
-def test_names_below_bars_are_tilted_where_they_would_run_into_each_other(
-    tree: Tree, tmp_path: Path, models: tuple[str, ...]
+def test_bars_of_too_few_seeds_are_pale_and_no_bar_or_number_leaves_its_axis(
+    tree: Tree, tmp_path: Path
 ) -> None:
-    for model in models:
-        for train in ((), ("rl",)):
-            run = tree.sweep().run(
-                f"{model}{train}", train=train, model=model, benchmarks=("bfcl", "bamboogle")
-            )
-            run.done({"overall": 0.5}, "bfcl").done({"accuracy": 0.5}, "bamboogle")
+    for arm, train in (("raw", ()), ("cold", ("rl",))):
+        tree.sweep().run(arm, train=train).done({"overall": (200, 200)})
+    tree.sweep().run("mine", reward="coarse").done({"overall": (100, 200)})
     text = figures_of(tree, tmp_path, ["fig2_scores"])["fig2_scores"]
-    assert ("rotate(-15)" in text) is (models[0] != "m1")
+    assert "pale: fewer than 3 seeds, and no interval" in said(text) and "100.0 (1)" in text
+    assert "In no place of this figure: mine." in said(text)
+
+
+def test_names_of_arms_and_not_the_papers_stand_in_a_figure_where_models_share_them(
+    tree: Tree, tmp_path: Path
+) -> None:
+    for model in ("m1", "m2"):
+        tree.sweep().run(f"{model}-mine", model=model, train=("sft",)).done(toolworld_scores(0.3))
+        tree.sweep().run(f"{model}-{model}only", model=model).done(toolworld_scores(0.3))
+    text = figures_of(tree, tmp_path, ["fig2_scores"])["fig2_scores"]
+    assert "<!-- mine" in text and "GRPO cold start" in text and "SFT400" not in text
 
 
 def test_two_arms_that_fit_one_line_are_left_out_and_not_averaged(tree: Tree, tmp_path: Path) -> None:
@@ -87,7 +101,8 @@ def test_two_arms_that_fit_one_line_are_left_out_and_not_averaged(tree: Tree, tm
     tree.sweep().run("coarse", reward="coarse").learned(-1, 2)
     tree.sweep().run("inter", reward="intermediate").learned(-1, 2)
     text = figures_of(tree, tmp_path)["fig11"]
-    assert "Coarse" in text and "Original" not in text
+    assert "<!-- coarse (n" in text and "<!-- short" not in text and "<!-- long" not in text
+    assert "Not drawn, since they fit one place and are not averaged: short, long." in said(text)
 
 
 def test_one_line_alone_is_no_figure(tree: Tree, tmp_path: Path) -> None:
@@ -137,5 +152,7 @@ def test_long_names_get_fewer_legend_columns() -> None:
     assert legend_columns(["x" * 200], 5.0) == 1
 
 
-def test_bars_differ_in_colour_and_in_hatch() -> None:
-    assert len(set(zip(PALETTE, HATCHES, strict=True))) == 8
+def test_long_names_are_broken_into_lines_and_nothing_of_them_is_lost() -> None:
+    name = "qwen2.5-1.5b-instruct-" + "x" * 90
+    lines = wrapped(name, 1.7).split("\n")
+    assert len(lines) > 3 and "".join(lines) == name and max(map(len, lines)) <= 28

@@ -101,4 +101,4 @@ def test_more_arms_than_can_be_told_apart_are_counted_and_not_drawn(
         tree.sweep().run(arm, reward=arm).learned(-1, 2)
     assert build_report(tree.write(), ["demo"]).draw(tmp_path / "curves.svg")
     text = (tmp_path / "curves.svg").read_text()
-    assert "the first 2 of 3 arms" in text and "<!-- b (n = 1)" in text and "<!-- c (n" not in text
+    assert "Not drawn: 1 of the arms" in text and "<!-- b (n = 1)" in text and "<!-- c (n" not in text

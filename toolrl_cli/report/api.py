@@ -16,6 +16,7 @@ from toolrl_cli.report.comparisons.aggregates import Aggregate, aggregate
 from toolrl_cli.report.comparisons.claims import load_claims
 from toolrl_cli.report.comparisons.judging import ClaimResult, judge_claims
 from toolrl_cli.report.comparisons.pairs import Pair, compare_rows
+from toolrl_cli.report.drawing.answers import READ_BYTES
 from toolrl_cli.report.drawing.curves import CurveReader
 from toolrl_cli.report.drawing.figures import draw_figure, find_figure, shipped_figures
 from toolrl_cli.report.drawing.plots import draw_curves, lines_of
@@ -68,7 +69,11 @@ class Report:
     def faults(self) -> list[str]:
         """The files that could not be read so far, one line each."""
         metrics = [f"metrics of {stage} cannot be read: {why}" for stage, why in self.reader.faults.items()]
-        return [*self.skipped, *metrics]
+        return [
+            *self.skipped,
+            *metrics,
+            *(f"{stage}: {why}" for stage, why in self.reader.answers.faults.items()),
+        ]
 
     def render(self, kind: str, width: int = 100) -> str:
         """All tables in one format of `FORMATS`; `width` is used by the terminal format.
@@ -269,6 +274,8 @@ def build_report(
     if not read:
         raise SpecError("there are no sweeps", str(results), NOTHING_YET)
     reader = CurveReader()
+    trained = {s.id for sweep in read for run in sweep.runs for s in run.training if s.kind == "rl"}
+    reader.answers.room = READ_BYTES // max(1, len(trained))
     chosen = specs if specs is not None else _asked_for(read)
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
     return Report(built, read, results, tuple(chosen), tuple(skipped), reader)

@@ -104,7 +104,7 @@ def read_stage(stage: Path, name: str, kind: DumpKind = "rollouts") -> Dump:
     Raises:
         SpecError: the stage has no dumps, or a line is not a rollout.
     """
-    files = _files_by_step(stage, kind)
+    files = files_by_step(stage, kind)
     if not files:
         hint = "RL stages write them as they train; `toolrl show RUN` says where the run stands"
         raise SpecError(f"the run has no {kind} to rescore", str(stage / "attempts"), hint)
@@ -118,7 +118,7 @@ def read_stage(stage: Path, name: str, kind: DumpKind = "rollouts") -> Dump:
         places += dump.places
         notes += dump.notes
     origin = origin_of(next(iter(files.values())))
-    lost = special_tags(_model_folder(stage))
+    lost = lost_tags(stage)
     if lost:
         notes.append(
             f"the tokenizer holds {', '.join(lost)} for special, and verl's dumps leave special tokens out: "
@@ -158,7 +158,7 @@ def read_file(
             continue
         try:
             row = _object(raw, where)
-            if _PADDING.fullmatch(str(row.get("uid", ""))):
+            if is_padding(row):
                 continue
             rollouts.append(_rollout(row, fields or {}, where, step))
             places.append(where)
@@ -241,6 +241,16 @@ def special_tags(model: Path | None) -> tuple[str, ...]:
     return tuple(tag for tag in TAGS if tag in special)
 
 
+def lost_tags(stage: Path) -> tuple[str, ...]:
+    """The tags of the turn format that an RL stage's dumps leave out, because its tokenizer holds them for special."""
+    return special_tags(_model_folder(stage))
+
+
+def is_padding(row: Mapping[str, Any]) -> bool:
+    """Whether a row of a dump only fills a batch: it is no response and was not trained on."""
+    return _PADDING.fullmatch(str(row.get("uid", ""))) is not None
+
+
 def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
     """Name, ground truth, and `data_source` and `extra_info` of every RL row.
 
@@ -271,7 +281,7 @@ def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
     return answers
 
 
-def _files_by_step(stage: Path, kind: DumpKind) -> dict[int, Path]:
+def files_by_step(stage: Path, kind: DumpKind) -> dict[int, Path]:
     """Step → its file: the latest complete one, or else the latest; steps after a set-back are left out."""
     found: dict[int, list[tuple[bool, int, Path]]] = {}
     still_counts = counts(stage)

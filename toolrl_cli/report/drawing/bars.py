@@ -1,109 +1,144 @@
-"""Draws scores as bars: one panel for each column of a table, one group a model, one bar a row."""
+"""Draws scores as bars: one panel for each column of a table, one bar a row, below the name of its group.
+
+Names stand beside the bars and numbers behind them, so that neither colour nor a legend is needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from toolrl_cli.report.drawing.figure_style import PALETTE, legend_columns, new_figure, save
-from toolrl_cli.report.model import Cell, Head, Table
+from toolrl_cli.report.drawing.figure_style import PALETTE, new_figure, save, wrapped
+from toolrl_cli.report.model import Head, Row, Table
+from toolrl_cli.report.render.shown import row_lines
+from toolrl_cli.report.statistics.basics import MIN_SEEDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "oo", "++")
-"""Hatches that distinguish bars in black and white."""
-
-_COLOURS = tuple("#767676" if colour == "#000000" else colour for colour in PALETTE)
-"""Colour of error bars on a black bar."""
-
 _ACROSS = 3
 """Most panels side by side."""
 
-_WIDEST = 10.0
-"""Width in inches beyond which panels are stacked: a wider figure cannot be read on a page."""
+_LINE = 0.2
+"""Height in inches of a bar or of a line of its name."""
+
+_SURE, _PALE = PALETTE[0], "#9CC6E3"
+"""Colour of a bar with an interval, and of one whose seeds are too few for any."""
+
+_DIGIT = 0.058
+"""Largest width in inches of a character behind a bar."""
+
+_NAMES = 1.7
+"""Most inches for the names beside the bars."""
+
+_PANEL = 2.5
+"""Width in inches of a panel without names."""
 
 
-_CHARACTER = 0.08
-"""Largest width in inches of a character of a group's name."""
-
-_MARGIN = 0.6
-"""Inches in a panel to the left of its bars."""
-
-
-def draw_bars(table: Table, paths: Sequence[Path]) -> bool:
+def draw_bars(table: Table, paths: Sequence[Path], notes: Sequence[str] = ()) -> bool:
     """Write a table's means as bars with their 95 % t intervals over seeds.
+
+    Args:
+        notes: what has to be said below the figure beside what bars and whiskers mean.
 
     Returns:
         False where fewer than two rows have a value; no file is written then.
     """
-    heads = [h for h in table.columns if any(r.cells[h.name].mean is not None for r in table.rows)]
-    filled = [row for row in table.rows if any(row.cells[h.name].mean is not None for h in heads)]
-    labels = list(dict.fromkeys(row.label for row in filled))
-    if len(labels) < 2:
+    heads = [head for head in table.columns if any(_value(row, head) is not None for row in table.rows)]
+    filled = [row for row in table.rows if any(_value(row, head) is not None for head in heads)]
+    if len({row.label for row in filled}) < 2:
         return False
-    groups = table.groups
-    panel = max(2.2, 0.14 * len(labels) * len(groups) + 0.9)
-    columns = max(1, min(_ACROSS, len(heads), int(_WIDEST / panel)))
+    places, names = _places(filled, named=len(table.groups) > 1)
+    columns = min(_ACROSS, len(heads))
     rows = -(-len(heads) // columns)
-    width = max(5.0, columns * panel)
-    across = legend_columns(labels, width)
-    with new_figure(width, 2.1 * rows + 0.25 * -(-len(labels) // across) + 0.2) as figure:
-        axes = figure.subplots(rows, columns, squeeze=False)
+    width = max(5.0, columns * _PANEL + _NAMES)
+    told = wrapped(" ".join([*_told(table, filled, heads), *notes]), width, points=7)
+    height = rows * (_LINE * (places[-1] + 1.6) + 0.5) + 0.13 * (told.count("\n") + 1) + 0.15
+    with new_figure(width, height) as figure:
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for index, head in enumerate(heads):
-            _draw(axes[divmod(index, columns)], table, head, labels, groups)
-            _name_groups(axes[divmod(index, columns)], groups, width / columns - _MARGIN)
+            axis = axes[divmod(index, columns)]
+            _draw(axis, table, head, filled, places, (width - _NAMES) / columns - 0.2)
+            axis.set_ylim(places[-1] + 0.8, min(p for p, _ in names) - 0.8)
+            axis.set_yticks([p for p, _ in names], [name for _, name in names])
+            axis.tick_params(axis="y", length=0)
         for spare in range(len(heads), rows * columns):
             axes[divmod(spare, columns)].set_axis_off()
-        handles, names = axes[0, 0].get_legend_handles_labels()
-        figure.legend(
-            handles,
-            names,
-            loc="outside lower center",
-            ncols=across,
-            frameon=False,
-            handleheight=1.2,
-        )
+        figure.supxlabel(told, fontsize=7, x=0.01, ha="left")
         save(figure, paths)
     return True
 
 
-def _draw(axis: Axes, table: Table, head: Head, labels: Sequence[str], groups: Sequence[str]) -> None:
-    size = 0.84 / len(labels)
-    for position, label in enumerate(labels):
-        cells = {r.group: r.cells[head.name] for r in table.rows if r.label == label}
-        places = [i for i, g in enumerate(groups) if g in cells and cells[g].mean is not None]
-        found = [cells[groups[i]] for i in places]
-        axis.bar(
-            [i + (position - (len(labels) - 1) / 2) * size for i in places],
-            [c.mean or 0.0 for c in found],
-            width=0.92 * size,
-            yerr=_errors(found) if any(c.ci for c in found) else None,
-            error_kw={"elinewidth": 0.7, "capsize": 1.5},
-            color=_COLOURS[position % len(_COLOURS)],
-            hatch=HATCHES[position % len(HATCHES)],
-            edgecolor="white",
-            linewidth=0.4,
-            label=label,
+def _value(row: Row, head: Head) -> float | None:
+    return row.cells[head.name].mean
+
+
+def _places(rows: Sequence[Row], named: bool) -> tuple[list[float], list[tuple[float, str]]]:
+    """Where each bar stands, from the top, and the names beside them, those of groups included where `named`."""
+    places: list[float] = []
+    names: list[tuple[float, str]] = []
+    at, group = -1.0, ""
+    for row in rows:
+        if named and row.group != group:
+            group = row.group
+            at = _below(at, f"{wrapped(group, _NAMES)}:", names)
+        at = _below(at, wrapped(row.label, _NAMES), names)
+        places.append(names[-1][0])
+    return places, names
+
+
+def _below(at: float, name: str, names: list[tuple[float, str]]) -> float:
+    """Put a name below `at`, with room for all its lines; returns where it ends."""
+    half = 0.33 * name.count("\n")
+    names.append((at + 1.0 + half, name))
+    return at + 1.0 + 2 * half
+
+
+def _draw(
+    axis: Axes, table: Table, head: Head, rows: Sequence[Row], places: Sequence[float], room: float
+) -> None:
+    """Draw one column.
+
+    Args:
+        room: width of the axis in inches; it is made long enough for the numbers behind the bars.
+    """
+    column = table.columns.index(head)
+    most = head.limit if head.unit == "percent" else 0.0
+    top = 1e-9
+    for row, place in zip(rows, places, strict=True):
+        cell = row.cells[head.name]
+        shown = next(row_lines(table, row)).cells[column].text
+        end = 0.0
+        if cell.mean is not None:
+            sure = cell.n >= MIN_SEEDS or cell.sample.constant
+            axis.barh(place, cell.mean, height=0.72, color=_SURE if sure else _PALE, linewidth=0)
+            end = cell.mean
+        if cell.mean is not None and cell.low is not None and cell.high is not None:
+            error = [[max(0.0, cell.mean - cell.low)], [max(0.0, cell.high - cell.mean)]]
+            axis.errorbar(cell.mean, place, xerr=error, fmt="none", ecolor="black", elinewidth=0.9, capsize=2)
+            end = max(end, cell.high)
+        colour = "black" if cell.mean is not None else "#666666"
+        axis.annotate(
+            shown, (end, place), (4, 0), textcoords="offset points", va="center", fontsize=6.5, color=colour
         )
-    axis.set_title(head.label)
-    axis.set_ylabel("score (%)" if head.unit == "percent" else "count")
-    axis.set_xlim(-0.6, len(groups) - 0.4)
-    axis.grid(axis="x", visible=False)
+        top = max(top, end / max(0.2, 1 - (_DIGIT * len(shown) + 0.12) / room))
+        most = max(most, end)
+    axis.set_title(f"{head.label}{f' ({rows[0].group})' if rows[0].group and len(table.groups) == 1 else ''}")
+    axis.set_xlabel("score (%)" if head.unit == "percent" else "count")
+    axis.set_xlim(0, max(top, 1.02 * most))
+    axis.set_xticks([tick for tick in axis.get_xticks() if tick <= most])
+    axis.grid(axis="y", visible=False)
     axis.set_axisbelow(True)
 
 
-def _errors(cells: Sequence[Cell]) -> list[list[float]]:
-    """How far each interval reaches below and above its mean, within what values can be."""
-    below = [max(0.0, (c.mean or 0.0) - c.low) if c.low is not None else 0.0 for c in cells]
-    above = [max(0.0, c.high - (c.mean or 0.0)) if c.high is not None else 0.0 for c in cells]
-    return [below, above]
-
-
-def _name_groups(axis: Axes, groups: Sequence[str], room: float) -> None:
-    """Write the groups' names below an axis of this width in inches, tilted where they would overlap."""
-    longest = max(map(len, groups))
-    crowded = len(groups) > 1 and longest * _CHARACTER > room / len(groups)
-    tilted: dict[str, Any] = {"rotation": 15, "ha": "right"} if crowded else {}
-    axis.set_xticks(range(len(groups)), groups, **tilted)
+def _told(table: Table, rows: Sequence[Row], heads: Sequence[Head]) -> list[str]:
+    """What bars, numbers and whiskers mean, where they occur."""
+    cells = [row.cells[head.name] for row in rows for head in heads if _value(row, head) is not None]
+    told = ["Mean (number of seeds)"]
+    if any(cell.ci is not None for cell in cells):
+        told.append("whisker and ±: 95 % t interval over seeds")
+    if any(cell.n < MIN_SEEDS and not cell.sample.constant for cell in cells):
+        told.append(f"pale: fewer than {MIN_SEEDS} seeds, and no interval")
+    apart = [problem for problem in table.problems if "scored differently" in problem]
+    return [f"{'; '.join(told)}.", *apart]

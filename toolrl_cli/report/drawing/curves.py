@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.arms import Arm
+from toolrl_cli.report.drawing.answers import Answers
+from toolrl_cli.report.drawing.panels import (
+    EXACT,
+    LENGTH,
+    LOGGED,
+    TOTAL,
+    TRAINING,
+    VALIDATION,
+    Panel,
+    part_panel,
+    scores,
+)
+from toolrl_cli.report.drawing.scales import on_one_axis, scaled
 from toolrl_cli.report.drawing.scored_steps import benchmarks_on_the_way, scores_by_step
 from toolrl_cli.report.sources.results import Run, Stage
 from toolrl_cli.report.statistics.seeds import seed_mean
@@ -43,25 +56,6 @@ class Curve:
     runs: int
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One small plot: title, unit and candidate metrics, of which the first that an arm has is shown.
-
-    With a benchmark's name it shows the scores of models on the way instead (`scored_steps`).
-    """
-
-    title: str
-    unit: str
-    metrics: tuple[str, ...]
-    sparse: bool = False
-    benchmark: str = ""
-
-
-TOTAL = Panel("Total reward", "reward", ("reward/total/mean", "critic/score/mean"))
-LENGTH = Panel("Response length", "tokens", ("response_length/mean",))
-VALIDATION = Panel("Validation reward", "reward", ("val-reward/total/mean",), sparse=True)
-
-
 class CurveReader:
     """Reads each stage's metrics once, and keeps only those that a panel may show."""
 
@@ -71,6 +65,7 @@ class CurveReader:
         self._curves: dict[tuple[tuple[str, ...], Panel], Curve | None] = {}
         self.faults: dict[str, str] = {}
         """Stage → why its metrics could not be read."""
+        self.answers = Answers()
 
     def series(self, stage: Stage) -> Mapping[str, Series]:
         """Metric → its values by step; empty where nothing was logged."""
@@ -83,14 +78,17 @@ class CurveReader:
         runs = {s.id: (run, s) for run in arm.runs if (s := rl_stage(run)) is not None}
         key = (tuple(runs), panel)
         if key not in self._curves:
-            found = [
-                scores_by_step(run, panel.benchmark)
-                if panel.benchmark
-                else _first(self.series(stage), panel.metrics)
-                for run, stage in runs.values()
-            ]
+            found = [self._of_run(run, stage, panel) for run, stage in runs.values()]
             self._curves[key] = _mean([s for s in found if s])
         return self._curves[key]
+
+    def _of_run(self, run: Run, stage: Stage, panel: Panel) -> Series:
+        if panel.benchmark:
+            return scores_by_step(run, panel.benchmark)
+        if panel.answers:
+            return self.answers.by_step(stage.directory)
+        found = _first(self.series(stage), panel.metrics)
+        return scaled(found, stage, panel.part) if panel.scaled else found
 
     def metric(self, stage: Stage, name: str) -> Series:
         """Any metric of a stage, by step."""
@@ -121,34 +119,49 @@ def rl_stage(run: Run) -> Stage | None:
     return next((s for s in reversed(run.training) if s.kind == "rl"), None)
 
 
-def panels_of(arms: Sequence[Arm], reader: CurveReader) -> list[Panel]:
-    """The panels for which these arms have values.
+def panels_of(arms: Sequence[Arm], reader: CurveReader, training: bool = False) -> list[Panel]:
+    """The panels for which these arms have values, with the scale on which they can share an axis.
 
-    In this order: benchmarks scored on the way; total reward, format, correctness, other parts; length; validation.
+    In this order: benchmarks scored on the way; exact match of validation answers; validation reward; total reward,
+    format, correctness, other parts; length; with `training` what the optimiser logs.
     """
-    names: set[str] = set()
-    for stage in {s.id: s for arm in arms for s in map(rl_stage, arm.runs) if s is not None}.values():
-        names.update(reader.series(stage))
+    stages = {s.id: s for arm in arms for s in map(rl_stage, arm.runs) if s is not None}
+    names = set().union(*(reader.series(stage) for stage in stages.values()))
     parts = {m["part"] for m in map(PART.fullmatch, names) if m} - {"total"}
     ordered = [p for p in ("format", "correctness") if p in parts] + sorted(parts - {"format", "correctness"})
-    chosen = [TOTAL, *map(part_panel, ordered), LENGTH, VALIDATION]
+    logged = [VALIDATION, TOTAL, *map(part_panel, ordered), LENGTH, *(TRAINING if training else ())]
     accuracy = sorted(n for n in names if n.startswith("val-") and "/acc/" in n)
     if accuracy:
-        chosen.append(Panel("Validation accuracy", "share", (accuracy[0],), sparse=True))
-    scored = map(_scores, benchmarks_on_the_way([run for arm in arms for run in arm.runs]))
-    drawn = [p for p in scored if any(reader.curve(arm, p) for arm in arms)]
-    return [*drawn, *(p for p in chosen if names.intersection(p.metrics))]
+        logged.insert(
+            0, Panel("Validation accuracy", "share", (accuracy[0],), sparse=True, limits=(0.0, 1.0))
+        )
+    scored = map(scores, benchmarks_on_the_way([run for arm in arms for run in arm.runs]))
+    common = [p for p in (*scored, EXACT) if any(reader.curve(arm, p) for arm in arms)]
+    found = (p for p in logged if names.intersection(p.metrics))
+    return [fair(p, arms, reader) for p in (*common, *found)]
 
 
-def _scores(benchmark: str) -> Panel:
-    return Panel(f"{benchmark} score", "% of items", (), sparse=True, benchmark=benchmark)
+def fair(panel: Panel, arms: Sequence[Arm], reader: CurveReader) -> Panel:
+    """A panel as these arms can share it: its unit, its scale, and what has to be said."""
+    if panel.answers:
+        return replace(panel, notes=_of_answers(arms, reader))
+    if not panel.part:
+        return panel
+    drawn = [arm for arm in arms if reader.curve(arm, panel)]
+    return on_one_axis(panel, [(a, s) for a in drawn for s in map(rl_stage, a.runs) if s is not None])
 
 
-def part_panel(part: str, raw: bool = False) -> Panel:
-    """The panel of one part of the reward, with its weight or without."""
-    kind = "raw" if raw else "weighted"
-    title = f"{part[:1].upper()}{part[1:].replace('_', ' ')} reward"
-    return Panel(title, "reward" if not raw else "reward before weight", (f"reward/{part}/{kind}/mean",))
+def _of_answers(arms: Sequence[Arm], reader: CurveReader) -> tuple[str, ...]:
+    stages = [s for arm in arms for s in map(rl_stage, arm.runs) if s is not None]
+    drawn = [s for s in stages if reader.answers.by_step(s.directory)]
+    sizes = sorted(reader.answers.sizes)
+    many = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}" if sizes else "no"
+    told = [f"Exact match: {many} validation answers a seed and point, in one measure for all rewards."]
+    if len({str(s.spec.identity.get("data")) for s in drawn}) > 1:
+        told.append("The arms were validated on different data.")
+    if reader.answers.thinned:
+        told.append(f"Of {len(reader.answers.thinned)} runs only some validations were read, evenly spaced.")
+    return tuple(told)
 
 
 def _mean(series: Sequence[Series]) -> Curve | None:
@@ -172,7 +185,7 @@ def _first(series: Mapping[str, Series], metrics: Sequence[str]) -> Series:
 
 def _wanted(name: str) -> bool:
     return (
-        name in ("response_length/mean", "critic/score/mean")
+        name in LOGGED
         or name.startswith(("reward/", "val-reward/"))
         or (name.startswith("val-") and "/acc/" in name)
     )

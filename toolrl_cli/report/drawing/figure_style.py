@@ -6,6 +6,7 @@ black and white. Files have no dates and no random ids.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,8 +44,14 @@ STYLE: Any = {
 
 def legend_columns(names: Sequence[str], width: float) -> int:
     """Number of legend entries that fit side by side in `width` inches."""
-    entry = 0.6 + 0.065 * max(map(len, names))
+    entry = 0.6 + 0.065 * max(len(line) for name in names for line in name.split("\n"))
     return max(1, min(4, len(names), int(width / entry)))
+
+
+def wrapped(text: str, width: float, points: float = 8.0) -> str:
+    """A text in lines of at most `width` inches; names without spaces are broken after their signs."""
+    most = max(8, int(width / (0.0076 * points)))
+    return textwrap.fill(text, most, break_long_words=True)
 
 
 @contextmanager
