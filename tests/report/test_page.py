@@ -7,17 +7,41 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.report.builder import Tree, toolworld_scores
-from toolrl_cli.report import page_items
+from tests.report.builder import RunTree, Tree, toolworld_scores
 from toolrl_cli.report.api import build_report
+from toolrl_cli.report.page_data import items as page_items
+from toolrl_cli.report.page_data import rollouts
+from toolrl_cli.rewards import get_reward
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+
+
+GOLD = '<think> t </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
+
+
+def rolled_out(run: RunTree, step: int, outputs: Sequence[str], kind: str = "rollouts", **more: Any) -> None:
+    """Write a dump of one prompt's responses, scored by the run's reward, as verl and toolrl do."""
+    reward = get_reward(run.settings["reward"])
+    folder = run.directory("rl") / "attempts/1"
+    (folder / kind).mkdir(parents=True, exist_ok=True)
+    (folder / "reward.json").write_text(json.dumps(reward.to_dict()))
+    write_spec = {"total_steps": 25, "config": {}}
+    if not (folder.parent.parent / "spec.json").is_file():
+        (folder.parent.parent / "spec.json").write_text(json.dumps(write_spec))
+    rows = [
+        {"input": "p", "output": text, "gts": GOLD, "step": step, "uid": f"p_{k}_0"}
+        | {"score": reward.score(text, GOLD, step, 25).total, **more}
+        for k, text in enumerate(outputs)
+    ]
+    path = folder / kind / f"{step}.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def filled(tree: Tree) -> str:
@@ -29,6 +53,8 @@ def filled(tree: Tree) -> str:
             .done(toolworld_scores(0.40 + 0.01 * seed))
             .learned(-2, 1)
         )
+        rolled_out(a, 1, [GOLD, HOSTILE])
+        rolled_out(a, 25, [GOLD, GOLD.replace("1", "2")])
         a.items({"parallel": {f"i{k}": k < 6 for k in range(10)} | {HOSTILE: True}})
         b.items({"parallel": {f"i{k}": k < 2 for k in range(10)} | {HOSTILE: False}})
     tree.sweep().run("gamma", reward="length").failed("rl", "oom", HOSTILE + "long" * 20)
@@ -115,7 +141,7 @@ def test_more_items_than_a_page_can_hold_are_left_in_their_files(
 
 
 def test_texts_stop_where_there_is_no_more_room(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_items, "TEXT_CHARACTERS", 7)
+    monkeypatch.setattr(page_items, "TEXT_BYTES", 7)
     (found,) = data_of(filled(tree))["tables"][0]["items"]
     assert len(found["texts"]) < 11
     assert len(found["right"]["0"]) == 11
@@ -171,6 +197,89 @@ def test_the_legend_names_arms_that_have_a_curve(tree: Tree) -> None:
     assert {line["arm"] for panel in found["panels"] for line in panel["lines"]} == {0, 1}
 
 
+def test_rollouts_are_laid_open_part_by_part_and_their_parts_make_up_the_logged_reward(tree: Tree) -> None:
+    (found,) = data_of(filled(tree))["rollouts"]
+    assert (found["arm"], found["run"], found["kind"], found["of"]) == ("alpha", "alpha-seed1", "rollouts", 2)
+    assert [one["step"] for one in found["steps"]] == [1, 25]
+    for step in found["steps"]:
+        for response in step["prompts"][0]["responses"]:
+            assert sum(part["weighted"] for part in response["parts"]) == pytest.approx(response["score"])
+            assert all(part["terms"] for part in response["parts"])
+
+
+def test_a_users_code_is_not_run_for_a_page_and_validations_logged_parts_stand_in(tree: Tree) -> None:
+    run = tree.sweep().run("mine").done(toolworld_scores(0.5))
+    rolled_out(run, 1, [GOLD])
+    logged = {"brevity/raw": 0.5, "brevity/weight": 2.0, "brevity/weighted": 1.0}
+    rolled_out(run, 5, [GOLD], "validation", **logged)
+    code = tree.root / "mine.py"
+    code.write_text("def brevity(completion, ground_truth):\n    raise SystemExit\n")
+    own = {"kind": "python", "function": "brevity", "path": str(code), "range": [0.0, 1.0], "weight": 2.0}
+    reward = get_reward({"components": {"brevity": own}, "fidelity": "released"})
+    (run.directory("rl") / "attempts/1/reward.json").write_text(json.dumps(reward.to_dict()))
+    (found,) = data_of(build_report(tree.write(), ["demo"]).render("html"))["rollouts"]
+    assert found["kind"] == "validation" and "runs no code of yours" in found["why"]
+    (response,) = found["steps"][0]["prompts"][0]["responses"]
+    assert response["parts"] == [{"name": "brevity", "raw": 0.5, "weight": 2.0, "weighted": 1.0, "terms": []}]
+
+
+def test_a_rollout_whose_text_does_not_earn_its_logged_reward_is_not_explained_by_it(tree: Tree) -> None:
+    run = tree.sweep().run("a").done(toolworld_scores(0.5))
+    rolled_out(run, 1, [GOLD], score=-1.0)
+    (found,) = data_of(build_report(tree.write(), ["demo"]).render("html"))["rollouts"]
+    (response,) = found["steps"][0]["prompts"][0]["responses"]
+    assert response["parts"] == [] and response["note"].startswith(
+        "scored anew from the logged text it earns 4"
+    )
+
+
+def test_a_page_holds_no_more_rollouts_than_it_has_room_for(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollouts, "PAGE_BYTES", 10)
+    for found in data_of(filled(tree))["rollouts"]:
+        assert [len(p["responses"]) for step in found["steps"] for p in step["prompts"]] == [1, 1]
+
+
+def test_runs_come_with_their_time_gpu_hours_versions_data_and_place_in_wandb(tree: Tree) -> None:
+    run = tree.sweep().run("a").done(toolworld_scores(0.5))
+    stage = run.stage("rl")
+    path = run.directory("rl") / "state.json"
+    state = json.loads(path.read_text())
+    state["attempts"] = [
+        {"n": n, "status": "succeeded", "failure": None, "started": 0, "ended": 1800} for n in (1, 2)
+    ]
+    path.write_text(json.dumps(state))
+    environment = {"schema": 1, "host": "h", "devices": "0,1", "gpus": ["H"], "versions": {"verl": "0.9.1"}}
+    (run.directory("rl") / "attempts/1").mkdir(parents=True, exist_ok=True)
+    (run.directory("rl") / "attempts/1/environment.json").write_text(json.dumps(environment))
+    told = {"id": "x", "rows": 1, "sent": 1, "content": "c", "fault": ""}
+    status = {"schema": 1, "mode": "online", "process": {}, "ended": True, "runs": {"a-seed1": told}}
+    root = tree.write()
+    (root / "sweeps/demo/wandb_status.json").write_text(
+        json.dumps(status | {"urls": {"a-seed1": "https://w.example/x"}})
+    )
+    found = data_of(build_report(root, ["demo"]).render("html"))["runs"]
+    assert found["runs"][0]["wandb"] == "https://w.example/x" and found["runs"][0]["url"]
+    rl = found["stages"][stage.id]
+    assert (rl["seconds"], rl["gpu_hours"], rl["attempts"]) == (3600, 2.0, 2)
+    assert rl["versions"] == "verl 0.9.1" and rl["host"] == "h, H" and rl["files"].endswith(stage.id)
+
+
+@pytest.mark.parametrize("baseline", [None, "middle"])
+def test_the_page_opens_on_the_baseline_and_the_best_other_arm(
+    tree: Tree, tmp_path: Path, baseline: str | None
+) -> None:
+    for arm, share in (("first", 0.2), ("best", 0.8), ("middle", 0.5)):
+        tree.sweep().run(arm, reward=arm).done(toolworld_scores(share))
+    spec = tmp_path / "own.yaml"
+    named = f"baseline: {baseline}, " if baseline else ""
+    columns = "columns: [{name: overall, label: Overall}]"
+    spec.write_text(f"{{name: own, title: Own, benchmark: toolworld, {named}{columns}}}")
+    (table,) = data_of(build_report(tree.write(), ["demo"], [str(spec)]).render("html"))["tables"]
+    assert [table["rows"][i]["arm"] for i in table["opens"]] == [baseline or "first", "best"]
+
+
 # The driver acts as a reader would and tells the page around it what it saw, which Chromium then prints. A frame is as
 # narrow as a phone; Chromium's own window is never narrower than 500 pixels.
 FRAME = """<!doctype html><body><iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>
@@ -198,12 +307,14 @@ seen.dialogTitle = document.getElementById("cell-title").textContent;
 seen.dialogRows = document.querySelectorAll("#cell-body tbody tr").length;
 document.getElementById("cell").close();
 const a = document.getElementById("compare-a"), b = document.getElementById("compare-b");
-seen.settings = document.querySelector("#compare-result td").textContent;
+seen.opened = [a, b].map((one) => one.selectedOptions[0].textContent).join();
+seen.settings = document.querySelector("#compare-result .settings td").textContent;
 seen.counts = document.querySelector("#compare-result > p").textContent;
 const details = document.querySelector("#compare-result details");
 details.open = true; details.dispatchEvent(new Event("toggle"));
 seen.items = details.querySelectorAll("code").length;
 seen.wrong = document.querySelectorAll("#items-result details").length;
+seen.itemsOf = document.getElementById("items-row").selectedOptions[0].textContent;
 const kind = document.getElementById("items-kind");
 kind.value = "all"; kind.dispatchEvent(new Event("change"));
 seen.all = document.querySelectorAll("#items-result details").length;
@@ -213,12 +324,38 @@ seen.texts = item.querySelector("pre").textContent;
 const find = document.getElementById("items-find");
 find.value = "no such text"; find.dispatchEvent(new Event("input"));
 seen.nothing = document.querySelectorAll("#items-result details").length;
+find.value = ""; find.dispatchEvent(new Event("input"));
+const row = document.getElementById("items-row");
+row.value = "all"; row.dispatchEvent(new Event("change"));
+kind.value = "differ"; kind.dispatchEvent(new Event("change"));
+seen.differ = document.querySelectorAll(".verdicts tbody tr").length;
+document.querySelector(".verdicts tbody button").click();
+seen.beside = document.querySelectorAll(".verdicts .opened .response").length;
+seen.rollout = document.querySelectorAll("#rollouts-result .response").length;
+seen.parts = document.querySelector("#rollouts-result .parts").textContent;
+document.getElementById("rollouts-later").click();
+seen.later = document.getElementById("rollouts-step").selectedOptions[0].textContent;
+seen.runs = document.querySelectorAll("#runs tbody tr").length;
+document.querySelector("#runs tbody button").click();
+seen.stages = document.querySelectorAll("#runs .opened details").length;
 const plot = document.querySelector(".plots svg");
 plot.scrollIntoView();
+plot.focus();
+plot.dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true }));
+seen.keyTip = document.getElementById("tip").textContent;
+seen.inWords = plot.getAttribute("aria-label");
 const box = plot.getBoundingClientRect();
 plot.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + box.width / 2, clientY: box.top + 20 }));
 seen.tip = document.getElementById("tip").textContent;
 seen.lines = plot.querySelectorAll("polyline").length;
+const smooth = document.getElementById("curves-smooth");
+const total = () =>
+  [...document.querySelectorAll(".plots figure")].find((one) => one.textContent.startsWith("Total reward"));
+const points = () => total().querySelector("polyline").getAttribute("points");
+const before = points();
+smooth.value = "5"; smooth.dispatchEvent(new Event("change"));
+seen.smoothed = before !== points() && total().textContent.includes("mean of 5 steps");
+seen.bands = total().querySelectorAll("polygon").length;
 document.querySelector(".legend input").click();
 seen.linesAfter = document.querySelector(".plots svg").querySelectorAll("polyline").length;
 seen.axis = document.querySelector(".plots svg").textContent;
@@ -265,8 +402,14 @@ def test_a_browser_sorts_filters_opens_cells_and_finds_no_error(
     assert seen["counts"].startswith(
         "A right more often 5, B more often 0, both always 2, both never 4; exact"
     )
-    assert seen["items"] == 5
-    assert (seen["wrong"], seen["all"], seen["nothing"]) == (4, 11, 0) and seen["texts"].startswith("asked: ")
+    assert seen["items"] == 5 and seen["opened"] == "alpha,beta" and seen["itemsOf"] == "beta"
+    assert (seen["differ"], seen["beside"]) == (5, 1)
+    assert seen["rollout"] == 2 and seen["later"] == "25"
+    assert "format" in seen["parts"] and "correctness" in seen["parts"]
+    assert (seen["runs"], seen["stages"]) == (7, 5)
+    assert seen["keyTip"].startswith("step 0") and "alpha" in seen["inWords"] and "arrows" in seen["inWords"]
+    assert seen["smoothed"] and seen["bands"] == 0
+    assert (seen["wrong"], seen["all"], seen["nothing"]) == (9, 11, 0) and seen["texts"].startswith("asked: ")
     assert seen["tip"].startswith("step ") and "alpha" in seen["tip"]
     assert (seen["lines"], seen["linesAfter"]) == (2, 1)
     assert seen["none"] == "No arm has this in its name."

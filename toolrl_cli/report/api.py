@@ -96,7 +96,8 @@ class Report:
         title = f"Report: {', '.join(s.name for s in self.sweeps) or 'published numbers'}"
         judged = self.claims() if self.sweeps else []
         arms = collect_arms(self.sweeps)
-        return html.render(self.tables, arms, self.reader, judged, self.results, title)
+        given = (self.tables, arms, self.reader, judged, self.results, title, self.specs, self.sweeps)
+        return html.render(*given)
 
     def to_frame(self, table: str) -> pd.DataFrame:
         """One table, a row for each cell: group, arm, column, mean, ci, n, planned, state, note.

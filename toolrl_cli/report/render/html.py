@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import zip_longest
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,13 +18,22 @@ from toolrl_cli.report.arms import Arm, setting_text, varying_settings
 from toolrl_cli.report.comparisons.judging import ClaimResult
 from toolrl_cli.report.drawing.curves import Curve, CurveReader, panels_of, rl_stage
 from toolrl_cli.report.drawing.figure_style import CSS_DASHES, PALETTE
+from toolrl_cli.report.drawing.panels import TRAINING
 from toolrl_cli.report.model import Cell, Head, Source, Table, digits, fixed, rounded
-from toolrl_cli.report.page_items import table_items
+from toolrl_cli.report.page_data.items import table_items, text_room
+from toolrl_cli.report.page_data.opening import opens_on
+from toolrl_cli.report.page_data.rollouts import rollouts_of
+from toolrl_cli.report.page_data.runs import runs_of
 from toolrl_cli.report.render.claims_text import difference, printed, together
 from toolrl_cli.report.render.shown import full_note, notes_under, row_lines
+from toolrl_cli.report.sources.results import Sweep
+from toolrl_cli.report.table_spec import TableSpec
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("tables.js", "curves.js", "compare.js", "items.js", "start.js")
+SCRIPTS = (
+    *("tables.js", "curves.js", "smoothing.js", "compare.js", "items.js", "side_by_side.js"),
+    *("rollouts.js", "runs.js", "start.js"),
+)
 DIGITS = 4
 """Significant digits of points of a curve; a screen cannot show more."""
 
@@ -35,23 +45,34 @@ def render(
     claims: Sequence[ClaimResult],
     results: Path,
     title: str,
+    specs: Sequence[TableSpec] = (),
+    sweeps: Sequence[Sweep] = (),
 ) -> str:
     """The page as text.
 
     Args:
         arms: the arms of all sweeps, for curves and configurations.
         results: the results root, to read per-item verdicts.
+        specs: the declarations of the tables, in their order; empty for printed numbers.
+        sweeps: what was read, for the facts of their runs.
     """
+    room = text_room(tables)
     evaluations: dict[str, int] = {}
     known: list[dict[str, Any]] = []
     by_name = {arm.name: arm for arm in arms}
     varying = varying_settings(arms)
     data = {
         "title": title,
-        "tables": [_table(t, by_name, varying, evaluations, known, results) for t in tables],
+        "tables": [
+            _table(t, by_name, varying, evaluations, known)
+            | {"items": table_items(t, results, room), "opens": opens_on(t, spec)}
+            for t, spec in zip_longest(tables, specs)
+        ],
         "evaluations": known,
         "claims": [_claim(c) for c in claims],
         "curves": _curves(arms, reader),
+        "rollouts": rollouts_of(arms),
+        "runs": runs_of([sweep for sweep in sweeps if not any(r.imported for r in sweep.runs)], results),
     }
     # "<" could end the script element that holds the data; JSON may write it as an escape.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace(
@@ -71,7 +92,6 @@ def _table(
     varying: Sequence[str],
     evaluations: dict[str, int],
     known: list[dict[str, Any]],
-    results: Path,
 ) -> dict[str, Any]:
     rows = []
     for row in table.rows:
@@ -105,7 +125,6 @@ def _table(
         "groups": table.groups,
         "notes": notes_under(table, "Bold", "underlined"),
         "rows": rows,
-        "items": table_items(table, results),
     }
 
 
@@ -174,19 +193,22 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
 
 
 def _curves(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
-    trained = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
-    shown = panels_of(trained, reader)
-    trained = [arm for arm in trained if any(reader.curve(arm, panel) for panel in shown)]
+    every = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
+    shown = panels_of(every, reader, training=True)
+    trained = [arm for arm in every if any(reader.curve(arm, panel) for panel in shown)]
     panels = []
     for panel in shown:
         found = [(position, reader.curve(arm, panel)) for position, arm in enumerate(trained)]
         lines = [_line(position, c) for position, c in found if c is not None]
-        panels.append({"title": panel.title, "unit": panel.unit, "lines": lines})
+        told = {"title": panel.title, "unit": panel.unit, "sparse": panel.sparse, "notes": panel.notes}
+        panels.append({**told, "limits": panel.limits, "training": panel in TRAINING, "lines": lines})
     styles = [
         {"name": arm.name, "colour": PALETTE[i % len(PALETTE)], "dash": CSS_DASHES[i % len(CSS_DASHES)]}
         for i, arm in enumerate(trained)
     ]
-    return {"arms": styles, "panels": panels}
+    waiting = [arm.name for arm in every if arm not in trained]
+    notes = [f"No curve yet: {', '.join(waiting)}."] if waiting else []
+    return {"arms": styles, "panels": panels, "notes": notes}
 
 
 def _line(position: int, found: Curve) -> dict[str, Any]:

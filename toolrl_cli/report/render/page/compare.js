@@ -1,4 +1,5 @@
 "use strict";
+const SETTINGS_SHOWN = 12;
 
 function setUpCompare() {
   const tables = DATA.tables.map((table, index) => ({ table, index })).filter((one) => one.table.rows.length > 1);
@@ -8,8 +9,8 @@ function setUpCompare() {
   const option = (text, value) => make("option", { value }, text);
   which.replaceChildren(...tables.map((one) => option(one.table.title, one.index)));
   const fill = () => {
-    const rows = DATA.tables[which.value].rows;
-    for (const [select, chosen] of [[a, 0], [b, 1]]) {
+    const { rows, opens } = DATA.tables[which.value];
+    for (const [select, chosen] of [[a, opens[0]], [b, opens[1]]]) {
       select.replaceChildren(...rows.map((row, index) => option(row.arm, index)));
       select.value = chosen;
     }
@@ -18,7 +19,7 @@ function setUpCompare() {
   const show = () => {
     const table = DATA.tables[which.value];
     document.getElementById("compare-result").replaceChildren(
-      ...settingsOf(table.rows[a.value], table.rows[b.value]), ...table.items.flatMap((items) => itemsOf(items, Number(a.value), Number(b.value), table.items.length > 1)));
+      ...table.items.flatMap((items) => itemsOf(items, Number(a.value), Number(b.value), table.items.length > 1)), ...settingsOf(table.rows[a.value], table.rows[b.value]));
   };
   which.addEventListener("change", fill);
   a.addEventListener("change", show);
@@ -31,8 +32,10 @@ function settingsOf(a, b) {
   const keys = [...new Set([...Object.keys(a.settings), ...Object.keys(b.settings)])].sort();
   const differing = keys.filter((key) => a.settings[key] !== b.settings[key]);
   if (!differing.length) return [make("p", { class: "quiet" }, "Their configurations do not differ.")];
-  return [grid(["Setting", "A", "B"], differing.map((key) =>
-    [make("code", {}, key), a.settings[key] ?? "–", b.settings[key] ?? "–"]), "settings")];
+  const table = grid(["Setting", "A", "B"], differing.map((key) =>
+    [make("code", {}, key), a.settings[key] ?? "–", b.settings[key] ?? "–"]), "settings");
+  return [make("details", { open: differing.length <= SETTINGS_SHOWN },
+    make("summary", {}, `Their configurations differ in ${differing.length} settings`), table)];
 }
 
 function itemsOf(items, a, b, named) {

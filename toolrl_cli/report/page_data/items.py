@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -11,21 +10,24 @@ from typing import Any
 from toolrl_cli.report.comparability import not_comparable
 from toolrl_cli.report.comparisons.paired import Verdicts, compare_items, in_points
 from toolrl_cli.report.model import Head, Row, Source, Table, digits, rounded
+from toolrl_cli.report.page_data.excerpts import excerpt, text_of, weight
 from toolrl_cli.store.jsonl import read_jsonl
 
 READ_BYTES = 100_000_000
 """Most bytes of items.jsonl files read for one table; `pairs` and the files themselves have the rest."""
 
-TEXT_CHARACTERS = 2_000_000
-"""Most characters of prompts, tools, gold answers and outputs of one benchmark of a table."""
+TEXT_BYTES = 4_000_000
+"""Most bytes of prompts, tools, gold answers and outputs in a page."""
 
-EXCERPT = 6_000
 ANSWERED = ("output", "reason", "stop")
 MAX_PAIRED_ROWS = 40
 
 
-def table_items(table: Table, results: Path) -> list[dict[str, Any]]:
+def table_items(table: Table, results: Path, room: int) -> list[dict[str, Any]]:
     """Verdicts by row and item, with what was asked and answered; one entry for each benchmark of the table.
+
+    Args:
+        room: most bytes of the texts of one benchmark.
 
     Returns:
         `benchmark`; `ids` and `categories` of all items; `right` and `asked`: row position → for each item how many
@@ -36,10 +38,16 @@ def table_items(table: Table, results: Path) -> list[dict[str, Any]]:
         verdicts.
     """
     benchmarks = dict.fromkeys(head.benchmark for head in table.columns)
-    return [_of_benchmark(table, benchmark, results) for benchmark in benchmarks]
+    return [_of_benchmark(table, benchmark, results, room) for benchmark in benchmarks]
 
 
-def _of_benchmark(table: Table, benchmark: str, results: Path) -> dict[str, Any]:
+def text_room(tables: Sequence[Table]) -> int:
+    """Bytes of texts that each benchmark of each table may take, all together no more than a page can hold."""
+    entries = sum(len({head.benchmark for head in table.columns}) for table in tables)
+    return TEXT_BYTES // max(1, entries)
+
+
+def _of_benchmark(table: Table, benchmark: str, results: Path, room: int) -> dict[str, Any]:
     heads = [head for head in table.columns if head.benchmark == benchmark]
     files = {i: [results / s.items for s in _sources(row, heads)] for i, row in enumerate(table.rows)}
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
@@ -59,7 +67,7 @@ def _of_benchmark(table: Table, benchmark: str, results: Path) -> dict[str, Any]
                 verdicts.setdefault(position, {}).setdefault(name, []).append(item["correct"])
                 first.setdefault(position, {}).setdefault(name, {key: item.get(key) for key in ANSWERED})
     ids = sorted(seen)
-    texts, answers = _texts(ids, verdicts, seen, first)
+    texts, answers = _texts(ids, verdicts, seen, first, room)
     return found | {
         "ids": ids,
         "categories": [str(seen[name].get("category", "")) for name in ids],
@@ -87,11 +95,11 @@ def _texts(
     verdicts: Mapping[int, Verdicts],
     seen: Mapping[str, Mapping[str, Any]],
     first: Mapping[int, Mapping[str, Mapping[str, Any]]],
+    room: int,
 ) -> tuple[dict[int, dict[str, str]], dict[int, dict[int, dict[str, str]]]]:
     """What was asked and answered: items on which rows disagree first, then wrong ones, up to the size limit."""
     texts: dict[int, dict[str, str]] = {}
     answers: dict[int, dict[int, dict[str, str]]] = {}
-    room = TEXT_CHARACTERS
 
     def worth(place: int) -> tuple[bool, bool, int]:
         found = [rows[ids[place]] for rows in verdicts.values() if ids[place] in rows]
@@ -102,7 +110,7 @@ def _texts(
         name = ids[place]
         told = _kept(seen[name], ("tools", "gold")) | {"asked": _asked(seen[name].get("prompt"))}
         said = {row: _kept(found[name], ANSWERED) for row, found in first.items() if name in found}
-        room -= sum(len(text) for kept in (told, *said.values()) for text in kept.values())
+        room -= sum(weight(text) for kept in (told, *said.values()) for text in kept.values())
         if room < 0:
             break
         texts[place] = told
@@ -112,31 +120,16 @@ def _texts(
 
 
 def _kept(item: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
-    return {name: _excerpt(item[name]) for name in names if item.get(name) not in (None, "", [])}
+    return {name: excerpt(item[name]) for name in names if item.get(name) not in (None, "", [])}
 
 
 def _asked(prompt: Any) -> str:
     """The whole dialogue, each message after its role; earlier versions wrote the last message alone."""
     if not isinstance(prompt, list):
-        return _excerpt(prompt)
+        return excerpt(prompt)
     told = (message for message in prompt if isinstance(message, Mapping))
-    return _excerpt(
-        "\n\n".join(f"{message.get('role')}: {_text(message.get('content'))}" for message in told)
-    )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _excerpt(value: Any) -> str:
-    """A text; of a long one its beginning and its end, where the question stands."""
-    text = _text(value)
-    half = EXCERPT // 2
-    return (
-        text
-        if len(text) <= EXCERPT
-        else f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
+    return excerpt(
+        "\n\n".join(f"{message.get('role')}: {text_of(message.get('content'))}" for message in told)
     )
 
 

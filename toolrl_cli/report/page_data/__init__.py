@@ -1,0 +1,1 @@
+"""What the page embeds: items, rollouts, runs, and where it opens."""
