@@ -315,7 +315,10 @@ def test_small_models_run_one_a_processor_as_far_as_memory_goes_and_others_one_a
     tiny = ModelSize(200_000, 64, 2, 512, "here")
     monkeypatch.setattr(work_module, "model_size", lambda model: small_or_tiny[model.name])
     small_or_tiny = {"small": ModelSize(134_515_008, 576, 30, 49_152, "here"), "tiny": tiny}
-    owed = [stage("rl", model={**SMALL, "name": "tiny", "path": "tiny"}, device="cpu", seed=seed) for seed in (1, 2)]
+    owed = [
+        stage("rl", model={**SMALL, "name": "tiny", "path": "tiny"}, device="cpu", seed=seed)
+        for seed in (1, 2)
+    ]
     roomy, narrow = replace(LAPTOP, memory=100 * GIB), replace(LAPTOP, memory=10 * GIB)
     assert look(ledger, *owed, machine=roomy).totals.parallel == 6
     assert 1 <= look(ledger, *owed, machine=narrow).totals.parallel <= 3
