@@ -241,6 +241,17 @@ def test_a_page_holds_no_more_rollouts_than_it_has_room_for(
         assert [len(p["responses"]) for step in found["steps"] for p in step["prompts"]] == [1, 1]
 
 
+def test_a_dump_that_cannot_be_read_leaves_a_reason_and_the_rest_of_the_page(tree: Tree) -> None:
+    run = tree.sweep().run("a").done(toolworld_scores(0.5))
+    rolled_out(run, 1, [GOLD])
+    (run.directory("rl") / "attempts/1/rollouts/2.jsonl").mkdir()
+    (run.directory("rl") / "attempts/1/validation/5.jsonl").mkdir(parents=True)
+    report = build_report(tree.write(), ["demo"])
+    data = data_of(report.render("html"))
+    assert data["rollouts"][0]["why"].startswith("they cannot be read") and data["tables"][0]["rows"]
+    assert any("validation answers cannot be read" in fault for fault in report.faults)
+
+
 def test_runs_come_with_their_time_gpu_hours_versions_data_and_place_in_wandb(tree: Tree) -> None:
     run = tree.sweep().run("a").done(toolworld_scores(0.5))
     stage = run.stage("rl")

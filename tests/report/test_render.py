@@ -191,6 +191,24 @@ def test_a_name_that_a_spreadsheet_would_run_is_text_in_csv(tree: Tree, arm: str
     assert json.loads(made.render("json"))["tables"][0]["rows"][0]["arm"] == arm
 
 
+def test_latex_says_which_characters_it_loses_to_whoever_compiles_and_whoever_reads(tree: Tree) -> None:
+    tree.sweep().run("日本").done(toolworld_scores(0.5))
+    text = build_report(tree.write(), ["demo"]).render("latex")
+    assert "日 (U+65E5), 本 (U+672C)" in text.splitlines()[1]
+    assert "?: a character that this font lacks." in text
+    plain = build_report(tree.write(), ["demo"], published_only=True, tables=["T6"]).render("latex")
+    assert "printed as ?" not in plain and "?: a" not in plain
+
+
+def test_equal_means_share_bold_and_the_note_says_so(tree: Tree) -> None:
+    for arm, share in (("a", 0.5), ("b", 0.5), ("c", 0.3)):
+        for seed in (1, 2, 3):
+            tree.sweep().run(arm, seed, reward=arm).done(toolworld_scores(share + 0.02 * seed))
+    report = build_report(tree.write(), ["demo"])
+    assert report.render("markdown").count("**") == 2 * 2 * 5
+    assert "equal means share it" in report.render("markdown")
+
+
 def test_a_table_longer_than_a_page_goes_on_in_another_float_under_its_number(tree: Tree) -> None:
     for number in range(60):
         tree.sweep().run(f"arm{number}", reward=f"r{number}").done(toolworld_scores(0.5))

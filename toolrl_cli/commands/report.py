@@ -139,6 +139,8 @@ def report(
     for fault in built.faults:
         note(f"warning: {fault}")
     form = "json" if as_json else form
+    if form == "latex" or (output is not None and not figures):
+        _warn_of_lost(built)
     if pair is not None:
         _print_pair(built, form, *pair)
     elif together:
@@ -149,6 +151,16 @@ def report(
         print_report(built, form)
     if undrawn:
         raise typer.Exit(FAILED)
+
+
+def _warn_of_lost(built: Report) -> None:
+    """LaTeX's standard fonts lack most scripts: say which characters a table loses."""
+    from toolrl_cli.report.render.latex import lost_in
+
+    lost = lost_in(built.tables)
+    if lost:
+        told = "their names in the table are unreadable; rename the arms, or give rows of a table of yours labels"
+        note(f"warning: LaTeX prints ? in place of {' '.join(lost[:20])}: {told}")
 
 
 def _mapped(columns: list[str] | tuple[str, ...], imports: bool) -> dict[str, str]:

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.errors import LedgerError
 from toolrl_cli.rewards.exact_match import mismatch, parse_turn
 from toolrl_cli.store.jsonl import read_jsonl
 from toolrl_cli.training.rollout_dumps import files_by_step, is_padding, lost_tags
@@ -39,7 +40,11 @@ class Answers:
             stage: `RESULTS/stages/rl/<id>`.
         """
         if stage.name not in self._known:
-            self._known[stage.name] = self._read(stage)
+            try:
+                self._known[stage.name] = self._read(stage)
+            except (OSError, LedgerError) as error:  # `gc` may be at work, or another's files are closed to us
+                self.faults[stage.name] = f"validation answers cannot be read: {error}"
+                self._known[stage.name] = {}
         return self._known[stage.name]
 
     def _read(self, stage: Path) -> dict[int, float]:

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.drawing.curves import rl_stage
 from toolrl_cli.report.page_data.excerpts import excerpt, weight
@@ -37,19 +38,33 @@ def rollouts_of(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     """
     chosen = [(arm, found) for arm in arms if (found := _first(arm)) is not None]
     room = PAGE_BYTES // max(1, len(chosen))
-    return [{"arm": arm.name, "run": run, **_of_stage(stage, room)} for arm, (run, stage) in chosen]
+    return [{"arm": arm.name, "run": run, **_read(stage, room)} for arm, (run, stage) in chosen]
 
 
 def _first(arm: Arm) -> tuple[str, Stage] | None:
     """The arm's run of the lowest seed that logged rollouts."""
     for run in sorted(arm.runs, key=lambda run: run.seed):
         stage = rl_stage(run)
-        if stage is not None and any(files_by_step(stage.directory, kind) for kind in _KINDS):
+        if stage is not None and _logged_any(stage):
             return run.id, stage
     return None
 
 
 _KINDS: tuple[DumpKind, ...] = ("rollouts", "validation")
+
+
+def _read(stage: Stage, room: int) -> dict[str, Any]:
+    try:
+        return _of_stage(stage, room)
+    except (OSError, LedgerError) as error:
+        return {"kind": "rollouts", "of": 0, "why": f"they cannot be read ({error})", "steps": []}
+
+
+def _logged_any(stage: Stage) -> bool:
+    try:
+        return any(files_by_step(stage.directory, kind) for kind in _KINDS)
+    except (OSError, LedgerError):
+        return True  # and `_read` says why they cannot be shown
 
 
 def _of_stage(stage: Stage, room: int) -> dict[str, Any]:

@@ -49,6 +49,9 @@ def render_latex(grids: Sequence[Grid], note: str) -> str:
         kind = "table*" if len(grid.heads) >= _WIDE else "table"
         size = r"\footnotesize\setlength{\tabcolsep}{3pt}" if len(grid.heads) >= _WIDE else r"\small"
         caption = " ".join([f"{grid.title}.", *(f"{line}." for line in grid.details), note])
+        lost = latex.lost([caption, *grid.heads, *(text for row in grid.rows for text in row)])
+        out += latex.comment_on(lost)
+        caption += latex.note_on(lost)
         label = "".join(c if c.isalnum() else "-" for c in grid.name)
         out += [rf"\begin{{{kind}}}[tbp]", r"\centering", size]
         out += [
@@ -80,7 +83,7 @@ def show(grids: Sequence[Grid], note: str, console: Console) -> None:
             table.add_column(head, justify="right" if index else "left", no_wrap=True)
         for row in grid.rows:
             table.add_row(*map(Text, row))
-        if console.measure(table, options=console.options.update(max_width=10_000)).minimum <= console.width:
+        if console.measure(table, options=console.options.update(max_width=10_000)).maximum <= console.width:
             console.print(table)
         else:
             for row in grid.rows:

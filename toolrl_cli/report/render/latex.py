@@ -7,7 +7,7 @@ wider one is shrunk.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.render.shown import Line, Shown, cell_notes, legend, lines, row_lines
@@ -87,10 +87,11 @@ def _table(table: Table) -> str:
         size, spread = r"\footnotesize\setlength{\tabcolsep}{3pt}", r"\tiny"
     head = " & ".join(["", *(escape(h.label) for h in table.columns)]).strip() + r" \\"
     caption = " ".join([f"{table.title}.", *legend(table, "Bold", "underlined")])
-    notes = " ".join(cell_notes(table))
+    missing = lost_in([table])
+    notes = (" ".join(cell_notes(table)) + note_on(missing)).strip()
     kind = "table*" if _characters(table) > _COLUMN else "table"
     pages = _pages(table, _TALL - _height(caption, kind, *_CAPTION) - _height(notes, kind, *_NOTES))
-    out = [f"% needs \\usepackage{{{','.join(PACKAGES)}}}"]
+    out = [f"% needs \\usepackage{{{','.join(PACKAGES)}}}", *comment_on(missing)]
     for number, page in enumerate(pages):
         out += [rf"\begin{{{kind}}}[tbp]", r"\centering", size]
         if number:
@@ -191,6 +192,41 @@ def _cell(cell: Shown, spread: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints unchanged; characters that its standard fonts lack become `?`."""
+    """Text that LaTeX prints unchanged; characters that its standard fonts lack become `?` (see `lost`)."""
     text = _MINUS.sub("−", text).replace(" %", "\u00a0%")
-    return "".join(_SPECIAL.get(c) or (c if ord(c) < 0x180 else "?") for c in text)
+    return "".join("?" if _lacking(c) else _SPECIAL.get(c, c) for c in text)
+
+
+def lost(texts: Iterable[str]) -> list[str]:
+    """The characters of these texts that the standard fonts lack, each once."""
+    return sorted({c for text in texts for c in text if _lacking(c)})
+
+
+def lost_in(tables: Sequence[Table]) -> list[str]:
+    """The characters that LaTeX loses of these tables, each once."""
+    return lost(text for table in tables for text in _texts(table))
+
+
+def comment_on(characters: Sequence[str]) -> list[str]:
+    """A comment for whoever compiles a table that loses these characters; nothing where it loses none."""
+    named = ", ".join(f"{c} (U+{ord(c):04X})" if c.isprintable() else f"U+{ord(c):04X}" for c in characters)
+    told = "% printed as ?, since the standard fonts lack them (rename, or use lualatex with a font that has them)"
+    return [f"{told}: {named}"] if characters else []
+
+
+def note_on(characters: Sequence[str]) -> str:
+    """The same for whoever reads the table in print."""
+    return " ?: a character that this font lacks." if characters else ""
+
+
+def _lacking(c: str) -> bool:
+    return c not in _SPECIAL and ord(c) >= 0x180
+
+
+def _texts(table: Table) -> list[str]:
+    """All that is printed of a table."""
+    printed = list(lines(table))
+    cells = [text for line in printed for cell in line.cells for text in (cell.main, cell.spread)]
+    names = [name for line in printed for name in (line.label, line.group)]
+    heads = [head.label for head in table.columns]
+    return [table.title, *legend(table, "Bold", "underlined"), *cell_notes(table), *heads, *names, *cells]

@@ -83,6 +83,7 @@ def legend(table: Table, best: str, second: str) -> list[str]:
                 f", of the rows with {MIN_SEEDS} seeds or more (or one that no seed changes) and none missing;"
                 " an order of means and no test"
             )
+            told += "; equal means share it" if _shared(table) else ""
         notes.insert(1 if notes else 0, f"{told}.")
     if any(c.printed and c.printed.difference_error is not None for c in cells):
         notes.append(
@@ -90,6 +91,16 @@ def legend(table: Table, best: str, second: str) -> list[str]:
             " many items where they are counted (95 %)."
         )
     return [*notes, *table.problems]
+
+
+def _shared(table: Table) -> bool:
+    """Whether anywhere two rows of a group are best with one printed mean."""
+    places = [
+        [row.cells[head.name].best for row in table.rows if row.group == group]
+        for group in table.groups
+        for head in table.columns
+    ]
+    return any(sum(best) > 1 for best in places)
 
 
 def cell_notes(table: Table) -> list[str]:

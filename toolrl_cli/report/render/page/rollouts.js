@@ -27,7 +27,7 @@ function setUpRollouts() {
 }
 
 function rolloutsAt(of, at) {
-  if (!at) return [make("p", { class: "quiet" }, "Nothing that was logged can be shown.")];
+  if (!at) return [make("p", { class: "quiet" }, `Nothing that was logged can be shown${of.why ? `: ${of.why}` : ""}.`)];
   const kind = of.kind === "validation" ? "validation answers" : "responses it was trained on";
   const few = `Of run ${of.run}, ${kind}: the first prompts of ${of.steps.length} of ${of.of} logged steps.`;
   const why = of.why ? ` ${of.kind === "validation" ? "The parts are as logged, without their terms" : "Their reward is not laid open"}: ${of.why}.` : "";
