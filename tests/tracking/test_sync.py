@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.stages import eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking.client import Live
 from toolrl_cli.tracking.offline import kept_rows
 from toolrl_cli.tracking.sync import sync
 
@@ -121,6 +124,24 @@ def test_offline_there_is_one_folder_for_each_run_made_anew_where_it_is_gone(
     assert not server.runs
     assert tree.sync()["arm0-seed1"] == "sent: 10 rows"
     same_rows(server, tree)
+
+
+def test_an_offline_run_that_the_client_still_writes_when_it_has_finished_is_waited_for(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    finish = Live.finish
+
+    def early(live: Live) -> None:
+        finish(live)
+        (path,) = (tree.root / "wandb").glob("offline-run-*/run-*.wandb")
+        eventually(lambda: kept_rows(path) == 9)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20])
+        threading.Timer(0.5, path.write_bytes, [whole]).start()
+
+    monkeypatch.setattr(Live, "finish", early)
+    assert tree.sync("offline") == {"arm0-seed1": "kept offline: 9 rows"}
 
 
 def test_a_copy_of_the_results_writes_to_w_and_b_runs_of_its_own_and_a_moved_tree_to_the_old_ones(

@@ -25,6 +25,7 @@ from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.status import RunStatus, StatusWriter
 from toolrl_cli.tracking.told import ROW, TOLD, Told, tell
 
+STILL = 2.0  # seconds without a change after which nothing more is written
 OVERDUE = 30.0  # seconds after which a row that was given to the client should be at the server
 AGAIN = "steps were trained again after a resume; `toolrl sync --rebuild RUN` makes a W&B run without the first tries"
 
@@ -232,7 +233,7 @@ class Feed:
         live.summarize({**told.summary, TOLD: told.digest})
         attach(live, self._tracking, run, self._ledger)
         live.finish()
-        if not _whole(place, told):
+        if not _soon_whole(place, told):
             raise TrackingError(
                 "the offline run is not whole", str(place), "free some space; `toolrl sync` tries again"
             )
@@ -249,7 +250,22 @@ def has_all(seen: Seen, told: Told) -> bool:
     )
 
 
+def _offline_files(place: Path, told: Told) -> list[Path]:
+    return list(place.glob(f"offline-run-*-{told.id}/run-{told.id}.wandb"))
+
+
 def _whole(place: Path, told: Told) -> bool:
     """Whether the offline run has all rows and an end: on a full disk the client drops them without a word."""
-    files = list(place.glob(f"offline-run-*-{told.id}/run-{told.id}.wandb"))
+    files = _offline_files(place, told)
     return len(files) == 1 and kept_rows(files[0]) >= len(told.rows)
+
+
+def _soon_whole(place: Path, told: Told) -> bool:
+    """The same of a run that was finished just now: with several at a time the client still writes when it says so."""
+    size, changed = -1, time.monotonic()
+    while not (whole := _whole(place, told)) and time.monotonic() < changed + STILL:
+        time.sleep(0.05)
+        now = sum(path.stat().st_size for path in _offline_files(place, told))
+        if now != size:
+            size, changed = now, time.monotonic()
+    return whole
