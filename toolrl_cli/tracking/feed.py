@@ -70,6 +70,14 @@ class Feed:
         self.stale = False
         """A run failed; the client has to be reset before it is tried again."""
 
+    def wandb_id(self, run: PlannedRun) -> str:
+        """The id of a run's W&B run."""
+        return self._place.wandb_id(run)
+
+    def begun(self, run: PlannedRun) -> bool:
+        """Whether there may be something to tell of a run."""
+        return any(self._ledger.folder(stage).path.exists() for stage in run.stages)
+
     def told(self, run: PlannedRun, *, live: bool = True) -> Told | None:
         """What W&B is told of a run; None, and written down why, where a file of it cannot be read."""
         wandb_id = self._place.wandb_id(run)
@@ -125,14 +133,20 @@ class Feed:
             return False
         return found is None or self.bring(*found)
 
-    def send_folders(self, wandb_ids: Sequence[str]) -> None:
+    def send_folders(self, wandb_ids: Sequence[str]) -> list[str]:
         """Let the client send the offline folders of runs that the server does not know, many at a time.
 
         What that has left out, `bring` sends.
+
+        Returns:
+            The ids of those that have a folder.
         """
         place = self._ledger.results / "wandb"
-        found = [list(place.glob(f"offline-run-*-{wandb_id}")) for wandb_id in wandb_ids]
-        self._client.send_folders([folders[0] for folders in found if len(folders) == 1])
+        found = {wandb_id: list(place.glob(f"offline-run-*-{wandb_id}")) for wandb_id in wandb_ids}
+        single = {wandb_id: folders[0] for wandb_id, folders in found.items() if len(folders) == 1}
+        if single:
+            self._client.send_folders(list(single.values()))
+        return list(single)
 
     def renew(self) -> None:
         """After a failure: close everything; what was on its way is looked for when its run is opened again."""
