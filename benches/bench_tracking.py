@@ -92,9 +92,8 @@ def _sync(tree: ResultsTree, scratch: Path, times: int, away: float) -> int:
                 _run(command, environment)
                 took[name].append(time.perf_counter() - began)
             whole = whole and sorted(lines.values()) == [STEPS] * len(tree.runs)
-    print(
-        f"{len(folders)} offline runs of {STEPS} steps × {METRICS} metrics, a server {1000 * away:.0f} ms away, {_load()}"
-    )
+    what = f"{len(folders)} offline runs of {STEPS} steps × {METRICS} metrics"
+    print(f"{what}, a server {1000 * away:.0f} ms away, {_load()}")
     for name, seconds in took.items():
         print(
             f"  {name:8} {'  '.join(f'{s:6.2f} s' for s in seconds)}  median {statistics.median(seconds):6.2f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -14,6 +15,9 @@ from tests.support.stages import eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
+from toolrl_cli.store.files import write_json
+from toolrl_cli.store.metrics import MACHINE_FILE
+from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.client import Live
 from toolrl_cli.tracking.offline import kept_rows
@@ -36,6 +40,35 @@ def test_a_run_is_there_once_with_all_that_the_files_have(server: WandbServer, t
     before = {name: list(run.rows) for name, run in server.runs.items()}
     assert set(tree.sync().values()) == {"up to date"}
     assert {name: run.rows for name, run in server.runs.items()} == before
+
+
+def test_what_the_machine_did_and_what_verl_was_given_are_there(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    for n, attempt in enumerate((1, 2)):
+        place = tree.ledger.folder(tree.rl[0]).attempt(attempt)
+        place.mkdir(exist_ok=True)
+        lines = [
+            {"time": 1000.0 * n + t, "data": {"attempt/memory_gib": 1.5, "gpu0/memory_gib": t}}
+            for t in (0, 30)
+        ]
+        (place / MACHINE_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = {"options": {"actor_rollout_ref.actor.optim.lr": 1e-6, "data.token": "https://me:pw@host/x"}}
+    write_json(tree.ledger.folder(tree.rl[0]).attempt(1) / OPTIONS.name, OPTIONS.stamped(options))
+    assert tree.sync() == {"arm0-seed1": "sent: 13 rows"}
+    same_rows(server, tree)
+    (run,) = server.runs.values()
+    there = [row for row in run.rows if "system/minutes" in row]
+    assert [(row["system/minutes"], row["attempt"]) for row in there] == [
+        (0, 1),
+        (0.5, 1),
+        (0.5, 2),
+        (1.0, 2),
+    ]
+    assert there[1]["system/gpu0/memory_gib"] == 30 and "training/global_step" not in there[1]
+    assert run.config["verl"]["rl"] == {**options["options"], "data.token": "https://host/x"}
+    tree.log(tree.rl[0], 1, [7])  # a row that comes before the last that was sent
+    assert tree.sync() == {"arm0-seed1": "sent: 14 rows"}
+    assert tree.sync() == {"arm0-seed1": "up to date"}
 
 
 def test_rows_that_the_server_lost_are_sent_again_and_only_those(server: WandbServer, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from wandb.sdk.mailbox.mailbox_handle import HandleAbandonedError, ServerRespons
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import ROW, STEP, Told
+from toolrl_cli.tracking.told import MINUTES, ROW, STEP, Told
 
 FAULTS = (
     wandb.Error,
@@ -198,6 +198,8 @@ class Client:
         live.define_metric("*", step_metric=STEP, step_sync=False)
         live.define_metric("sft/step")
         live.define_metric("sft/*", step_metric="sft/step", step_sync=False)
+        live.define_metric(MINUTES)
+        live.define_metric("system/*", step_metric=MINUTES, step_sync=False)
         live.define_metric(ROW, hidden=True)
         return Live(live)
 
