@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.stages import eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
+from toolrl_cli.store.files import write_json
+from toolrl_cli.store.metrics import MACHINE_FILE
+from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking.client import Live
 from toolrl_cli.tracking.offline import kept_rows
 from toolrl_cli.tracking.sync import sync
 
@@ -33,6 +40,35 @@ def test_a_run_is_there_once_with_all_that_the_files_have(server: WandbServer, t
     before = {name: list(run.rows) for name, run in server.runs.items()}
     assert set(tree.sync().values()) == {"up to date"}
     assert {name: run.rows for name, run in server.runs.items()} == before
+
+
+def test_what_the_machine_did_and_what_verl_was_given_are_there(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    for n, attempt in enumerate((1, 2)):
+        place = tree.ledger.folder(tree.rl[0]).attempt(attempt)
+        place.mkdir(exist_ok=True)
+        lines = [
+            {"time": 1000.0 * n + t, "data": {"attempt/memory_gib": 1.5, "gpu0/memory_gib": t}}
+            for t in (0, 30)
+        ]
+        (place / MACHINE_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = {"options": {"actor_rollout_ref.actor.optim.lr": 1e-6, "data.token": "https://me:pw@host/x"}}
+    write_json(tree.ledger.folder(tree.rl[0]).attempt(1) / OPTIONS.name, OPTIONS.stamped(options))
+    assert tree.sync() == {"arm0-seed1": "sent: 13 rows"}
+    same_rows(server, tree)
+    (run,) = server.runs.values()
+    there = [row for row in run.rows if "system/minutes" in row]
+    assert [(row["system/minutes"], row["attempt"]) for row in there] == [
+        (0, 1),
+        (0.5, 1),
+        (0.5, 2),
+        (1.0, 2),
+    ]
+    assert there[1]["system/gpu0/memory_gib"] == 30 and "training/global_step" not in there[1]
+    assert run.config["verl"]["rl"] == {**options["options"], "data.token": "https://host/x"}
+    tree.log(tree.rl[0], 1, [7])  # a row that comes before the last that was sent
+    assert tree.sync() == {"arm0-seed1": "sent: 14 rows"}
+    assert tree.sync() == {"arm0-seed1": "up to date"}
 
 
 def test_rows_that_the_server_lost_are_sent_again_and_only_those(server: WandbServer, tmp_path: Path) -> None:
@@ -121,6 +157,24 @@ def test_offline_there_is_one_folder_for_each_run_made_anew_where_it_is_gone(
     assert not server.runs
     assert tree.sync()["arm0-seed1"] == "sent: 10 rows"
     same_rows(server, tree)
+
+
+def test_an_offline_run_that_the_client_still_writes_when_it_has_finished_is_waited_for(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    finish = Live.finish
+
+    def early(live: Live) -> None:
+        finish(live)
+        (path,) = (tree.root / "wandb").glob("offline-run-*/run-*.wandb")
+        eventually(lambda: kept_rows(path) == 9)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20])
+        threading.Timer(0.5, path.write_bytes, [whole]).start()
+
+    monkeypatch.setattr(Live, "finish", early)
+    assert tree.sync("offline") == {"arm0-seed1": "kept offline: 9 rows"}
 
 
 def test_a_copy_of_the_results_writes_to_w_and_b_runs_of_its_own_and_a_moved_tree_to_the_old_ones(

@@ -15,7 +15,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import counting_rows
+from toolrl_cli.store.metrics import counting_rows, machine_samples
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.sync import Synced, sync
@@ -77,7 +77,8 @@ class ResultsTree:
 
     def expected(self, run: PlannedRun) -> list[Mapping[str, Any]]:
         told = tell(run, "", self.ledger, Tracking())
-        assert len(told.rows) == sum(len(counting_rows(self.ledger.folder(s).path)) for s in run.stages)
+        folders = [self.ledger.folder(stage).path for stage in run.stages]
+        assert len(told.rows) == sum(len(counting_rows(f)) + len(machine_samples(f)) for f in folders)
         return list(told.rows)
 
     def wandb_ids(self, server: WandbServer, run: PlannedRun) -> list[str]:

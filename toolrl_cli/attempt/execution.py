@@ -27,6 +27,7 @@ from toolrl_cli.attempt.beginning import cleared, new_attempt
 from toolrl_cli.attempt.ending import record_end
 from toolrl_cli.attempt.leftovers import ProcessRecord
 from toolrl_cli.attempt.monitor import LEASE_LOST, Monitor, StateWriter
+from toolrl_cli.attempt.sampling import Sampler
 from toolrl_cli.errors import LedgerError, StageError, ToolrlError
 from toolrl_cli.log import LOG, on_stderr
 from toolrl_cli.processes.child import ChildStopped
@@ -184,11 +185,14 @@ class Attempt:
             also=self._slots.touch,
         )
         monitor.start()
+        sampler = Sampler(self._dir)
+        sampler.start()
         # importlib.metadata takes as long to import as all of the engine; nobody waits for this file
         from toolrl_cli.attempt.environment import describe_environment
 
         write_json(self._dir / ENVIRONMENT.name, describe_environment(), durable=False)
         error = self._work()
+        sampler.finish()
         monitor.finish()
         return self._end(error, monitor.verdict)
 

@@ -11,6 +11,7 @@ from toolrl_cli.store import jsonl
 from toolrl_cli.store.rewinds import counts
 
 FILE = "metrics.jsonl"
+MACHINE_FILE = "machine.jsonl"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,37 @@ class LoggedRow:
     line: int
     step: int
     data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MachineSample:
+    """One line of an attempt's `machine.jsonl`.
+
+    Attributes:
+        attempt: the attempt's number.
+        line: which of its samples, from 0 on.
+        time: seconds since 1970.
+        data: what the attempt used, and how busy its machine was, as `processes.usage` names it.
+    """
+
+    attempt: int
+    line: int
+    time: float
+    data: dict[str, Any]
+
+
+def machine_samples(stage_dir: Path) -> list[MachineSample]:
+    """What all attempts of a stage used of their machines, in the order in which it was written.
+
+    Raises:
+        OSError: a file is there and cannot be read.
+    """
+    return [
+        MachineSample(int(attempt.name), line, float(row["time"]), row["data"])
+        for attempt in attempt_folders(stage_dir)
+        for line, row in enumerate(jsonl.read(attempt / MACHINE_FILE))
+        if isinstance(row.get("time"), (int, float)) and isinstance(row.get("data"), dict)
+    ]
 
 
 def counting_rows(stage_dir: Path) -> list[LoggedRow]:

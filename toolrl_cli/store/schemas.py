@@ -75,6 +75,7 @@ SCORES = Document("scores.json")
 # of an attempt
 COMMAND = Document("command.json")
 ENVIRONMENT = Document("environment.json")
+OPTIONS = Document("verl_options.json")
 PACE = Document("pace.json")
 PROCESSES = Document("processes.json")
 REWARD_FAILURE = Document("reward_failure.json")

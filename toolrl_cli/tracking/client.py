@@ -6,12 +6,9 @@ what the server has is asked of the server.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
+import click
 import wandb
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 from wandb.sdk.mailbox.mailbox import MailboxClosedError
@@ -28,7 +26,7 @@ from wandb.sdk.mailbox.mailbox_handle import HandleAbandonedError, ServerRespons
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import ROW, STEP, Told
+from toolrl_cli.tracking.told import MINUTES, ROW, STEP, Told
 
 FAULTS = (
     wandb.Error,
@@ -44,7 +42,8 @@ PATIENCE = 20  # seconds for the server to answer
 FLUSH = 5  # seconds between two sendings of an open run; W&B's own is 15
 FLUSH_VARIABLE = "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL"
 PAGE = 100
-AT_A_TIME = 8
+FOLDERS_AT_A_TIME = 16
+RETRIED = ("graphql", "file_stream", "file_transfer")
 LOGIN_WORDS = ("API key", "not logged in", "credentials")
 
 P = ParamSpec("P")
@@ -132,7 +131,7 @@ class Client:
 
     def __init__(self, place: Place, mode: Literal["online", "offline"], folder: Path) -> None:
         logging.raiseExceptions = False  # on a full disk the client's log would print a traceback a line
-        for name, value in (("WANDB_ERROR_REPORTING", "false"), ("WANDB_SILENT", "true")):
+        for name, value in (("WANDB_ERROR_REPORTING", "false"), ("WANDB_SILENT", "true"), ("GOGC", "400")):
             os.environ.setdefault(name, value)
         self._place, self._mode, self._folder = place, mode, folder
         self._api: Any = None
@@ -199,27 +198,33 @@ class Client:
         live.define_metric("*", step_metric=STEP, step_sync=False)
         live.define_metric("sft/step")
         live.define_metric("sft/*", step_metric="sft/step", step_sync=False)
+        live.define_metric(MINUTES)
+        live.define_metric("system/*", step_metric=MINUTES, step_sync=False)
         live.define_metric(ROW, hidden=True)
         return Live(live)
 
+    @_explained
     def send_folders(self, folders: Sequence[Path]) -> None:
-        """Send offline runs by the client's own command, which says nothing that can be trusted of what arrived."""
+        """Send offline runs by the client's own command, which says nothing that can be trusted of what arrived.
+
+        It runs in this process, because a new one would take a second to import the client. To be called from the main
+        thread alone.
+        """
+        from wandb.cli.cli import sync as send_by_command  # what else is in there takes a while to import
+
         place = ["--project", self._place.project]
         place += ["--entity", self._place.entity] if self._place.entity else []
-        command = [sys.executable, "-m", "wandb", "sync", "--include-synced", "-n", str(AT_A_TIME), *place]
-        bounded = {f"WANDB_X_{what}_RETRY_MAX": "3" for what in ("GRAPHQL", "FILE_STREAM", "FILE_TRANSFER")}
-        for start in range(0, len(folders), PAGE):
-            some = [str(folder) for folder in folders[start : start + PAGE]]
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                subprocess.run(
-                    [*command, *some],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env={**os.environ, **bounded},
-                    timeout=3 * PATIENCE + 10 * len(some),
-                    check=False,
-                )
+        options = ["--include-synced", "-n", str(FOLDERS_AT_A_TIME), *place]
+        wandb.setup(wandb.Settings(**{f"x_{what}_retry_max": 3 for what in RETRIED}))
+        limit = threading.Timer(3 * PATIENCE + 10 * len(folders), self.reset)
+        limit.daemon = True
+        limit.start()
+        try:
+            send_by_command.main([*options, *map(str, folders)], standalone_mode=False)
+        except click.ClickException as error:
+            raise OSError(error.format_message()) from error
+        finally:
+            limit.cancel()
 
     def reset(self) -> None:
         """End whatever is open. After a failed init the client refuses that id (`in use`) until this."""

@@ -25,6 +25,7 @@ from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.status import RunStatus, StatusWriter
 from toolrl_cli.tracking.told import ROW, TOLD, Told, tell
 
+STILL = 2.0  # seconds without a change after which nothing more is written
 OVERDUE = 30.0  # seconds after which a row that was given to the client should be at the server
 AGAIN = "steps were trained again after a resume; `toolrl sync --rebuild RUN` makes a W&B run without the first tries"
 
@@ -68,6 +69,14 @@ class Feed:
         self._open: dict[str, _Open] = {}
         self.stale = False
         """A run failed; the client has to be reset before it is tried again."""
+
+    def wandb_id(self, run: PlannedRun) -> str:
+        """The id of a run's W&B run."""
+        return self._place.wandb_id(run)
+
+    def begun(self, run: PlannedRun) -> bool:
+        """Whether there may be something to tell of a run."""
+        return any(self._ledger.folder(stage).path.exists() for stage in run.stages)
 
     def told(self, run: PlannedRun, *, live: bool = True) -> Told | None:
         """What W&B is told of a run; None, and written down why, where a file of it cannot be read."""
@@ -124,14 +133,20 @@ class Feed:
             return False
         return found is None or self.bring(*found)
 
-    def send_folders(self, wandb_ids: Sequence[str]) -> None:
+    def send_folders(self, wandb_ids: Sequence[str]) -> list[str]:
         """Let the client send the offline folders of runs that the server does not know, many at a time.
 
         What that has left out, `bring` sends.
+
+        Returns:
+            The ids of those that have a folder.
         """
         place = self._ledger.results / "wandb"
-        found = [list(place.glob(f"offline-run-*-{wandb_id}")) for wandb_id in wandb_ids]
-        self._client.send_folders([folders[0] for folders in found if len(folders) == 1])
+        found = {wandb_id: list(place.glob(f"offline-run-*-{wandb_id}")) for wandb_id in wandb_ids}
+        single = {wandb_id: folders[0] for wandb_id, folders in found.items() if len(folders) == 1}
+        if single:
+            self._client.send_folders(list(single.values()))
+        return list(single)
 
     def renew(self) -> None:
         """After a failure: close everything; what was on its way is looked for when its run is opened again."""
@@ -232,7 +247,7 @@ class Feed:
         live.summarize({**told.summary, TOLD: told.digest})
         attach(live, self._tracking, run, self._ledger)
         live.finish()
-        if not _whole(place, told):
+        if not _soon_whole(place, told):
             raise TrackingError(
                 "the offline run is not whole", str(place), "free some space; `toolrl sync` tries again"
             )
@@ -240,16 +255,30 @@ class Feed:
 
 
 def has_all(seen: Seen, told: Told) -> bool:
-    """Whether the server has all of a run, by its number of lines, its last row and what is told beside the rows."""
-    last = told.keys[-1] if told.rows else None
+    """Whether the server has all of a run, by its number of lines, its last row and the digest of all that is told."""
     return (
         seen.lines >= len(told.rows)
         and seen.summary.get(TOLD) == told.digest
-        and (last is None or seen.summary.get(ROW) == last)
+        and (not told.rows or seen.summary.get(ROW) in told.keys)
     )
+
+
+def _offline_files(place: Path, told: Told) -> list[Path]:
+    return list(place.glob(f"offline-run-*-{told.id}/run-{told.id}.wandb"))
 
 
 def _whole(place: Path, told: Told) -> bool:
     """Whether the offline run has all rows and an end: on a full disk the client drops them without a word."""
-    files = list(place.glob(f"offline-run-*-{told.id}/run-{told.id}.wandb"))
+    files = _offline_files(place, told)
     return len(files) == 1 and kept_rows(files[0]) >= len(told.rows)
+
+
+def _soon_whole(place: Path, told: Told) -> bool:
+    """The same of a run that was finished just now: with several at a time the client still writes when it says so."""
+    size, changed = -1, time.monotonic()
+    while not (whole := _whole(place, told)) and time.monotonic() < changed + STILL:
+        time.sleep(0.05)
+        now = sum(path.stat().st_size for path in _offline_files(place, told))
+        if now != size:
+            size, changed = now, time.monotonic()
+    return whole

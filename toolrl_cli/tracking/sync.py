@@ -109,31 +109,32 @@ def _each(
         found.append(Synced(run, what, failed))
         each(found[-1])
 
-    due: list[tuple[PlannedRun, Told]] = []
+    begun = [run for run in runs if feed.begun(run)]
+    sent: list[str] = []
+    seen = feed.seen([feed.wandb_id(run) for run in begun]) if mode == "online" else {}
+    with ThreadPoolExecutor(1) as reading:  # while the client sends
+        read = {run.id: reading.submit(feed.told, run) for run in begun}
+        if mode == "online" and not dry_run:
+            sent = feed.send_folders([w for run in begun if (w := feed.wandb_id(run)) not in seen])
+            seen = {**seen, **feed.seen(sent)}
+    owed: list[tuple[PlannedRun, Told]] = []
     for run in runs:
-        told = feed.told(run)
-        if told is None:
+        told = read[run.id].result() if run.id in read else None
+        if run.id in read and told is None:
             known = status[run.id]
             tell(run.id, known.fault if known else "cannot be read", failed=True)
-        elif told.begun:
-            due.append((run, told))
-        else:
+        elif told is None or not told.begun:
             tell(run.id, "nothing yet")
-    seen = feed.seen([told.id for _, told in due]) if mode == "online" else {}
-    owed = []
-    for run, told in due:
-        if mode == "online" and told.id in seen and has_all(seen[told.id], told):
+        elif mode == "online" and told.id in seen and has_all(seen[told.id], told):
             feed.bring(run, told, seen[told.id])
-            tell(run.id, "up to date")
+            new = told.id in sent
+            tell(run.id, f"sent: {len(told.rows)} rows" if new else "up to date")
         elif dry_run:
             tell(
                 run.id, f"would be sent: {_lacking(client, told, seen.get(told.id))} of {len(told.rows)} rows"
             )
         else:
             owed.append((run, told))
-    if mode == "online" and (unknown := [told.id for _, told in owed if told.id not in seen]):
-        feed.send_folders(unknown)
-        seen = {**seen, **feed.seen(unknown)}
     with ThreadPoolExecutor(PARALLEL) as pool:
         work = {pool.submit(feed.bring, run, told, seen.get(told.id)): (run, told) for run, told in owed}
         for future in as_completed(work):

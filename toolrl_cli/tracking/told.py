@@ -23,15 +23,18 @@ from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger, StageFolder
-from toolrl_cli.store.metrics import LoggedRow, counting_rows
-from toolrl_cli.store.schemas import SCORES
+from toolrl_cli.store.metrics import FILE as METRICS_FILE
+from toolrl_cli.store.metrics import MACHINE_FILE, LoggedRow, MachineSample, counting_rows, machine_samples
+from toolrl_cli.store.schemas import OPTIONS, SCORES
 from toolrl_cli.store.scores import read_scores
 from toolrl_cli.training.checkpointing.checkpoints import saved_steps
 
 STEP = "training/global_step"
 ROW = "toolrl/row"
+MINUTES = "system/minutes"
+"""What the machine's metrics are drawn over: minutes in which an attempt was at work."""
 TOLD = "toolrl/told"
-"""In the summary: a digest of all that is told beside the rows."""
+"""In the summary: a digest of all that is told."""
 MAX_TAG, MAX_GROUP = 64, 128  # W&B's limits
 
 
@@ -42,7 +45,7 @@ class Told:
     Attributes:
         id: of the W&B run.
         name, group, job_type, tags, notes, config: as `wandb.init` takes them.
-        rows: of the history, each with its key under `toolrl/row`.
+        rows: of the history, each with its key under `toolrl/row`: the steps, and what the machine did.
         summary: scores, best values and warnings.
         over: nothing of the run is under way.
         begun: something of it was run.
@@ -67,9 +70,9 @@ class Told:
 
     @property
     def digest(self) -> str:
-        """Of all that is told beside the rows."""
+        """Of all that is told, in whatever order its rows were logged."""
         beside = [self.name, self.group, self.job_type, self.tags, self.notes, self.config, self.summary]
-        return digest(json.loads(json.dumps(beside)), 16)
+        return digest(json.loads(json.dumps([*beside, sorted(self.keys)])), 16)
 
 
 def tell(
@@ -95,6 +98,7 @@ def tell(
         LedgerError: a file is there and cannot be read.
     """
     rows: list[Mapping[str, Any]] = []
+    samples: list[tuple[StageSpec, MachineSample]] = []
     over, begun = True, False
     for stage in run.stages:
         folder = ledger.folder(stage)
@@ -105,6 +109,7 @@ def tell(
         settled = _settled(folder, state.status) if live and tracking.every == "checkpoint" else math.inf
         with explained(folder.path):
             rows += [_row(stage, row) for row in counting_rows(folder.path) if row.step <= settled]
+            samples += [(stage, sample) for sample in machine_samples(folder.path)]
         if settled < math.inf:
             break  # what comes after was trained from something else
     folders = [(stage, ledger.folder(stage)) for stage in run.stages]
@@ -118,8 +123,8 @@ def tell(
         job_type="+".join(dict.fromkeys(trained)) or "evaluate",
         tags=tuple(dict.fromkeys(scrubbed(tag)[:MAX_TAG] for tag in tags)),
         notes=scrubbed(tracking.notes or description),
-        config=scrubbed(_config(run)),
-        rows=rows,
+        config=scrubbed(_config(run) | {"verl": _verl_options(folders)}),
+        rows=[*rows, *_machine_rows(samples)],
         summary=scrubbed(summary),
         over=over,
         begun=begun,
@@ -128,12 +133,28 @@ def tell(
 
 def _row(stage: StageSpec, row: LoggedRow) -> dict[str, Any]:
     """SFT's under `sft/`, RL's under verl's own names."""
-    content = json.dumps([stage.kind, row.attempt, row.line, row.step, row.data]).encode()
-    key = int.from_bytes(hashlib.blake2b(content, digest_size=6).digest(), "big")  # exact as a float
+    key = _key(stage.kind, row.attempt, row.line, row.step, row.data)
     if stage.kind == "sft":
         data = {f"sft/{name}": value for name, value in row.data.items()}
         return {**data, "sft/step": row.step, "attempt": row.attempt, ROW: key}
     return {**row.data, STEP: row.step, "attempt": row.attempt, ROW: key}
+
+
+def _machine_rows(samples: Sequence[tuple[StageSpec, MachineSample]]) -> Iterator[dict[str, Any]]:
+    """What the machine did, over the minutes in which an attempt was at work."""
+    seconds = 0.0
+    for n, (stage, sample) in enumerate(samples):
+        before = samples[n - 1] if n else None
+        if before is not None and (before[0], before[1].attempt) == (stage, sample.attempt):
+            seconds += max(0.0, sample.time - before[1].time)
+        data = {f"system/{name}": value for name, value in sample.data.items()}
+        key = _key(stage.kind, sample.attempt, sample.line, sample.time, sample.data)
+        yield {**data, MINUTES: round(seconds / 60, 3), "attempt": sample.attempt, ROW: key}
+
+
+def _key(*content: Any) -> int:
+    """What tells a row from any other; exact as a float."""
+    return int.from_bytes(hashlib.blake2b(json.dumps(content).encode(), digest_size=6).digest(), "big")
 
 
 def _settled(folder: StageFolder, status: str) -> float:
@@ -157,6 +178,17 @@ def _config(run: PlannedRun) -> dict[str, Any]:
         "evaluate": evaluations,
         "stages": [stage.id for stage in run.stages],
     }
+
+
+def _verl_options(folders: Sequence[tuple[StageSpec, StageFolder]]) -> dict[str, Any]:
+    """Kind of training → the options that verl was given by the newest attempt that started it."""
+    found: dict[str, Any] = {}
+    for stage, folder in folders:
+        for attempt in folder.attempts() if trains(stage.kind) else ():
+            given = OPTIONS.load(attempt / OPTIONS.name)
+            if given is not None:
+                found[stage.kind] = given.get("options")
+    return found
 
 
 def _best(run: PlannedRun, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -203,4 +235,5 @@ def watched_files(run: PlannedRun, ledger: Ledger) -> Iterator[Path]:
         folder = ledger.folder(stage)
         yield folder.path / "state.json"
         if trains(stage.kind):
-            yield from (attempt / "metrics.jsonl" for attempt in folder.attempts()[-1:])
+            for attempt in folder.attempts()[-1:]:
+                yield from (attempt / METRICS_FILE, attempt / MACHINE_FILE)

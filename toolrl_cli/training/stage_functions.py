@@ -22,7 +22,7 @@ from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import merge_metrics
-from toolrl_cli.store.schemas import CHECKPOINT
+from toolrl_cli.store.schemas import CHECKPOINT, OPTIONS
 from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
 from toolrl_cli.training.checkpointing.chosen_checkpoint import (
@@ -75,6 +75,7 @@ def run_sft(ctx: StageContext) -> None:
     resume = prepare_resume(paths.checkpoints, keep=keep, read=True)
     if _finished(resume, ctx.spec.total_steps):
         return
+    write_json(ctx.attempt_dir / OPTIONS.name, OPTIONS.stamped({"options": options}))
     argv = _command("verl.trainer.sft_trainer", options, device, config.resources.gpus)
     _train(
         ctx,
@@ -110,6 +111,7 @@ def run_rl(ctx: StageContext) -> None:
     if _finished(resume, ctx.spec.total_steps):
         return
     write_json(ctx.attempt_dir / REWARD_FILE, config.reward)
+    write_json(ctx.attempt_dir / OPTIONS.name, OPTIONS.stamped({"options": options}))
     _check_gold(config, paths.train, ctx.attempt_dir / REWARD_FAILURE_FILE)
     own = ALGORITHMS[config.algorithm].own_trainer
     program = "toolrl_cli.training.trainers.program" if own else "verl.trainer.main_ppo"
