@@ -240,7 +240,6 @@ def test_a_users_claims_are_read_from_a_file(tree: Tree, tmp_path: Path) -> None
         ("dynamic,", "dynmic,", "no row 'dynmic'.*did you mean 'dynamic'"),
         ("[dynamic, original]", "[dynamic]", "order"),
         ("text:", "about: 3\n    text:", "`about` and `within` go together"),
-        ("T6/overall", "toolworld/overall", "no row 'dynamic'"),
     ],
 )
 def test_a_faulty_file_of_claims_is_refused_in_one_line(
@@ -251,6 +250,20 @@ def test_a_faulty_file_of_claims_is_refused_in_one_line(
     with pytest.raises(SpecError, match=told) as caught:
         load_claims(path)
     assert "\n" not in str(caught.value)
+
+
+def test_arms_are_the_rows_of_a_table_that_declares_none(tree: Tree, tmp_path: Path) -> None:
+    for arm, share in (("mine", 0.6), ("theirs", 0.5)):
+        for seed in (1, 2, 3):
+            run = tree.sweep().run(arm, seed, benchmarks=("toolworld",))
+            run.done(toolworld_scores(share + 0.01 * seed), "toolworld")
+    path = tmp_path / "claims.yaml"
+    path.write_text(MINE.replace("dynamic, original", "mine, theirs").replace("T6", "toolworld"))
+    (result,) = judge(tree, path).values()
+    assert result.verdict == "supported"
+    path.write_text(path.read_text().replace("mine, theirs", "mine, their"))
+    with pytest.raises(SpecError, match=r"no row 'their'.*did you mean 'theirs'"):
+        judge(tree, path)
 
 
 @pytest.mark.parametrize(

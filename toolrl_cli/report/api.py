@@ -148,7 +148,8 @@ class Report:
         """
         if any(sweep.rehearsal for sweep in self.sweeps):
             return []  # nothing can be claimed with numbers that mean nothing
-        return judge_claims(load_claims(path), self.sweeps, self.results, self.reader.metric)
+        arms = {run.arm for sweep in self.sweeps for run in sweep.runs}
+        return judge_claims(load_claims(path, arms), self.sweeps, self.results, self.reader.metric)
 
     def pairs(self, a: str, b: str) -> list[Pair]:
         """Compare two rows in every table that has both, over seeds and over items.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -63,8 +64,12 @@ class ClaimFile(Frozen):
     claims: list[ClaimSpec] = Field(min_length=1)
 
 
-def load_claims(path: Path | None = None) -> list[ClaimSpec]:
+def load_claims(path: Path | None = None, arms: Collection[str] = ()) -> list[ClaimSpec]:
     """The shipped claims, or a user's own.
+
+    Args:
+        path: of the user's file.
+        arms: of the results, which are the rows of tables that declare none; with none, any name may be one.
 
     Raises:
         SpecError: the file has no claims, or names a table, column or row that does not exist.
@@ -83,11 +88,11 @@ def load_claims(path: Path | None = None) -> list[ClaimSpec]:
         raise SpecError(fault_text(fault), where, "the shipped claims.yaml is an example") from None
     for position, claim in enumerate(claims):
         for place in claim.measure:
-            _check(claim, place, source.where(("claims", position)))
+            _check(claim, place, source.where(("claims", position)), arms)
     return claims
 
 
-def _check(claim: ClaimSpec, place: str, where: str) -> None:
+def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> None:
     table, column = place.rsplit("/", 1)
     spec = load_table(table)
     columns = [c.name for c in spec.columns]
@@ -95,7 +100,7 @@ def _check(claim: ClaimSpec, place: str, where: str) -> None:
         raise SpecError(
             f"table {table} has no column {column!r}", where, hint_for(column, columns, "columns")
         )
-    rows = [] if isinstance(spec.rows, str) else [r.name for r in spec.rows]
+    rows = sorted(arms or claim.order) if isinstance(spec.rows, str) else [r.name for r in spec.rows]
     for name in claim.order:
         if name not in rows:
             raise SpecError(f"table {table} has no row {name!r}", where, hint_for(name, rows, "rows"))

@@ -144,9 +144,9 @@ def _rows(
 ) -> Iterator[tuple[str, str, str, Cell]]:
     """Model, measure, row and cell of a table with one column."""
     measure = f"{spec.name}/{spec.columns[0].name}"
-    names = {r.label: r.name for r in spec.rows if not isinstance(r, str)}
+    names = {r.label: r.name for r in spec.rows if not isinstance(r, str)}  # an arm's own name is its label
     for row in build_table(spec, sweeps, results, validation).rows:
-        yield row.group, measure, names[row.label], next(iter(row.cells.values()))
+        yield row.group, measure, names.get(row.label, row.label), next(iter(row.cells.values()))
 
 
 def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, str, str, Cell]]) -> Step:
