@@ -17,6 +17,8 @@ from tests.report.builder import RunTree, Tree, toolworld_scores
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.page_data import items as page_items
 from toolrl_cli.report.page_data import rollouts
+from toolrl_cli.report.page_data.excerpts import weight
+from toolrl_cli.report.render import html
 from toolrl_cli.rewards import get_reward
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -239,6 +241,28 @@ def test_a_page_holds_no_more_rollouts_than_it_has_room_for(
     monkeypatch.setattr(rollouts, "PAGE_BYTES", 10)
     for found in data_of(filled(tree))["rollouts"]:
         assert [len(p["responses"]) for step in found["steps"] for p in step["prompts"]] == [1, 1]
+
+
+def test_a_page_that_grows_too_large_leaves_the_largest_tables_items_in_their_files(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = filled(tree)
+    monkeypatch.setattr(html, "PAGE_BYTES", len(html._json(data_of(whole)).encode()) - 500)
+    small = build_report(tree.root, ["demo"]).render("html")
+    (found,) = data_of(small)["tables"][0]["items"]
+    assert len(small) < len(whole) and found["ids"] == [] and "more than this page can hold" in found["why"]
+
+
+def test_signs_that_the_page_writes_as_escapes_count_with_their_length() -> None:
+    assert weight("<") == len('"\\u003c"') and weight("漢") == 5
+
+
+def test_long_curves_are_thinned_and_the_page_says_so(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "POINTS", 150)
+    found = data_of(filled(tree))["curves"]
+    total = next(panel for panel in found["panels"] if panel["title"] == "Total reward")["lines"][0]
+    assert total["x"][-1] == 25 and len(total["x"]) == len(total["y"]) < 25
+    assert "one point in" in found["notes"][-1]
 
 
 def test_a_dump_that_cannot_be_read_leaves_a_reason_and_the_rest_of_the_page(tree: Tree) -> None:

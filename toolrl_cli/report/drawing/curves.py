@@ -147,8 +147,9 @@ def fair(panel: Panel, arms: Sequence[Arm], reader: CurveReader) -> Panel:
         return replace(panel, notes=_of_answers(arms, reader))
     if not panel.part:
         return panel
-    drawn = [arm for arm in arms if reader.curve(arm, panel)]
-    return on_one_axis(panel, [(a, s) for a in drawn for s in map(rl_stage, a.runs) if s is not None])
+    stages = [stage for arm in arms for stage in map(rl_stage, arm.runs) if stage is not None]
+    drawn = [stage for stage in stages if not reader.series(stage).keys().isdisjoint(panel.metrics)]
+    return on_one_axis(panel, drawn)
 
 
 def _of_answers(arms: Sequence[Arm], reader: CurveReader) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.drawing.panels import WHOLE, Panel
 from toolrl_cli.report.sources.results import Stage, short_name
 from toolrl_cli.rewards import Reward, RewardError, get_reward
@@ -24,13 +23,13 @@ UNLIKE = "Rewards differ between arms, so that the level of one is not that of a
 OWN = "Their curves are in percent of the way from the least to the most that each can give at that step:"
 
 
-def on_one_axis(panel: Panel, arms: Sequence[tuple[Arm, Stage]]) -> Panel:
+def on_one_axis(panel: Panel, stages: Sequence[Stage]) -> Panel:
     """A panel of rewards with its unit, its scale and what has to be said of it.
 
     Args:
-        arms: those that have a curve in it, each with one of its RL stages.
+        stages: the RL stages that have a line in it; those of one reward are looked at once.
     """
-    stages = [stage for _, stage in arms]
+    stages = list({_config(stage): stage for stage in stages}.values())
     spans = [_first_and_last(stage, panel.part) for stage in stages]
     designs = {_design(stage, panel.part) for stage in stages}
     if len(designs) < 2:
@@ -64,7 +63,12 @@ def spans_of(stage: Stage, part: str) -> tuple[Span | None, ...]:
 
     None where it is unknown, infinite or a single value.
     """
-    return _spans(canonical_json(stage.spec.config.get("reward") or {}), part, stage.spec.total_steps)
+    return _spans(_config(stage)[0], part, stage.spec.total_steps)
+
+
+def _config(stage: Stage) -> tuple[str, int | None]:
+    """What a stage's ranges follow from: its reward and its number of steps."""
+    return canonical_json(stage.spec.config.get("reward") or {}), stage.spec.total_steps
 
 
 def shown(span: Span) -> str:

@@ -41,6 +41,17 @@ def table_items(table: Table, results: Path, room: int) -> list[dict[str, Any]]:
     return [_of_benchmark(table, benchmark, results, room) for benchmark in benchmarks]
 
 
+def without_items(table: dict[str, Any], size: int) -> None:
+    """Leave the verdicts of a table's items in their files, and say so; `size` is what they take in bytes."""
+    empty: dict[str, Any] = {"ids": [], "categories": []}
+    empty |= {name: {} for name in ("right", "asked", "texts", "answers")}
+    for found in table["items"]:
+        told = (
+            f"{size / 1e6:.1f} MB of verdicts are more than this page can hold; the items' files have them."
+        )
+        found.update(empty | {"why": told})
+
+
 def text_room(tables: Sequence[Table]) -> int:
     """Bytes of texts that each benchmark of each table may take, all together no more than a page can hold."""
     entries = sum(len({head.benchmark for head in table.columns}) for table in tables)

@@ -117,7 +117,7 @@ def _prompts(
         responses: list[dict[str, Any]] = []
         for one in rows[:RESPONSES]:
             told = _response(one, step, reward, total)
-            left -= weight(told["output"]) + sum(len(str(part)) for part in told["parts"])
+            left -= weight(told["output"]) + weight(str(told["parts"]))
             if left < 0 and responses:
                 break
             responses.append(told)

@@ -20,7 +20,7 @@ from toolrl_cli.report.drawing.curves import Curve, CurveReader, panels_of, rl_s
 from toolrl_cli.report.drawing.figure_style import CSS_DASHES, PALETTE
 from toolrl_cli.report.drawing.panels import TRAINING
 from toolrl_cli.report.model import Cell, Head, Source, Table, digits, fixed, rounded
-from toolrl_cli.report.page_data.items import table_items, text_room
+from toolrl_cli.report.page_data.items import table_items, text_room, without_items
 from toolrl_cli.report.page_data.opening import opens_on
 from toolrl_cli.report.page_data.rollouts import rollouts_of
 from toolrl_cli.report.page_data.runs import runs_of
@@ -34,6 +34,12 @@ SCRIPTS = (
     *("tables.js", "curves.js", "smoothing.js", "compare.js", "items.js", "side_by_side.js"),
     *("rollouts.js", "runs.js", "start.js"),
 )
+PAGE_BYTES = 9_800_000
+"""Most bytes of a page's data; the page around them takes some 50,000."""
+
+POINTS = 120_000
+"""Most points of all curves together."""
+
 DIGITS = 4
 """Significant digits of points of a curve; a screen cannot show more."""
 
@@ -74,16 +80,36 @@ def render(
         "rollouts": rollouts_of(arms),
         "runs": runs_of([sweep for sweep in sweeps if not any(r.imported for r in sweep.runs)], results),
     }
-    # "<" could end the script element that holds the data; JSON may write it as an escape.
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace(
-        "<", "\\u003c"
-    )
+    text = _bounded(data)
     return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         style=(PAGE / "page.css").read_text(encoding="utf-8"),
         script="\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         data=text,
     )
+
+
+def _bounded(data: dict[str, Any]) -> str:
+    """The data as JSON, of at most `PAGE_BYTES`: where there is more, whole tables' items stay in their files."""
+    text = _json(data)
+    while len(text.encode()) > PAGE_BYTES:
+        sizes = {
+            i: len(_json(t["items"]).encode())
+            for i, t in enumerate(data["tables"])
+            if any(x["ids"] for x in t["items"])
+        }
+        if not sizes:
+            break
+        largest = max(sizes, key=lambda i: sizes[i])
+        without_items(data["tables"][largest], sizes[largest])
+        text = _json(data)
+    return text
+
+
+def _json(value: Any) -> str:
+    # "<" could end the script element that holds the data; JSON may write it as an escape.
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
 
 
 def _table(
@@ -197,9 +223,11 @@ def _curves(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
     shown = panels_of(every, reader, training=True)
     trained = [arm for arm in every if any(reader.curve(arm, panel) for panel in shown)]
     panels = []
+    curves = {(i, panel): reader.curve(arm, panel) for panel in shown for i, arm in enumerate(trained)}
+    every_nth = -(-sum(len(c.steps) for c in curves.values() if c is not None) // POINTS) or 1
     for panel in shown:
-        found = [(position, reader.curve(arm, panel)) for position, arm in enumerate(trained)]
-        lines = [_line(position, c) for position, c in found if c is not None]
+        found = [(i, curves[i, panel]) for i in range(len(trained))]
+        lines = [_line(i, c, every_nth) for i, c in found if c is not None]
         told = {"title": panel.title, "unit": panel.unit, "sparse": panel.sparse, "notes": panel.notes}
         panels.append({**told, "limits": panel.limits, "training": panel in TRAINING, "lines": lines})
     styles = [
@@ -208,16 +236,21 @@ def _curves(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
     ]
     waiting = [arm.name for arm in every if arm not in trained]
     notes = [f"No curve yet: {', '.join(waiting)}."] if waiting else []
+    if every_nth > 1:
+        notes.append(f"Of each curve one point in {every_nth} is drawn, and its last.")
     return {"arms": styles, "panels": panels, "notes": notes}
 
 
-def _line(position: int, found: Curve) -> dict[str, Any]:
+def _line(position: int, found: Curve, every_nth: int) -> dict[str, Any]:
+    last = len(found.steps) - 1
+    kept = [i for i in range(last + 1) if i % every_nth == 0 or i == last]
+    halves = [found.half_width[i] for i in kept]
     return {
         "arm": position,
-        "x": found.steps,
-        "y": [_short(v) for v in found.mean],
-        "h": [None if v is None else _short(v) for v in found.half_width],
-        "n": found.seeds,
+        "x": [found.steps[i] for i in kept],
+        "y": [_short(found.mean[i]) for i in kept],
+        "h": [None if v is None else _short(v) for v in halves],
+        "n": [found.seeds[i] for i in kept],
     }
 
 
