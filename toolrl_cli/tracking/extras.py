@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
@@ -14,9 +14,11 @@ from toolrl_cli.store import jsonl
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep
-from toolrl_cli.tracking.client import Live
 from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.told import MAX_GROUP, Told
+
+if TYPE_CHECKING:
+    from toolrl_cli.tracking.client import Live
 
 REPORT = "report"
 """Name of the W&B run that a sweep's report belongs to."""
