@@ -52,7 +52,9 @@ def scalars(tree: ResultsTree) -> dict[str, list[tuple[int, float]]]:
     for folder in (tree.root / "tensorboard").glob("*"):
         events = EventAccumulator(str(folder)).Reload()
         for tag in events.Tags()["tensors"]:
-            found[tag] = [(e.step, round(float(make_ndarray(e.tensor_proto)), 3)) for e in events.Tensors(tag)]
+            found[tag] = [
+                (e.step, round(float(make_ndarray(e.tensor_proto)), 3)) for e in events.Tensors(tag)
+            ]
     return found
 
 
@@ -91,7 +93,9 @@ def test_each_row_is_given_once_whatever_happens_in_between(kept: Kept, tmp_path
     assert kept.closed == 4
 
 
-def test_a_logger_that_is_not_installed_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_logger_that_is_not_installed_is_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SpecError, match=r"mlflow is not installed \(pip install mlflow\)") as refused:
         check_installed(["mlflow"], "sweep.yaml:3")

@@ -15,7 +15,7 @@ from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import MAX_GROUP, Told
+from toolrl_cli.tracking.told import MAX_GROUP, MAX_TAG, Told
 
 if TYPE_CHECKING:
     from toolrl_cli.tracking.client import Live
@@ -33,7 +33,7 @@ def attach(live: Live, tracking: Tracking, run: PlannedRun, ledger: Ledger) -> N
         TrackingError: the client refuses.
     """
     if not run.stages:
-        live.artifact(f"{run.sweep}-report", REPORT, report_folder(run.sweep, ledger.results))
+        live.artifact(f"{run.sweep}-report", REPORT, report_folder(run.sweep, ledger.results), texts=True)
     for stage in run.stages:
         folder = ledger.folder(stage).path
         if stage.kind == "rl" and (found := _samples(folder)):
@@ -66,7 +66,7 @@ def report_told(
         name=REPORT,
         group=saved.name[:MAX_GROUP],
         job_type=REPORT,
-        tags=tuple(tracking.tags),
+        tags=tuple(scrubbed(tag)[:MAX_TAG] for tag in tracking.tags),
         notes=scrubbed(tracking.notes or saved.description),
         config={"sweep": saved.name},
         rows=(),

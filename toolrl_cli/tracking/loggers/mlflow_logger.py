@@ -50,7 +50,7 @@ class MLflow:
             "job_type": told.job_type,
             "mlflow.note.content": told.notes,
         }
-        tags |= dict(tag.split("=", 1) if "=" in tag else (tag, "") for tag in told.tags)
+        tags |= {name: value for name, _, value in (tag.partition("=") for tag in told.tags)}
         run = self._client.create_run(
             experiment, run_name=told.name, tags={_name(key): value for key, value in tags.items()}
         )
