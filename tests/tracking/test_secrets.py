@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.stages import FUNCTIONS, Stages, eventually
 from tests.support.wandb_server import WandbServer
-from tests.tracking.tree import ResultsTree
+from tests.tracking.tree import SWEEP, ResultsTree
+from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.harness.publishing import Publishing
+from toolrl_cli.harness.starting import AttemptOptions, Started, start_attempt
 
 NAMES = (
     *(
@@ -32,15 +36,55 @@ def test_none_of_twelve_planted_secrets_is_in_what_is_written_or_sent(
         monkeypatch.setenv(name, value)
     everything = " ".join(planted.values()) + " https://user:s3cret-in-a-url@host/x"
     tree = ResultsTree(tmp_path / "results", tags=[planted["HF_TOKEN"]], notes=everything).trained()
+    report = tree.root / "sweeps" / SWEEP / "report"
+    report.mkdir()
+    (report / "report.md").write_text(f"what somebody described: {everything}")
+    (report / "curve.png").write_bytes(b"\x89PNG\xff")
     dumps = tree.ledger.folder(tree.rl[0]).attempt(1) / "rollouts"
     dumps.mkdir()
     (dumps / "6.jsonl").write_text(json.dumps({"output": everything, "score": 1.0}) + "\n")
     theirs = {path for path in tree.root.rglob("*") if path.is_file()}  # what the user wrote down
     assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
     tree.sync("offline")
-    (run,) = server.runs.values()
+    run = next(run for name, run in server.runs.items() if "arm0" in name)
+    assert b"\x89PNG\xff" in server.blobs.values()
+    assert any(b"what somebody described: ***" in blob for blob in server.blobs.values())
     assert "samples" in run.rows[-1] and run.told["notes"].endswith("https://host/x")
     for text in (*planted.values(), "s3cret-in-a-url"):
         assert text not in server.everything()
         for path in (path for path in tmp_path.rglob("*") if path.is_file() and path not in theirs):
             assert text.encode() not in path.read_bytes(), path
+
+
+def test_none_is_in_what_an_attempt_and_the_publisher_beside_it_write_nor_on_their_command_lines(
+    server: WandbServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    launcher: LocalLauncher,
+    stages: Stages,
+) -> None:
+    planted = {name: f"s3cret-of-{name.lower().replace('_', '-')}" for name in NAMES}
+    for name, value in planted.items():
+        monkeypatch.setenv(name, value)
+    tree = ResultsTree(tmp_path / "results").trained()
+    spec = stages("rl", "rl", total_steps=5, progress_metric="reward/total/mean")
+    folder = tree.ledger.folder(spec)
+    lines = []
+    with Publishing(tree.root, SWEEP, "online") as publishing:
+        started = start_attempt(
+            folder, spec, launcher, ("cpu0",), AttemptOptions({"rl": f"{FUNCTIONS}:train"})
+        )
+        assert isinstance(started, Started)
+        pids = [int((started.state.launcher or {})["pid"]), int(publishing.pid or 0)]
+        eventually(lambda: folder.state().status == "running")
+        lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+        eventually(lambda: folder.state().status == "succeeded", 60.0)
+        publishing.conclude()
+    assert all(lines)
+    eventually(lambda: any(run.state == "finished" for run in server.runs.values()), 60.0)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"environment.json", "log.txt", "wandb.log"} <= {path.name for path in written}
+    for text in planted.values():
+        assert text not in server.everything()
+        assert not [line for line in lines if text.encode() in line]
+        assert not [path for path in written if text.encode() in path.read_bytes()]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
 from toolrl_cli.attempt.ending import clear_lease
@@ -16,7 +16,7 @@ from toolrl_cli.harness.adoption import adopt
 from toolrl_cli.harness.events import Event, Observer
 from toolrl_cli.harness.launcher import LAUNCHERS, LaunchPlan
 from toolrl_cli.harness.priorities import expected_seconds
-from toolrl_cli.harness.publishing import Publishing
+from toolrl_cli.harness.publishing import Publishing, concluded
 from toolrl_cli.harness.scheduler import Scheduler, check_slots
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.log import LOG
@@ -234,7 +234,10 @@ def _execute(
     for warning in limits.warnings:
         LOG.warning("%s", warning)
     LOG.info("W&B: %s", _wandb_told(mode, results, name))
-    with Publishing(results, name, mode) as publishing:
+    beside: Literal["loggers", "disabled"] = (
+        "loggers" if planned.whole.tracking.get("loggers") else "disabled"
+    )
+    with Publishing(results, name, mode) as publishing, Publishing(results, name, beside) as logging:
         shown = observe if isinstance(observe, AbstractContextManager) else nullcontext()
         with folder.attended(chosen.stages), shown:
             observe(Event("began", seconds=_expected(ahead)))
@@ -254,7 +257,7 @@ def _execute(
         if outcome.exit_code:
             LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted))
         done = _finish(planned, outcome.stages, interrupted=outcome.interrupted)
-        return replace(done, tracking=publishing.conclude())
+        return replace(done, tracking=concluded(publishing, logging))
 
 
 def _expected(ahead: Forecast) -> dict[str, float]:

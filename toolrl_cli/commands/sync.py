@@ -42,8 +42,16 @@ def sync(
     root = results_root(results)
     saved = saved_sweep(root, name)
     mode = choose_mode(wandb)
+    lacking = ""
+    if saved.tracking.get("loggers") and not dry_run and rebuild is None:
+        from toolrl_cli.tracking.loggers.feed import sync_loggers
+
+        lacking = sync_loggers(saved, root)
+        note(f"{', '.join(saved.tracking['loggers'])}: {lacking or 'up to date'}")
     if mode == "disabled":
         note("W&B is disabled (--wandb or $WANDB_MODE): nothing is sent")
+        if lacking:
+            raise typer.Exit(FAILED)
         return
     from toolrl_cli.tracking.sync import sync as bring
 
@@ -57,5 +65,5 @@ def sync(
     found = bring(saved, root, mode, rebuild=rebuild, dry_run=dry_run, each=each)
     if mode == "offline":
         note("kept offline below wandb/ of the results; `wandb login`, then `toolrl sync`, sends them")
-    if any(synced.failed for synced in found):
+    if lacking or any(synced.failed for synced in found):
         raise typer.Exit(FAILED)

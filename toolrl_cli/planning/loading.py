@@ -77,6 +77,7 @@ def load(
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
     from toolrl_cli.spec.sweeps.sweep import document_of, sweep_source
     from toolrl_cli.store.ledger import Ledger
+    from toolrl_cli.tracking.loggers.logger import check_installed
     from toolrl_cli.training.device import planned_device
 
     cuda = planned_device("auto") == "cuda"
@@ -108,6 +109,7 @@ def load(
         tracking=document.sweep.tracking.model_dump(exclude_defaults=True),
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
+    check_installed(document.sweep.tracking.loggers, document.source.where(("tracking", "loggers")))
     row_warnings = check_owed(plan, resolved.grid, document, results, announce)
     warnings = (
         *resolved.grid.warnings,

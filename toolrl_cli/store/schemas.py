@@ -87,6 +87,7 @@ ROOT = Document("root.json")
 PLAN = Document("plan.json")
 WANDB = Document("wandb.json")
 WANDB_STATUS = Document("wandb_status.json")
+LOGGERS_STATUS = Document("loggers_status.json")
 PROVENANCE = Document("provenance.json")
 
 # of a data folder

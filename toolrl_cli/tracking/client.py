@@ -79,6 +79,13 @@ class Seen:
     summary: Mapping[str, Any]
 
 
+def _without_secrets(data: bytes) -> bytes:
+    try:
+        return str(scrubbed(data.decode())).encode()
+    except UnicodeDecodeError:  # a figure
+        return data
+
+
 class Live:
     """A W&B run that is open."""
 
@@ -99,7 +106,7 @@ class Live:
     @_explained
     def summarize(self, summary: Mapping[str, Any]) -> None:
         """Set values of the summary."""
-        self._run.summary.update(dict(summary))
+        self._run.summary.update(scrubbed(summary))
 
     @_explained
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -108,10 +115,15 @@ class Live:
         self._run.log({name: wandb.Table(list(columns), data, allow_mixed_types=True)})
 
     @_explained
-    def artifact(self, name: str, kind: str, folder: Path) -> None:
-        """Send a folder as an artifact."""
+    def artifact(self, name: str, kind: str, folder: Path, *, texts: bool = False) -> None:
+        """Send a folder as an artifact; `texts`: small files, of which those that are text may quote a secret."""
         artifact = wandb.Artifact(name, type=kind)
-        artifact.add_dir(str(folder))
+        if not texts:
+            artifact.add_dir(str(folder))
+        for path in sorted(folder.rglob("*")) if texts else ():
+            if path.is_file():
+                with artifact.new_file(str(path.relative_to(folder)), mode="wb") as copy:
+                    copy.write(_without_secrets(path.read_bytes()))
         self._run.log_artifact(artifact)
 
     @_explained
@@ -169,9 +181,9 @@ class Client:
             name=told.name,
             group=told.group,
             job_type=told.job_type,
-            tags=list(told.tags),
-            notes=told.notes or None,
-            config=dict(told.config),
+            tags=scrubbed(told.tags),  # whoever made them
+            notes=scrubbed(told.notes) or None,
+            config=scrubbed(told.config),
             dir=str(self._scratch_folder() if online else self._folder),
             mode=self._mode,
             resume="allow" if online else None,

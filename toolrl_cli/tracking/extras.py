@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
@@ -14,9 +14,11 @@ from toolrl_cli.store import jsonl
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep
-from toolrl_cli.tracking.client import Live
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import MAX_GROUP, Told
+from toolrl_cli.tracking.told import MAX_GROUP, MAX_TAG, Told
+
+if TYPE_CHECKING:
+    from toolrl_cli.tracking.client import Live
 
 REPORT = "report"
 """Name of the W&B run that a sweep's report belongs to."""
@@ -31,7 +33,7 @@ def attach(live: Live, tracking: Tracking, run: PlannedRun, ledger: Ledger) -> N
         TrackingError: the client refuses.
     """
     if not run.stages:
-        live.artifact(f"{run.sweep}-report", REPORT, report_folder(run.sweep, ledger.results))
+        live.artifact(f"{run.sweep}-report", REPORT, report_folder(run.sweep, ledger.results), texts=True)
     for stage in run.stages:
         folder = ledger.folder(stage).path
         if stage.kind == "rl" and (found := _samples(folder)):
@@ -64,7 +66,7 @@ def report_told(
         name=REPORT,
         group=saved.name[:MAX_GROUP],
         job_type=REPORT,
-        tags=tuple(tracking.tags),
+        tags=tuple(scrubbed(tag)[:MAX_TAG] for tag in tracking.tags),
         notes=scrubbed(tracking.notes or saved.description),
         config={"sweep": saved.name},
         rows=(),

@@ -12,18 +12,20 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolrl_cli.errors import LedgerError, TrackingError
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep
-from toolrl_cli.tracking.client import Client, Live, Seen
 from toolrl_cli.tracking.extras import REPORT, attach, report_told
-from toolrl_cli.tracking.offline import kept_rows
 from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.status import RunStatus, StatusWriter
 from toolrl_cli.tracking.told import ROW, TOLD, Told, tell
+
+if TYPE_CHECKING:
+    from toolrl_cli.tracking.client import Client, Live, Seen
 
 STILL = 2.0  # seconds without a change after which nothing more is written
 OVERDUE = 30.0  # seconds after which a row that was given to the client should be at the server
@@ -269,6 +271,8 @@ def _offline_files(place: Path, told: Told) -> list[Path]:
 
 def _whole(place: Path, told: Told) -> bool:
     """Whether the offline run has all rows and an end: on a full disk the client drops them without a word."""
+    from toolrl_cli.tracking.offline import kept_rows  # the client is not for those who only log elsewhere
+
     files = _offline_files(place, told)
     return len(files) == 1 and kept_rows(files[0]) >= len(told.rows)
 

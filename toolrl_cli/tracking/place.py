@@ -26,7 +26,7 @@ from toolrl_cli.store.schemas import WANDB
 
 PROJECT = "toolrl"
 MAX_ID = 128  # W&B's limit
-LOCK = ".wandb.lock"
+LOCK = "wandb"
 
 
 def choose_mode(asked: str | None, tracking: Mapping[str, Any] | None = None) -> Mode:
@@ -76,18 +76,20 @@ class Place:
 
 
 @contextmanager
-def publishing_alone(sweep: Path, patience: float = 0.0) -> Iterator[bool]:
-    """Whether nobody else feeds W&B from this sweep's folder; nobody does meanwhile.
+def publishing_alone(sweep: Path, patience: float = 0.0, what: str = LOCK) -> Iterator[bool]:
+    """Whether nobody else feeds W&B, or the other loggers, from this sweep's folder; nobody does meanwhile.
 
     Args:
         sweep: `RESULTS/sweeps/<sweep>`.
         patience: seconds to wait for somebody who is about to end.
+        what: `wandb`, or `loggers`.
 
     Raises:
         LedgerError: the results root cannot be written.
     """
     make_folder(sweep)
-    with explained(sweep / LOCK), (sweep / LOCK).open("w", encoding="utf-8") as lock:
+    path = sweep / f".{what}.lock"
+    with explained(path), path.open("w", encoding="utf-8") as lock:
         deadline = time.monotonic() + patience
         while not (alone := _locked(lock)) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -103,7 +105,7 @@ def _locked(lock: IO[str]) -> bool:
 
 
 def place_of(sweep: Path, tracking: Tracking, anew: str | None = None) -> Place:
-    """Where the sweep in a folder is in W&B; to be asked within `publishing_alone`.
+    """Where the sweep in a folder is in W&B; ids are the same for all who ask.
 
     Args:
         sweep: `RESULTS/sweeps/<sweep>`.
@@ -113,6 +115,14 @@ def place_of(sweep: Path, tracking: Tracking, anew: str | None = None) -> Place:
     Raises:
         LedgerError: the results root cannot be read or written.
     """
+    make_folder(sweep)
+    lock_file = sweep / ".place.lock"
+    with explained(lock_file), lock_file.open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _place(sweep, tracking, anew)
+
+
+def _place(sweep: Path, tracking: Tracking, anew: str | None) -> Place:
     path, here = sweep / WANDB.name, str(sweep.resolve())
     known = WANDB.load(path) or {}
     salt, recorded = str(known.get("salt") or ""), str(known.get("path") or "")

@@ -1,4 +1,5 @@
 """The process that feeds W&B while a sweep runs: `python -m toolrl_cli.tracking.publisher RESULTS SWEEP --mode MODE`.
+With the mode `loggers` it feeds those beside W&B that the sweep names.
 
 A harness starts it, holds the other end of its standard input, and never waits for it. It follows the files. When that
 end is closed, because the harness has ended or was killed, it goes on while another harness or an attempt is at work on
@@ -27,8 +28,8 @@ from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import attempt_alive
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
-from toolrl_cli.tracking.place import place_of, publishing_alone
-from toolrl_cli.tracking.status import RunStatus, StatusWriter
+from toolrl_cli.tracking.place import LOCK, place_of, publishing_alone
+from toolrl_cli.tracking.status import LOGGERS, RunStatus, StatusWriter
 from toolrl_cli.tracking.told import Told, watched_files
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Publisher:
                 continue
             self._looked[run.id] = marks
             told = self._feed.told(run, live=not last)
-            if told is not None and (self._mode == "online" or told.over or last):
+            if told is not None and (self._mode != "offline" or told.over or last):
                 yield run, told
 
     def _unfinished(self, run: PlannedRun) -> bool:
@@ -169,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m toolrl_cli.tracking.publisher")
     parser.add_argument("results", type=Path)
     parser.add_argument("sweep")
-    parser.add_argument("--mode", choices=("online", "offline"), required=True)
+    parser.add_argument("--mode", choices=("online", "offline", LOGGERS), required=True)
     given = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with contextlib.suppress(OSError):
@@ -185,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(results: Path, name: str, mode: str) -> int:
     folder = SweepFolder(results, name)
     while True:
-        with publishing_alone(folder.path) as alone:
+        with publishing_alone(folder.path, what=LOGGERS if mode == LOGGERS else LOCK) as alone:
             if alone:
                 return _follow(results, name, mode)
         if select.select([sys.stdin], [], [], LOOK)[0] and not os.read(sys.stdin.fileno(), 1):
@@ -193,13 +194,20 @@ def _run(results: Path, name: str, mode: str) -> int:
 
 
 def _follow(results: Path, name: str, mode: str) -> int:
-    from toolrl_cli.tracking.client import Client
-    from toolrl_cli.tracking.feed import Feed
-
     saved = SweepFolder(results, name).load()
     place = place_of(SweepFolder(results, name).path, Tracking.model_validate(saved.tracking))
     status = StatusWriter(SweepFolder(results, name).path, mode)
     status.write()
+    if mode == LOGGERS:
+        from toolrl_cli.tracking.loggers.feed import LoggerFeed
+
+        beside = LoggerFeed(saved, Ledger(results), place, None, status, mode)
+        Publisher(results, name, mode, beside, status).follow(saved)
+        beside.close()
+        return 0
+    from toolrl_cli.tracking.client import Client
+    from toolrl_cli.tracking.feed import Feed
+
     client = Client(place, "online" if mode == "online" else "offline", results)
     try:
         feed = Feed(saved, Ledger(results), place, client, status, mode)

@@ -1,4 +1,5 @@
-"""What became of feeding W&B: `RESULTS/sweeps/<sweep>/wandb_status.json`, which `toolrl status` shows."""
+"""What became of feeding W&B and the loggers beside it: `wandb_status.json` and `loggers_status.json` of a sweep, which
+`toolrl status` shows."""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.roots import command
-from toolrl_cli.store.schemas import WANDB_STATUS
+from toolrl_cli.store.schemas import LOGGERS_STATUS, WANDB_STATUS, Document
 from toolrl_cli.store.sweep_folder import SweepFolder
+
+LOGGERS = "loggers"
+"""The mode of who feeds the loggers beside W&B."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class PublishingStatus:
     """A sweep's runs in W&B.
 
     Attributes:
-        mode: online or offline.
+        mode: online or offline; `loggers`: beside W&B.
         process: who feeds it, or did.
         ended: it has told all it could, and is gone or about to be.
         runs: run → how it stands.
@@ -76,17 +80,27 @@ class PublishingStatus:
             return ""
         why = next(iter(faults), "") or "sending ended before all of it had arrived"
         others = f", and {len(faults) - 1} other reasons" if len(faults) > 1 else ""
-        place = "in W&B" if self.mode == "online" else "kept for W&B"
+        place = {"online": "in W&B", "offline": "kept for W&B"}.get(self.mode, "in the other loggers")
         return f"{len(missing)} of {len(self.runs)} runs are not complete {place}: {why}{others}"
 
 
-def read_status(sweep: Path) -> PublishingStatus | None:
+def document_of(mode: str) -> Document:
+    """Where it is written down how a sweep stands in W&B, or in the other loggers."""
+    return LOGGERS_STATUS if mode == LOGGERS else WANDB_STATUS
+
+
+def read_status(sweep: Path, mode: str = "") -> PublishingStatus | None:
     """How the sweep in a folder stands; None where nothing was told, or that is not known.
+
+    Args:
+        sweep: `RESULTS/sweeps/<sweep>`.
+        mode: `loggers` for those beside W&B.
 
     Raises:
         LedgerError: the file is there and cannot be read.
     """
-    data = WANDB_STATUS.load(sweep / WANDB_STATUS.name)
+    document = document_of(mode)
+    data = document.load(sweep / document.name)
     if data is None:
         return None
     try:
@@ -98,27 +112,29 @@ def read_status(sweep: Path) -> PublishingStatus | None:
 
 
 def told_of(results: Path, name: str) -> str:
-    """What is not in W&B of a sweep, for `toolrl status`; empty where all is, or nothing was to be sent."""
-    status = None
-    with suppress(LedgerError):
-        status = read_status(SweepFolder(results, name).path)
-    if status is None or not status.line:
-        return ""
-    return f"W&B: {status.line}; `{command('sync', name, results=results)}` sends the rest"
+    """What W&B or another logger lacks of a sweep, for `toolrl status`; empty where nothing."""
+    lines = []
+    for mode, what in (("", "W&B"), (LOGGERS, "loggers")):
+        with suppress(LedgerError):
+            status = read_status(SweepFolder(results, name).path, mode)
+            if status is not None and status.line:
+                lines.append(f"{what}: {status.line}")
+    return f"{'; '.join(lines)}; `{command('sync', name, results=results)}` sends the rest" if lines else ""
 
 
 class StatusWriter:
     """Keeps the document up to date; never more than once a second, and a full disk is no reason to end."""
 
     def __init__(self, sweep: Path, mode: str) -> None:
-        self._path = sweep / WANDB_STATUS.name
+        self._document = document_of(mode)
+        self._path = sweep / self._document.name
         self._mode = mode
         self._lock = threading.Lock()
         self._runs: dict[str, RunStatus] = {}
         self.urls: dict[str, str] = {}
         self._written = 0.0
         with suppress(LedgerError):
-            known = read_status(sweep)
+            known = read_status(sweep, mode)
             if known and known.mode == mode:
                 self._runs, self.urls = dict(known.runs), dict(known.urls)
 
@@ -145,5 +161,5 @@ class StatusWriter:
             me = ProcessId.current().to_json()
             status = PublishingStatus(self._mode, me, ended, dict(self._runs), dict(self.urls))
             with suppress(LedgerError):
-                write_json(self._path, WANDB_STATUS.stamped(asdict(status)), durable=False)
+                write_json(self._path, self._document.stamped(asdict(status)), durable=False)
             return status

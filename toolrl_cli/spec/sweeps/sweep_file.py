@@ -46,6 +46,9 @@ class Tracking(Frozen):
     artifacts: list[Literal["report", "checkpoints"]] = Field(
         ["report"], description="files that go along: report, checkpoints"
     )
+    loggers: list[Literal["tensorboard", "mlflow", "trackio", "swanlab"]] = Field(
+        [], description="get the same rows beside W&B"
+    )
 
 
 class SweepFile(Frozen):

@@ -1,0 +1,126 @@
+"""Brings the loggers beside W&B up to date with the files.
+
+They cannot all be asked what they have. So the keys of the rows that each was given are written down once it has taken
+them: `RESULTS/sweeps/<sweep>/loggers/<logger>/<id>`. A kill in between repeats rows, and loses none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolrl_cli.errors import LedgerError, SpecError, TrackingError
+from toolrl_cli.spec.identity import digest
+from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
+from toolrl_cli.store.files import explained, make_folder
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
+from toolrl_cli.tracking.feed import Feed
+from toolrl_cli.tracking.loggers.logger import Logger, check_installed, points, start
+from toolrl_cli.tracking.place import place_of, publishing_alone
+from toolrl_cli.tracking.status import LOGGERS, RunStatus, StatusWriter
+from toolrl_cli.tracking.told import ROW, STEP, Told
+
+PATIENCE = 5.0  # seconds for another process that is about to end
+
+
+class LoggerFeed(Feed):
+    """Feeds the loggers that a sweep names; as `Feed`, without a client of W&B."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._writers: dict[tuple[str, str], Logger] = {}
+        self._alone = threading.RLock()
+        self._keys = self._ledger.results / "sweeps" / self._saved.name / "loggers"
+
+    def bring(self, run: PlannedRun, told: Told, seen: object = None, *, stay: bool = False) -> bool:
+        """Give each logger the rows that it was not given; see `Feed.bring`."""
+        rows = [*told.rows] if stay else [*told.rows, *_end(told)]
+        faults = []
+        with self._alone:
+            for logger in self._tracking.loggers:
+                try:
+                    self._give(logger, told, rows, stay=stay)
+                except (TrackingError, LedgerError, SpecError) as error:
+                    faults.append(f"{logger}: {error}")
+                    self._writers.pop((logger, told.id), None)
+        count = len(told.rows)
+        self._status.set(
+            run.id, RunStatus(told.id, count, 0 if faults else count, told.digest, "; ".join(faults))
+        )
+        return not faults
+
+    def bring_report(self) -> bool:
+        """A report is no rows."""
+        return True
+
+    def renew(self) -> None:
+        """Nothing is open of a logger that failed."""
+        self.stale = False
+
+    def close(self) -> None:
+        """Close what is open still."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    def _give(self, logger: str, told: Told, rows: Sequence[Mapping[str, Any]], *, stay: bool) -> None:
+        path = self._keys / logger / told.id
+        given = _read(path)
+        missing = [row for row in rows if row[ROW] not in given]
+        if missing:
+            writer = self._writers.get((logger, told.id)) or start(
+                logger, told, self._place, self._ledger.results
+            )
+            self._writers[logger, told.id] = writer
+            writer.log(list(points(missing)))
+            make_folder(path.parent)
+            with explained(path), path.open("a", encoding="ascii") as keys:
+                keys.write("".join(f"{row[ROW]}\n" for row in missing))
+        if not stay and (writer := self._writers.pop((logger, told.id), None)):
+            writer.close()
+
+
+def sync_loggers(saved: SavedSweep, results: Path) -> str:
+    """Give the loggers beside W&B what they were not given of a sweep; what went wrong in one line, empty if nothing.
+
+    Raises:
+        SpecError: one is not installed, or somebody feeds them now.
+        LedgerError: the results root cannot be read or written.
+    """
+    tracking = Tracking.model_validate(saved.tracking)
+    check_installed(tracking.loggers, "tracking.loggers")
+    folder = SweepFolder(results, saved.name).path
+    with publishing_alone(folder, PATIENCE, LOGGERS) as alone:
+        if not alone:
+            raise SpecError("is being logged now", f"sweep {saved.name}", "sync again once that has ended")
+        status = StatusWriter(folder, LOGGERS)
+        status.keep({run.id for run in saved.runs})
+        feed = LoggerFeed(saved, Ledger(results), place_of(folder, tracking), None, status, LOGGERS)
+        for run in saved.runs:
+            told = feed.told(run)
+            if told is not None and told.begun:
+                feed.bring(run, told)
+        return status.write(ended=True).line
+
+
+def _end(told: Told) -> list[dict[str, Any]]:
+    """The scores and best values of a run that is over, at its last step."""
+    last = max((int(row[STEP]) for row in told.rows if STEP in row), default=0)
+    key = int(digest([told.id, last, dict(told.summary)], 12), 16)
+    return [{**told.summary, STEP: last, ROW: key}] if told.summary else []
+
+
+def _read(path: Path) -> set[int]:
+    """Keys that were written down; a torn last line is none."""
+    try:
+        with explained(path):
+            text = path.read_text(encoding="ascii", errors="replace")
+    except LedgerError:
+        if path.exists():
+            raise
+        return set()
+    return {int(line) for line in text.split("\n")[:-1] if line.isdecimal()}
