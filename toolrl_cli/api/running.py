@@ -17,6 +17,7 @@ from toolrl_cli.harness.events import Event, Observer
 from toolrl_cli.harness.launcher import LAUNCHERS, LaunchPlan
 from toolrl_cli.harness.priorities import expected_seconds
 from toolrl_cli.harness.publishing import Publishing
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.scheduler import Scheduler, check_slots
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.log import LOG
@@ -223,7 +224,10 @@ def _execute(
             *(name, len(dropped), command("stop", name, results=results)),
         )
     folder.save(whole, planned.document.source.text if planned.document else None)
-    for stage_id, how in (*planned.resumption.set_back(ledger), *renew(ledger, chosen.losses)):
+    for stage_id, how in (
+        *planned.resumption.set_back(ledger),
+        *renew(ledger, chosen.losses, alive=Reach().alive),
+    ):
         LOG.info("%s: %s", stage_id, how)
     _clear_leases(chosen, ledger)
     if launcher is None:
@@ -274,9 +278,10 @@ def _wandb_told(mode: Mode, results: Path, name: str) -> str:
 
 def _clear_leases(chosen: Plan, ledger: Ledger) -> None:
     """Remove what attempts left that were killed right after their last word; nobody else looks at them again."""
+    reach = Reach()
     for stage in chosen.stages.values():
         if stage.status == DONE:
-            clear_lease(ledger.folder(stage.spec))
+            clear_lease(ledger.folder(stage.spec), alive=reach.alive)
 
 
 def _summary(planned: SweepPlan, ends: Mapping[str, str], interrupted: bool) -> str:
