@@ -14,7 +14,8 @@ from toolrl_cli.attempt.ending import clear_lease
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.harness.adoption import adopt
 from toolrl_cli.harness.events import Event, Observer
-from toolrl_cli.harness.launcher import LAUNCHERS, LaunchPlan
+from toolrl_cli.harness.launcher import LaunchPlan
+from toolrl_cli.harness.launcher_settings import chosen_launcher
 from toolrl_cli.harness.priorities import expected_seconds
 from toolrl_cli.harness.publishing import Publishing
 from toolrl_cli.harness.reach import Reach
@@ -121,7 +122,7 @@ def run(
     Args:
         sweep: a plan, or what `plan` takes.
         results, sets, profile, only: as in `plan`; a plan has its own.
-        launcher: where attempts run.
+        launcher: where attempts run: `NAME`, or `NAME:FILE` with a file of its settings.
         max_parallel: most attempts at a time; None: as planned, else one for each GPU; on CPUs one, or one for each
             processor where models are small.
         wandb: online, offline or disabled; None: as the environment says.
@@ -201,7 +202,8 @@ def _execute(
     fail_fast: bool,
     observe: Observer,
 ) -> Outcome:
-    kind, mode = LAUNCHERS.get(launcher_name, "--launcher"), choose_mode(wandb, planned.whole.tracking)
+    kind, settings = chosen_launcher(launcher_name, planned.whole.launchers)
+    mode = choose_mode(wandb, planned.whole.tracking)
     # the whole sweep is what gets frozen, so that the report shows what is missing; the chosen part is run
     whole, chosen, results, owed = planned.whole, planned.chosen, planned.results, planned.chosen.owed
     name, folder, ledger = planned.name, SweepFolder(results, planned.name), Ledger(results)
@@ -211,7 +213,7 @@ def _execute(
         limits.check()
         specs = [stage.spec for stage in chosen.stages.values()]
         launcher = kind.open(
-            LaunchPlan(f"sweep {name} in {results}", specs, max_parallel, ahead.totals.parallel)
+            LaunchPlan(f"sweep {name} in {results}", specs, max_parallel, ahead.totals.parallel, settings)
         )
         check_slots(owed, launcher)
     make_folder(results)

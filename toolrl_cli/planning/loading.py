@@ -60,6 +60,7 @@ def load(
         LedgerError: the results root cannot be read.
     """
     from toolrl_cli.errors import SpecError
+    from toolrl_cli.harness.launcher_settings import check_sections
     from toolrl_cli.planning.checking import (
         check_owed,
         data_warnings,
@@ -96,6 +97,7 @@ def load(
         document, tables, resolved = read(source, sets)
     except SpecError as error:
         raise every_fault(error, source, sets, read) from None
+    check_sections(document.sweep.launchers, document.source.where)
     facts = LocalFacts(partial(released_data, results=results, fetch=fetch))
     cells = {cell.arm: cell for cell in resolved.grid.cells}
     plan = make_plan(
@@ -106,6 +108,7 @@ def load(
         tables=tables,
         description=document.sweep.description,
         tracking=document.sweep.tracking.model_dump(exclude_defaults=True),
+        launchers=document.sweep.launchers,
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
     row_warnings = check_owed(plan, resolved.grid, document, results, announce)

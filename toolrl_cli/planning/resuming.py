@@ -108,6 +108,7 @@ def plan_resumption(
             tables=saved.tables,
             description=saved.description,
             tracking=saved.tracking,
+            launchers=saved.launchers,
             set_back=gone_back,
         )
 
