@@ -182,7 +182,10 @@ class Launcher(Protocol):
 
     kind: str
     delay: float
-    interval: float
+
+    @property
+    def interval(self) -> float:
+        """See the class."""
 
     @property
     def pool(self) -> SlotPool | None:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fake_slurm import install
 from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
 from toolrl_cli.harness.launcher import LAUNCHERS, Launcher, LauncherKind, LaunchPlan, LaunchRequest, Seen
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.harness.reach import Reach
+from toolrl_cli.harness.slurm.launcher import SlurmLauncher
+from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.harness.starting import AttemptOptions, Started, start_attempt
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
@@ -25,7 +28,13 @@ def local(folder: Path, patch: pytest.MonkeyPatch) -> Launcher:
     return LocalLauncher(["cpu0", "cpu1", "cpu2"])
 
 
-WORLDS: dict[str, Callable[[Path, pytest.MonkeyPatch], Launcher]] = {"local": local}
+def slurm(folder: Path, patch: pytest.MonkeyPatch) -> Launcher:
+    patch.setenv("FAKE_SLURM", str(folder))
+    patch.setenv("PATH", str(install(folder)), prepend=os.pathsep)
+    return SlurmLauncher(SlurmSettings(poll=0.1))
+
+
+WORLDS: dict[str, Callable[[Path, pytest.MonkeyPatch], Launcher]] = {"local": local, "slurm": slurm}
 
 
 @dataclass
