@@ -43,6 +43,8 @@ class LaunchRequest:
         hang_after: seconds without a step after which the attempt gives up, or None.
         heartbeat: seconds between two heartbeats of the attempt.
         again: this attempt may have been submitted before, by somebody who could not write its handle down.
+        after: handles of attempts that have to succeed before this one starts; only for a kind that `chains`.
+        alone: no harness will look after it, so that it tries again by itself what `Policy` tries again.
     """
 
     stage_dir: Path
@@ -54,6 +56,8 @@ class LaunchRequest:
     hang_after: float | None = None
     heartbeat: float = 2.0
     again: bool = False
+    after: tuple[Handle, ...] = ()
+    alone: bool = False
 
     @property
     def attempt_dir(self) -> Path:
@@ -139,12 +143,14 @@ class LauncherKind:
         reach: makes one that sees and ends what was submitted earlier, from the handles alone; None where these
             name processes of this machine.
         settings: what a user can set (`launchers: {NAME: …}` in a sweep, or `launchers/NAME.yaml`); None for nothing.
+        chains: whether it starts an attempt after others by itself (`LaunchRequest.after`), so that `--detach` can be.
     """
 
     name: str
     open: Callable[[LaunchPlan], Launcher]
     reach: Callable[[], Launcher] | None = None
     settings: type[BaseModel] | None = None
+    chains: bool = False
 
 
 class SlotPool(Protocol):

@@ -21,7 +21,7 @@ from toolrl_cli.store.lease import LeaseHeld, LeaseInfo
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.liveness import lease_alive
 from toolrl_cli.store.schemas import COMMAND
-from toolrl_cli.store.state import Adjust, StageState
+from toolrl_cli.store.state import Adjust, Handle, StageState
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,13 @@ class AttemptOptions:
         functions: stage kind → `module:name` to run instead of the kind's own function.
         hang_after: see `Policy.hang_after`; a stage's own `resources.hang_minutes` goes before it.
         heartbeat: seconds between two heartbeats; progress is written at most as often.
+        alone: no harness will look after them.
     """
 
     functions: Mapping[str, str] = field(default_factory=dict)
     hang_after: float | None = None
     heartbeat: float = 2.0
+    alone: bool = False
 
 
 def start_attempt(
@@ -76,6 +78,7 @@ def start_attempt(
     options: AttemptOptions = AttemptOptions(),
     *,
     reach: Reach | None = None,
+    after: tuple[Handle, ...] = (),
 ) -> Started | Done | Busy:
     """Start the next attempt of a stage unless it is done or under way.
 
@@ -117,6 +120,8 @@ def start_attempt(
             hang_after=_hang_after(spec, options),
             heartbeat=options.heartbeat,
             again=again is not None,
+            after=after,
+            alone=options.alone,
         )
         adjust = next_adjust(spec, state)
         _write_command(request, launcher.kind, adjust)

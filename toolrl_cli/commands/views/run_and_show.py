@@ -34,11 +34,21 @@ def show_plan(planned: SweepPlan, *, as_json: bool) -> None:
 
 
 def run_and_show(
-    planned: SweepPlan, *, launcher: str, wandb: str | None, fail_fast: bool, as_json: bool
+    planned: SweepPlan,
+    *,
+    launcher: str,
+    wandb: str | None,
+    fail_fast: bool,
+    as_json: bool,
+    detach: bool = False,
 ) -> int:
     """Run what a plan owes, see `api.run`, with a live view, and print the report; the exit status."""
     view = LiveView(planned.chosen, quiet=as_json)
-    outcome = api.run(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, observe=view)
+    outcome = api.run(
+        planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, detach=detach, observe=view
+    )
+    if detach and not as_json:
+        return outcome.exit_status  # there is nothing to be seen yet
     print_report(outcome.report, "json" if as_json else "terminal")
     everything = all(end == "succeeded" for end in outcome.ends.values())
     if everything and not as_json and outcome.folder is not None:

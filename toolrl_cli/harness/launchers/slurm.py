@@ -13,4 +13,4 @@ def open_cluster(plan: LaunchPlan) -> SlurmLauncher:
     return SlurmLauncher(settings)
 
 
-SLURM = LauncherKind("slurm", open_cluster, reach=SlurmLauncher, settings=SlurmSettings)
+SLURM = LauncherKind("slurm", open_cluster, reach=SlurmLauncher, settings=SlurmSettings, chains=True)

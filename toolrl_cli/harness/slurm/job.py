@@ -12,15 +12,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
 from toolrl_cli.attempt import execution
+from toolrl_cli.attempt.adjusting import next_change
 from toolrl_cli.errors import LaunchError, LedgerError
+from toolrl_cli.harness.retries import Policy
 from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.states import TAKEN_BACK
 from toolrl_cli.log import LOG, on_stderr
+from toolrl_cli.store.failures import FailureClass
 from toolrl_cli.store.ledger import Ledger, StageFolder
 
 INPUTS_PATIENCE = 90.0
@@ -32,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m toolrl_cli.harness.slurm.job", add_help=False)
     parser.add_argument("stage_dir", type=Path)
     parser.add_argument("--restarts", type=int, default=20)
+    parser.add_argument("--alone", action="store_true")
     own, rest = parser.parse_known_args(argv)
     folder = StageFolder(own.stage_dir.absolute())
     taken: list[int] = []
@@ -55,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if restarts and again is None:
             LOG.info("stage %s is not this job's any more; nothing to do here", folder.id)
             return execution.NOT_MINE
-    status = execution.main([str(own.stage_dir), *rest], again=again)
+    arguments = [str(own.stage_dir), *rest]
+    status = execution.main(arguments, again=again)
+    if own.alone:
+        status = _tried_again(folder, arguments, status, lambda: bool(taken))
     if status == execution.STOPPED and taken:
         with on_stderr("toolrl: ", may_fail=True):
             return _requeued(job, restarts, own.restarts)
@@ -72,6 +80,27 @@ def _wait_for_inputs(folder: StageFolder) -> None:
         if not any(state is None or state.active for state in states):
             return
         time.sleep(1.0)
+
+
+def _tried_again(
+    folder: StageFolder, arguments: Sequence[str], status: int, stopped: Callable[[], bool]
+) -> int:
+    """Do what a harness would do about a failure, for a job that has none; the last attempt's status."""
+    policy, retried = Policy(), Counter[FailureClass]()
+    while status == execution.FAILED and not stopped():
+        state = folder.state()
+        failure, handle = state.failure, state.launcher
+        if failure is None or handle is None or retried[failure.kind] >= policy.retry(failure.kind).times:
+            break
+        if failure.kind == "oom" and next_change(folder.spec(), state) is None:
+            break  # the same would happen again
+        wait = policy.retry(failure.kind).delay(retried[failure.kind])
+        retried[failure.kind] += 1
+        with on_stderr("toolrl: ", may_fail=True):
+            LOG.info("%s: again in %.0f s", failure.kind, wait)
+        time.sleep(wait)
+        status = execution.main(arguments, again=handle)
+    return status
 
 
 def _requeued(job: str, restarts: int, most: int) -> int:

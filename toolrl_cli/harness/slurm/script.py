@@ -55,7 +55,9 @@ def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:
 
 def fixed(request: LaunchRequest, settings: SlurmSettings) -> list[str]:
     """The options that are toolrl's own: by them a job is found, told to stop, and goes on."""
+    after = ":".join(str(handle["job"]) for handle in request.after)
     return [
+        *([f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []),
         "--parsable",
         f"--job-name={job_name(request.spec)}",
         f"--comment={request.id}",
@@ -76,7 +78,7 @@ def script(request: LaunchRequest, settings: SlurmSettings) -> str:
     """
     argv = request.argv(settings.python or sys.executable)
     argv[argv.index("-m") + 1] = "toolrl_cli.harness.slurm.job"
-    argv += ["--restarts", str(settings.restarts)]
+    argv += ["--restarts", str(settings.restarts), *(["--alone"] if request.alone else [])]
     lines = ["#!/bin/bash", f"# {request.id}", "trap '' USR1", "set -e"]
     lines += [*settings.prologue, f"exec {shlex.join([*settings.container, *argv])}"]
     return "\n".join(lines) + "\n"
