@@ -108,8 +108,8 @@ class SlurmCluster:
                 "SlurmctldPort": CONTROLLER,
             },
             **{"SlurmUser": "root", "SlurmdUser": "root", "AuthType": "auth/munge", "CredType": "cred/munge"},
-            # a job that was requeued may start again only once its old credential has expired
-            "AuthInfo": f"socket={folder}/munge/socket,cred_expire=3",
+            # a requeued job starts again once its old credential has expired; below 5 s Slurm takes 120
+            "AuthInfo": f"socket={folder}/munge/socket,cred_expire=5",
             **{"MpiDefault": "none", "ProctrackType": "proctrack/linuxproc", "TaskPlugin": "task/none"},
             **{"SelectType": "select/cons_tres", "SelectTypeParameters": "CR_Core", "GresTypes": "gpu"},
             "SchedulerParameters": "sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0",

@@ -144,8 +144,7 @@ def test_a_job_is_stopped_in_good_order_and_goes_on_from_its_checkpoint(site: Si
     site.running(spec, step=2)
     assert Reach().cancel(handle)
     eventually(lambda: site.state(spec).status == "stopped")
-    log = site.ledger.folder(spec).attempt(1) / "log.txt"
-    assert "SIGTERM" in log.read_text() or site.state(spec).progress is not None
+    assert [attempt.status for attempt in site.state(spec).attempts] == ["stopped"]
 
 
 def test_the_end_of_its_time_and_a_pre_emption_become_the_next_attempt(site: Site) -> None:
@@ -158,14 +157,12 @@ def test_the_end_of_its_time_and_a_pre_emption_become_the_next_attempt(site: Sit
     urgent = [site.training("urgent1"), site.training("urgent2")]
     outcome, _ = site.run(urgent, partition="main")
     assert outcome.exit_code == 0
-    launcher = SlurmLauncher(SlurmSettings.model_validate(QUICK))
     eventually(lambda: all(site.state(spec).status == "succeeded" for spec in (ended, taken)), 90)
-    assert all(seen.alive is False or seen.phase == "running" for seen in launcher.poll(handles))
     for spec in (ended, taken):
         state = site.state(spec)
         assert [attempt.status for attempt in state.attempts] == ["stopped", "succeeded"]
         log = (site.ledger.folder(spec).attempt(2) / "log.txt").read_text()
-        assert "from step" in log or "resum" in log.lower() or "checkpoint" in log.lower()
+        assert "going on from step" in log
 
 
 def test_nothing_starts_twice_while_the_controller_is_down(site: Site) -> None:
@@ -182,7 +179,7 @@ def test_nothing_starts_twice_while_the_controller_is_down(site: Site) -> None:
     work.join(90)
     assert [o.exit_code for o in outcome] == [0]
     assert len(site.jobs(*specs)) == 3
-    assert [site.state(spec).attempt for spec in specs] == [1, 1, 1]
+    assert [[a.status for a in site.state(spec).attempts] for spec in specs] == [["succeeded"]] * 3
 
 
 def test_a_job_that_never_starts_is_told_of_and_can_be_stopped(site: Site) -> None:
@@ -193,8 +190,9 @@ def test_a_job_that_never_starts_is_told_of_and_can_be_stopped(site: Site) -> No
     (seen,) = launcher.poll([handle])
     assert seen.phase == "queued" and "waits: JobHeld" in seen.told
     assert Reach().cancel(handle)
+    eventually(lambda: launcher.poll([handle])[0].phase == "ended")
     (seen,) = launcher.poll([handle])
-    assert seen.phase == "ended" and seen.failure is not None and seen.failure.kind == "killed"
+    assert seen.failure is not None and seen.failure.kind == "killed"
 
 
 def test_the_job_of_a_node_that_fails_goes_on_elsewhere(site: Site) -> None:
