@@ -57,7 +57,7 @@ def check_launcher(
     """
     launcher_kind, settings = chosen_launcher(chosen)
     spec = StageSpec(f"probe-{secrets.token_hex(5)}", kind, {}, {}, {"resources": {"device": device}})
-    launcher = launcher_kind.open(LaunchPlan("toolrl doctor", [spec], 1, settings))
+    launcher = launcher_kind.open(LaunchPlan("toolrl doctor", [spec], 1, settings=settings))
     make_folder(results)
     root = results.resolve() / f".probe-{secrets.token_hex(4)}"
     root.mkdir()
