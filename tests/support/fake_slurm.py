@@ -65,6 +65,9 @@ def sbatch(options: dict[str, str]) -> int:
         )
     if options.get("partition") == "nowhere":
         return fail("sbatch: error: Batch job submission failed: Invalid partition name specified")
+    if "test-only" in options:
+        print("sbatch: Job 1 to start at 2026-01-01T00:00:00 using 1 processors", file=sys.stderr)
+        return 0
     with cluster() as jobs:
         number = str(len(jobs) + 1)
         jobs[number] = {

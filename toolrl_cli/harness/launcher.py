@@ -134,6 +134,24 @@ class LaunchPlan:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What equal stages would ask of a queue.
+
+    Attributes:
+        kinds, stages: of which kinds they are, and how many.
+        asks: the request, in the queue's own words.
+        answer: what the queue says to it.
+        refused: whether it would not take it, or did not answer.
+    """
+
+    kinds: tuple[str, ...]
+    stages: int
+    asks: str
+    answer: str
+    refused: bool = False
+
+
+@dataclass(frozen=True)
 class LauncherKind:
     """One kind of launcher, by name.
 
@@ -143,6 +161,8 @@ class LauncherKind:
         reach: makes one that sees and ends what was submitted earlier, from the handles alone; None where these
             name processes of this machine.
         settings: what a user can set (`launchers: {NAME: …}` in a sweep, or `launchers/NAME.yaml`); None for nothing.
+        preview: what a plan's stages would ask of its queue, given the seconds that each is expected to take, by id,
+            where known; nothing is submitted. None for one without a queue.
         chains: whether it starts an attempt after others by itself (`LaunchRequest.after`), so that `--detach` can be.
     """
 
@@ -150,6 +170,7 @@ class LauncherKind:
     open: Callable[[LaunchPlan], Launcher]
     reach: Callable[[], Launcher] | None = None
     settings: type[BaseModel] | None = None
+    preview: Callable[[LaunchPlan, Mapping[str, float]], list[Preview]] | None = None
     chains: bool = False
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness.slurm.conftest import Cluster
 from tests.support.stages import eventually
+from toolrl_cli.attempt.environment import describe_environment
 from toolrl_cli.attempt.execution import NOT_MINE
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness import scheduler as scheduler_module
@@ -18,6 +19,10 @@ from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.harness.starting import start_attempt
 from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.files import make_folder, write_json
+from toolrl_cli.store.lease import take
+from toolrl_cli.store.state import StageState
 
 
 def test_a_chain_runs_as_jobs_with_names_and_comments_that_read_well(cluster: Cluster) -> None:
@@ -177,3 +182,26 @@ def test_without_slurms_programs_it_is_said(cluster: Cluster, monkeypatch: pytes
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(LaunchError, match="there is no program 'scontrol' here"):
         cluster.run([cluster.stages("a")])
+
+
+def test_a_node_on_which_stages_fail_for_no_fault_of_theirs_is_left_out(cluster: Cluster) -> None:
+    cluster.switch("hold")
+    launcher = cluster.launcher()
+    infra, config = Failure.of("infra", "ECC error"), Failure.of("config", "no such key")
+    for name, failure, node in (
+        ("a", infra, "n7"),
+        ("b", config, "n8"),
+        ("c", infra, "n7"),
+        ("d", infra, "n9"),
+    ):
+        spec = cluster.stages(name)
+        folder = cluster.ledger.folder(spec)
+        make_folder(folder.attempt(1))
+        with take(folder.path, purpose="launch") as lease:
+            state = StageState(spec.id, spec.kind).begun(1, None).running({}).over("failed", failure)
+            folder.write_state(state, lease)
+        named = {**describe_environment({}), "environment": {"SLURMD_NODENAME": node}}
+        write_json(folder.attempt(1) / "environment.json", named)
+        start_attempt(folder, spec, launcher, ())
+    excluded = [call.partition("--exclude=")[2].partition(" ")[0] for call in cluster.calls("sbatch")]
+    assert excluded == ["", "", "n7", "n7"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolrl_cli.harness.launcher import LauncherKind, LaunchPlan
 from toolrl_cli.harness.slurm.launcher import SlurmLauncher
+from toolrl_cli.harness.slurm.preview import preview
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 
 
@@ -13,4 +14,6 @@ def open_cluster(plan: LaunchPlan) -> SlurmLauncher:
     return SlurmLauncher(settings)
 
 
-SLURM = LauncherKind("slurm", open_cluster, reach=SlurmLauncher, settings=SlurmSettings, chains=True)
+SLURM = LauncherKind(
+    "slurm", open_cluster, reach=SlurmLauncher, settings=SlurmSettings, preview=preview, chains=True
+)

@@ -10,6 +10,7 @@ from pathlib import Path
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest, Seen, SlotPool
 from toolrl_cli.harness.slurm import states
+from toolrl_cli.harness.slurm.bad_nodes import BadNodes
 from toolrl_cli.harness.slurm.programs import NoAnswer, Refused, ask, me, split
 from toolrl_cli.harness.slurm.script import LOG, fixed, job_name, options, script
 from toolrl_cli.harness.slurm.settings import SlurmSettings
@@ -42,6 +43,7 @@ class SlurmLauncher:
         self._listed: tuple[float, frozenset[str]] = (-1e9, frozenset())
         self._down: tuple[float, str] = (-1e9, "")
         self._accounting = True
+        self._bad = BadNodes(self._settings.exclude_after)
 
     @property
     def interval(self) -> float:
@@ -54,7 +56,9 @@ class SlurmLauncher:
             cluster = self._cluster_name()
             job = self._submitted(request) if request.again else None
             if job is None:
-                argv = [*fixed(request, self._settings), *options(request.spec, self._settings)]
+                self._bad.note(request)
+                asked = options(request.spec, self._settings, self._bad.excluded())
+                argv = [*fixed(request, self._settings), *asked]
                 job = ask("sbatch", *argv, script=script(request, self._settings)).strip().partition(";")[0]
         except NoAnswer as error:
             raise LaunchLater(f"Slurm does not answer: {error.what}", "slurm launcher") from error

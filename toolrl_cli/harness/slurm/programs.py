@@ -43,13 +43,14 @@ class Refused(LaunchError):
     full: bool = False
 
 
-def ask(program: str, *arguments: str, script: str | None = None) -> str:
+def ask(program: str, *arguments: str, script: str | None = None, said: bool = False) -> str:
     """What the program prints.
 
     Args:
         program: such as `squeue`, looked for on the PATH.
         arguments: its options.
         script: its standard input.
+        said: what it says to people is wanted as well (`sbatch --test-only` says all there): the last line.
 
     Raises:
         NoAnswer: the controller does not answer, so that what was asked for may have happened or not.
@@ -75,12 +76,12 @@ def ask(program: str, *arguments: str, script: str | None = None) -> str:
     except OSError as error:
         raise NoAnswer(f"{program} cannot be run: {error.strerror}", "slurm launcher") from error
     if done.returncode == 0:
-        return done.stdout
-    said = _last(done.stderr) or f"{program} ended with status {done.returncode}"
+        return _last(done.stderr) if said else done.stdout
+    why = _last(done.stderr) or f"{program} ended with status {done.returncode}"
     lower = done.stderr.lower()
     if any(sign in lower for sign in _NO_ANSWER):
-        raise NoAnswer(said, "slurm launcher")
-    refused = Refused(said, program)
+        raise NoAnswer(why, "slurm launcher")
+    refused = Refused(why, program)
     refused.full = any(sign in lower for sign in _FULL)
     raise refused
 
