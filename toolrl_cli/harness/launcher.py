@@ -2,8 +2,8 @@
 
 A handle is a JSON object that the launcher gives for a submitted attempt and that is kept in `state.json`, so that
 any later harness can go on with it. It holds `kind` (the launcher's), `slots` (what the attempt occupies; empty where
-the launcher has a queue of its own), `harness` (who submitted it) and all that the launcher needs to find the attempt
-again, from another process and another machine.
+the launcher has a queue of its own), `harness` (who submitted it and follows it; not where nobody does) and all that
+the launcher needs to find the attempt again, from another process and another machine.
 """
 
 from __future__ import annotations

@@ -111,7 +111,8 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
     elsewhere = _at_work_elsewhere(folder)
     others: dict[str, str] = {}
     known = {stage.id for stage in asked}
-    for stage in (stage for stage in stages if stage.id not in known):
+    # readers first: a cluster lets go of what waits for a stage once that has been stopped
+    for stage in (stage for stage in reversed(stages) if stage.id not in known):
         try:
             state = stage.state()
             over = not state.active or attempt_alive(stage, state, alive=reach.alive) is False

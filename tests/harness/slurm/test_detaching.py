@@ -10,7 +10,10 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.detaching import check_detachable, detach
 from toolrl_cli.harness.launcher import LAUNCHERS
 from toolrl_cli.harness.starting import AttemptOptions
+from toolrl_cli.harness.stopping import stop_sweep
+from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 
 
 def options(**functions: str) -> AttemptOptions:
@@ -78,3 +81,30 @@ def test_what_only_a_harness_could_keep_is_refused() -> None:
     with pytest.raises(SpecError, match="nobody would keep to --max-parallel"):
         check_detachable(LAUNCHERS.get("slurm"), max_parallel=2, fail_fast=False)
     check_detachable(LAUNCHERS.get("slurm"), max_parallel=None, fail_fast=False)
+
+
+def test_stop_cancels_what_waits_and_stops_what_runs_where_no_harness_is(cluster: Cluster) -> None:
+    a = cluster.stages("a", kind="sft")
+    b = cluster.stages("b", after=(a,))
+    detach([a, b], cluster.ledger, cluster.launcher(), options(sft="sleep", export="finish"))
+    eventually(lambda: cluster.ledger.read(a).status == "running")
+    run = PlannedRun("small", "r", "r", 1, {}, (a, b))
+    stopping = stop_sweep(SweepFolder(cluster.ledger.results, "small"), SavedSweep("small", (run,), ()))
+    assert (stopping.harnesses, {folder.id for folder in stopping.asked}, stopping.others) == (
+        (),
+        {a.id, b.id},
+        {},
+    )
+    assert stopping.wait(30) == []
+    assert [cluster.ledger.read(spec).status for spec in (a, b)] == ["stopped", "stopped"]
+
+
+def test_what_slurm_cannot_say_is_left_alone_by_stop(cluster: Cluster) -> None:
+    a = cluster.stages("a", kind="sft")
+    cluster.switch("hold")
+    detach([a], cluster.ledger, cluster.launcher(), options(sft="finish"))
+    cluster.switch("down")
+    run = PlannedRun("small", "r", "r", 1, {}, (a,))
+    stopping = stop_sweep(SweepFolder(cluster.ledger.results, "small"), SavedSweep("small", (run,), ()))
+    assert stopping.asked == () and "Unable to contact slurm controller" in stopping.others[a.id]
+    assert cluster.ledger.read(a).status == "queued"

@@ -75,7 +75,7 @@ class SlurmLauncher:
             "id": request.id,
             "log": str(request.attempt_dir / LOG),
             "slots": [],
-            "harness": request.harness.to_json(),
+            **({} if request.alone else {"harness": request.harness.to_json()}),
         }
 
     def poll(self, handles: Sequence[Handle]) -> list[Seen]:
