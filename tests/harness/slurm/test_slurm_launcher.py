@@ -169,9 +169,15 @@ def test_what_sbatch_refuses_is_one_line_with_where_to_mend_it(cluster: Cluster)
 def test_a_full_queue_is_waited_for(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler_module, "LATER", 0.05)
     cluster.switch("full")
-    timer = threading.Timer(0.5, lambda: cluster.switch("full", on=False))
-    timer.start()
+
+    def make_room() -> None:
+        eventually(lambda: (cluster.folder / "calls").exists() and len(cluster.calls("sbatch")) > 2)
+        cluster.switch("full", on=False)
+
+    room = threading.Thread(target=make_room)
+    room.start()
     outcome, events = cluster.run([cluster.stages("a")])
+    room.join()
     assert outcome.exit_code == 0
     assert [event.message for event in events if event.what == "waiting"] == [
         "slurm launcher: the queue is full: Batch job submission failed: policy"
