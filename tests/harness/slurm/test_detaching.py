@@ -11,6 +11,7 @@ from toolrl_cli.harness.detaching import check_detachable, detach
 from toolrl_cli.harness.launcher import LAUNCHERS
 from toolrl_cli.harness.starting import AttemptOptions
 from toolrl_cli.harness.stopping import stop_sweep
+from toolrl_cli.planning.sweep_status import sweep_status
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
@@ -108,3 +109,15 @@ def test_what_slurm_cannot_say_is_left_alone_by_stop(cluster: Cluster) -> None:
     stopping = stop_sweep(SweepFolder(cluster.ledger.results, "small"), SavedSweep("small", (run,), ()))
     assert stopping.asked == () and "Unable to contact slurm controller" in stopping.others[a.id]
     assert cluster.ledger.read(a).status == "queued"
+
+
+def test_status_tells_which_job_waits_and_when_nobody_answers(cluster: Cluster) -> None:
+    a = cluster.stages("a", kind="sft")
+    cluster.switch("hold")
+    detach([a], cluster.ledger, cluster.launcher(), options(sft="finish"))
+    saved = SavedSweep("small", (PlannedRun("small", "r", "r", 1, {}, (a,)),), ())
+    (run,) = sweep_status(saved, cluster.ledger).runs
+    assert (run.status, run.what) == ("queued", "waits in slurm: 1")
+    cluster.switch("down")
+    (run,) = sweep_status(saved, cluster.ledger).runs
+    assert run.status == "queued" and run.what.startswith("Slurm does not answer: Unable to contact")
