@@ -1,4 +1,4 @@
-"""Install the Debian packages that a few tests use: a small TeX and a browser.
+"""Install the Debian packages that a few tests use: a small TeX, a browser, and Slurm.
 
 Needs apt-get and root. Where either is missing nothing is installed, and the tests that need the programs are
 skipped with that reason.
@@ -14,6 +14,7 @@ import sys
 PACKAGES = {
     "pdflatex": ("texlive-latex-base", "texlive-latex-recommended"),
     "chromium": ("chromium",),
+    "slurmctld": ("slurmctld", "slurmd", "slurm-client", "munge"),
 }
 
 

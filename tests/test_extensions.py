@@ -32,9 +32,9 @@ class Greeting(Benchmark):
 
 
 class Counted(LocalLauncher):
-    def start(self, request):
+    def submit(self, request):
         print("STARTED", request.stage_dir.name, flush=True)
-        return super().start(request)
+        return super().submit(request)
 
 
 COUNTED = LauncherKind("counted", lambda plan: Counted(["cpu0"]))

@@ -11,12 +11,13 @@ from toolrl_cli.attempt.environment import describe_environment, settings
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness import launchers
 from toolrl_cli.harness.interrupts import Interrupts
-from toolrl_cli.harness.launcher import Ended, LaunchRequest
+from toolrl_cli.harness.launcher import LaunchRequest, Seen
 from toolrl_cli.harness.launchers import local
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.processes import gpus
 from toolrl_cli.processes.gpus import visible_gpus
 from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.liveness import local_alive
 
 LISTING = """GPU 0: NVIDIA H200 (UUID: GPU-5b1c)
@@ -81,31 +82,31 @@ def test_a_broken_driver_means_cpu_slots(tmp_path: Path, monkeypatch: pytest.Mon
 
 def request(folder: Path) -> LaunchRequest:
     (folder / "attempts" / "1").mkdir(parents=True)
-    return LaunchRequest(folder, 1, ("cpu0",), ProcessId.current())
+    return LaunchRequest(folder, StageSpec("a", "export", {}, {}, {}), 1, ("cpu0",), ProcessId.current())
 
 
 def test_a_handle_tells_who_where_and_by_whom(tmp_path: Path) -> None:
     launcher = LocalLauncher()
-    handle = launcher.start(request(tmp_path))
+    handle = launcher.submit(request(tmp_path))
     assert handle["kind"] == "local"
     assert handle["slots"] == ["cpu0"]
     assert handle["harness"]["pid"] == os.getpid()
     assert local_alive(handle) in (True, False)
     launcher.wait([handle], os.open(os.devnull, os.O_RDONLY), 0.0)
-    while launcher.poll(handle) is None:
+    while launcher.poll([handle])[0].alive:
         time.sleep(0.01)
 
 
 def test_the_wait_ends_as_soon_as_an_attempt_does_and_its_exit_status_is_known(tmp_path: Path) -> None:
     launcher = LocalLauncher()
-    handle = launcher.start(request(tmp_path))  # without spec.json it ends at once, with status 74
+    handle = launcher.submit(request(tmp_path))  # without spec.json it ends at once, with status 74
     reader, writer = os.pipe()
     began = time.monotonic()
-    while (ended := launcher.poll(handle)) is None:
+    while (seen := launcher.poll([handle])[0]).alive:
         launcher.wait([handle], reader, 20.0)
-    assert ended == Ended(74)
+    assert seen == Seen("ended", 74)
     assert time.monotonic() - began < 15
-    assert launcher.is_alive(handle) is False
+    assert launcher.poll([handle]) == [Seen("ended")]
     os.close(reader)
     os.close(writer)
 
@@ -125,11 +126,11 @@ def test_a_wake_ends_the_wait() -> None:
 
 
 def test_an_attempt_of_an_earlier_harness_is_watched_without_being_its_parent(tmp_path: Path) -> None:
-    handle = LocalLauncher().start(request(tmp_path))
+    handle = LocalLauncher().submit(request(tmp_path))
     later = LocalLauncher()
-    while later.poll(handle) is None:
+    while later.poll([handle])[0].alive:
         later.wait([handle], os.open(os.devnull, os.O_RDONLY), 0.05)
-    assert later.poll(handle) == Ended(None)
+    assert later.poll([handle]) == [Seen("ended")]
 
 
 def test_a_handle_of_another_launcher_says_nothing_about_life() -> None:
@@ -144,7 +145,7 @@ def test_a_machine_without_room_for_a_process_is_told_in_one_line(
 
     monkeypatch.setattr(local.subprocess, "Popen", refuse)
     with pytest.raises(LaunchError, match=r"Resource temporarily unavailable .*ulimit"):
-        LocalLauncher().start(request(tmp_path))
+        LocalLauncher().submit(request(tmp_path))
 
 
 def test_only_settings_are_kept_of_the_environment_and_no_secret() -> None:

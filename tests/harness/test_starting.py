@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.fake_launcher import FakeLauncher
 from tests.support.stages import Stages
+from toolrl_cli.harness.launcher import Seen
 from toolrl_cli.harness.starting import Busy, Started, start_attempt
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
@@ -20,8 +21,8 @@ class Blind(FakeLauncher):
 
     verdict: bool | None = None
 
-    def is_alive(self, handle: Mapping[str, Any]) -> bool | None:
-        return self.verdict
+    def seen(self, handle: Mapping[str, Any]) -> Seen:
+        return Seen("unknown" if self.verdict is None else "running" if self.verdict else "ended")
 
 
 @pytest.mark.parametrize(("verdict", "started"), [(None, False), (True, False), (False, True)])

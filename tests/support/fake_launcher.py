@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolrl_cli.harness.launcher import Ended, LaunchRequest
+from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest, Seen
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import StageFolder
@@ -38,6 +38,7 @@ class FakeLauncher:
     starts: (time, stage id, attempt number) in order.
     most: most attempts at any one time.
 
+    `busy` is how often it cannot take an attempt before it does.
     `taken` are the slots that another harness is on; `faster` those that one takes right before we would.
     """
 
@@ -45,6 +46,11 @@ class FakeLauncher:
     seconds: Callable[[str], float] = lambda stage_id: 1.0
     endings: Mapping[str, Sequence[Ending]] = field(default_factory=dict)
     delay: float = 0.0
+    interval: float = 0.0
+    queues: bool = False
+    polls: int = 0
+    busy: int = 0
+    again: list[bool] = field(default_factory=list)
     kind: str = "fake"
     now: float = 0.0
     starts: list[tuple[float, str, int]] = field(default_factory=list)
@@ -59,7 +65,15 @@ class FakeLauncher:
     def clock(self) -> float:
         return self.now
 
-    def start(self, request: LaunchRequest) -> Handle:
+    @property
+    def pool(self) -> FakeLauncher | None:
+        return None if self.queues else self
+
+    def submit(self, request: LaunchRequest) -> Handle:
+        self.again.append(request.again)
+        if self.busy:
+            self.busy -= 1
+            raise LaunchLater("the queue is full", self.kind)
         folder = StageFolder(Path(request.stage_dir))
         script = self.endings.get(folder.id, ())
         ending = script[min(request.attempt, len(script)) - 1] if script else "succeeded"
@@ -78,20 +92,24 @@ class FakeLauncher:
         self.faster = [slot for slot in self.faster if slot not in lost]
         yield not lost
 
-    def poll(self, handle: Handle) -> Ended | None:
+    def poll(self, handles: Sequence[Handle]) -> list[Seen]:
+        self.polls += 1
+        return [self.seen(handle) for handle in handles]
+
+    def seen(self, handle: Handle) -> Seen:
         attempt = self.attempts[handle["number"]]
-        return Ended(attempt.returncode) if attempt.over else None
+        return Seen("ended", attempt.returncode) if attempt.over else Seen("running")
 
-    def is_alive(self, handle: Handle) -> bool | None:
-        return not self.attempts[handle["number"]].over
-
-    def stop(self, handle: Handle, *, kill: bool = False) -> None:
+    def cancel(self, handle: Handle, *, kill: bool = False) -> None:
         attempt = self.attempts[handle["number"]]
         self.stopped.append((attempt.folder.id, kill))
         if kill:
             attempt.over, attempt.returncode = True, -9
         elif not self.deaf:
             attempt.ending, attempt.ends_at = "stopped", self.now
+
+    def log(self, handle: Handle) -> Path | None:
+        return None
 
     def wait(self, handles: Sequence[Handle], wake: int, timeout: float) -> None:
         self.on_wait()

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 from tests.support.stages import FUNCTIONS
+from toolrl_cli.harness.launcher import Launcher
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.harness.retries import Policy, Retry
 from toolrl_cli.harness.scheduler import Scheduler
 from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.slurm.launcher import SlurmLauncher
+from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
@@ -30,16 +33,14 @@ def main() -> int:
     parser.add_argument("--sweep", help="a sweep under the results root that this harness works on")
     parser.add_argument("--function", default="train", help="what stages that train do")
     parser.add_argument("--grace", type=float, default=60.0)
+    parser.add_argument("--slurm", help="settings of the Slurm launcher, which then takes the place of slots")
     given = parser.parse_args()
     work = {**WORK, "sft": given.function, "rl": given.function}
     specs = [StageSpec.from_json(spec) for spec in json.loads(given.graph.read_text())]
     scheduler = Scheduler(
         specs,
         Ledger(given.results),
-        LocalLauncher(
-            [f"cpu{number}" for number in range(given.slots)],
-            locks=SlotLocks(f"sweep {given.sweep}", given.locks) if given.locks else None,
-        ),
+        _launcher(given),
         policy=Policy(retries={"killed": Retry(times=2, wait=0.05)}),
         options=Options(
             functions={kind: f"{FUNCTIONS}:{function}" for kind, function in work.items()},
@@ -51,6 +52,15 @@ def main() -> int:
     attended = SweepFolder(given.results, given.sweep).attended() if given.sweep else contextlib.nullcontext()
     with attended:
         return scheduler.run().exit_code
+
+
+def _launcher(given: argparse.Namespace) -> Launcher:
+    if given.slurm:
+        return SlurmLauncher(SlurmSettings.model_validate_json(given.slurm))
+    return LocalLauncher(
+        [f"cpu{number}" for number in range(given.slots)],
+        locks=SlotLocks(f"sweep {given.sweep}", given.locks) if given.locks else None,
+    )
 
 
 if __name__ == "__main__":

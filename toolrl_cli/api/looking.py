@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import LedgerError
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.planning.forecasts.measured import on_gpus, seconds_used
 from toolrl_cli.planning.stage_differences import compare
 from toolrl_cli.planning.sweep_status import unreadable
@@ -97,7 +98,7 @@ def diff(a: str, b: str, *, results: Path | str | None = None) -> dict[str, Any]
 def _state(ledger: Ledger, spec: StageSpec) -> tuple[StageState | None, dict[str, Any]]:
     """The state as far as it can be read, and what a document says of it."""
     try:
-        seen = observed(ledger.folder(spec))
+        seen = observed(ledger.folder(spec), alive=Reach().alive)
     except LedgerError as error:
         return None, StageState(spec.id, spec.kind).to_json() | unreadable(fault_of(error))
     return seen, seen.to_json() | (unreadable(seen.fault) if seen.fault else {})

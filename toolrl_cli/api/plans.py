@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.harness.launcher import LaunchPlan, Preview
+from toolrl_cli.harness.launcher_settings import chosen_launcher
 from toolrl_cli.planning.loading import load
 from toolrl_cli.planning.outlook import Outlook, outlook
 from toolrl_cli.planning.plan import Plan, PlannedStage
@@ -96,6 +98,26 @@ class SweepPlan:
             max_parallel=self.max_parallel,
             budget=self.budget,
             explain=self.explain,
+        )
+
+    def queue(self, launcher: str) -> list[Preview]:
+        """What a launcher's queue would be asked for what is owed, and what it says; nothing is submitted.
+
+        Args:
+            launcher: as in `run`.
+
+        Raises:
+            SpecError: there is no such launcher, it has no queue, or a setting is none of its own.
+        """
+        kind, settings = chosen_launcher(launcher, self.whole.launchers)
+        if kind.preview is None:
+            raise SpecError(
+                f"the {kind.name} launcher has no queue", "--launcher", "leave it out, or name another"
+            )
+        ahead = self.outlook.forecast
+        expected = {i: e.seconds.expected for i, e in ahead.estimates.items() if e.seconds is not None}
+        return kind.preview(
+            LaunchPlan(self.name, self.chosen.owed, self.max_parallel, settings=settings), expected
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -13,10 +13,14 @@ from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
 from toolrl_cli.attempt.ending import clear_lease
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.harness.adoption import adopt
+from toolrl_cli.harness.detaching import Detached, check_detachable
+from toolrl_cli.harness.detaching import detach as detach_stages
 from toolrl_cli.harness.events import Event, Observer
-from toolrl_cli.harness.launcher import LAUNCHERS, LaunchPlan
+from toolrl_cli.harness.launcher import LaunchPlan
+from toolrl_cli.harness.launcher_settings import chosen_launcher
 from toolrl_cli.harness.priorities import expected_seconds
 from toolrl_cli.harness.publishing import Publishing, concluded
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.scheduler import Scheduler, check_slots
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.log import LOG
@@ -56,6 +60,7 @@ class Outcome:
         report: the sweep's report as it is now.
         folder: where the report's tables and curves were written; None where that was refused.
         tracking: what is not in W&B, and what to do; empty where all is.
+        submitted: stages that a cluster was given to run by itself, with `detach`; nobody waited for their ends.
     """
 
     sweep: str
@@ -67,6 +72,7 @@ class Outcome:
     report: Report = field(repr=False)
     folder: Path | None
     tracking: str = ""
+    submitted: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -110,6 +116,7 @@ def run(
     wandb: str | None = None,
     fail_fast: bool = False,
     budget: float | None = None,
+    detach: bool = False,
     observe: Observer | None = None,
 ) -> Outcome:
     """Run what a sweep still owes: called again, only the rest runs. Writes the report.
@@ -120,12 +127,14 @@ def run(
     Args:
         sweep: a plan, or what `plan` takes.
         results, sets, profile, only: as in `plan`; a plan has its own.
-        launcher: where attempts run.
+        launcher: where attempts run: `NAME`, or `NAME:FILE` with a file of its settings.
         max_parallel: most attempts at a time; None: as planned, else one for each GPU; on CPUs one, or one for each
             processor where models are small.
         wandb: online, offline or disabled; None: as the environment says.
         fail_fast: stop everything when one stage has failed for good.
         budget: GPU-hours that the sweep may take, what it has used included; None: as planned.
+        detach: give all of it to the launcher's cluster, each stage after its inputs, and return; nothing is
+            published meanwhile, and W&B is filled by `toolrl sync`.
         observe: takes every event; where it is a context manager as well, it is entered while stages run.
 
     Raises:
@@ -146,6 +155,7 @@ def run(
         wandb,
         fail_fast,
         observe or _ignore,
+        detach,
     )
 
 
@@ -165,6 +175,7 @@ def resume(
     wandb: str | None = None,
     fail_fast: bool = False,
     budget: float | None = None,
+    detach: bool = False,
     observe: Observer | None = None,
 ) -> Outcome:
     """Go on with a sweep by its name, from the plan that was frozen when it was started.
@@ -184,7 +195,7 @@ def resume(
         budget=budget,
         confirm=confirm,
     )
-    return run(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, observe=observe)
+    return run(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, detach=detach, observe=observe)
 
 
 def _ignore(event: Event) -> None:
@@ -199,8 +210,12 @@ def _execute(
     wandb: str | None,
     fail_fast: bool,
     observe: Observer,
+    detach: bool = False,
 ) -> Outcome:
-    kind, mode = LAUNCHERS.get(launcher_name, "--launcher"), choose_mode(wandb, planned.whole.tracking)
+    kind, settings = chosen_launcher(launcher_name, planned.whole.launchers)
+    if detach:
+        check_detachable(kind, max_parallel=max_parallel, fail_fast=fail_fast)
+    mode = choose_mode(wandb, planned.whole.tracking)
     # the whole sweep is what gets frozen, so that the report shows what is missing; the chosen part is run
     whole, chosen, results, owed = planned.whole, planned.chosen, planned.results, planned.chosen.owed
     name, folder, ledger = planned.name, SweepFolder(results, planned.name), Ledger(results)
@@ -210,7 +225,7 @@ def _execute(
         limits.check()
         specs = [stage.spec for stage in chosen.stages.values()]
         launcher = kind.open(
-            LaunchPlan(f"sweep {name} in {results}", specs, max_parallel, ahead.totals.parallel)
+            LaunchPlan(f"sweep {name} in {results}", specs, max_parallel, ahead.totals.parallel, settings)
         )
         check_slots(owed, launcher)
     make_folder(results)
@@ -223,7 +238,10 @@ def _execute(
             *(name, len(dropped), command("stop", name, results=results)),
         )
     folder.save(whole, planned.document.source.text if planned.document else None)
-    for stage_id, how in (*planned.resumption.set_back(ledger), *renew(ledger, chosen.losses)):
+    for stage_id, how in (
+        *planned.resumption.set_back(ledger),
+        *renew(ledger, chosen.losses, alive=Reach().alive),
+    ):
         LOG.info("%s: %s", stage_id, how)
     _clear_leases(chosen, ledger)
     if launcher is None:
@@ -233,6 +251,8 @@ def _execute(
     LOG.info("%s: %d of %d stages owed; results in %s", name, len(owed), len(chosen.stages), results)
     for warning in limits.warnings:
         LOG.warning("%s", warning)
+    if detach:
+        return _detached(planned, detach_stages(owed, ledger, launcher))
     LOG.info("W&B: %s", _wandb_told(mode, results, name))
     beside: Literal["loggers", "disabled"] = (
         "loggers" if planned.whole.tracking.get("loggers") else "disabled"
@@ -260,6 +280,20 @@ def _execute(
         return replace(done, tracking=concluded(publishing, logging))
 
 
+def _detached(planned: SweepPlan, done: Detached) -> Outcome:
+    """Say what the cluster was given and how to see it."""
+    name, results = planned.name, planned.results
+    LOG.info(
+        "%s: %d submitted, %d already at work; `%s` shows how they stand, `%s` ends them",
+        *(name, len(done.submitted), len(done.at_work)),
+        *(command("status", name, results=results), command("stop", name, results=results)),
+    )
+    for why, number in Counter(done.left.values()).items():
+        LOG.warning("%s: %d not submitted: %s; issue the command again", name, number, why)
+    outcome = _finish(planned, {}, interrupted=False)
+    return replace(outcome, ends=dict.fromkeys(done.left, "pending"), submitted=tuple(done.submitted))
+
+
 def _expected(ahead: Forecast) -> dict[str, float]:
     """Owed stage → seconds that it is expected to add, as so many run side by side; empty where one is not known."""
     spans = {stage: estimate.seconds for stage, estimate in ahead.estimates.items()}
@@ -277,9 +311,10 @@ def _wandb_told(mode: Mode, results: Path, name: str) -> str:
 
 def _clear_leases(chosen: Plan, ledger: Ledger) -> None:
     """Remove what attempts left that were killed right after their last word; nobody else looks at them again."""
+    reach = Reach()
     for stage in chosen.stages.values():
         if stage.status == DONE:
-            clear_lease(ledger.folder(stage.spec))
+            clear_lease(ledger.folder(stage.spec), alive=reach.alive)
 
 
 def _summary(planned: SweepPlan, ends: Mapping[str, str], interrupted: bool) -> str:

@@ -20,6 +20,7 @@ def settle(
     attempt: int,
     *,
     returncode: int | None = None,
+    failure: Failure | None = None,
     asked_to_stop: bool = False,
     alive: HandleAlive = local_alive,
 ) -> StageState | None:
@@ -29,6 +30,7 @@ def settle(
         folder: the stage.
         attempt: the attempt's number.
         returncode: how its process ended, where that is known.
+        failure: why it ended, where its launcher knows; None: what it left behind tells.
         asked_to_stop: it was ended on request, so the stage counts as stopped and not as failed.
         alive: see `observed`.
 
@@ -49,7 +51,9 @@ def settle(
         state = folder.state()
         if not state.active or state.attempt != attempt:
             return state
-        return record_end(folder, lease, state, returncode=returncode, asked_to_stop=asked_to_stop)
+        return record_end(
+            folder, lease, state, returncode=returncode, failure=failure, asked_to_stop=asked_to_stop
+        )
 
 
 def record_end(
@@ -58,6 +62,7 @@ def record_end(
     state: StageState,
     *,
     returncode: int | None = None,
+    failure: Failure | None = None,
     asked_to_stop: bool = False,
 ) -> StageState:
     """The same with the lease in hand: leftovers are killed, then the end is classified and written.
@@ -73,7 +78,7 @@ def record_end(
         # an attempt in good order imports this module too, and has no use for the patterns
         from toolrl_cli.attempt.classify import classify
 
-        failure = classify(folder.attempt(state.attempt), returncode=returncode)
+        failure = failure or classify(folder.attempt(state.attempt), returncode=returncode)
         state = state.over("failed", _hinted(folder, state, failure), last_seen=seen)
     folder.write_state(state, lease)
     return state

@@ -40,7 +40,7 @@ from toolrl_cli.spec.stage_kind import kind_of
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure
 from toolrl_cli.store.files import explained, write_json
-from toolrl_cli.store.lease import Lease, LeaseHeld
+from toolrl_cli.store.lease import Lease, LeaseHeld, LeaseInfo, owner_alive
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.outputs import recorded, what_is_gone
 from toolrl_cli.store.schemas import ENVIRONMENT
@@ -55,8 +55,14 @@ class NotMine(Exception):
     """The stage is not this process's to run."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the attempt that the arguments name; its exit status."""
+def main(argv: Sequence[str] | None = None, *, again: Handle | None = None) -> int:
+    """Run the attempt that the arguments name; its exit status.
+
+    Args:
+        argv: the arguments; None for those of this program.
+        again: the launcher's handle, where its cluster has started the same job anew by itself: the attempt goes on
+            under the next number, and whoever held the stage under this handle is dead.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m toolrl_cli.attempt.execution", description="Run one stage once."
     )
@@ -68,10 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--locks", default="", help=argparse.SUPPRESS)  # open files that hold its slots
     options = parser.parse_args(argv)
     with on_stderr("toolrl: ", may_fail=True):  # a full disk must not end an attempt for a line
-        return _run(options)
+        return _run(options, again)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, again: Handle | None = None) -> int:
     folder = StageFolder(options.stage_dir.absolute())
     slots = HeldSlots(int(descriptor) for descriptor in options.locks.split(",") if descriptor)
     stop = threading.Event()
@@ -79,9 +85,10 @@ def _run(options: argparse.Namespace) -> int:
         signal.signal(signum, lambda *_: stop.set())
     try:
         spec = folder.spec()
-        lease = _take_lease(folder, options.attempt)
+        attempt = None if again else options.attempt
+        lease = _take_lease(folder, attempt, again)
         with lease:
-            state = _claim(folder, lease, spec, options.attempt)
+            state = _claim(folder, lease, spec, attempt, again)
             if state.status == "succeeded":
                 return SUCCEEDED
             function = options.function or kind_of(spec).function
@@ -96,29 +103,40 @@ def _run(options: argparse.Namespace) -> int:
         return LEDGER_FAILED
 
 
-def _take_lease(folder: StageFolder, attempt: int | None) -> Lease:
+def _take_lease(folder: StageFolder, attempt: int | None, again: Handle | None = None) -> Lease:
     """The stage's lease, once the harness that started this process has written the attempt down."""
+
+    def alive(info: LeaseInfo) -> bool | None:
+        seen = owner_alive(info)
+        return False if seen is None and again is not None and info.launcher == again else seen
+
     deadline = time.monotonic() + _LAUNCH_PATIENCE
     while True:
         try:
             launcher = folder.state().launcher
-            return leases.take(folder.path, purpose="attempt", attempt=attempt or 0, launcher=launcher)
+            return leases.take(
+                folder.path, purpose="attempt", attempt=attempt or 0, launcher=launcher, alive=alive
+            )
         except LeaseHeld as held:
             if held.info.purpose != "launch" or time.monotonic() > deadline:
                 raise NotMine(str(held)) from None
         time.sleep(0.01)
 
 
-def _claim(folder: StageFolder, lease: Lease, spec: StageSpec, attempt: int | None) -> StageState:
+def _claim(
+    folder: StageFolder, lease: Lease, spec: StageSpec, attempt: int | None, again: Handle | None = None
+) -> StageState:
     """The state in which this attempt is the stage's current one; unchanged when the stage is done."""
     state = folder.state()
     if state.status == "succeeded":
         return state
-    if attempt is None:  # started by hand
+    if again is not None and state.launcher != again:
+        raise NotMine(f"attempt {state.attempt} was started otherwise, and is {state.status}")
+    if attempt is None:  # started by hand, or by its cluster
         if state.active:
             state = record_end(folder, lease, state)
         state = cleared(folder, lease, state)
-        state = state.begun(new_attempt(folder, state), None, next_adjust(spec, state))
+        state = state.begun(new_attempt(folder, state), again, next_adjust(spec, state))
         folder.write_state(state, lease)
         return state
     if (state.attempt, state.status) != (attempt, "queued"):

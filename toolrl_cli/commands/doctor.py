@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.exit_status import FAILED
 from toolrl_cli.errors import ToolrlError
@@ -35,6 +36,19 @@ def doctor(
             help="Also judge the gold answers of every benchmark whose data are here, and empty ones.",
         ),
     ] = False,
+    launcher: Annotated[
+        str | None,
+        typer.Option(
+            "--launcher",
+            metavar="NAME",
+            help="Also send a probe where its attempts run: files, locks, clock, GPUs, Python, versions, network.",
+            autocompletion=completing.launchers,
+            show_default=False,
+        ),
+    ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="For the probe to come back.")
+    ] = 300.0,
 ) -> None:
     """Check this machine; say what mends each fault.
 
@@ -48,6 +62,10 @@ def doctor(
         from toolrl_cli.housekeeping.health.benchmark_checks import check_benchmarks
 
         checks = [*checks, *check_benchmarks(root)]
+    if launcher is not None:
+        from toolrl_cli.housekeeping.health.launcher_checks import check_launcher
+
+        checks = [*checks, *check_launcher(launcher, root, wait=wait, say=note)]
     if not as_json:
         _show(checks)
     unfit = worst(checks) == "error"

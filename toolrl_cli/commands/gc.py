@@ -44,6 +44,7 @@ def gc(
     """
     from toolrl_cli.commands.views.exit_status import FAILED
     from toolrl_cli.errors import SpecError
+    from toolrl_cli.harness.reach import Reach
     from toolrl_cli.housekeeping.garbage import KEEPS, find_garbage, to_json
     from toolrl_cli.housekeeping.removal import remove
     from toolrl_cli.spec.suggest import hint_for
@@ -58,12 +59,13 @@ def gc(
         raise SpecError("says which checkpoint to leave", "--keep", "add --checkpoints")
     if not root.is_dir():
         raise SpecError("there are no results", str(root), NOTHING_YET)
+    alive = Reach().alive
     garbage = find_garbage(
-        Ledger(root), checkpoints=chosen if checkpoints else None, unreferenced=unreferenced
+        Ledger(root), checkpoints=chosen if checkpoints else None, unreferenced=unreferenced, alive=alive
     )
     if not as_json:
         _show(garbage)
-    removed, refused = ([], {}) if dry_run else remove(garbage)
+    removed, refused = ([], {}) if dry_run else remove(garbage, alive=alive)
     if as_json:
         print_json(to_json(garbage, removed, refused, dry_run=dry_run))
     elif not dry_run and garbage.items:

@@ -92,8 +92,16 @@ Launcher = Annotated[
     typer.Option(
         "--launcher",
         metavar="NAME",
-        help="Where attempts run: local, this machine.",
+        help="Where attempts run: local, this machine; slurm, jobs of a cluster. NAME:FILE reads its settings from "
+        "FILE, else launchers/NAME.yaml where there is one.",
         autocompletion=completing.launchers,
+    ),
+]
+Detach = Annotated[
+    bool,
+    typer.Option(
+        "--detach",
+        help="Give all of it to the cluster, each stage after its inputs, and return; for slurm.",
     ),
 ]
 WandbMode = Annotated[

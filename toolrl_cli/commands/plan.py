@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import (
     AsJson,
     Budget,
@@ -34,6 +35,16 @@ def plan(
     ] = False,
     max_parallel: MaxParallel = None,
     budget: Budget = None,
+    launcher: Annotated[
+        str | None,
+        typer.Option(
+            "--launcher",
+            metavar="NAME",
+            help="Also show what its queue would be asked for, and what it says; nothing is submitted.",
+            autocompletion=completing.launchers,
+            show_default=False,
+        ),
+    ] = None,
     results: Results = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,4 +68,4 @@ def plan(
     )
     for line in planned.notes:
         note(line)
-    show_plan(planned, as_json=as_json)
+    show_plan(planned, as_json=as_json, launcher=launcher)

@@ -12,6 +12,7 @@ from toolrl_cli.commands.options import (
     AllowImperfectGold,
     AsJson,
     Budget,
+    Detach,
     FailFast,
     Launcher,
     MaxParallel,
@@ -56,6 +57,7 @@ def resume(
     max_parallel: MaxParallel = None,
     budget: Budget = None,
     launcher: Launcher = "local",
+    detach: Detach = False,
     wandb: WandbMode = None,
     fail_fast: FailFast = False,
     allow_imperfect_gold: AllowImperfectGold = False,
@@ -84,7 +86,9 @@ def resume(
         confirm=_sure if yes else _ask if sys.stdin.isatty() else None,
     )
     raise typer.Exit(
-        run_and_show(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, as_json=as_json)
+        run_and_show(
+            planned, launcher=launcher, detach=detach, wandb=wandb, fail_fast=fail_fast, as_json=as_json
+        )
     )
 
 

@@ -10,6 +10,7 @@ from toolrl_cli.commands.options import (
     AllowImperfectGold,
     AsJson,
     Budget,
+    Detach,
     FailFast,
     Launcher,
     MaxParallel,
@@ -32,6 +33,7 @@ def sweep(
     max_parallel: MaxParallel = None,
     budget: Budget = None,
     launcher: Launcher = "local",
+    detach: Detach = False,
     wandb: WandbMode = None,
     fail_fast: FailFast = False,
     allow_imperfect_gold: AllowImperfectGold = False,
@@ -63,5 +65,7 @@ def sweep(
     if dry_run:
         return show_plan(planned, as_json=as_json)
     raise typer.Exit(
-        run_and_show(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, as_json=as_json)
+        run_and_show(
+            planned, launcher=launcher, detach=detach, wandb=wandb, fail_fast=fail_fast, as_json=as_json
+        )
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from toolrl_cli.harness.events import End
-from toolrl_cli.harness.launcher import Ended
+from toolrl_cli.harness.launcher import Seen
 from toolrl_cli.harness.queueing import Rank
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import FailureClass
@@ -24,6 +24,7 @@ class Watched:
         slots: names of the slots it is on.
         foreign: another harness, which is alive, has started it and will see to it.
         asked_to_stop: its end counts as stopped, not as failed.
+        told: what its launcher said of it last, for people.
         ended: how its process ended; the ledger may not say so yet.
         ended_at: when that was seen, by the scheduler's clock.
     """
@@ -33,7 +34,8 @@ class Watched:
     slots: tuple[str, ...]
     foreign: bool = False
     asked_to_stop: bool = False
-    ended: Ended | None = None
+    told: str = ""
+    ended: Seen | None = None
     ended_at: float = 0.0
 
 

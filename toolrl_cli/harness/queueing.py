@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 OVERTAKEN = 8
 """So many smaller stages may start before one that waits for several slots; then slots are kept for it."""
+
+ANY = sys.maxsize
+"""Stands for as many as somebody wants."""
 
 Rank = tuple[float, ...]
 """Sorts stages: lowest first."""
@@ -17,16 +21,17 @@ class Slots:
     """The launcher's slots and who is on them.
 
     Args:
-        names: all slots.
+        names: all slots; None where the launcher has a queue, which takes any number of attempts.
         most: most attempts at a time, or None.
 
     Attributes:
         elsewhere: slots that other harnesses are on, as far as was seen last → who.
     """
 
-    def __init__(self, names: Sequence[str], most: int | None = None) -> None:
-        self._names = tuple(names)
-        self._most = len(self._names) if most is None else most
+    def __init__(self, names: Sequence[str] | None, most: int | None = None) -> None:
+        self._queued = names is None
+        self._names = tuple(names or ())
+        self._most = (ANY if self._queued else len(self._names)) if most is None else most
         self._used: Counter[str] = Counter()
         self._attempts = 0
         self.elsewhere: Mapping[str, str] = {}
@@ -41,10 +46,12 @@ class Slots:
     @property
     def free(self) -> int:
         """Slots that another attempt could have now."""
+        if self._queued:
+            return ANY if self._attempts < self._most else 0
         return sum(name not in self.elsewhere for name in self.idle)
 
     def take(self, count: int) -> tuple[str, ...]:
-        """Occupy `count` free slots."""
+        """Occupy `count` free slots; none by name where the launcher has a queue."""
         chosen = tuple(name for name in self.idle if name not in self.elsewhere)[:count]
         self.occupy(chosen)
         return chosen

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 
 from toolrl_cli.attempt.adjusting import next_change
 from toolrl_cli.attempt.ending import clear_lease, settle
@@ -17,10 +18,11 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.alike import AlikeFailures
 from toolrl_cli.harness.events import End, Event, Observer, Outcome, What
 from toolrl_cli.harness.interrupts import Interrupts
-from toolrl_cli.harness.launcher import Ended, Launcher, slot_name
+from toolrl_cli.harness.launcher import Launcher, LaunchLater, Seen, slot_name
 from toolrl_cli.harness.nodes import Node, Watched
 from toolrl_cli.harness.priorities import chain_lengths, expected_seconds, priorities
 from toolrl_cli.harness.queueing import ReadyQueue, Slots
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.retries import Policy
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
@@ -33,6 +35,7 @@ from toolrl_cli.store.liveness import attempt_alive, harness_of
 from toolrl_cli.store.state import Handle, StageState
 
 RECHECK = 0.1  # seconds until another look at a stage that another process is starting or ending just now
+LATER = 10.0  # seconds until a launcher that could not take an attempt is asked again
 LOOK = 1.0  # the same for one whose owner is at work elsewhere
 
 
@@ -68,7 +71,8 @@ class Scheduler:
     ) -> None:
         check_slots(stages, launcher)
         self._ledger = ledger
-        self._launcher = launcher
+        self._launcher, self._pool = launcher, launcher.pool
+        self._reach = Reach(launcher)
         self._policy = policy or Policy()
         self._options = options or Options()
         self._observe = observe
@@ -89,7 +93,7 @@ class Scheduler:
         }
         self._graph = StageGraph(stages)
         self._ready = ReadyQueue()
-        self._slots = Slots(launcher.slots, self._options.max_parallel)
+        self._slots = Slots(self._pool.slots if self._pool else None, self._options.max_parallel)
         self._running: dict[str, Node] = {}
         self._alike = AlikeFailures()
         self._interrupts = Interrupts()
@@ -118,8 +122,7 @@ class Scheduler:
                 self._begin()
                 while self._going():
                     self._start_ready()
-                    handles = [node.attempt.handle for node in self._running.values() if node.attempt]
-                    self._launcher.wait(handles, self._interrupts.fd, self._timeout())
+                    self._launcher.wait(self._handles(), self._interrupts.fd, self._timeout())
                     self._interrupts.clear()
                     self._heed_stops()
                     self._look()
@@ -135,7 +138,7 @@ class Scheduler:
         for stage_id, state in states.items():
             if state.status == "succeeded":
                 self._nodes[stage_id].end = "succeeded"
-                clear_lease(self._nodes[stage_id].folder, alive=self._launcher.is_alive)
+                clear_lease(self._nodes[stage_id].folder, alive=self._reach.alive)
         for stage_id, node in self._nodes.items():
             node.owed_inputs = {i for i in node.owed_inputs if not self._succeeded(i)}
             missing = [i for i in node.owed_inputs if i not in self._nodes]
@@ -153,11 +156,17 @@ class Scheduler:
     def _going(self) -> bool:
         return bool(self._mine()) if self._closing else bool(self._running or len(self._ready))
 
+    def _handles(self) -> list[Handle]:
+        """Those that the launcher itself can wait for."""
+        attempts = (node.attempt for node in self._running.values())
+        return [a.handle for a in attempts if a and a.handle.get("kind") == self._launcher.kind]
+
     # starting
 
     def _start_ready(self) -> None:
         while not self._closing:
-            self._slots.elsewhere = self._launcher.elsewhere(self._slots.idle) if len(self._ready) else {}
+            if self._pool:
+                self._slots.elsewhere = self._pool.elsewhere(self._slots.idle) if len(self._ready) else {}
             stage_id = self._ready.pop(self._slots.free, self._slots_of, self._clock())
             if stage_id is None:
                 self._tell_of_slots_elsewhere()
@@ -168,8 +177,12 @@ class Scheduler:
         """Say what ready stages wait for, once for every answer."""
         elsewhere = self._slots.elsewhere if self._ready.waits else {}
         told = ", ".join(f"{slot_name(slot)}, held by {who}" for slot, who in sorted(elsewhere.items()))
+        if told or self._pool:
+            self._tell_once(f"for {told}" if told else "")
+
+    def _tell_once(self, told: str) -> None:
         if told and told != self._waited_for:
-            self._observe(Event("waiting", message=f"for {told}"))
+            self._observe(Event("waiting", message=told))
         self._waited_for = told
 
     def _slots_of(self, stage_id: str) -> int:
@@ -178,12 +191,19 @@ class Scheduler:
     def _start(self, node: Node) -> None:
         slots = self._slots.take(node.spec.slots)
         try:
-            with self._launcher.reserved(slots) as reserved:
+            with self._pool.reserved(slots) if self._pool else nullcontext(True) as reserved:
                 if not reserved:  # another harness took one of them between our two looks
                     self._slots.release(slots)
                     self._ready.push(node.spec.id, node.rank, self._clock() + RECHECK)
                     return
-                result = start_attempt(node.folder, node.spec, self._launcher, slots, self._attempt_options)
+                result = start_attempt(
+                    node.folder, node.spec, self._launcher, slots, self._attempt_options, reach=self._reach
+                )
+        except LaunchLater as later:
+            self._slots.release(slots)
+            self._ready.push(node.spec.id, node.rank, self._clock() + LATER)
+            self._tell_once(str(later))
+            return
         except BaseException:
             self._slots.release(slots)
             raise
@@ -201,12 +221,14 @@ class Scheduler:
 
     def _watch(self, node: Node, state: StageState) -> bool:
         """Follow an attempt that this scheduler has not started; False when there is none to be seen."""
-        if not state.active or state.launcher is None or state.launcher.get("kind") != self._launcher.kind:
+        if not state.active or state.launcher is None:
             return False
-        if attempt_alive(node.folder, state, alive=self._launcher.is_alive) is not True:
+        if attempt_alive(node.folder, state, alive=self._reach.alive) is not True:
             return False
         foreign = self._is_foreign(state.launcher)
-        slots = tuple(state.launcher.get("slots", ()))
+        # what another launcher calls a slot is none of ours
+        mine = state.launcher.get("kind") == self._launcher.kind
+        slots = tuple(state.launcher.get("slots", ())) if mine else ()
         node.attempt = Watched(state.attempt, state.launcher, slots, foreign)
         self._slots.occupy(slots)
         self._running[node.spec.id] = node
@@ -230,7 +252,8 @@ class Scheduler:
             self._tell("waiting", node, busy.state, unseen)
         if node.sign_of_life is None or node.sign_of_life[0] != heartbeat:
             node.sign_of_life = (heartbeat, now)
-        if now - node.sign_of_life[1] <= self._options.held_patience:
+        asked = busy.state.launcher is not None and self._reach.answers(busy.state.launcher)
+        if asked or now - node.sign_of_life[1] <= self._options.held_patience:
             self._ready.push(node.spec.id, node.rank, now + LOOK)
             return
         node.end = "held"
@@ -257,26 +280,39 @@ class Scheduler:
     def _look(self) -> None:
         showing = self._clock() >= self._next_progress
         if showing:
-            self._next_progress = self._clock() + self._options.progress_interval
+            self._next_progress = self._clock() + max(
+                self._options.progress_interval, self._launcher.interval
+            )
+        self._poll()
         for node in list(self._running.values()):
             attempt = node.attempt
             if attempt is None:
                 continue
-            if attempt.ended is None:
-                attempt.ended = self._launcher.poll(attempt.handle)
-                attempt.ended_at = self._clock()
             if attempt.ended is not None:
                 self._conclude(node, attempt, attempt.ended)
             elif showing:
                 attempt.foreign = attempt.foreign and self._is_foreign(attempt.handle)
-                self._show_progress(node)
+                self._read(node, attempt)
 
-    def _show_progress(self, node: Node) -> None:
+    def _poll(self) -> None:
+        """Note which attempts have ended, by their launchers' word."""
+        watched = [n.attempt for n in self._running.values() if n.attempt and n.attempt.ended is None]
+        for attempt, seen in zip(watched, self._reach.poll([a.handle for a in watched]), strict=True):
+            attempt.told = seen.told
+            if seen.phase == "ended":
+                attempt.ended, attempt.ended_at = seen, self._clock()
+
+    def _read(self, node: Node, attempt: Watched) -> None:
+        """See how far the attempt is; what it wrote of its end is earlier here than a queue's word."""
         state = node.folder.state()
-        if node.shown is None or (state.status, state.progress) != (node.shown.status, node.shown.progress):
+        if state.active and state.launcher == attempt.handle:
+            attempt.n = state.attempt  # a job that its cluster has started anew goes on under the next number
+        if self._pool is None and state.status in ("succeeded", "failed") and state.attempt == attempt.n:
+            self._conclude(node, attempt, Seen("ended"))
+        elif node.shown is None or (state.status, state.progress) != (node.shown.status, node.shown.progress):
             self._tell("progress", node, state)
 
-    def _conclude(self, node: Node, attempt: Watched, ended: Ended) -> None:
+    def _conclude(self, node: Node, attempt: Watched, ended: Seen) -> None:
         """The attempt's process is gone: find out from the ledger how it went, or write it down."""
         state = node.folder.state()
         if state.active and state.attempt == attempt.n:
@@ -286,14 +322,15 @@ class Scheduler:
                 node.folder,
                 attempt.n,
                 returncode=ended.returncode,
+                failure=ended.failure,
                 asked_to_stop=attempt.asked_to_stop,
-                alive=self._launcher.is_alive,
+                alive=self._reach.alive,
             )
             if settled is None:
                 return  # another harness is writing it down
             state = settled
         if not state.active:
-            clear_lease(node.folder, alive=self._launcher.is_alive)
+            clear_lease(node.folder, alive=self._reach.alive)
         self._slots.release(attempt.slots)
         del self._running[node.spec.id]
         node.attempt = None
@@ -301,6 +338,8 @@ class Scheduler:
             self._succeed(node, state)
         elif state.status == "failed" and state.failure is not None:
             self._fail(node, state, state.failure)
+        elif state.status == "stopped" and ended.failure and not (self._closing or attempt.asked_to_stop):
+            self._fail(node, state, ended.failure)  # the cluster took it back, and it stopped in good order
         elif state.status == "stopped" and (self._closing or not attempt.foreign):
             node.end = "stopped"
             self._tell("stopped", node, state)
@@ -367,7 +406,7 @@ class Scheduler:
         if self._clock() >= self._kill_at:
             self._kill_at = math.inf
             for node in self._mine():
-                self._launcher.stop(node.handle, kill=True)
+                self._cancel(node, kill=True)
 
     def _stop_all(self, why: str) -> None:
         self._closing = True
@@ -375,7 +414,13 @@ class Scheduler:
         self._observe(Event("stopping", message=why))
         for attempt in self._mine():
             attempt.asked_to_stop = True
-            self._launcher.stop(attempt.handle)
+            self._cancel(attempt)
+
+    def _cancel(self, attempt: Watched, *, kill: bool = False) -> None:
+        try:
+            self._reach.cancel(attempt.handle, kill=kill)
+        except LaunchError as error:  # the others are to stop all the same
+            self._observe(Event("waiting", message=str(error)))
 
     def _mine(self) -> list[Watched]:
         return [n.attempt for n in self._running.values() if n.attempt and not n.attempt.foreign]
@@ -391,10 +436,11 @@ def check_slots(stages: Iterable[StageSpec], launcher: Launcher) -> None:
     Raises:
         LaunchError: a stage needs more slots than there are.
     """
-    for spec in stages:
-        if spec.slots > len(launcher.slots):
+    pool = launcher.pool
+    for spec in stages if pool else ():
+        if pool and spec.slots > len(pool.slots):
             raise LaunchError(
-                f"needs {spec.slots} slots, and the {launcher.kind} launcher has {len(launcher.slots)}",
+                f"needs {spec.slots} slots, and the {launcher.kind} launcher has {len(pool.slots)}",
                 f"stage {spec.id}",
                 "give it fewer devices, or use a machine with more",
             )

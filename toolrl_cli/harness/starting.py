@@ -11,6 +11,7 @@ from toolrl_cli.attempt.adjusting import next_adjust
 from toolrl_cli.attempt.beginning import cleared, new_attempt
 from toolrl_cli.attempt.ending import record_end
 from toolrl_cli.harness.launcher import Launcher, LaunchRequest
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
@@ -20,7 +21,7 @@ from toolrl_cli.store.lease import LeaseHeld, LeaseInfo
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.liveness import lease_alive
 from toolrl_cli.store.schemas import COMMAND
-from toolrl_cli.store.state import Adjust, StageState
+from toolrl_cli.store.state import Adjust, Handle, StageState
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,13 @@ class AttemptOptions:
         functions: stage kind → `module:name` to run instead of the kind's own function.
         hang_after: see `Policy.hang_after`; a stage's own `resources.hang_minutes` goes before it.
         heartbeat: seconds between two heartbeats; progress is written at most as often.
+        alone: no harness will look after them.
     """
 
     functions: Mapping[str, str] = field(default_factory=dict)
     hang_after: float | None = None
     heartbeat: float = 2.0
+    alone: bool = False
 
 
 def start_attempt(
@@ -73,20 +76,26 @@ def start_attempt(
     launcher: Launcher,
     slots: tuple[str, ...],
     options: AttemptOptions = AttemptOptions(),
+    *,
+    reach: Reach | None = None,
+    after: tuple[Handle, ...] = (),
 ) -> Started | Done | Busy:
     """Start the next attempt of a stage unless it is done or under way.
 
     The lease is held while this decides, so of two harnesses one starts the attempt and the other finds it.
     The state that names the attempt is written after its process was started: should this process die in
-    between, the attempt finds itself unnamed and ends, and the next harness starts another one.
+    between, the attempt finds itself unnamed and ends, and the next harness starts another one. A launcher with a
+    queue is asked for the same attempt again instead, and so it is after `LaunchLater`.
 
     Raises:
         LedgerError: the ledger cannot be read or written.
+        LaunchLater: the launcher cannot take it now.
         LaunchError: the launcher cannot start it.
     """
     make_folder(folder.path)
+    reach = reach or Reach(launcher)
     try:
-        lease = leases.take(folder.path, purpose="launch", alive=lease_alive(launcher.is_alive))
+        lease = leases.take(folder.path, purpose="launch", alive=lease_alive(reach.alive))
     except LeaseHeld as held:
         return Busy(folder.state(), held.info, held.alive)
     with lease:
@@ -95,25 +104,39 @@ def start_attempt(
         if state.status == "succeeded":
             return Done(state)
         if state.active:
-            alive = launcher.is_alive(state.launcher) if state.launcher else False
+            alive = reach.alive(state.launcher) if state.launcher else False
             if alive is not False:
                 return Busy(state, None, alive)
             state = record_end(folder, lease, state)
         state = cleared(folder, lease, state)
+        again = None if launcher.pool else _submitted(folder, state, launcher.kind)
         request = LaunchRequest(
             stage_dir=folder.path,
-            attempt=new_attempt(folder, state),
+            spec=spec,
+            attempt=again or new_attempt(folder, state),
             slots=slots,
             harness=ProcessId.current(),
             function=options.functions.get(spec.kind),
             hang_after=_hang_after(spec, options),
             heartbeat=options.heartbeat,
+            again=again is not None,
+            after=after,
+            alone=options.alone,
         )
         adjust = next_adjust(spec, state)
         _write_command(request, launcher.kind, adjust)
-        state = state.begun(request.attempt, launcher.start(request), adjust)
+        state = state.begun(request.attempt, launcher.submit(request), adjust)
         folder.write_state(state, lease)
         return Started(state)
+
+
+def _submitted(folder: StageFolder, state: StageState, kind: str) -> int | None:
+    """Number of an attempt that may have been submitted to this launcher and was not written down; None for none."""
+    newest = max((int(attempt.name) for attempt in folder.attempts()), default=0)
+    if newest <= state.attempt:
+        return None
+    command = COMMAND.load(folder.attempt(newest) / COMMAND.name)
+    return newest if command and command.get("launcher") == kind else None
 
 
 def _hang_after(spec: StageSpec, options: AttemptOptions) -> float | None:

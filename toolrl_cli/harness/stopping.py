@@ -1,7 +1,7 @@
 """Stopping a sweep from another terminal: every harness that works on it, and the attempts that none looks after.
 
-What another sweep is at work on stays, although this one needs it too. Only processes of this machine are
-reached, and only ones that are recorded with their start time.
+What another sweep is at work on stays, although this one needs it too. Of this machine only processes are reached
+that are recorded with their start time; attempts elsewhere through their launcher.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import contextlib
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from toolrl_cli.attempt.ending import settle
-from toolrl_cli.errors import LedgerError
+from toolrl_cli.errors import LaunchError, LedgerError
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import send
 from toolrl_cli.store.ledger import Ledger, StageFolder
-from toolrl_cli.store.liveness import attempt_alive, harness_of, local_alive
+from toolrl_cli.store.liveness import attempt_alive, harness_of
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder, saved_names
@@ -33,24 +34,27 @@ class Stopping:
         harnesses: those of the sweep; they stop their attempts and start nothing more.
         asked: stages with an attempt that is to end: by its harness, or by itself where that is gone.
         others: stage id → why its attempt is not this sweep's to stop.
+        reach: what the launchers of these attempts say.
     """
 
     harnesses: tuple[ProcessId, ...]
     asked: tuple[StageFolder, ...]
     others: Mapping[str, str]
+    reach: Reach = field(default_factory=Reach)
 
     def kill(self) -> None:
         """End what has not ended by now; the stages count as stopped and can go on.
 
         Raises:
             LedgerError: the ledger cannot be written.
+            LaunchError: a launcher does not answer.
         """
         for harness in self.harnesses:  # told for the second time, it kills
             send(harness, signal.SIGTERM)
         for folder in self.asked:
             state = folder.state()
-            if state.active and state.launcher and not self._attended(state) and local_alive(state.launcher):
-                send(ProcessId.from_json(state.launcher), signal.SIGKILL)
+            if state.active and state.launcher and not self._attended(state):
+                self.reach.cancel(state.launcher, kill=True)
 
     def wait(self, seconds: float) -> list[StageFolder]:
         """Wait for everything asked to end; the stages whose attempts have not.
@@ -71,8 +75,12 @@ class Stopping:
         """
         for folder in self.asked:
             state = folder.state()
-            if state.active and not self._attended(state) and attempt_alive(folder, state) is False:
-                settle(folder, state.attempt, asked_to_stop=True)
+            if (
+                state.active
+                and not self._attended(state)
+                and attempt_alive(folder, state, alive=self.reach.alive) is False
+            ):
+                settle(folder, state.attempt, asked_to_stop=True, alive=self.reach.alive)
         return [folder for folder in self.asked if folder.state().active]
 
     def _attended(self, state: StageState) -> bool:
@@ -92,20 +100,22 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
     Raises:
         LedgerError: the ledger cannot be read.
     """
+    reach = Reach()
     harnesses = tuple(h for h in folder.harnesses() if h.alive())
     ledger = Ledger(folder.results)
     stages = [ledger.folder(spec) for spec in saved.stages.values()] if saved else list(ledger.folders())
     # looked at before the harnesses are told: a quick one has ended its attempts by the time of the second look
-    asked = [stage for stage in stages if harnesses and _owner_at_work(stage) in harnesses]
+    asked = [stage for stage in stages if harnesses and _owner_at_work(stage, reach) in harnesses]
     for harness in harnesses:
         send(harness, signal.SIGTERM)
     elsewhere = _at_work_elsewhere(folder)
     others: dict[str, str] = {}
     known = {stage.id for stage in asked}
-    for stage in (stage for stage in stages if stage.id not in known):
+    # readers first: a cluster lets go of what waits for a stage once that has been stopped
+    for stage in (stage for stage in reversed(stages) if stage.id not in known):
         try:
             state = stage.state()
-            over = not state.active or attempt_alive(stage, state) is False
+            over = not state.active or attempt_alive(stage, state, alive=reach.alive) is False
         except LedgerError as error:  # no reason to let all the others run on
             if saved:
                 others[stage.id] = f"it cannot be read: {error.what}"
@@ -121,27 +131,31 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
             others[stage.id] = f"sweep {elsewhere[stage.id]} needs it too and is running"
         elif owner is not None and owner.alive():
             others[stage.id] = f"{owner} has started it and is not a harness of this sweep"
-        elif state.launcher is None or not send_stop(state.launcher):
+        elif refused := _stop(state, reach):
             free = command("stop", folder.name, "--take-over", results=folder.results)
-            gone = f"; if it is gone: `{free}`" if attempt_alive(stage, state) is None else ""
-            others[stage.id] = f"its attempt cannot be reached from here{gone}"
+            unseen = attempt_alive(stage, state, alive=reach.alive) is None
+            others[stage.id] = refused + (f"; if it is gone: `{free}`" if unseen else "")
         else:
             asked.append(stage)
-    return Stopping(harnesses, tuple(asked), others)
+    return Stopping(harnesses, tuple(asked), others, reach)
 
 
-def _owner_at_work(stage: StageFolder) -> ProcessId | None:
+def _owner_at_work(stage: StageFolder, reach: Reach) -> ProcessId | None:
     """The harness of a stage's living attempt; None where there is none, or the stage cannot be read."""
     with contextlib.suppress(LedgerError):
         state = stage.state()
-        if state.active and attempt_alive(stage, state) is not False:
+        if state.active and attempt_alive(stage, state, alive=reach.alive) is not False:
             return harness_of(state.launcher)
     return None
 
 
-def send_stop(handle: Mapping[str, object]) -> bool:
-    """SIGTERM to the attempt of a handle that names a process of this machine; whether it was reached."""
-    return bool(local_alive(handle)) and send(ProcessId.from_json(handle), signal.SIGTERM)
+def _stop(state: StageState, reach: Reach) -> str:
+    """Ask the attempt to stop; why it was not, or an empty string."""
+    try:
+        reached = state.launcher is not None and reach.cancel(state.launcher)
+    except LaunchError as error:
+        return str(error)
+    return "" if reached else "its attempt cannot be reached from here"
 
 
 def _at_work_elsewhere(folder: SweepFolder) -> dict[str, str]:

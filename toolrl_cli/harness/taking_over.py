@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterable
 
 from toolrl_cli.attempt.ending import record_end
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.lease import LeaseHeld, LeaseInfo, owner_alive
 from toolrl_cli.store.ledger import StageFolder
-from toolrl_cli.store.liveness import attempt_alive
+from toolrl_cli.store.liveness import attempt_alive, lease_alive
+from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SweepFolder
 
 WATCH = 20.0
@@ -27,16 +29,22 @@ def unseen(folders: Iterable[StageFolder]) -> list[StageFolder]:
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    found = []
+    found, reach = [], Reach()
     for folder in folders:
         state = folder.state()
         lease = folder.lease()
         if lease is None and not state.active:
             continue
-        alive = attempt_alive(folder, state) if state.active else lease and owner_alive(lease)
+        alive = _at_work(folder, state, lease, reach)
         if alive is None:
             found.append(folder)
     return found
+
+
+def _at_work(folder: StageFolder, state: StageState, lease: LeaseInfo | None, reach: Reach) -> bool | None:
+    if state.active:
+        return attempt_alive(folder, state, alive=reach.alive)
+    return lease_alive(reach.alive)(lease) if lease else False
 
 
 def take_over(

@@ -23,6 +23,7 @@ def make_plan(
     tables: tuple[str, ...] = (),
     description: str = "",
     tracking: Mapping[str, Any] | None = None,
+    launchers: Mapping[str, Any] | None = None,
     place: Callable[[str, Run], str] = lambda setting, run: setting,
 ) -> Plan:
     """Lay the runs' stages out as one graph and look up where each stands.
@@ -34,7 +35,7 @@ def make_plan(
         ledger: where the stages stand.
         tables: names of the tables that the sweep asks for.
         description: of the sweep.
-        tracking: what it says of W&B.
+        tracking, launchers: what it says of W&B, and of launchers.
         place: where a run has a setting from, for messages.
 
     Raises:
@@ -53,4 +54,12 @@ def make_plan(
                 f"run {run.id!r} has nothing to do", sweep, "give it `evaluate:` or a non-empty `train:`"
             )
         planned.append(PlannedRun(sweep, run.id, run.arm, run.seed, run.settings, tuple(chain)))
-    return lay_out(sweep, planned, ledger, tables=tables, description=description, tracking=tracking)
+    return lay_out(
+        sweep,
+        planned,
+        ledger,
+        tables=tables,
+        description=description,
+        tracking=tracking,
+        launchers=launchers,
+    )

@@ -60,6 +60,7 @@ def load(
         LedgerError: the results root cannot be read.
     """
     from toolrl_cli.errors import SpecError
+    from toolrl_cli.harness.launcher_settings import check_sections
     from toolrl_cli.planning.checking import (
         check_owed,
         data_warnings,
@@ -97,6 +98,7 @@ def load(
         document, tables, resolved = read(source, sets)
     except SpecError as error:
         raise every_fault(error, source, sets, read) from None
+    check_sections(document.sweep.launchers, document.source.where)
     facts = LocalFacts(partial(released_data, results=results, fetch=fetch))
     cells = {cell.arm: cell for cell in resolved.grid.cells}
     plan = make_plan(
@@ -107,6 +109,7 @@ def load(
         tables=tables,
         description=document.sweep.description,
         tracking=document.sweep.tracking.model_dump(exclude_defaults=True),
+        launchers=document.sweep.launchers,
         place=lambda where, run: _place(where, cells[run.arm], document),
     )
     check_installed(document.sweep.tracking.loggers, document.source.where(("tracking", "loggers")))

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.spec.benchmarks import why_blocked
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.kind_configs import ExportConfig
@@ -69,10 +70,10 @@ def look(
         LedgerError: the results root cannot be read.
     """
     present = ledger.names()
-    states = {}
+    states, reach = {}, Reach()
     for stage_id in (i for i, spec in specs.items() if i in present.get(spec.kind, ())):
         try:
-            states[stage_id] = observed(ledger.folder(specs[stage_id]))
+            states[stage_id] = observed(ledger.folder(specs[stage_id]), alive=reach.alive)
         except LedgerError as error:
             _note(stage_id, error, unreadable)
     for stage_id, why in (set_back or {}).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +60,7 @@ class Plan:
         stages: id → stage; equal stages are one.
         tables: names of the tables that the sweep asks for.
         tracking: what it says of W&B, see `spec.sweeps.sweep_file.Tracking`.
+        launchers: launcher → what it says of it.
     """
 
     sweep: str
@@ -68,6 +69,7 @@ class Plan:
     tables: tuple[str, ...] = ()
     description: str = ""
     tracking: Mapping[str, Any] = field(default_factory=dict)
+    launchers: Mapping[str, Any] = field(default_factory=dict)
 
     def selected(self, pattern: str | None) -> Plan:
         """The runs whose id or arm matches a shell pattern, with their stages; all for None.
@@ -85,7 +87,7 @@ class Plan:
             raise SpecError(f"no run matches {pattern!r}", "--only", hint_for(pattern, arms, "arms"))
         wanted = {stage.id for run in runs for stage in run.stages}
         stages = {i: s for i, s in self.stages.items() if i in wanted}
-        return Plan(self.sweep, runs, stages, self.tables, self.description, self.tracking)
+        return replace(self, runs=runs, stages=stages)
 
     @cached_property
     def owed(self) -> list[StageSpec]:
@@ -111,12 +113,13 @@ def lay_out(
     tables: tuple[str, ...] = (),
     description: str = "",
     tracking: Mapping[str, Any] | None = None,
+    launchers: Mapping[str, Any] | None = None,
     set_back: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of runs whose stages are known already (a frozen plan, read again).
 
     Args:
-        sweep, runs, tables, description, tracking: of the plan.
+        sweep, runs, tables, description, tracking, launchers: of the plan.
         ledger: where the stages are.
         set_back: id → why, of stages that are going to be set back: the plan is as it will be then.
 
@@ -135,7 +138,7 @@ def lay_out(
         stages[stage_id] = _standing(
             stage, states.get(stage_id), losses.get(stage_id), stages, users[stage_id]
         )
-    return Plan(sweep, tuple(runs), stages, tables, description, tracking or {})
+    return Plan(sweep, tuple(runs), stages, tables, description, tracking or {}, launchers or {})
 
 
 def _standing(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from toolrl_cli.attempt.setting_back import START
 from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.harness.reach import Reach
 from toolrl_cli.log import LOG
 from toolrl_cli.planning.checking import check_owners
 from toolrl_cli.planning.plan import Plan, lay_out
@@ -77,7 +78,7 @@ class Resumption:
             SpecError: a stage has no whole checkpoint of its step.
             LedgerError: a stage is at work, or the file system refuses.
         """
-        return set_back(ledger, self.targets, self.asked)[::-1] if self.targets else []
+        return set_back(ledger, self.targets, self.asked, alive=Reach().alive)[::-1] if self.targets else []
 
 
 def plan_resumption(
@@ -107,6 +108,7 @@ def plan_resumption(
             tables=saved.tables,
             description=saved.description,
             tracking=saved.tracking,
+            launchers=saved.launchers,
             set_back=gone_back,
         )
 

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.harness.reach import LOCAL, Reach
 from toolrl_cli.planning.losses import look
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.planned_run import PlannedRun
@@ -77,6 +78,8 @@ class SweepStatus:
         faults: id → why, of stages that cannot be read, which count as pending.
         harnesses: the processes that work on it, as far as they are not known dead.
         ledger: where the stages are.
+        queues: id → what the queue says of an attempt that it has, where a person should know: its job while it
+            waits and why, or that nobody answers.
     """
 
     saved: SavedSweep
@@ -84,6 +87,7 @@ class SweepStatus:
     faults: Mapping[str, str]
     harnesses: tuple[ProcessId, ...]
     ledger: Ledger = field(repr=False)
+    queues: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -112,7 +116,9 @@ class SweepStatus:
         stage = next((s for s in run.stages if self.states[s.id].status != DONE), run.stages[-1])
         state, fault = self.states[stage.id], self.faults.get(stage.id)
         warned = [f"{s.kind}: {warning.short}" for s in run.stages for warning in self.states[s.id].warnings]
-        what = "; ".join(part for part in (fault or _what(state), *warned) if part)
+        what = "; ".join(
+            part for part in (fault or _what(state), self.queues.get(stage.id, ""), *warned) if part
+        )
         return RunStatus(run, stage, "unreadable" if fault else state.status, state, what)
 
     def refreshed(self) -> SweepStatus:
@@ -187,7 +193,18 @@ def sweep_status(saved: SavedSweep, ledger: Ledger) -> SweepStatus:
     faults |= {i: fault_of(error) for i, error in hidden.items()}
     every = {i: known.get(i) or StageState(i, spec.kind) for i, spec in saved.stages.items()}
     harnesses = tuple(SweepFolder(ledger.results, saved.name).harnesses())
-    return SweepStatus(saved, every, faults, harnesses, ledger)
+    return SweepStatus(saved, every, faults, harnesses, ledger, _queues(every))
+
+
+def _queues(states: Mapping[str, StageState]) -> dict[str, str]:
+    handles = {i: state.launcher for i, state in states.items() if state.active and state.launcher}
+    handles = {i: handle for i, handle in handles.items() if handle.get("kind", LOCAL) != LOCAL}
+    answers = Reach().poll(list(handles.values()))
+    told = {}
+    for (stage_id, handle), seen in zip(handles.items(), answers, strict=True):
+        waits = f"waits in {handle['kind']}: {handle.get('job') or handle.get('id', '')}"
+        told[stage_id] = seen.told or (waits if seen.phase == "queued" else "")
+    return told
 
 
 def unreadable(why: str) -> dict[str, Any]:

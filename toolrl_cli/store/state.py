@@ -20,7 +20,7 @@ CLOCK_SLACK = 60.0
 """Seconds by which an attempt's start and its process's may differ without its clock having been set."""
 
 Handle = Mapping[str, Any]
-"""A launcher's word for an attempt it started: JSON with at least `kind`; see `launchers.base`."""
+"""A launcher's word for an attempt it started: JSON with at least `kind`; see `harness.launcher`."""
 
 Adjust = Mapping[str, Mapping[str, Any]]
 """Dotted key of a stage's config → `{"asked": value, "used": value}`; see `attempt.adjusting`."""

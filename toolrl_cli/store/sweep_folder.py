@@ -33,6 +33,7 @@ class SavedSweep:
     tables: tuple[str, ...]
     description: str = ""
     tracking: Mapping[str, Any] = field(default_factory=dict)
+    launchers: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def stages(self) -> dict[str, StageSpec]:
@@ -53,6 +54,8 @@ class Freezable(Protocol):
     def description(self) -> str: ...
     @property
     def tracking(self) -> Mapping[str, Any]: ...
+    @property
+    def launchers(self) -> Mapping[str, Any]: ...
 
 
 def frozen(plan: Freezable) -> dict[str, Any]:
@@ -66,6 +69,7 @@ def frozen(plan: Freezable) -> dict[str, Any]:
         "description": plan.description,
         "tables": list(plan.tables),
         "tracking": dict(plan.tracking),
+        **({"launchers": dict(plan.launchers)} if plan.launchers else {}),
         "runs": [{**r.to_json(), "settings": dict(r.settings)} for r in plan.runs],
         "stages": [SPEC.stamped(s.to_json()) for s in stages.values()],
     }
@@ -209,8 +213,9 @@ class SweepFolder:
             if not isinstance(tables, list):
                 raise TypeError(f"{tables!r} is no list")
             tracking = dict(data.get("tracking") or {})
+            launchers = dict(data.get("launchers") or {})
             description = str(data.get("description", ""))
-            return SavedSweep(self.name, runs, tuple(map(str, tables)), description, tracking)
+            return SavedSweep(self.name, runs, tuple(map(str, tables)), description, tracking, launchers)
         except LedgerError as error:
             raise LedgerError(error.what, str(self.path / PLAN.name), error.hint) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -109,10 +109,11 @@ def _is_over(folders: Iterable[StageFolder], sweep: SweepFolder) -> bool:
 def _state(folder: StageFolder) -> StageState | None:
     """The state now; None where it cannot be read, which is no reason to hide the logs."""
     from toolrl_cli.errors import LedgerError
+    from toolrl_cli.harness.reach import Reach
     from toolrl_cli.store.liveness import observed
 
     try:
-        return observed(folder)
+        return observed(folder, alive=Reach().alive)
     except LedgerError:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from toolrl_cli import api
@@ -16,29 +17,46 @@ if TYPE_CHECKING:
     from toolrl_cli.api import SweepPlan
 
 
-def show_plan(planned: SweepPlan, *, as_json: bool) -> None:
+def show_plan(planned: SweepPlan, *, as_json: bool, launcher: str | None = None) -> None:
     """Print what would run, why, and what it takes; with `explain` also where the cells come from.
 
     Raises:
-        SpecError: the plan is beyond the budget or the disk.
+        SpecError: the plan is beyond the budget or the disk, or there is no such launcher.
     """
     found = planned.outlook
+    queue = planned.queue(launcher) if launcher is not None else None
     cells = planned.grid if planned.explain else None
     if as_json:
-        print_json(found.to_json() | ({"cells": cells_json(cells)} if cells is not None else {}))
+        more = {"cells": cells_json(cells)} if cells is not None else {}
+        asked = {"queue": [asdict(request) for request in queue]} if queue is not None else {}
+        print_json(found.to_json() | more | asked)
     else:
         if cells is not None and planned.document is not None:
             show_cells(cells, planned.document.source.name, {run.arm for run in planned.runs})
         show_outlook(found, planned.explain)
+        for request in queue or ():
+            count = f"{request.stages} stage{'' if request.stages == 1 else 's'}"
+            print(f"\n{', '.join(request.kinds)}, {count}: {request.asks}")
+            print(f"  {'refused: ' if request.refused else ''}{request.answer}")
     found.limits.check()
 
 
 def run_and_show(
-    planned: SweepPlan, *, launcher: str, wandb: str | None, fail_fast: bool, as_json: bool
+    planned: SweepPlan,
+    *,
+    launcher: str,
+    wandb: str | None,
+    fail_fast: bool,
+    as_json: bool,
+    detach: bool = False,
 ) -> int:
     """Run what a plan owes, see `api.run`, with a live view, and print the report; the exit status."""
     view = LiveView(planned.chosen, quiet=as_json)
-    outcome = api.run(planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, observe=view)
+    outcome = api.run(
+        planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, detach=detach, observe=view
+    )
+    if detach and not as_json:
+        return outcome.exit_status  # there is nothing to be seen yet
     print_report(outcome.report, "json" if as_json else "terminal")
     everything = all(end == "succeeded" for end in outcome.ends.values())
     if everything and not as_json and outcome.folder is not None:

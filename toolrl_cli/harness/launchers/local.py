@@ -8,15 +8,15 @@ import select
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from toolrl_cli.errors import LaunchError
-from toolrl_cli.harness.launcher import Ended, LauncherKind, LaunchPlan, LaunchRequest
+from toolrl_cli.harness.launcher import LauncherKind, LaunchPlan, LaunchRequest, Seen
 from toolrl_cli.processes.child import importable
 from toolrl_cli.processes.gpus import DEVICES, lock_names, visible_gpus
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import SlotLocks, handed_over
 from toolrl_cli.processes.tree import send
-from toolrl_cli.store.liveness import local_alive
 from toolrl_cli.store.state import Handle
 
 POLL = 0.05  # seconds between looks where the kernel does not tell of an ended process
@@ -34,6 +34,7 @@ class LocalLauncher:
 
     kind = "local"
     delay = 0.0
+    interval = 1.0
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class LocalLauncher:
         self._keys = lock_names(self.slots) if gpus and locks else {slot: slot for slot in self.slots}
         self._reserved: dict[str, int] = {}
         self._environment = importable(environment)
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[ProcessId, subprocess.Popen[bytes]] = {}
         self._descriptors: dict[tuple[int, float], int] = {}
 
     @classmethod
@@ -60,8 +61,13 @@ class LocalLauncher:
             return cls(gpus, gpus=True, locks=locks)
         return cls([f"cpu{number}" for number in range(cpu_slots)], locks=locks)
 
+    @property
+    def pool(self) -> LocalLauncher:
+        """See `Launcher.pool`."""
+        return self
+
     def elsewhere(self, slots: Iterable[str]) -> dict[str, str]:
-        """See `Launcher.elsewhere`."""
+        """See `SlotPool.elsewhere`."""
         if self._locks is None:
             return {}
         by_key = {self._keys[slot]: slot for slot in slots}
@@ -69,7 +75,7 @@ class LocalLauncher:
 
     @contextlib.contextmanager
     def reserved(self, slots: Sequence[str]) -> Iterator[bool]:
-        """See `Launcher.reserved`."""
+        """See `SlotPool.reserved`."""
         taken = self._locks.take([self._keys[slot] for slot in slots]) if self._locks else {}
         with handed_over(taken or {}):
             self._reserved = taken or {}
@@ -78,8 +84,8 @@ class LocalLauncher:
             finally:
                 self._reserved = {}
 
-    def start(self, request: LaunchRequest) -> Handle:
-        """See `Launcher.start`."""
+    def submit(self, request: LaunchRequest) -> Handle:
+        """See `Launcher.submit`."""
         locks = [self._reserved[key] for slot in request.slots if (key := self._keys[slot]) in self._reserved]
         argv = request.argv()
         if locks:
@@ -101,9 +107,9 @@ class LocalLauncher:
                 str(request.stage_dir),
                 "check free memory and the limits on processes and open files (`ulimit -a`)",
             ) from error
-        self._children[child.pid] = child
         # a process that has ended already has no start time any more, and is not alive under any
         process = ProcessId.of(child.pid) or ProcessId(child.pid, 0.0, request.harness.host)
+        self._children[process] = child
         return {
             "kind": self.kind,
             **process.to_json(),
@@ -111,27 +117,34 @@ class LocalLauncher:
             "harness": request.harness.to_json(),
         }
 
-    def poll(self, handle: Handle) -> Ended | None:
+    def poll(self, handles: Sequence[Handle]) -> list[Seen]:
         """See `Launcher.poll`."""
-        child = self._children.get(handle["pid"])
+        return [self._seen(handle) for handle in handles]
+
+    def _seen(self, handle: Handle) -> Seen:
+        process = ProcessId.from_json(handle)
+        child = self._children.get(process)
         if child is not None:
             if child.poll() is None:
-                return None
-            del self._children[child.pid]
+                return Seen("running")
+            del self._children[process]
             self._forget(handle)
-            return Ended(child.returncode)
-        if self.is_alive(handle) is False:
-            self._forget(handle)
-            return Ended()
-        return None
+            return Seen("ended", child.returncode)
+        alive = process.alive()
+        if alive is None:
+            return Seen("unknown", told="its process cannot be seen from here")
+        if alive:
+            return Seen("running")
+        self._forget(handle)
+        return Seen("ended")
 
-    def is_alive(self, handle: Handle) -> bool | None:
-        """See `Launcher.is_alive`."""
-        return local_alive(handle)
-
-    def stop(self, handle: Handle, *, kill: bool = False) -> None:
-        """See `Launcher.stop`; a killed attempt takes its whole tree with it."""
+    def cancel(self, handle: Handle, *, kill: bool = False) -> None:
+        """See `Launcher.cancel`; a killed attempt takes its whole tree with it."""
         send(ProcessId.from_json(handle), signal.SIGKILL if kill else signal.SIGTERM)
+
+    def log(self, handle: Handle) -> Path | None:
+        """See `Launcher.log`."""
+        return None
 
     def wait(self, handles: Sequence[Handle], wake: int, timeout: float) -> None:
         """See `Launcher.wait`."""
@@ -165,7 +178,7 @@ class LocalLauncher:
                 descriptor = os.pidfd_open(process.pid)
             except OSError:  # ended, or a sandbox without pidfd: looking again is right for both
                 return None
-            if process.pid not in self._children and process.alive() is not True:
+            if process not in self._children and process.alive() is not True:
                 os.close(descriptor)
                 return None
             self._descriptors[key] = descriptor
@@ -190,4 +203,4 @@ def open_here(plan: LaunchPlan) -> LocalLauncher:
     return LocalLauncher.detect(cpu_slots=wanted, locks=locks)
 
 
-LOCAL = LauncherKind("local", open_here)
+LOCAL = LauncherKind("local", open_here, reach=lambda: LocalLauncher(()))

@@ -75,6 +75,9 @@ class SweepFile(Frozen):
     )
     tables: list[str] = Field([], description="tables of the report, by name or file")
     tracking: Tracking = Field(Tracking(), description="Weights & Biases; changes no stage")
+    launchers: dict[str, dict[str, Any]] = Field(
+        {}, description="launcher → its settings, such as slurm: {partition: main}; changes no stage"
+    )
 
     @field_validator("name")
     @classmethod

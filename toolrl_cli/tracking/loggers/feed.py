@@ -80,8 +80,8 @@ class LoggerFeed(Feed):
             make_folder(path.parent)
             with explained(path), path.open("a", encoding="ascii") as keys:
                 keys.write("".join(f"{row[ROW]}\n" for row in missing))
-        if not stay and (writer := self._writers.pop((logger, told.id), None)):
-            writer.close()
+        if not stay and (logger, told.id) in self._writers:
+            self._writers.pop((logger, told.id)).close()
 
 
 def sync_loggers(saved: SavedSweep, results: Path) -> str:

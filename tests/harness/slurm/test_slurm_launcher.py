@@ -1,0 +1,213 @@
+"""The Slurm launcher over a stand-in for the cluster; tests/e2e has the real one."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.harness.slurm.conftest import Cluster
+from tests.support.stages import eventually
+from toolrl_cli.attempt.environment import describe_environment
+from toolrl_cli.attempt.execution import NOT_MINE
+from toolrl_cli.errors import LaunchError
+from toolrl_cli.harness import scheduler as scheduler_module
+from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest
+from toolrl_cli.harness.reach import Reach
+from toolrl_cli.harness.slurm import job, states
+from toolrl_cli.harness.slurm.programs import ask
+from toolrl_cli.harness.slurm.settings import SlurmSettings
+from toolrl_cli.harness.starting import start_attempt
+from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.files import make_folder, write_json
+from toolrl_cli.store.lease import take
+from toolrl_cli.store.state import StageState
+
+
+def test_a_chain_runs_as_jobs_with_names_and_comments_that_read_well(cluster: Cluster) -> None:
+    a = cluster.stages("a", kind="sft")
+    b = cluster.stages("b", after=(a,))
+    outcome, _ = cluster.run([a, b])
+    assert outcome.exit_code == 0
+    first, second = cluster.calls("sbatch")
+    assert f"--job-name=sft:{a.id}" in first and f"--comment={a.id}.1." in first
+    assert f"--job-name=export:{b.id}" in second
+    assert len(cluster.calls("scontrol")) == 1  # the cluster's name, once
+
+
+def test_a_submission_whose_answer_was_lost_is_found_and_not_made_again(cluster: Cluster) -> None:
+    spec = cluster.stages("a")
+    cluster.switch("hold")
+    cluster.switch("lost")
+    with pytest.raises(LaunchLater, match="Socket timed out"):
+        start_attempt(cluster.ledger.folder(spec), spec, cluster.launcher(), ())
+    cluster.switch("lost", on=False)
+    cluster.start(spec, "finish")
+    assert len(cluster.calls("sbatch")) == 1
+    cluster.switch("hold", on=False)
+    eventually(lambda: not cluster.stages.processes())
+
+
+def test_nothing_is_started_twice_while_the_controller_is_down(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "LATER", 0.05)
+    spec, held = cluster.stages("a"), cluster.stages("b")
+    handle = cluster.start(held, "sleep")
+    cluster.switch("down")
+    done: list[int] = []
+    work = threading.Thread(target=lambda: done.append(cluster.run([spec, held])[0].exit_code))
+    work.start()
+    eventually(lambda: len(cluster.calls("squeue")) + len(cluster.calls("scontrol")) > 6)
+    assert cluster.ledger.read(held).attempt == 1 and cluster.ledger.read(spec).attempt == 0
+    cluster.switch("down", on=False)
+    eventually(lambda: cluster.ledger.read(spec).status == "succeeded")
+    Reach(cluster.launcher()).cancel(handle)
+    work.join(30)
+    assert len(cluster.calls("sbatch")) <= 2 + len(done) * 20
+    assert cluster.ledger.read(held).attempt == 1 and cluster.ledger.read(spec).attempt == 1
+
+
+def test_a_job_whose_stage_names_another_one_does_nothing(cluster: Cluster) -> None:
+    spec = cluster.stages("a")
+    cluster.switch("hold")
+    handle = cluster.start(spec, "finish")
+    folder = cluster.ledger.folder(spec)
+    request = LaunchRequest(folder.path, spec, 2, (), ProcessId.current())
+    folder.attempt(2).mkdir()
+    other = cluster.launcher().submit(request)
+    cluster.switch("hold", on=False)
+    launcher = cluster.launcher()
+    eventually(lambda: all(seen.phase == "ended" for seen in launcher.poll([handle, other])))
+    assert [seen.returncode for seen in launcher.poll([handle, other])] == [0, NOT_MINE]
+
+
+def test_a_job_that_never_starts_is_told_of_and_ends_with_stop(cluster: Cluster) -> None:
+    assert states.seen("PENDING", "0", "Priority", "job 1").told == ""
+    assert (
+        states.seen("PENDING", "0", "PartitionTimeLimit", "job 1").told == "job 1 waits: PartitionTimeLimit"
+    )
+    spec = cluster.stages("a")
+    cluster.switch("hold")
+    handle = cluster.start(spec, "finish")
+    assert Reach().cancel(handle)
+    (seen,) = cluster.launcher().poll([handle])
+    assert seen.phase == "ended" and seen.failure is not None and seen.failure.kind == "killed"
+
+
+def test_a_job_that_slurm_starts_anew_goes_on_as_the_next_attempt(cluster: Cluster) -> None:
+    spec = cluster.stages("a")
+    handle = cluster.start(spec, "sleep")
+    eventually(lambda: cluster.ledger.read(spec).status == "running")
+    Reach().poll([handle])
+    ask("scontrol", "requeue", str(handle["job"]))
+    eventually(
+        lambda: cluster.ledger.read(spec).attempt == 2 and cluster.ledger.read(spec).status == "running"
+    )
+    state = cluster.ledger.read(spec)
+    assert [(a.n, a.status) for a in state.attempts] == [(1, "stopped"), (2, "running")]
+    assert state.launcher == handle
+    assert Reach().cancel(handle)
+    eventually(lambda: cluster.ledger.read(spec).status == "stopped")
+
+
+def test_the_end_of_its_time_stops_a_job_in_good_order_and_it_goes_on_later(cluster: Cluster) -> None:
+    spec = cluster.stages("a")
+    handle = cluster.start(spec, "sleep")
+    eventually(lambda: cluster.ledger.read(spec).status == "running")
+    ask("scancel", "--signal=USR1", "--batch", str(handle["job"]))
+    eventually(
+        lambda: cluster.ledger.read(spec).attempt == 2 and cluster.ledger.read(spec).status == "running"
+    )
+    (seen,) = cluster.launcher().poll([handle])
+    assert seen.alive
+    assert Reach().cancel(handle)
+    eventually(lambda: cluster.ledger.read(spec).status == "stopped")
+    log = (cluster.ledger.folder(spec).attempt(1) / "log.txt").read_text()
+    assert "its time is up: job 1 goes on later" in log
+
+
+def test_a_job_that_may_not_go_on_by_itself_says_that_it_was_taken_back() -> None:
+    assert job._requeued("1", restarts=20, most=20) == states.TAKEN_BACK
+    seen = states.seen("FAILED", str(states.TAKEN_BACK << 8), "NonZeroExitCode", "job 1")
+    assert seen.failure is not None and seen.failure.kind == "preempted"
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "phase", "kind", "code"),
+    [
+        ("COMPLETED", "0", "ended", None, 0),
+        ("FAILED", "1280", "ended", None, 5),
+        ("FAILED", "9", "ended", None, -9),
+        ("TIMEOUT", "0:15", "ended", "preempted", -15),
+        ("NODE_FAIL", "0", "ended", "infra", 0),
+        ("OUT_OF_MEMORY", "0:125", "ended", "oom", -125),
+        ("CANCELLED by 1000", "0:15", "ended", "killed", -15),
+        ("COMPLETING", "0", "running", None, None),
+        ("REQUEUE_HOLD", "0", "queued", None, None),
+        ("A_NEW_WORD", "0", "unknown", None, None),
+        ("", "", "unknown", None, None),
+    ],
+)
+def test_slurms_words_become_ours_and_a_new_one_is_no_end(
+    state: str, status: str, phase: str, kind: str | None, code: int | None
+) -> None:
+    seen = states.seen(state, status, "", "job 1")
+    assert (seen.phase, seen.failure.kind if seen.failure else None) == (phase, kind)
+    assert phase != "ended" or seen.returncode == code
+
+
+def test_what_sbatch_refuses_is_one_line_with_where_to_mend_it(cluster: Cluster) -> None:
+    cluster.settings = SlurmSettings(partition="nowhere", poll=0.05)
+    with pytest.raises(
+        LaunchError, match=r"sbatch refuses: Batch job.*Invalid partition .*launchers/slurm.yaml"
+    ):
+        cluster.run([cluster.stages("a")])
+
+
+def test_a_full_queue_is_waited_for(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "LATER", 0.05)
+    cluster.switch("full")
+
+    def make_room() -> None:
+        eventually(lambda: (cluster.folder / "calls").exists() and len(cluster.calls("sbatch")) > 2)
+        cluster.switch("full", on=False)
+
+    room = threading.Thread(target=make_room)
+    room.start()
+    outcome, events = cluster.run([cluster.stages("a")])
+    room.join()
+    assert outcome.exit_code == 0
+    assert [event.message for event in events if event.what == "waiting"] == [
+        "slurm launcher: the queue is full: Batch job submission failed: policy"
+    ]
+
+
+def test_without_slurms_programs_it_is_said(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(LaunchError, match="there is no program 'scontrol' here"):
+        cluster.run([cluster.stages("a")])
+
+
+def test_a_node_on_which_stages_fail_for_no_fault_of_theirs_is_left_out(cluster: Cluster) -> None:
+    cluster.switch("hold")
+    launcher = cluster.launcher()
+    infra, config = Failure.of("infra", "ECC error"), Failure.of("config", "no such key")
+    for name, failure, node in (
+        ("a", infra, "n7"),
+        ("b", config, "n8"),
+        ("c", infra, "n7"),
+        ("d", infra, "n9"),
+    ):
+        spec = cluster.stages(name)
+        folder = cluster.ledger.folder(spec)
+        make_folder(folder.attempt(1))
+        with take(folder.path, purpose="launch") as lease:
+            state = StageState(spec.id, spec.kind).begun(1, None).running({}).over("failed", failure)
+            folder.write_state(state, lease)
+        named = {**describe_environment({}), "environment": {"SLURMD_NODENAME": node}}
+        write_json(folder.attempt(1) / "environment.json", named)
+        start_attempt(folder, spec, launcher, ())
+    excluded = [call.partition("--exclude=")[2].partition(" ")[0] for call in cluster.calls("sbatch")]
+    assert excluded == ["", "", "n7", "n7"]

@@ -1,0 +1,85 @@
+"""What a user can say of a Slurm cluster, and what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from toolrl_cli.harness.launcher import LaunchRequest
+from toolrl_cli.harness.slurm.script import fixed, options, script
+from toolrl_cli.harness.slurm.settings import SlurmSettings
+from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.spec.stage import StageSpec
+
+TRAINING = StageSpec("a-1", "rl", {}, {}, {"resources": {"device": "cuda"}}, slots=2)
+
+
+def settings(**values: Any) -> SlurmSettings:
+    return SlurmSettings.model_validate(values)
+
+
+def test_every_setting_reaches_sbatch() -> None:
+    asked = {
+        **{"partition": "main", "account": "nlp", "qos": "high", "reservation": "r", "constraint": "a100&ib"},
+        **{"exclude": "n3", "time": "24:00:00", "gpu_type": "a100", "cpus_per_gpu": 8, "memory_per_gpu": 64},
+        "flags": ["--nice=100"],
+    }
+    assert options(TRAINING, settings(**asked), ("n7",)) == [
+        *("--partition=main", "--account=nlp", "--qos=high", "--reservation=r", "--constraint=a100&ib"),
+        *("--time=24:00:00", "--exclude=n3,n7", "--gres=gpu:a100:2", "--cpus-per-task=16", "--mem=131072M"),
+        *("--nodes=1", "--ntasks=1", "--nice=100"),
+    ]
+
+
+def test_a_kind_of_stage_can_ask_for_something_else() -> None:
+    special = settings(partition="main", time="24:00:00", kinds={"rl": {"time": 90, "cpus": 4}})
+    assert options(TRAINING, special)[:2] == ["--partition=main", "--time=90"]
+    other = StageSpec("b-1", "export", {}, {}, {})
+    assert options(other, special)[:2] == ["--partition=main", "--time=24:00:00"]
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "gpus"),
+    [("cuda", None, 2), ("auto", None, 2), ("cpu", None, 0), ("auto", False, 0), ("cpu", True, 0)],
+)
+def test_gpus_are_asked_for_where_the_stage_may_use_them(device: str, asked: bool | None, gpus: int) -> None:
+    spec = StageSpec("a-1", "rl", {}, {}, {"resources": {"device": device}}, slots=2)
+    found = [word for word in options(spec, settings(gpus=asked)) if word.startswith("--gres")]
+    assert found == ([f"--gres=gpu:{gpus}"] if gpus else [])
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"time": "1 day"}, "is no time of sbatch"),
+        ({"flags": ["-p low"]}, "is no long option of sbatch"),
+        ({"flags": ["--partition=low"]}, "is the setting `partition`"),
+        ({"flags": ["--gpus=2"]}, "is the setting `gpus`"),
+        ({"flags": ["--output=x"]}, "is toolrl's own"),
+        ({"kinds": {"evalute": {}}}, "is no kind of stage: did you mean 'evaluate'?"),
+        ({"kinds": {"rl": {"prologue": ["x"]}}}, "Extra inputs"),
+        ({"prologue": ["a\nb"]}, "is more than one line"),
+        ({"partion": "x"}, "Extra inputs"),
+    ],
+)
+def test_what_sbatch_would_take_otherwise_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(**values)
+    assert told in str(refused.value)
+
+
+def test_the_script_becomes_the_attempt_after_the_prologue(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    request = LaunchRequest(folder, TRAINING, 3, (), ProcessId.current(), function="m:f")
+    chosen = settings(
+        prologue=["module load cuda"], container=["apptainer", "exec", "x.sif"], python="/opt/python", warn=60
+    )
+    lines = script(request, chosen).splitlines()
+    assert lines[0] == "#!/bin/bash" and "module load cuda" in lines
+    assert lines[-1].startswith("exec apptainer exec x.sif /opt/python -m toolrl_cli.harness.slurm.job '")
+    assert "--attempt 3" in lines[-1] and "--function m:f" in lines[-1]
+    assert "--signal=B:USR1@60" in fixed(request, chosen)
+    assert f"--output={folder}/attempts/3/slurm.txt" in fixed(request, chosen)

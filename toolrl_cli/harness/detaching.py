@@ -1,0 +1,92 @@
+"""Handing all that is owed to a cluster at once, which then needs no harness: each stage starts after its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.harness.launcher import LAUNCHERS, Launcher, LauncherKind, LaunchLater
+from toolrl_cli.harness.reach import Reach
+from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
+from toolrl_cli.spec.graph import StageGraph
+from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.state import Handle
+
+
+@dataclass(frozen=True)
+class Detached:
+    """What became of the stages.
+
+    Attributes:
+        submitted: stages that the cluster was given.
+        at_work: those that it had already, or that somebody else runs.
+        left: stage → why it could not be given.
+    """
+
+    submitted: list[str] = field(default_factory=list)
+    at_work: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+
+
+def check_detachable(kind: LauncherKind, *, max_parallel: int | None, fail_fast: bool) -> None:
+    """Refuse what only a living harness could do.
+
+    Raises:
+        SpecError: the launcher does not start one attempt after another by itself, or a limit is asked for that
+            nobody would keep.
+    """
+    if not kind.chains:
+        able = ", ".join(name for name, other in LAUNCHERS.all().items() if other.chains)
+        raise SpecError(f"the {kind.name} launcher needs a harness", "--detach", f"those that do not: {able}")
+    if max_parallel is not None or fail_fast:
+        option = "--fail-fast" if fail_fast else "--max-parallel"
+        raise SpecError(f"nobody would keep to {option}", "--detach", "leave one of the two out")
+
+
+def detach(
+    stages: Sequence[StageSpec], ledger: Ledger, launcher: Launcher, options: AttemptOptions | None = None
+) -> Detached:
+    """Submit every stage that is owed, each after the attempts of its inputs.
+
+    Issued again, it submits what is not with the cluster: what could not be given for a full queue, what has failed.
+
+    Args:
+        stages: what is owed, in any order.
+        ledger: where they are.
+        launcher: one of a kind that chains.
+        options: of the attempts.
+
+    Raises:
+        LedgerError: the ledger cannot be read or written.
+        LaunchError: the launcher refuses a stage.
+    """
+    options = options or AttemptOptions(alone=True)
+    done, reach, handles = Detached(), Reach(launcher), dict[str, Handle]()
+    graph = StageGraph(stages)
+    later = ""
+    for stage_id in graph:
+        spec = graph[stage_id]
+        lacking = next((i for i in spec.inputs.values() if i in done.left), None)
+        owed = [i for i in spec.inputs.values() if i in graph and i not in handles]
+        if later or lacking or any(i in done.at_work for i in owed):
+            done.left[stage_id] = later or f"its input {lacking or owed[0]} is not with {launcher.kind}"
+            continue
+        after = tuple(handles[i] for i in spec.inputs.values() if i in handles)
+        try:
+            result = start_attempt(ledger.folder(spec), spec, launcher, (), options, reach=reach, after=after)
+        except LaunchLater as error:
+            later = done.left[stage_id] = str(error)
+            continue
+        handle = result.state.launcher
+        if isinstance(result, Started) and handle is not None:
+            done.submitted.append(stage_id)
+            handles[stage_id] = handle
+        elif isinstance(result, Busy):
+            done.at_work.append(stage_id)
+            if handle is not None and result.alive and handle.get("kind") == launcher.kind:
+                handles[stage_id] = handle
+        else:
+            assert isinstance(result, Done)
+    return done

@@ -1,0 +1,89 @@
+"""What a user sets of a launcher: checked, from `launchers/NAME.yaml` and the sweep, whose own goes before.
+
+`--launcher NAME` reads `launchers/NAME.yaml` in the working directory where there is one; `--launcher NAME:FILE`
+another file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.harness.launcher import LAUNCHERS, LauncherKind
+from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweeps.faults import fault_text, telling_fault
+from toolrl_cli.spec.sweeps.key_path import KeyPath
+from toolrl_cli.spec.sweeps.source import read_yaml
+
+FOLDER = "launchers"
+
+Where = Callable[[KeyPath], str]
+
+
+def chosen_launcher(
+    chosen: str, of_sweep: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[LauncherKind, BaseModel | None]:
+    """The launcher that `--launcher` names, and its settings.
+
+    Args:
+        chosen: `NAME`, or `NAME:FILE`.
+        of_sweep: what a sweep says under `launchers`.
+
+    Raises:
+        SpecError: there is no such launcher or file, or a setting is none.
+    """
+    name, _, file = chosen.partition(":")
+    kind = LAUNCHERS.get(name, "--launcher")
+    path = Path(file) if file else Path(FOLDER) / f"{name}.yaml"
+    settings: Mapping[str, Any] = {}
+    if file or path.is_file():
+        source = read_yaml(path)
+        checked(kind, source.data, source.where)  # so that a mistake is told with its line
+        settings = source.data
+    own = (of_sweep or {}).get(name, {})
+    return kind, checked(kind, {**settings, **own}, lambda path: f"{FOLDER}.{name}")
+
+
+def check_sections(sections: Mapping[str, Mapping[str, Any]], where: Where) -> None:
+    """Refuse what a sweep says under `launchers` where no launcher would read it.
+
+    Args:
+        sections: name of a launcher → its settings.
+        where: place of a key in the file.
+
+    Raises:
+        SpecError: see above.
+    """
+    for name, settings in sections.items():
+        kind = LAUNCHERS.get(name, where((FOLDER, name)))
+
+        def place(path: KeyPath, name: str = name) -> str:
+            return where((FOLDER, name, *path))
+
+        checked(kind, settings, place)
+
+
+def checked(kind: LauncherKind, settings: Mapping[str, Any], where: Where) -> BaseModel | None:
+    """The settings as the launcher has them; None for one that has none.
+
+    Raises:
+        SpecError: one is none of its settings, or has a value that it cannot have.
+    """
+    if kind.settings is None:
+        if settings:
+            raise SpecError(f"the {kind.name} launcher has no settings", where(()), "leave them out")
+        return None
+    try:
+        return kind.settings.model_validate(dict(settings))
+    except ValidationError as error:
+        fault = telling_fault(error)
+        path = tuple(fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            key = str(path[-1])
+            hint = hint_for(key, kind.settings.model_fields, "keys")
+            raise SpecError(f"unknown key {key!r} of the {kind.name} launcher", where(path), hint) from error
+        raise SpecError(fault_text(fault), where(path)) from error

@@ -1,0 +1,44 @@
+"""Nodes on which attempts have failed for no fault of their own, so that later jobs can leave them out."""
+
+from __future__ import annotations
+
+from toolrl_cli.harness.launcher import LaunchRequest
+from toolrl_cli.store.failures import FailureClass
+from toolrl_cli.store.ledger import StageFolder
+from toolrl_cli.store.schemas import ENVIRONMENT
+
+FAULTS: frozenset[FailureClass] = frozenset({"infra", "hang"})
+"""Classes of failure that a node may be to blame for."""
+
+
+class BadNodes:
+    """Counts, from the attempts of stages that are submitted again.
+
+    Args:
+        most: failures of one node after which it is left out.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._failures: dict[str, set[str]] = {}
+
+    def note(self, request: LaunchRequest) -> None:
+        """Take in how earlier attempts of the stage ended, and where they ran.
+
+        Raises:
+            LedgerError: the file system does not give it.
+        """
+        if request.attempt == 1:
+            return
+        folder = StageFolder(request.stage_dir)
+        for attempt in folder.state().attempts:
+            if attempt.failure is None or attempt.failure.kind not in FAULTS:
+                continue
+            environment = ENVIRONMENT.load(folder.attempt(attempt.n) / ENVIRONMENT.name) or {}
+            node = (environment.get("environment") or {}).get("SLURMD_NODENAME")
+            if node:
+                self._failures.setdefault(str(node), set()).add(f"{request.spec.id}/{attempt.n}")
+
+    def excluded(self) -> tuple[str, ...]:
+        """The nodes to leave out, by name."""
+        return tuple(sorted(node for node, failed in self._failures.items() if len(failed) >= self._most))

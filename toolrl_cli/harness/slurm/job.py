@@ -1,0 +1,121 @@
+"""What a job does on its node: `python -m toolrl_cli.harness.slurm.job STAGE_DIR …`, as `attempt.execution` takes it.
+
+Slurm starts a job anew by itself (a failed node, pre-emption, `scontrol requeue`), under the same id; then the next
+attempt of the stage begins here, without a harness. Before the end of its time a job gets SIGUSR1; the attempt stops
+in good order, and the job puts itself back into the queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from toolrl_cli.attempt import execution
+from toolrl_cli.attempt.adjusting import next_change
+from toolrl_cli.errors import LaunchError, LedgerError
+from toolrl_cli.harness.retries import Policy
+from toolrl_cli.harness.slurm.programs import ask
+from toolrl_cli.harness.slurm.states import TAKEN_BACK
+from toolrl_cli.log import LOG, on_stderr
+from toolrl_cli.store.failures import FailureClass
+from toolrl_cli.store.ledger import Ledger, StageFolder
+
+INPUTS_PATIENCE = 90.0
+"""Seconds for what another node has written to be seen here: NFS keeps attributes for up to 60."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage; the exit status of its attempt, or `TAKEN_BACK`."""
+    parser = argparse.ArgumentParser(prog="python -m toolrl_cli.harness.slurm.job", add_help=False)
+    parser.add_argument("stage_dir", type=Path)
+    parser.add_argument("--restarts", type=int, default=20)
+    parser.add_argument("--alone", action="store_true")
+    own, rest = parser.parse_known_args(argv)
+    folder = StageFolder(own.stage_dir.absolute())
+    taken: list[int] = []
+
+    def on_warning(signum: int, frame: FrameType | None) -> None:
+        taken.append(signum)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGUSR1, on_warning)
+    job, restarts = os.environ.get("SLURM_JOB_ID", ""), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    with on_stderr("toolrl: ", may_fail=True):
+        again = None
+        try:
+            if restarts:
+                handle = folder.state().launcher
+                again = handle if handle and handle.get("job") == job else None
+            _wait_for_inputs(folder)
+        except LedgerError as error:
+            LOG.error("%s", error)
+            return execution.LEDGER_FAILED
+        if restarts and again is None:
+            LOG.info("stage %s is not this job's any more; nothing to do here", folder.id)
+            return execution.NOT_MINE
+    arguments = [str(own.stage_dir), *rest]
+    status = execution.main(arguments, again=again)
+    if own.alone:
+        status = _tried_again(folder, arguments, status, lambda: bool(taken))
+    if status == execution.STOPPED and taken:
+        with on_stderr("toolrl: ", may_fail=True):
+            return _requeued(job, restarts, own.restarts)
+    return status
+
+
+def _wait_for_inputs(folder: StageFolder) -> None:
+    """Return once the inputs are seen to have succeeded; what has not by then the attempt refuses itself."""
+    ledger, inputs = Ledger(folder.results), list(folder.spec().inputs.values())
+    deadline = time.monotonic() + INPUTS_PATIENCE
+    while time.monotonic() < deadline:
+        found = [ledger.find(stage_id) for stage_id in inputs]
+        states = [stage.state() if stage else None for stage in found]
+        if not any(state is None or state.active for state in states):
+            return
+        time.sleep(1.0)
+
+
+def _tried_again(
+    folder: StageFolder, arguments: Sequence[str], status: int, stopped: Callable[[], bool]
+) -> int:
+    """Do what a harness would do about a failure, for a job that has none; the last attempt's status."""
+    policy, retried = Policy(), Counter[FailureClass]()
+    while status == execution.FAILED and not stopped():
+        state = folder.state()
+        failure, handle = state.failure, state.launcher
+        if failure is None or handle is None or retried[failure.kind] >= policy.retry(failure.kind).times:
+            break
+        if failure.kind == "oom" and next_change(folder.spec(), state) is None:
+            break  # the same would happen again
+        wait = policy.retry(failure.kind).delay(retried[failure.kind])
+        retried[failure.kind] += 1
+        with on_stderr("toolrl: ", may_fail=True):
+            LOG.info("%s: again in %.0f s", failure.kind, wait)
+        time.sleep(wait)
+        status = execution.main(arguments, again=handle)
+    return status
+
+
+def _requeued(job: str, restarts: int, most: int) -> int:
+    """Put the job back into the queue; a harness that follows it may submit the stage anew where that fails."""
+    if restarts >= most:
+        LOG.error("job %s was started %d times, and does not go on by itself any more", job, restarts + 1)
+        return TAKEN_BACK
+    try:
+        ask("scontrol", "requeue", job)
+    except LaunchError as error:
+        LOG.error("job %s cannot be requeued: %s", job, error)
+        return TAKEN_BACK
+    LOG.info("its time is up: job %s goes on later", job)
+    return execution.STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""What is given to `sbatch`: the options of a job, and its script."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from toolrl_cli.harness.launcher import LaunchRequest
+from toolrl_cli.harness.slurm.settings import SlurmSettings
+from toolrl_cli.spec.stage import StageSpec
+
+LOG = "slurm.txt"
+"""In the attempt's folder: what Slurm, the prologue, and an attempt before its own log begins have to say."""
+
+_SAME = ("partition", "account", "qos", "reservation", "constraint", "time")
+
+
+def job_name(spec: StageSpec) -> str:
+    """What `squeue` shows, and what jobs are looked up by."""
+    return f"{spec.kind}:{spec.id}"
+
+
+def options(spec: StageSpec, settings: SlurmSettings, excluded: tuple[str, ...] = ()) -> list[str]:
+    """The options of `sbatch` by which a stage asks for what it needs.
+
+    Args:
+        spec: the stage.
+        settings: the user's.
+        excluded: nodes that have failed.
+    """
+    asked = settings.of(spec.kind)
+    argv = [f"--{name}={asked[name]}" for name in _SAME if asked[name] is not None]
+    nodes = [*([asked["exclude"]] if asked["exclude"] else []), *excluded]
+    if nodes:
+        argv.append(f"--exclude={','.join(nodes)}")
+    gpus = gpus_of(spec, settings)
+    if gpus:
+        argv.append(f"--gres=gpu:{asked['gpu_type']}:{gpus}" if asked["gpu_type"] else f"--gres=gpu:{gpus}")
+    cores = asked["cpus"] or (asked["cpus_per_gpu"] or 0) * gpus
+    if cores:
+        argv.append(f"--cpus-per-task={cores}")
+    memory = asked["memory"] or (asked["memory_per_gpu"] or 0) * gpus
+    if memory:
+        argv.append(f"--mem={round(1024 * memory)}M")
+    return [*argv, "--nodes=1", "--ntasks=1", *asked["flags"]]
+
+
+def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:
+    """GPUs that a stage asks for; none for one that names no device, or a CPU."""
+    device = spec.resources.get("device", "auto") if spec.resources else "cpu"
+    asked = settings.of(spec.kind)["gpus"]
+    return spec.slots if (device != "cpu" if asked is None else asked and device != "cpu") else 0
+
+
+def fixed(request: LaunchRequest, settings: SlurmSettings) -> list[str]:
+    """The options that are toolrl's own: by them a job is found, told to stop, and goes on."""
+    after = ":".join(str(handle["job"]) for handle in request.after)
+    return [
+        *([f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []),
+        "--parsable",
+        f"--job-name={job_name(request.spec)}",
+        f"--comment={request.id}",
+        f"--chdir={Path.cwd()}",
+        f"--output={str(request.attempt_dir / LOG).replace('%', '%%')}",
+        "--open-mode=append",
+        "--requeue",
+        f"--signal=B:USR1@{settings.warn}",
+        "--export=ALL",
+    ]
+
+
+def script(request: LaunchRequest, settings: SlurmSettings) -> str:
+    """The batch script.
+
+    It becomes the attempt, so that signals to the batch step reach it; until the attempt listens, the one by which
+    Slurm announces the end of the job's time is ignored.
+    """
+    argv = request.argv(settings.python or sys.executable)
+    argv[argv.index("-m") + 1] = "toolrl_cli.harness.slurm.job"
+    argv += ["--restarts", str(settings.restarts), *(["--alone"] if request.alone else [])]
+    lines = ["#!/bin/bash", f"# {request.id}", "trap '' USR1", "set -e"]
+    lines += [*settings.prologue, f"exec {shlex.join([*settings.container, *argv])}"]
+    return "\n".join(lines) + "\n"
