@@ -23,6 +23,12 @@ settings.register_profile("explore", deadline=None, max_examples=2_000, print_bl
 settings.load_profile("same")
 
 TRAINERS = "tests/e2e/"
+NO_TRAINERS = ("tests/e2e/test_slurm.py", "tests/e2e/test_ray.py")
+
+
+def trains(nodeid: str) -> bool:
+    """Whether a test runs real trainers."""
+    return nodeid.startswith(TRAINERS) and not nodeid.startswith(NO_TRAINERS)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -36,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class TrainersTogether(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return TRAINERS if nodeid.startswith(TRAINERS) else super()._split_scope(nodeid)
+            return TRAINERS if trains(nodeid) else super()._split_scope(nodeid)
 
     config.option.loadscopereorder = False  # in the order of the tests
     return TrainersTogether(config, log)
@@ -44,9 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
-        items.sort(
-            key=lambda item: (not item.nodeid.startswith(TRAINERS), item.get_closest_marker("e2e") is None)
-        )
+        items.sort(key=lambda item: (not trains(item.nodeid), item.get_closest_marker("e2e") is None))
 
 
 @pytest.fixture(scope="session", autouse=True)
