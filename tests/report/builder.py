@@ -126,6 +126,7 @@ class Planned:
     tables: tuple[str, ...]
     description: str = ""
     tracking: Mapping[str, Any] = field(default_factory=dict)
+    launchers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
