@@ -20,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(os.environ.get("FAKE_SLURM", "."))
 WAITS, RUNS = "PENDING", "RUNNING"
+LONGEST_WAIT = 60.0
+"""Seconds that a job waits for its turn: those of tests that hold them for ever would outlive the tests."""
 
 
 def install(folder: Path) -> Path:
@@ -92,7 +94,8 @@ def run(number: str) -> None:
             jobs[number]["state"] = "CANCELLED"
         return not (ROOT / "hold").exists() and all(state == "COMPLETED" for state in states)
 
-    while True:
+    end = time.monotonic() + LONGEST_WAIT
+    while time.monotonic() < end:
         with cluster() as jobs:
             job = jobs[number]
             if job["state"] == WAITS and due(jobs):
@@ -117,6 +120,8 @@ def run(number: str) -> None:
             if job["state"] != WAITS:
                 return
         time.sleep(0.02)
+    else:
+        return
     status = os.waitpid(child.pid, 0)[1]
     with cluster() as jobs:
         job = jobs[number]
