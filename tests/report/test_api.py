@@ -32,6 +32,15 @@ def test_the_written_report_holds_every_format_the_curves_and_the_provenance(tre
     }  # fmt: skip
 
 
+def test_all_arms_of_a_table_are_drawn_as_bars_and_those_without_a_value_named(
+    tree: Tree, tmp_path: Path
+) -> None:
+    tree.sweep().run("raw", train=()).done(toolworld_scores(0.3))
+    build_report(filled(tree), ["demo"]).write_report(tmp_path, figures=("svg",))
+    text = (tmp_path / "toolworld.svg").read_text()
+    assert "<!-- raw" in text and "<!-- grpo" in text and "No value yet: later (failed: oom)" in text
+
+
 def test_writing_twice_gives_the_same_bytes(tree: Tree) -> None:
     root = filled(tree)
     folder = root / "report"

@@ -70,7 +70,7 @@ def test_scores_become_bars_with_intervals_for_the_benchmarks_that_ran(tree: Tre
     assert set(found) == {"fig2_scores"}
     text = found["fig2_scores"]
     assert "<!-- ToolWorld" in text and "<!-- BFCL" not in text
-    assert "<!-- cold" in text and "<!-- ppo" not in text
+    assert "<!-- cold" in text and "<!-- ppo" not in text and "ppo (failed: oom)" in said(text)
     assert "95 % t interval over seeds" in said(text) and "(3)" in text
 
 
@@ -81,7 +81,7 @@ def test_bars_of_too_few_seeds_are_pale_and_no_bar_or_number_leaves_its_axis(
         tree.sweep().run(arm, train=train).done({"overall": (200, 200)})
     tree.sweep().run("mine", reward="coarse").done({"overall": (100, 200)})
     text = figures_of(tree, tmp_path, ["fig2_scores"])["fig2_scores"]
-    assert "pale: fewer than 3 seeds, and no interval" in said(text) and "100.0 (1)" in text
+    assert "pale: no interval (fewer than 3 seeds" in said(text) and "100.0 (1)" in text
     assert "In no place of this figure: mine." in said(text)
 
 

@@ -17,6 +17,7 @@ from toolrl_cli.report.comparisons.claims import load_claims
 from toolrl_cli.report.comparisons.judging import ClaimResult, judge_claims
 from toolrl_cli.report.comparisons.pairs import Pair, compare_rows
 from toolrl_cli.report.drawing.answers import READ_BYTES
+from toolrl_cli.report.drawing.bars import draw_bars
 from toolrl_cli.report.drawing.curves import CurveReader
 from toolrl_cli.report.drawing.figures import draw_figure, find_figure, shipped_figures
 from toolrl_cli.report.drawing.plots import draw_curves, lines_of
@@ -194,7 +195,9 @@ class Report:
         return written
 
     def write_report(self, directory: Path, figures: Sequence[str] = ("png", "pdf", "svg")) -> list[Path]:
-        """Write all tables in all formats, their provenance, the curves, and the paper's figures that have results.
+        """Write all tables in all formats, their provenance, curves, and the paper's figures that have results.
+
+        Tables of one row an arm are drawn as bars, too.
 
         Each file is replaced at once, so that a reader never sees half of one.
 
@@ -219,6 +222,9 @@ class Report:
             for kind, suffix in _SUFFIXES.items() if together else ():
                 written.append(_write(directory / f"aggregate{suffix}", over_tasks.render(together, kind)))
             written.append(_write(directory / "report.html", self.render("html")))
+            for table, spec in zip(self.tables, self.specs, strict=False):
+                bars = [directory / f"{slugify(table.name)}.{kind}" for kind in figures]
+                written += bars if spec.rows == "arms" and figures and draw_bars(table, bars) else []
             curves = [directory / f"curves.{kind}" for kind in figures]
             written += curves if self.draw(*curves) else []
             written += self.draw_figures(directory, kinds=figures) if self.sweeps and figures else []

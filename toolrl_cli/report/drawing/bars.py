@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolrl_cli.report.drawing.figure_style import PALETTE, new_figure, save, wrapped
-from toolrl_cli.report.model import Head, Row, Table
+from toolrl_cli.report.model import Cell, Head, Row, Table
 from toolrl_cli.report.render.shown import row_lines
 from toolrl_cli.report.statistics.basics import MIN_SEEDS
 
@@ -111,8 +111,7 @@ def _draw(
         shown = next(row_lines(table, row)).cells[column].text
         end = 0.0
         if cell.mean is not None:
-            sure = cell.n >= MIN_SEEDS or cell.sample.constant
-            axis.barh(place, cell.mean, height=0.72, color=_SURE if sure else _PALE, linewidth=0)
+            axis.barh(place, cell.mean, height=0.72, color=_SURE if _sure(cell) else _PALE, linewidth=0)
             end = cell.mean
         if cell.mean is not None and cell.low is not None and cell.high is not None:
             error = [[max(0.0, cell.mean - cell.low)], [max(0.0, cell.high - cell.mean)]]
@@ -138,7 +137,17 @@ def _told(table: Table, rows: Sequence[Row], heads: Sequence[Head]) -> list[str]
     told = ["Mean (number of seeds)"]
     if any(cell.ci is not None for cell in cells):
         told.append("whisker and ±: 95 % t interval over seeds")
-    if any(cell.n < MIN_SEEDS and not cell.sample.constant for cell in cells):
-        told.append(f"pale: fewer than {MIN_SEEDS} seeds, and no interval")
+    if not all(map(_sure, cells)):
+        told.append(f"pale: no interval (fewer than {MIN_SEEDS} seeds, or all gave one value)")
     apart = [problem for problem in table.problems if "scored differently" in problem]
-    return [f"{'; '.join(told)}.", *apart]
+    waiting = [f"{row.source_arm} ({_state(row)})" for row in table.rows if row.source_arm and row not in rows]
+    return [f"{'; '.join(told)}.", *([f"No value yet: {', '.join(waiting)}."] if waiting else []), *apart]
+
+
+def _sure(cell: Cell) -> bool:
+    """Whether a bar's error is known: from its seeds, or because no seed changes the model."""
+    return cell.ci is not None or cell.sample.constant
+
+
+def _state(row: Row) -> str:
+    return next((cell.state for cell in row.cells.values() if cell.state != "–"), "not begun")
