@@ -15,8 +15,8 @@ import pytest
 
 from tests.report.builder import RunTree, Tree, toolworld_scores
 from toolrl_cli.report.api import build_report
+from toolrl_cli.report.page_data import curves, rollouts
 from toolrl_cli.report.page_data import items as page_items
-from toolrl_cli.report.page_data import rollouts
 from toolrl_cli.report.page_data.excerpts import weight
 from toolrl_cli.report.render import html
 from toolrl_cli.rewards import get_reward
@@ -258,7 +258,7 @@ def test_signs_that_the_page_writes_as_escapes_count_with_their_length() -> None
 
 
 def test_long_curves_are_thinned_and_the_page_says_so(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html, "POINTS", 150)
+    monkeypatch.setattr(curves, "POINTS", 150)
     found = data_of(filled(tree))["curves"]
     total = next(panel for panel in found["panels"] if panel["title"] == "Total reward")["lines"][0]
     assert total["x"][-1] == 25 and len(total["x"]) == len(total["y"]) < 25
@@ -367,6 +367,7 @@ seen.differ = document.querySelectorAll(".verdicts tbody tr").length;
 document.querySelector(".verdicts tbody button").click();
 seen.beside = document.querySelectorAll(".verdicts .opened .response").length;
 seen.rollout = document.querySelectorAll("#rollouts-result .response").length;
+seen.noRollouts = document.querySelector("#rollouts-result p").textContent;
 seen.parts = document.querySelector("#rollouts-result .parts").textContent;
 document.getElementById("rollouts-later").click();
 seen.later = document.getElementById("rollouts-step").selectedOptions[0].textContent;
@@ -439,7 +440,7 @@ def test_a_browser_sorts_filters_opens_cells_and_finds_no_error(
     )
     assert seen["items"] == 5 and seen["opened"] == "alpha,beta" and seen["itemsOf"] == "beta"
     assert (seen["differ"], seen["beside"]) == (5, 1)
-    assert seen["rollout"] == 2 and seen["later"] == "25"
+    assert seen["rollout"] == 2 and seen["later"] == "25" and "the first 1: beta." in seen["noRollouts"]
     assert "format" in seen["parts"] and "correctness" in seen["parts"]
     assert (seen["runs"], seen["stages"]) == (7, 5)
     assert seen["keyTip"].startswith("step 0") and "alpha" in seen["inWords"] and "arrows" in seen["inWords"]

@@ -140,7 +140,9 @@ def _told(table: Table, rows: Sequence[Row], heads: Sequence[Head]) -> list[str]
     if not all(map(_sure, cells)):
         told.append(f"pale: no interval (fewer than {MIN_SEEDS} seeds, or all gave one value)")
     apart = [problem for problem in table.problems if "scored differently" in problem]
-    waiting = [f"{row.source_arm} ({_state(row)})" for row in table.rows if row.source_arm and row not in rows]
+    waiting = [
+        f"{row.source_arm} ({_state(row)})" for row in table.rows if row.source_arm and row not in rows
+    ]
     return [f"{'; '.join(told)}.", *([f"No value yet: {', '.join(waiting)}."] if waiting else []), *apart]
 
 

@@ -22,7 +22,11 @@ from toolrl_cli.training.rollout_dumps import DumpKind, files_by_step, is_paddin
 PAGE_BYTES = 2_500_000
 """Most bytes of rollouts in a page."""
 
+MOST_ARMS = 40
 STEPS, PROMPTS, RESPONSES = 8, 2, 4
+STEP_BYTES = 15_000
+"""Bytes that a step needs to show a prompt with a response; where there is less room, fewer steps are shown."""
+
 READ_ROWS = 64
 """Rows read of one step; of these the first prompts are shown."""
 
@@ -36,7 +40,7 @@ def rollouts_of(arms: Sequence[Arm]) -> list[dict[str, Any]]:
         they are), `steps`: `step` and `prompts`, each with `prompt`, `gold` and `responses`: `output`, `score`,
         and `parts`: `name`, `raw`, `weight`, `weighted`, `terms` (name, formula, value).
     """
-    chosen = [(arm, found) for arm in arms if (found := _first(arm)) is not None]
+    chosen = [(arm, found) for arm in arms if (found := _first(arm)) is not None][:MOST_ARMS]
     room = PAGE_BYTES // max(1, len(chosen))
     return [{"arm": arm.name, "run": run, **_read(stage, room)} for arm, (run, stage) in chosen]
 
@@ -73,7 +77,7 @@ def _of_stage(stage: Stage, room: int) -> dict[str, Any]:
     why = origin.fault if origin.reward is None else _closed(origin.reward)
     kind: DumpKind = "validation" if files["validation"] and (why or not files["rollouts"]) else "rollouts"
     steps = sorted(files[kind])
-    picked = _spread(steps, STEPS)
+    picked = _spread(steps, min(STEPS, max(2, room // STEP_BYTES)))
     share = room // max(1, len(picked))
     reward = None if why else origin.reward
     total = stage.spec.total_steps

@@ -16,10 +16,9 @@ from typing import Any
 
 from toolrl_cli.report.arms import Arm, setting_text, varying_settings
 from toolrl_cli.report.comparisons.judging import ClaimResult
-from toolrl_cli.report.drawing.curves import Curve, CurveReader, panels_of, rl_stage
-from toolrl_cli.report.drawing.figure_style import CSS_DASHES, PALETTE
-from toolrl_cli.report.drawing.panels import TRAINING
+from toolrl_cli.report.drawing.curves import CurveReader
 from toolrl_cli.report.model import Cell, Head, Source, Table, digits, fixed, rounded
+from toolrl_cli.report.page_data.curves import curves_of
 from toolrl_cli.report.page_data.items import table_items, text_room, without_items
 from toolrl_cli.report.page_data.opening import opens_on
 from toolrl_cli.report.page_data.rollouts import rollouts_of
@@ -36,12 +35,6 @@ SCRIPTS = (
 )
 PAGE_BYTES = 9_800_000
 """Most bytes of a page's data; the page around them takes some 50,000."""
-
-POINTS = 120_000
-"""Most points of all curves together."""
-
-DIGITS = 4
-"""Significant digits of points of a curve; a screen cannot show more."""
 
 
 def render(
@@ -76,7 +69,7 @@ def render(
         ],
         "evaluations": known,
         "claims": [_claim(c) for c in claims],
-        "curves": _curves(arms, reader),
+        "curves": curves_of(arms, reader),
         "rollouts": rollouts_of(arms),
         "runs": runs_of([sweep for sweep in sweeps if not any(r.imported for r in sweep.runs)], results),
     }
@@ -216,43 +209,3 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
         "steps": [*map(difference, result.steps), *together(result)],
         "printed": printed(result),
     }
-
-
-def _curves(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
-    every = [arm for arm in arms if any(rl_stage(run) for run in arm.runs)]
-    shown = panels_of(every, reader, training=True)
-    trained = [arm for arm in every if any(reader.curve(arm, panel) for panel in shown)]
-    panels = []
-    curves = {(i, panel): reader.curve(arm, panel) for panel in shown for i, arm in enumerate(trained)}
-    every_nth = -(-sum(len(c.steps) for c in curves.values() if c is not None) // POINTS) or 1
-    for panel in shown:
-        found = [(i, curves[i, panel]) for i in range(len(trained))]
-        lines = [_line(i, c, every_nth) for i, c in found if c is not None]
-        told = {"title": panel.title, "unit": panel.unit, "sparse": panel.sparse, "notes": panel.notes}
-        panels.append({**told, "limits": panel.limits, "training": panel in TRAINING, "lines": lines})
-    styles = [
-        {"name": arm.name, "colour": PALETTE[i % len(PALETTE)], "dash": CSS_DASHES[i % len(CSS_DASHES)]}
-        for i, arm in enumerate(trained)
-    ]
-    waiting = [arm.name for arm in every if arm not in trained]
-    notes = [f"No curve yet: {', '.join(waiting)}."] if waiting else []
-    if every_nth > 1:
-        notes.append(f"Of each curve one point in {every_nth} is drawn, and its last.")
-    return {"arms": styles, "panels": panels, "notes": notes}
-
-
-def _line(position: int, found: Curve, every_nth: int) -> dict[str, Any]:
-    last = len(found.steps) - 1
-    kept = [i for i in range(last + 1) if i % every_nth == 0 or i == last]
-    halves = [found.half_width[i] for i in kept]
-    return {
-        "arm": position,
-        "x": [found.steps[i] for i in kept],
-        "y": [_short(found.mean[i]) for i in kept],
-        "h": [None if v is None else _short(v) for v in halves],
-        "n": [found.seeds[i] for i in kept],
-    }
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")

@@ -31,7 +31,9 @@ function rolloutsAt(of, at) {
   const kind = of.kind === "validation" ? "validation answers" : "responses it was trained on";
   const few = `Of run ${of.run}, ${kind}: the first prompts of ${of.steps.length} of ${of.of} logged steps.`;
   const why = of.why ? ` ${of.kind === "validation" ? "The parts are as logged, without their terms" : "Their reward is not laid open"}: ${of.why}.` : "";
-  return [make("p", { class: "quiet" }, few + why), ...at.prompts.map((prompt) => make("article", { class: "prompt" },
+  const others = DATA.curves.arms.map((arm) => arm.name).filter((name) => !DATA.rollouts.some((one) => one.arm === name));
+  const none = others.length ? ` Not here, because they logged none or come after the first ${DATA.rollouts.length}: ${others.join(", ")}.` : "";
+  return [make("p", { class: "quiet" }, few + why + none), ...at.prompts.map((prompt) => make("article", { class: "prompt" },
     make("h3", {}, `Step ${at.step}: ${prompt.responses.length} of ${prompt.all} responses to one prompt`),
     make("details", {}, make("summary", {}, "Prompt"), make("pre", {}, prompt.prompt)),
     make("details", {}, make("summary", {}, "Gold answer"), make("pre", {}, prompt.gold)),
