@@ -102,7 +102,8 @@ class SlurmLauncher:
         if row is None or row["Comment"] != handle.get("id"):
             # the controller knows all jobs that wait or run, and forgets ended ones after MinJobAge
             return accounted.get(job, Seen("ended"))
-        return states.seen(row["State"], row["exit_code"], row["Reason"], f"job {job}")
+        seen = states.seen(row["State"], row["exit_code"], row["Reason"], f"job {job}")
+        return states.never_began(seen, self.log(handle)) or seen
 
     def cancel(self, handle: Handle, *, kill: bool = False) -> None:
         """See `Launcher.cancel`."""

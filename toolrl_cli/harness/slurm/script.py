@@ -78,7 +78,13 @@ def script(request: LaunchRequest, settings: SlurmSettings) -> str:
     """
     argv = request.argv(settings.python or sys.executable)
     argv[argv.index("-m") + 1] = "toolrl_cli.harness.slurm.job"
-    argv += ["--restarts", str(settings.restarts), *(["--alone"] if request.alone else [])]
+    argv += [
+        "--restarts",
+        str(settings.restarts),
+        "--warn",
+        str(settings.warn),
+        *(["--alone"] if request.alone else []),
+    ]
     lines = ["#!/bin/bash", f"# {request.id}", "trap '' USR1", "set -e"]
     lines += [*settings.prologue, f"exec {shlex.join([*settings.container, *argv])}"]
     return "\n".join(lines) + "\n"
