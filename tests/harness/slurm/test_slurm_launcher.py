@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -17,11 +19,12 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness import scheduler as scheduler_module
 from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.harness.slurm import job, states
+from toolrl_cli.harness.slurm import forgotten, job, states
 from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.harness.starting import start_attempt
 from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.processes.tree import kill
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import make_folder, write_json
@@ -277,3 +280,29 @@ def test_a_job_started_anew_on_another_node_takes_the_stage_from_its_own_dead_pa
     (folder.path / "lease").write_bytes(own.encode())
     assert subprocess.run(argv, check=False).returncode == 0
     assert [a.status for a in folder.state().attempts] == ["failed", "succeeded"]
+
+
+def test_a_job_that_the_controller_lost_has_ended_only_once_its_heartbeat_stands_still(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = cluster.stages("a")
+    handle = cluster.start(spec, "sleep")
+    running(cluster, spec)
+    other = {"1": {"options": {"comment": "somebody.else"}, "state": "PENDING", "status": 0}}
+    kept = (cluster.folder / "jobs.json").read_text()
+    (cluster.folder / "jobs.json").write_text(json.dumps(other))  # its number is another's by now
+    launcher = cluster.launcher()
+    monkeypatch.setattr(forgotten, "SILENT", 1.0)
+    looks = time.monotonic() + 2.0
+    while time.monotonic() < looks:
+        (seen,) = launcher.poll([handle])
+        assert seen.phase == "unknown" and "Slurm does not know job 1" in seen.told
+        time.sleep(0.1)
+    kill(cluster.stages.processes())
+    eventually(lambda: launcher.poll([handle])[0].phase == "ended")
+    (cluster.folder / "jobs.json").write_text(kept)
+    waiting = cluster.stages("b")
+    cluster.switch("hold")
+    lost = cluster.start(waiting, "finish")
+    (cluster.folder / "jobs.json").write_text("{}")
+    assert cluster.launcher().poll([lost])[0].phase == "ended"  # nothing of it runs
