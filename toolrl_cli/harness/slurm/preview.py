@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchPlan, Preview
 from toolrl_cli.harness.slurm.programs import ask
-from toolrl_cli.harness.slurm.script import options
+from toolrl_cli.harness.slurm.script import check_devices, options
 from toolrl_cli.harness.slurm.settings import SlurmSettings, seconds_of
 from toolrl_cli.spec.stage import StageSpec
 
@@ -16,6 +16,7 @@ from toolrl_cli.spec.stage import StageSpec
 def preview(plan: LaunchPlan, seconds: Mapping[str, float]) -> list[Preview]:
     """See `LauncherKind.preview`; `sbatch --test-only` is asked once for each distinct request."""
     settings = plan.settings if isinstance(plan.settings, SlurmSettings) else SlurmSettings()
+    check_devices(plan.stages, settings)
     groups: dict[tuple[str, ...], list[StageSpec]] = {}
     for spec in plan.stages:
         groups.setdefault(tuple(options(spec, settings)), []).append(spec)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchRequest
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.spec.stage import StageSpec
@@ -51,6 +53,24 @@ def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:
     device = spec.resources.get("device", "auto") if spec.resources else "cpu"
     asked = settings.of(spec.kind)["gpus"]
     return spec.slots if (device != "cpu" if asked is None else asked and device != "cpu") else 0
+
+
+def check_devices(stages: Sequence[StageSpec], settings: SlurmSettings) -> None:
+    """Refuse stages that were planned for a CPU, because there is no GPU here, and whose jobs would get GPUs.
+
+    They would fail on their nodes, after all the waiting: what they compute in is part of their ids.
+
+    Raises:
+        LaunchError: there is one.
+    """
+    for spec in stages:
+        wanted = spec.config.get("asked_precision")
+        if wanted is not None and gpus_of(spec, settings):
+            raise LaunchError(
+                f"planned for a CPU, where {wanted} becomes fp32 for want of a GPU here, and its job asks for one",
+                f"stage {spec.id}",
+                "--set resources.device=cuda plans for the nodes' GPUs, or `gpus: false` asks for none",
+            )
 
 
 def fixed(request: LaunchRequest, settings: SlurmSettings) -> list[str]:
