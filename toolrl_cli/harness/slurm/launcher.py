@@ -84,7 +84,6 @@ class SlurmLauncher:
         """See `Launcher.poll`."""
         if not handles:
             return []
-        self._watched = len(handles)
         try:
             cluster = self._cluster_name()
             here = [handle for handle in handles if handle.get("cluster") == cluster]
@@ -128,6 +127,7 @@ class SlurmLauncher:
 
     def wait(self, handles: Sequence[Handle], wake: int, timeout: float) -> None:
         """See `Launcher.wait`."""
+        self._watched = len(handles)
         poller = select.poll()
         poller.register(wake, select.POLLIN)
         poller.poll(1000 * min(timeout, self.interval))
