@@ -302,9 +302,9 @@ class Scheduler:
         for (node, attempt), seen in zip(watched, answers, strict=True):
             if seen.phase == "unknown":
                 self._tell_once(seen.told)  # of all of them alike
-            elif seen.told and seen.told != attempt.told:
+            elif seen.told and seen.told not in attempt.told:
+                attempt.told.add(seen.told)
                 self._tell("waiting", node, None, seen.told)
-            attempt.told = seen.told
             if seen.phase == "ended":
                 attempt.ended, attempt.ended_at = seen, self._clock()
 
