@@ -33,6 +33,9 @@ from toolrl_cli.store.state import Handle, StageState
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(bool(why_not()), reason=f"no Slurm here: {why_not()}")]
 
 QUICK = {"poll": 0.3, "delay": 0.5}
+SAVED = (
+    6.0  # seconds after which slurmctld has written a job down; what is younger it loses when it is killed
+)
 GPU = {"resources": {"device": "cuda"}}
 
 
@@ -166,12 +169,13 @@ def test_the_end_of_its_time_and_a_pre_emption_become_the_next_attempt(site: Sit
 
 
 def test_nothing_starts_twice_while_the_controller_is_down(site: Site) -> None:
-    specs = [site.training(f"d{n}", steps=6, seconds=0.4) for n in range(3)]
+    specs = [site.training(f"d{n}", steps=n, seconds=0.4) for n in (22, 23, 3)]
     outcome: list[Outcome] = []
     work = threading.Thread(target=lambda: outcome.append(site.run(specs)[0]))
     work.start()
     try:
         site.running(specs[0])
+        time.sleep(SAVED)
         site.slurm.kill_controller()
         time.sleep(1.0)
     finally:

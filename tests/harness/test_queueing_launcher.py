@@ -119,3 +119,20 @@ def test_a_job_that_its_cluster_starts_anew_is_followed_under_its_next_number(
     command.launcher.on_wait = requeue
     assert ends(command.run()) == {"a": "succeeded"}
     assert [n for _, _, n in command.launcher.starts] == [1]
+
+
+def test_what_a_queued_attempt_waits_for_is_told_once_and_that_nobody_answers_once_for_all(
+    ledger: Ledger, stages: Stages
+) -> None:
+    command = Command(ledger, [stages("a"), stages("b")], queues=True, seconds=lambda stage: 20.0)
+    known = command.launcher.seen
+
+    def seen(handle: Handle) -> Seen:
+        if command.launcher.now < 5:
+            return Seen("queued", told=f"job {handle['number']} waits: JobHeldUser")
+        return Seen("unknown", told="nobody answers") if command.launcher.now < 10 else known(handle)
+
+    command.launcher.seen = seen  # type: ignore[method-assign]
+    assert command.run().exit_code == 0
+    told = [event.message for event in command.events if event.what == "waiting"]
+    assert told == ["job 0 waits: JobHeldUser", "job 1 waits: JobHeldUser", "nobody answers"]

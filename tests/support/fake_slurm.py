@@ -140,7 +140,7 @@ def squeue(options: dict[str, str], names: list[str]) -> int:
             values = {
                 **{"JobID": number, "JobArrayID": number, "State": job["state"]},
                 **{"exit_code": str(job["status"]), "Reason": "None"},
-                **{"Comment": job["options"]["comment"], "BatchHost": "here"},
+                **{"Comment": job["options"]["comment"], "TimeLeft": "0:50"},
             }
             print("|".join(values[name] for name in names))
     return 0

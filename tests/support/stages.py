@@ -19,6 +19,9 @@ FUNCTIONS = "tests.support.stage_functions"
 ROOT = Path(__file__).parents[2]
 
 
+ATTEMPTS = ("toolrl_cli.attempt.execution", "toolrl_cli.harness.slurm.job")
+
+
 class Stages:
     """Makes stages whose ids no other test has, so that their processes can be told from those of others."""
 
@@ -57,9 +60,8 @@ class Stages:
                 environment = Path(entry.path, "environ").read_text(errors="replace")
             except OSError:
                 continue
-            if (
-                "toolrl_cli.attempt.execution" in argv and self.tag in argv
-            ) or f"-{self.tag}/" in environment:
+            attempt = any(module in argv for module in ATTEMPTS) and self.tag in argv
+            if attempt or f"-{self.tag}/" in environment:
                 process = ProcessId.of(int(entry.name))
                 if process:
                     found.append((process, argv))

@@ -252,6 +252,11 @@ class Launcher(Protocol):
         """
 
 
+def queue_name(handle: Handle) -> str:
+    """What a queue calls an attempt that it has."""
+    return str(handle.get("job") or handle.get("id") or "")
+
+
 def slot_name(slot: str) -> str:
     """What people call a slot: `GPU 0`, `CPU slot 1`."""
     if slot.startswith("cpu"):

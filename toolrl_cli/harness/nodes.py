@@ -24,7 +24,7 @@ class Watched:
         slots: names of the slots it is on.
         foreign: another harness, which is alive, has started it and will see to it.
         asked_to_stop: its end counts as stopped, not as failed.
-        told: what its launcher said of it last, for people.
+        told: what its launcher has said of it to people, each of which is told once.
         ended: how its process ended; the ledger may not say so yet.
         ended_at: when that was seen, by the scheduler's clock.
     """
@@ -34,7 +34,7 @@ class Watched:
     slots: tuple[str, ...]
     foreign: bool = False
     asked_to_stop: bool = False
-    told: str = ""
+    told: set[str] = field(default_factory=set)
     ended: Seen | None = None
     ended_at: float = 0.0
 

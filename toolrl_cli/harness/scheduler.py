@@ -18,7 +18,7 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.alike import AlikeFailures
 from toolrl_cli.harness.events import End, Event, Observer, Outcome, What
 from toolrl_cli.harness.interrupts import Interrupts
-from toolrl_cli.harness.launcher import Launcher, LaunchLater, Seen, slot_name
+from toolrl_cli.harness.launcher import Launcher, LaunchLater, Seen, queue_name, slot_name
 from toolrl_cli.harness.nodes import Node, Watched
 from toolrl_cli.harness.priorities import chain_lengths, expected_seconds, priorities
 from toolrl_cli.harness.queueing import ReadyQueue, Slots
@@ -211,7 +211,8 @@ class Scheduler:
         if isinstance(result, Started) and state.launcher is not None:
             node.attempt = Watched(state.attempt, state.launcher, slots)
             self._running[node.spec.id] = node
-            self._tell("started", node, state)
+            queued = "" if self._pool else f"given to {self._launcher.kind}: {queue_name(state.launcher)}"
+            self._tell("started", node, state, queued)
             return
         self._slots.release(slots)
         if isinstance(result, Done):
@@ -296,9 +297,14 @@ class Scheduler:
 
     def _poll(self) -> None:
         """Note which attempts have ended, by their launchers' word."""
-        watched = [n.attempt for n in self._running.values() if n.attempt and n.attempt.ended is None]
-        for attempt, seen in zip(watched, self._reach.poll([a.handle for a in watched]), strict=True):
-            attempt.told = seen.told
+        watched = [(n, n.attempt) for n in self._running.values() if n.attempt and n.attempt.ended is None]
+        answers = self._reach.poll([attempt.handle for _, attempt in watched])
+        for (node, attempt), seen in zip(watched, answers, strict=True):
+            if seen.phase == "unknown":
+                self._tell_once(seen.told)  # of all of them alike
+            elif seen.told and seen.told not in attempt.told:
+                attempt.told.add(seen.told)
+                self._tell("waiting", node, None, seen.told)
             if seen.phase == "ended":
                 attempt.ended, attempt.ended_at = seen, self._clock()
 

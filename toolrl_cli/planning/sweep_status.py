@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.harness.launcher import queue_name
 from toolrl_cli.harness.reach import LOCAL, Reach
 from toolrl_cli.planning.losses import look
 from toolrl_cli.processes.process_id import ProcessId
@@ -202,7 +203,7 @@ def _queues(states: Mapping[str, StageState]) -> dict[str, str]:
     answers = Reach().poll(list(handles.values()))
     told = {}
     for (stage_id, handle), seen in zip(handles.items(), answers, strict=True):
-        waits = f"waits in {handle['kind']}: {handle.get('job') or handle.get('id', '')}"
+        waits = f"waits in {handle['kind']}: {queue_name(handle)}"
         told[stage_id] = seen.told or (waits if seen.phase == "queued" else "")
     return told
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.harness.slurm.conftest import Cluster
 from toolrl_cli.harness.launcher import LaunchPlan
-from toolrl_cli.harness.slurm.preview import preview, seconds_of
-from toolrl_cli.harness.slurm.settings import SlurmSettings
+from toolrl_cli.harness.slurm.preview import preview
+from toolrl_cli.harness.slurm.settings import SlurmSettings, seconds_of
 from toolrl_cli.spec.stage import StageSpec
 
 CUDA = {"resources": {"device": "cuda"}}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -14,15 +19,25 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness import scheduler as scheduler_module
 from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.harness.slurm import job, states
+from toolrl_cli.harness.slurm import forgotten, job, states
 from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.harness.starting import start_attempt
 from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.processes.tree import kill
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import make_folder, write_json
-from toolrl_cli.store.lease import take
+from toolrl_cli.store.lease import LeaseInfo, take
 from toolrl_cli.store.state import StageState
+
+
+def running(cluster: Cluster, spec: StageSpec, attempt: int = 1) -> None:
+    def so_far() -> bool:
+        state = cluster.ledger.read(spec)
+        return (state.attempt, state.status) == (attempt, "running")
+
+    eventually(so_far)
 
 
 def test_a_chain_runs_as_jobs_with_names_and_comments_that_read_well(cluster: Cluster) -> None:
@@ -80,7 +95,9 @@ def test_a_job_whose_stage_names_another_one_does_nothing(cluster: Cluster) -> N
     cluster.switch("hold", on=False)
     launcher = cluster.launcher()
     eventually(lambda: all(seen.phase == "ended" for seen in launcher.poll([handle, other])))
-    assert [seen.returncode for seen in launcher.poll([handle, other])] == [0, NOT_MINE]
+    ends = [seen.returncode for seen in launcher.poll([handle, other])]
+    assert ends in ([0, NOT_MINE], [0, 0])  # as it finds the stage at work, or done
+    assert [(a.n, a.status) for a in cluster.ledger.read(spec).attempts] == [(1, "succeeded")]
 
 
 def test_a_job_that_never_starts_is_told_of_and_ends_with_stop(cluster: Cluster) -> None:
@@ -211,3 +228,83 @@ def test_a_node_on_which_stages_fail_for_no_fault_of_theirs_is_left_out(cluster:
         start_attempt(folder, spec, launcher, ())
     excluded = [call.partition("--exclude=")[2].partition(" ")[0] for call in cluster.calls("sbatch")]
     assert excluded == ["", "", "n7", "n7"]
+
+
+def test_a_training_whose_jobs_end_before_their_first_checkpoint_is_not_run_for_ever(
+    cluster: Cluster,
+) -> None:
+    spec = cluster.stages("a", kind="rl", total_steps=50)
+    handle = cluster.start(spec, "sleep")
+    for attempt in (1, 2):
+        running(cluster, spec, attempt)
+        ask("scancel", "--signal=USR1", "--batch", str(handle["job"]))
+    eventually(lambda: cluster.ledger.read(spec).status == "failed")
+    failure = cluster.ledger.read(spec).failure
+    assert (
+        failure is not None
+        and failure.kind == "config"
+        and "before they saved a checkpoint" in failure.message
+    )
+    eventually(lambda: cluster.launcher().poll([handle])[0].phase == "ended")
+
+
+def test_a_prologue_that_fails_is_told_with_its_last_word(cluster: Cluster) -> None:
+    cluster.settings = SlurmSettings(
+        prologue=["module() { echo no such module >&2; return 3; }", "module x"], poll=0.05
+    )
+    spec = cluster.stages("a")
+    outcome, _ = cluster.run([spec])
+    assert outcome.exit_code == 1
+    failure = cluster.ledger.read(spec).failure
+    assert failure is not None and failure.kind == "config"
+    assert failure.message == "its script ended with status 3 before the attempt began: no such module"
+    assert "slurm.txt" in failure.hint
+
+
+def test_a_job_started_anew_on_another_node_takes_the_stage_from_its_own_dead_past_alone(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = cluster.stages("a")
+    cluster.switch("hold")
+    handle = cluster.start(spec, "finish")
+    folder = cluster.ledger.folder(spec)
+    elsewhere = dataclasses.replace(ProcessId.current(), host="n9", boot="b", namespace="n")
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(folder.state().running(handle), lease)
+    monkeypatch.setenv("SLURM_JOB_ID", str(handle["job"]))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    argv = [sys.executable, "-m", "toolrl_cli.harness.slurm.job", str(folder.path), "--attempt", "1"]
+    argv += ["--function", "tests.support.stage_functions:finish"]
+    other = LeaseInfo(elsewhere, "attempt", 1, {**handle, "job": "99"}, "t", 1.0, 1.0)
+    (folder.path / "lease").write_bytes(other.encode())
+    assert subprocess.run(argv, check=False).returncode == NOT_MINE
+    own = dataclasses.replace(other, launcher=handle)
+    (folder.path / "lease").write_bytes(own.encode())
+    assert subprocess.run(argv, check=False).returncode == 0
+    assert [a.status for a in folder.state().attempts] == ["failed", "succeeded"]
+
+
+def test_a_job_that_the_controller_lost_has_ended_only_once_its_heartbeat_stands_still(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = cluster.stages("a")
+    handle = cluster.start(spec, "sleep")
+    running(cluster, spec)
+    other = {"1": {"options": {"comment": "somebody.else"}, "state": "PENDING", "status": 0}}
+    kept = (cluster.folder / "jobs.json").read_text()
+    (cluster.folder / "jobs.json").write_text(json.dumps(other))  # its number is another's by now
+    launcher = cluster.launcher()
+    monkeypatch.setattr(forgotten, "SILENT", 1.0)
+    looks = time.monotonic() + 2.0
+    while time.monotonic() < looks:
+        (seen,) = launcher.poll([handle])
+        assert seen.phase == "unknown" and "Slurm does not know job 1" in seen.told
+        time.sleep(0.1)
+    kill(cluster.stages.processes())
+    eventually(lambda: launcher.poll([handle])[0].phase == "ended")
+    (cluster.folder / "jobs.json").write_text(kept)
+    waiting = cluster.stages("b")
+    cluster.switch("hold")
+    lost = cluster.start(waiting, "finish")
+    (cluster.folder / "jobs.json").write_text("{}")
+    assert cluster.launcher().poll([lost])[0].phase == "ended"  # nothing of it runs

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from toolrl_cli.harness.launcher import LaunchRequest
+from toolrl_cli.errors import LaunchError
+from toolrl_cli.harness.launcher import LaunchPlan, LaunchRequest
+from toolrl_cli.harness.launchers.slurm import open_cluster
 from toolrl_cli.harness.slurm.script import fixed, options, script
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.processes.process_id import ProcessId
@@ -83,3 +85,13 @@ def test_the_script_becomes_the_attempt_after_the_prologue(tmp_path: Path) -> No
     assert "--attempt 3" in lines[-1] and "--function m:f" in lines[-1]
     assert "--signal=B:USR1@60" in fixed(request, chosen)
     assert f"--output={folder}/attempts/3/slurm.txt" in fixed(request, chosen)
+
+
+def test_a_stage_planned_for_a_cpu_is_refused_before_it_waits_for_a_gpu() -> None:
+    planned = {"asked_precision": "bf16", "precision": "fp32", "resources": {"device": "auto"}}
+    spec = StageSpec("a-1", "rl", {}, {}, planned)
+    with pytest.raises(
+        LaunchError, match=r"planned for a CPU, where bf16 becomes fp32.*resources.device=cuda"
+    ):
+        open_cluster(LaunchPlan("x", [spec]))
+    open_cluster(LaunchPlan("x", [spec], settings=settings(gpus=False)))

@@ -22,10 +22,22 @@ from toolrl_cli.attempt.adjusting import next_change
 from toolrl_cli.errors import LaunchError, LedgerError
 from toolrl_cli.harness.retries import Policy
 from toolrl_cli.harness.slurm.programs import ask
+from toolrl_cli.harness.slurm.settings import seconds_of
 from toolrl_cli.harness.slurm.states import TAKEN_BACK
 from toolrl_cli.log import LOG, on_stderr
-from toolrl_cli.store.failures import FailureClass
+from toolrl_cli.spec.stage_kind import trains
+from toolrl_cli.store import lease as leases
+from toolrl_cli.store.failures import Failure, FailureClass
+from toolrl_cli.store.lease import LeaseHeld
 from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.state import AttemptRecord
+from toolrl_cli.training.checkpointing.checkpoints import saved_steps
+
+CLOCKS = 5.0
+"""Seconds by which the file server's clock may differ from a node's."""
+
+EARLY = 75.0
+"""Seconds by which Slurm may send its warning too early; it looks once a minute."""
 
 INPUTS_PATIENCE = 90.0
 """Seconds for what another node has written to be seen here: NFS keeps attributes for up to 60."""
@@ -37,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("stage_dir", type=Path)
     parser.add_argument("--restarts", type=int, default=20)
     parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--warn", type=float, default=120.0)
     own, rest = parser.parse_known_args(argv)
     folder = StageFolder(own.stage_dir.absolute())
     taken: list[int] = []
@@ -60,12 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if restarts and again is None:
             LOG.info("stage %s is not this job's any more; nothing to do here", folder.id)
             return execution.NOT_MINE
-    arguments = [str(own.stage_dir), *rest]
+    arguments, saved = [str(own.stage_dir), *rest], _newest(folder)
     status = execution.main(arguments, again=again)
     if own.alone:
         status = _tried_again(folder, arguments, status, lambda: bool(taken))
     if status == execution.STOPPED and taken:
         with on_stderr("toolrl: ", may_fail=True):
+            idle = restarts and saved == _newest(folder)
+            if idle and _out_of_time(job, own.warn) and _in_vain(folder):
+                return execution.FAILED
             return _requeued(job, restarts, own.restarts)
     return status
 
@@ -101,6 +117,43 @@ def _tried_again(
         time.sleep(wait)
         status = execution.main(arguments, again=handle)
     return status
+
+
+def _newest(folder: StageFolder) -> int:
+    return max((step for step, _ in saved_steps(folder.path / "checkpoints")), default=0)
+
+
+def _out_of_time(job: str, warn: float) -> bool:
+    """Whether the job was told to stop for its own limit, and not to make room for another one."""
+    try:
+        left = ask("squeue", "--noheader", f"--jobs={job}", "-O", "TimeLeft:").strip()
+        return (seconds_of(left) or 0.0) < warn + EARLY
+    except (LaunchError, ValueError):  # nobody answers, or there is no limit
+        return False
+
+
+def _in_vain(folder: StageFolder) -> bool:
+    """Whether a training has ended twice in a row without a checkpoint; it would for ever, so it is written down."""
+    state = folder.state()
+    before = [attempt for attempt in state.attempts if attempt.n == state.attempt - 1]
+    if not trains(folder.kind) or not before or before[0].status != "stopped" or _saved_in(folder, before[0]):
+        return False
+    why = "two jobs in a row ended before they saved a checkpoint: what they did is lost"
+    failure = Failure.of("config", why, "save more often (save_every), or give the jobs more time (time)")
+    try:
+        with leases.take(folder.path, purpose="launch") as lease:
+            folder.write_state(state.over("failed", failure), lease)
+    except LeaseHeld:  # somebody else goes on with it
+        return False
+    LOG.error("%s", why)
+    return True
+
+
+def _saved_in(folder: StageFolder, attempt: AttemptRecord) -> bool:
+    """Whether an attempt has left a checkpoint, by the times of its start and end."""
+    begun, ended = attempt.started or 0.0, attempt.ended or 0.0
+    times = [path.stat().st_mtime for _, path in saved_steps(folder.path / "checkpoints")]
+    return any(begun <= time <= ended + CLOCKS for time in times)
 
 
 def _requeued(job: str, restarts: int, most: int) -> int:

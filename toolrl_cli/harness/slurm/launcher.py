@@ -11,6 +11,7 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest, Seen, SlotPool
 from toolrl_cli.harness.slurm import states
 from toolrl_cli.harness.slurm.bad_nodes import BadNodes
+from toolrl_cli.harness.slurm.forgotten import Forgotten
 from toolrl_cli.harness.slurm.programs import NoAnswer, Refused, ask, me, split
 from toolrl_cli.harness.slurm.script import LOG, fixed, job_name, options, script
 from toolrl_cli.harness.slurm.settings import SlurmSettings
@@ -43,6 +44,7 @@ class SlurmLauncher:
         self._listed: tuple[float, frozenset[str]] = (-1e9, frozenset())
         self._down: tuple[float, str] = (-1e9, "")
         self._accounting = True
+        self._forgotten = Forgotten()
         self._bad = BadNodes(self._settings.exclude_after)
 
     @property
@@ -82,7 +84,6 @@ class SlurmLauncher:
         """See `Launcher.poll`."""
         if not handles:
             return []
-        self._watched = len(handles)
         try:
             cluster = self._cluster_name()
             here = [handle for handle in handles if handle.get("cluster") == cluster]
@@ -100,9 +101,9 @@ class SlurmLauncher:
         job = str(handle["job"])
         row = self._jobs.get(job)
         if row is None or row["Comment"] != handle.get("id"):
-            # the controller knows all jobs that wait or run, and forgets ended ones after MinJobAge
-            return accounted.get(job, Seen("ended"))
-        return states.seen(row["State"], row["exit_code"], row["Reason"], f"job {job}")
+            return accounted.get(job) or self._forgotten.seen(handle)
+        seen = states.seen(row["State"], row["exit_code"], row["Reason"], f"job {job}")
+        return states.never_began(seen, self.log(handle)) or seen
 
     def cancel(self, handle: Handle, *, kill: bool = False) -> None:
         """See `Launcher.cancel`."""
@@ -126,6 +127,7 @@ class SlurmLauncher:
 
     def wait(self, handles: Sequence[Handle], wake: int, timeout: float) -> None:
         """See `Launcher.wait`."""
+        self._watched = len(handles)
         poller = select.poll()
         poller.register(wake, select.POLLIN)
         poller.poll(1000 * min(timeout, self.interval))
@@ -168,8 +170,7 @@ class SlurmLauncher:
         found = {
             job: states.seen(row["State"], row["ExitCode"], "", f"job {job}") for job, row in rows.items()
         }
-        # accounts lag behind; the controller has none of these any more
-        return {job: seen if seen.phase == "ended" else Seen("ended") for job, seen in found.items()}
+        return {job: seen for job, seen in found.items() if seen.phase == "ended"}  # accounts lag behind
 
     def _submitted(self, request: LaunchRequest) -> str | None:
         """The job of an attempt that was submitted before; None where there is none."""

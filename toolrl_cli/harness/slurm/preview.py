@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchPlan, Preview
 from toolrl_cli.harness.slurm.programs import ask
-from toolrl_cli.harness.slurm.script import options
-from toolrl_cli.harness.slurm.settings import SlurmSettings
+from toolrl_cli.harness.slurm.script import check_devices, options
+from toolrl_cli.harness.slurm.settings import SlurmSettings, seconds_of
 from toolrl_cli.spec.stage import StageSpec
 
 
 def preview(plan: LaunchPlan, seconds: Mapping[str, float]) -> list[Preview]:
     """See `LauncherKind.preview`; `sbatch --test-only` is asked once for each distinct request."""
     settings = plan.settings if isinstance(plan.settings, SlurmSettings) else SlurmSettings()
+    check_devices(plan.stages, settings)
     groups: dict[tuple[str, ...], list[StageSpec]] = {}
     for spec in plan.stages:
         groups.setdefault(tuple(options(spec, settings)), []).append(spec)
@@ -39,18 +40,3 @@ def _asked(
             f"; expected to take {longest / 3600:.1f} h, so about {-(-longest // min(limits)):.0f} jobs each"
         )
     return Preview(kinds, len(stages), shlex.join(words), answer, fault)
-
-
-def seconds_of(time: str | None) -> float | None:
-    """A limit as `sbatch --time` reads it, in seconds; None where there is none."""
-    if time is None:
-        return None
-    days, _, rest = time.rpartition("-")
-    parts = [int(part) for part in rest.split(":")]
-    if days:
-        hours, minutes, seconds = (*parts, 0, 0)[:3]
-    elif len(parts) == 3:
-        hours, minutes, seconds = parts
-    else:
-        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
-    return 86400.0 * int(days or 0) + 3600.0 * hours + 60.0 * minutes + seconds

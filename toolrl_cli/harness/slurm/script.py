@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchRequest
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.spec.stage import StageSpec
@@ -53,6 +55,24 @@ def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:
     return spec.slots if (device != "cpu" if asked is None else asked and device != "cpu") else 0
 
 
+def check_devices(stages: Sequence[StageSpec], settings: SlurmSettings) -> None:
+    """Refuse stages that were planned for a CPU, because there is no GPU here, and whose jobs would get GPUs.
+
+    They would fail on their nodes, after all the waiting: what they compute in is part of their ids.
+
+    Raises:
+        LaunchError: there is one.
+    """
+    for spec in stages:
+        wanted = spec.config.get("asked_precision")
+        if wanted is not None and gpus_of(spec, settings):
+            raise LaunchError(
+                f"planned for a CPU, where {wanted} becomes fp32 for want of a GPU here, and its job asks for one",
+                f"stage {spec.id}",
+                "--set resources.device=cuda plans for the nodes' GPUs, or `gpus: false` asks for none",
+            )
+
+
 def fixed(request: LaunchRequest, settings: SlurmSettings) -> list[str]:
     """The options that are toolrl's own: by them a job is found, told to stop, and goes on."""
     after = ":".join(str(handle["job"]) for handle in request.after)
@@ -78,7 +98,13 @@ def script(request: LaunchRequest, settings: SlurmSettings) -> str:
     """
     argv = request.argv(settings.python or sys.executable)
     argv[argv.index("-m") + 1] = "toolrl_cli.harness.slurm.job"
-    argv += ["--restarts", str(settings.restarts), *(["--alone"] if request.alone else [])]
+    argv += [
+        "--restarts",
+        str(settings.restarts),
+        "--warn",
+        str(settings.warn),
+        *(["--alone"] if request.alone else []),
+    ]
     lines = ["#!/bin/bash", f"# {request.id}", "trap '' USR1", "set -e"]
     lines += [*settings.prologue, f"exec {shlex.join([*settings.container, *argv])}"]
     return "\n".join(lines) + "\n"

@@ -134,3 +134,22 @@ class SlurmSettings(Asked):
         general = {name: getattr(self, name) for name in self.SHARED}
         special = self.kinds.get(kind)
         return general | (special.model_dump(exclude_unset=True) if special else {})
+
+
+def seconds_of(time: str | None) -> float | None:
+    """A limit as `sbatch --time` reads it, in seconds; None where there is none.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    if time is None:
+        return None
+    days, _, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if days:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+    elif len(parts) == 3:
+        hours, minutes, seconds = parts
+    else:
+        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
+    return 86400.0 * int(days or 0) + 3600.0 * hours + 60.0 * minutes + seconds

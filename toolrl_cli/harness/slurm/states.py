@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from toolrl_cli.harness.launcher import Seen
 from toolrl_cli.store.failures import Failure, FailureClass
@@ -57,6 +59,26 @@ def seen(state: str, status: str, reason: str, where: str) -> Seen:
         kind, why = "preempted", "its time was up"
     failure = Failure.of(kind, f"{why} (Slurm {where}: {word})") if kind else None
     return Seen("ended", code, failure)
+
+
+def never_began(seen: Seen, log: Path | None) -> Seen | None:
+    """The end of a job whose attempt never wrote a word, with the last one of its script; None for any other.
+
+    Args:
+        seen: what Slurm says.
+        log: the job's own log, beside which the attempt's would be.
+    """
+    if seen.phase != "ended" or not seen.returncode or seen.failure or log is None:
+        return None
+    if log.with_name("log.txt").exists() or not log.exists():
+        return None
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if lines and lines[-1].startswith("toolrl: "):  # it began, and had nothing to do
+        return None
+    last = f": {lines[-1]}" if lines else ""
+    hint = f"see prologue, container and python of the slurm launcher; its log is {log}"
+    message = f"its script ended with status {seen.returncode} before the attempt began{last}"
+    return replace(seen, failure=Failure.of("config", message, hint))
 
 
 def returncode(status: str) -> int | None:
