@@ -134,6 +134,20 @@ def test_a_server_that_is_down_delays_the_end_by_no_more_than_it_may_and_sync_se
     same_rows(server, tree)
 
 
+def test_a_step_is_there_within_fifteen_seconds_of_being_logged(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL")  # toolrl's own, not the client's
+    tree = begun(ResultsTree(tmp_path / "results"))
+    with Publishing(tree.root, SWEEP, "online") as publishing:
+        eventually(has_steps(server, tree, 0, 1, 2), 60.0)
+        tree.log(tree.rl[0], 1, [3])
+        eventually(has_steps(server, tree, 0, 1, 2, 3), 15.0)
+        tree.stand(tree.rl[0], "succeeded")
+        publishing.conclude()
+    eventually(lambda: over(tree), 60.0)
+
+
 def test_nothing_is_started_where_w_and_b_is_disabled(tmp_path: Path) -> None:
     tree = ResultsTree(tmp_path / "results").trained()
     with Publishing(tree.root, SWEEP, "disabled") as publishing:
