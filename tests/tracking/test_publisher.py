@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.wandb_server import Fault, WandbServer
 from tests.tracking.tree import SWEEP, ResultsTree, rows_of, same_rows
 from toolrl_cli.harness.publishing import PATIENCE, Publishing
 from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.status import read_status, told_of
 
 HARNESS = """
@@ -183,6 +185,26 @@ def test_of_two_harnesses_one_feeds_w_and_b_and_the_other_s_waits(
         tree.stand(tree.rl[0], "succeeded")
         one.conclude()
         other.conclude()
+    eventually(lambda: over(tree), 60.0)
+    tree.sync()
+    same_rows(server, tree)
+
+
+def test_runs_that_another_harness_has_planned_meanwhile_are_told_too(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = begun(ResultsTree(tmp_path / "results", arms=2))
+    whole = tree.plan
+    SweepFolder(tree.root, SWEEP).save(replace(whole, runs=whole.runs[:1]), None)
+    with Publishing(tree.root, SWEEP, "online") as publishing:
+        eventually(has_steps(server, tree, 0, 1, 2))
+        SweepFolder(tree.root, SWEEP).save(whole, None)
+        tree.log(tree.rl[1], 1, [0, 1])
+        tree.stand(tree.rl[1], "running")
+        eventually(lambda: len(tree.wandb_ids(server, tree.runs[1])) == 1)
+        for rl in tree.rl:
+            tree.stand(rl, "succeeded")
+        publishing.conclude()
     eventually(lambda: over(tree), 60.0)
     tree.sync()
     same_rows(server, tree)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.test_small_disk import ALONE, can_mount
+from tests.support.results_tree import stage
 from tests.support.stages import ROOT, eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
@@ -232,6 +233,27 @@ def test_fifty_runs_are_there_once_each(server: WandbServer, tmp_path: Path) -> 
     same_rows(server, tree)
     assert len(server.runs) == 50
     assert set(tree.sync().values()) == {"up to date"}
+
+
+def test_an_artifact_is_sent_from_the_results_where_the_offline_folder_has_only_its_rows(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results", artifacts=["checkpoints"]).trained()
+    export = stage("export", "arm0", after=tree.rl)
+    tree.runs = [replace(tree.runs[0], stages=(*tree.runs[0].stages, export))]
+    tree.stand(export, "succeeded")
+    model = tree.ledger.folder(export).path / "output" / "model"
+    model.mkdir(parents=True, exist_ok=True)
+    (model / "config.json").write_text('{"weights": 1}')
+    SweepFolder(tree.root, "demo").save(tree.plan, None)
+    tree.sync("offline")
+    shutil.rmtree(tmp_path / "home")  # as on another machine
+    (tmp_path / "home").mkdir()
+    assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
+    assert b'{"weights": 1}' in server.blobs.values()
+    assert list((tree.root / "wandb").glob("offline-run-*/*.synced"))
+    assert tree.sync() == {"arm0-seed1": "up to date"}
+    same_rows(server, tree)
 
 
 FULL = """

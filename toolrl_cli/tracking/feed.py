@@ -80,6 +80,11 @@ class Feed:
         """Whether there may be something to tell of a run."""
         return any(self._ledger.folder(stage).path.exists() for stage in run.stages)
 
+    def follow(self, saved: SavedSweep) -> None:
+        """Go on with another plan of the sweep; where it is in W&B stays as it was."""
+        self._saved = saved
+        self._tracking = Tracking.model_validate(saved.tracking)
+
     def told(self, run: PlannedRun, *, live: bool = True) -> Told | None:
         """What W&B is told of a run; None, and written down why, where a file of it cannot be read."""
         wandb_id = self._place.wandb_id(run)
@@ -246,8 +251,10 @@ class Feed:
                 shutil.rmtree(folder, ignore_errors=True)
         live = self._client.open(told)
         live.log(told.rows)
-        live.summarize({**told.summary, TOLD: told.digest})
-        attach(live, self._tracking, run, self._ledger)
+        whole = attach(live, self._tracking, run, self._ledger, offline=True)
+        live.summarize(
+            {**told.summary, **({TOLD: told.digest} if whole else {})}
+        )  # `sync` sends what is left
         live.finish()
         if not _soon_whole(place, told):
             raise TrackingError(
