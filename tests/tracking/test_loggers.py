@@ -16,11 +16,14 @@ from tests.support.stages import eventually
 from tests.tracking.tree import SWEEP, ResultsTree
 from toolrl_cli.errors import SpecError, TrackingError
 from toolrl_cli.harness.publishing import Publishing, concluded
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.loggers import logger as module
-from toolrl_cli.tracking.loggers.feed import sync_loggers
+from toolrl_cli.tracking.loggers.feed import LoggerFeed, sync_loggers
 from toolrl_cli.tracking.loggers.logger import check_installed
-from toolrl_cli.tracking.status import told_of
+from toolrl_cli.tracking.place import place_of
+from toolrl_cli.tracking.publisher import Publisher
+from toolrl_cli.tracking.status import StatusWriter, told_of
 
 
 class Kept:
@@ -92,6 +95,21 @@ def test_each_row_is_given_once_whatever_happens_in_between(kept: Kept, tmp_path
     assert sync_loggers(tree.saved, tree.root) == ""
     assert [step for step, _ in kept.points[18:]] == [7, 7]
     assert kept.closed == 4
+
+
+def test_a_logger_that_failed_is_tried_again_though_nothing_new_was_logged(
+    kept: Kept, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results", loggers=["trackio"]).trained()
+    folder = tree.root / "sweeps" / SWEEP
+    status = StatusWriter(folder, "loggers")
+    feed = LoggerFeed(tree.saved, tree.ledger, place_of(folder, Tracking()), None, status, "loggers")
+    publisher = Publisher(tree.root, SWEEP, "loggers", feed, status)
+    runs = {run.id: run for run in tree.runs}
+    kept.fault = "no route to host"
+    assert not publisher._round(runs, last=False)
+    kept.fault, publisher._again = "", 0.0
+    assert publisher._round(runs, last=False) and len(kept.points) == 9
 
 
 def test_a_logger_that_is_not_installed_is_refused_with_what_to_install(

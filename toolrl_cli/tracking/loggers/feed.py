@@ -53,6 +53,7 @@ class LoggerFeed(Feed):
         self._status.set(
             run.id, RunStatus(told.id, count, 0 if faults else count, told.digest, "; ".join(faults))
         )
+        self.stale = self.stale or bool(faults)
         return not faults
 
     def bring_report(self) -> bool:
@@ -60,7 +61,7 @@ class LoggerFeed(Feed):
         return True
 
     def renew(self) -> None:
-        """Nothing is open of a logger that failed."""
+        """Try again; of a logger that failed nothing is open."""
         self.stale = False
 
     def close(self) -> None:
