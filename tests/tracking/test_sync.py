@@ -23,7 +23,7 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MACHINE_FILE
 from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
-from toolrl_cli.tracking.client import Live
+from toolrl_cli.tracking.client import Client, Live
 from toolrl_cli.tracking.offline import kept_rows
 from toolrl_cli.tracking.sync import sync
 
@@ -253,6 +253,20 @@ def test_an_artifact_is_sent_from_the_results_where_the_offline_folder_has_only_
     assert b'{"weights": 1}' in server.blobs.values()
     assert list((tree.root / "wandb").glob("offline-run-*/*.synced"))
     assert tree.sync() == {"arm0-seed1": "up to date"}
+    same_rows(server, tree)
+
+
+def test_where_the_clients_own_command_fails_each_run_is_sent_by_itself(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    tree.sync("offline")
+
+    def fails(*_: object) -> None:
+        raise TrackingError("the service process is not running")
+
+    monkeypatch.setattr(Client, "send_folders", fails)
+    assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
     same_rows(server, tree)
 
 

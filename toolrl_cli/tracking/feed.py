@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolrl_cli.errors import LedgerError, TrackingError
+from toolrl_cli.log import LOG
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
@@ -152,7 +153,11 @@ class Feed:
         found = {wandb_id: list(place.glob(f"offline-run-*-{wandb_id}")) for wandb_id in wandb_ids}
         single = {wandb_id: folders[0] for wandb_id, folders in found.items() if len(folders) == 1}
         if single:
-            self._client.send_folders(list(single.values()))
+            try:
+                self._client.send_folders(list(single.values()))
+            except TrackingError as error:  # what it has not sent is sent run by run, or refused there
+                LOG.info("%s", error)
+                self._client.reset()
         return list(single)
 
     def renew(self) -> None:
