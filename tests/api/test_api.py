@@ -79,6 +79,17 @@ def test_curves_have_a_row_for_each_step_and_metric(sweep: Path) -> None:
     assert set(frame["metric"]) <= {"reward/total/mean"}
 
 
+def test_what_training_used_of_its_machine_is_a_row_for_each_sample_and_metric(sweep: Path) -> None:
+    assert api.machine().empty
+    api.run(api.plan(sweep))
+    (attempt, *_) = sorted(Path("results/stages/rl").glob("*/attempts/1"))
+    (attempt / "machine.jsonl").write_text('{"time": 1e9, "data": {"attempt/memory_gib": 1.5}}\n{"torn')
+    frame = api.machine()
+    row = frame.iloc[0]
+    assert (row["stage"], row["metric"], row["value"]) == (attempt.parts[-3], "attempt/memory_gib", 1.5)
+    assert str(row["time"]) == "2001-09-09 01:46:40+00:00"
+
+
 def test_a_sweep_can_be_a_mapping_and_be_planned_again_by_its_name(sweep: Path) -> None:
     given = {
         "name": "given",

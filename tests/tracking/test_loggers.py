@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,14 @@ from tests.support.stages import eventually
 from tests.tracking.tree import SWEEP, ResultsTree
 from toolrl_cli.errors import SpecError, TrackingError
 from toolrl_cli.harness.publishing import Publishing, concluded
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.loggers import logger as module
-from toolrl_cli.tracking.loggers.feed import sync_loggers
+from toolrl_cli.tracking.loggers.feed import LoggerFeed, sync_loggers
 from toolrl_cli.tracking.loggers.logger import check_installed
-from toolrl_cli.tracking.status import told_of
+from toolrl_cli.tracking.place import place_of
+from toolrl_cli.tracking.publisher import Publisher
+from toolrl_cli.tracking.status import StatusWriter, told_of
 
 
 class Kept:
@@ -93,10 +97,25 @@ def test_each_row_is_given_once_whatever_happens_in_between(kept: Kept, tmp_path
     assert kept.closed == 4
 
 
+def test_a_logger_that_failed_is_tried_again_though_nothing_new_was_logged(
+    kept: Kept, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results", loggers=["trackio"]).trained()
+    folder = tree.root / "sweeps" / SWEEP
+    status = StatusWriter(folder, "loggers")
+    feed = LoggerFeed(tree.saved, tree.ledger, place_of(folder, Tracking()), None, status, "loggers")
+    publisher = Publisher(tree.root, SWEEP, "loggers", feed, status)
+    runs = {run.id: run for run in tree.runs}
+    kept.fault = "no route to host"
+    assert not publisher._round(runs, last=False)
+    kept.fault, publisher._again = "", 0.0
+    assert publisher._round(runs, last=False) and len(kept.points) == 9
+
+
 def test_a_logger_that_is_not_installed_is_refused_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SpecError, match=r"mlflow is not installed \(pip install mlflow\)") as refused:
         check_installed(["mlflow"], "sweep.yaml:3")
     assert "sweep.yaml:3" in str(refused.value)
@@ -112,3 +131,54 @@ def test_nothing_of_w_and_b_is_loaded_for_the_other_loggers(tmp_path: Path) -> N
     )
     assert SweepFolder(tree.root, SWEEP).load().tracking == {"loggers": ["tensorboard"]}
     subprocess.run([sys.executable, "-c", program, str(tree.root)], check=True)
+
+
+def test_mlflow_has_each_row_once_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracking = pytest.importorskip("mlflow.tracking")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path}/mlruns")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    tree = ResultsTree(tmp_path / "results", loggers=["mlflow"], tags=["mine"]).trained()
+    for steps in ([], [7]):
+        tree.log(tree.rl[0], 1, steps, **{"val-core/x/mean@1": 0.5})
+        for _ in range(2):
+            assert sync_loggers(tree.saved, tree.root) == ""
+    client = tracking.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("toolrl").experiment_id])
+    history = client.get_metric_history(run.info.run_id, "reward/total/mean")
+    assert [(m.step, m.value) for m in history] == [(n, n / 10) for n in range(8)]
+    assert run.data.metrics["val-core/x/mean_at_1"] == 0.5
+    assert (run.info.status, run.data.tags["group"]) == ("FINISHED", SWEEP) and "mine" in run.data.tags
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tree.log(tree.rl[0], 1, [8])
+    assert "mlflow: http://127.0.0.1:9: MLflow: " in sync_loggers(tree.saved, tree.root)
+
+
+def test_trackio_goes_on_in_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read at its import
+    pytest.importorskip("trackio")
+    tree = ResultsTree(tmp_path / "results", loggers=["trackio"]).trained()
+    for steps in ([], [7]):
+        tree.log(tree.rl[0], 1, steps)
+        assert sync_loggers(tree.saved, tree.root) == ""
+    program = (
+        "from trackio.sqlite_storage import SQLiteStorage as kept; (run,) = kept.get_runs('toolrl')\n"
+        "print([row['step'] for row in kept.get_logs('toolrl', run)])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == str([1, 2, *range(8)])
+
+
+def test_swanlab_is_given_a_run_when_it_is_over_and_nothing_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("swanlab")
+    monkeypatch.setenv("SWANLAB_MODE", "offline")
+    tree = ResultsTree(tmp_path / "results", loggers=["swanlab"]).trained()
+    for _ in range(2):
+        assert sync_loggers(tree.saved, tree.root) == ""
+    (run,) = (tree.root / "swanlab").glob("run-*")
+    (kept,) = run.glob("*.swanlab")
+    assert b"reward/total/mean" in kept.read_bytes()
+    written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
+    assert b"arm0" in written and b'"command"' not in written and b'"hostname"' not in written

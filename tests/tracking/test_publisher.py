@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.wandb_server import Fault, WandbServer
 from tests.tracking.tree import SWEEP, ResultsTree, rows_of, same_rows
 from toolrl_cli.harness.publishing import PATIENCE, Publishing
 from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.status import read_status, told_of
 
 HARNESS = """
@@ -134,6 +136,20 @@ def test_a_server_that_is_down_delays_the_end_by_no_more_than_it_may_and_sync_se
     same_rows(server, tree)
 
 
+def test_a_step_is_there_within_fifteen_seconds_of_being_logged(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL")  # toolrl's own, not the client's
+    tree = begun(ResultsTree(tmp_path / "results"))
+    with Publishing(tree.root, SWEEP, "online") as publishing:
+        eventually(has_steps(server, tree, 0, 1, 2), 60.0)
+        tree.log(tree.rl[0], 1, [3])
+        eventually(has_steps(server, tree, 0, 1, 2, 3), 15.0)
+        tree.stand(tree.rl[0], "succeeded")
+        publishing.conclude()
+    eventually(lambda: over(tree), 60.0)
+
+
 def test_nothing_is_started_where_w_and_b_is_disabled(tmp_path: Path) -> None:
     tree = ResultsTree(tmp_path / "results").trained()
     with Publishing(tree.root, SWEEP, "disabled") as publishing:
@@ -169,6 +185,26 @@ def test_of_two_harnesses_one_feeds_w_and_b_and_the_other_s_waits(
         tree.stand(tree.rl[0], "succeeded")
         one.conclude()
         other.conclude()
+    eventually(lambda: over(tree), 60.0)
+    tree.sync()
+    same_rows(server, tree)
+
+
+def test_runs_that_another_harness_has_planned_meanwhile_are_told_too(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = begun(ResultsTree(tmp_path / "results", arms=2))
+    whole = tree.plan
+    SweepFolder(tree.root, SWEEP).save(replace(whole, runs=whole.runs[:1]), None)
+    with Publishing(tree.root, SWEEP, "online") as publishing:
+        eventually(has_steps(server, tree, 0, 1, 2))
+        SweepFolder(tree.root, SWEEP).save(whole, None)
+        tree.log(tree.rl[1], 1, [0, 1])
+        tree.stand(tree.rl[1], "running")
+        eventually(lambda: len(tree.wandb_ids(server, tree.runs[1])) == 1)
+        for rl in tree.rl:
+            tree.stand(rl, "succeeded")
+        publishing.conclude()
     eventually(lambda: over(tree), 60.0)
     tree.sync()
     same_rows(server, tree)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.stages import eventually
+from tests.store.test_small_disk import ALONE, can_mount
+from tests.support.results_tree import stage
+from tests.support.stages import ROOT, eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
@@ -19,7 +23,7 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MACHINE_FILE
 from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
-from toolrl_cli.tracking.client import Live
+from toolrl_cli.tracking.client import Client, Live
 from toolrl_cli.tracking.offline import kept_rows
 from toolrl_cli.tracking.sync import sync
 
@@ -217,3 +221,87 @@ def test_offline_folders_are_sent_as_they_are_and_what_they_lack_by_row(
     assert tree.sync() == {"arm0-seed1": "sent: 10 rows", "arm1-seed1": "sent: 9 rows"}
     same_rows(server, tree)
     assert list((tree.root / "wandb").glob("offline-run-*/*.synced"))  # by the client's own command
+
+
+def test_fifty_runs_are_there_once_each(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results", arms=50)
+    tree.stand(tree.sft, "succeeded")
+    for rl in tree.rl:
+        tree.log(rl, 1, [1, 2])
+        tree.stand(rl, "succeeded")
+    assert set(tree.sync().values()) == {"sent: 2 rows"}
+    same_rows(server, tree)
+    assert len(server.runs) == 50
+    assert set(tree.sync().values()) == {"up to date"}
+
+
+def test_an_artifact_is_sent_from_the_results_where_the_offline_folder_has_only_its_rows(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results", artifacts=["checkpoints"]).trained()
+    export = stage("export", "arm0", after=tree.rl)
+    tree.runs = [replace(tree.runs[0], stages=(*tree.runs[0].stages, export))]
+    tree.stand(export, "succeeded")
+    model = tree.ledger.folder(export).path / "output" / "model"
+    model.mkdir(parents=True, exist_ok=True)
+    (model / "config.json").write_text('{"weights": 1}')
+    SweepFolder(tree.root, "demo").save(tree.plan, None)
+    tree.sync("offline")
+    shutil.rmtree(tmp_path / "home")  # as on another machine
+    (tmp_path / "home").mkdir()
+    assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
+    assert b'{"weights": 1}' in server.blobs.values()
+    assert list((tree.root / "wandb").glob("offline-run-*/*.synced"))
+    assert tree.sync() == {"arm0-seed1": "up to date"}
+    same_rows(server, tree)
+
+
+def test_where_the_clients_own_command_fails_each_run_is_sent_by_itself(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    tree.sync("offline")
+
+    def fails(*_: object) -> None:
+        raise TrackingError("the service process is not running")
+
+    monkeypatch.setattr(Client, "send_folders", fails)
+    assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
+    same_rows(server, tree)
+
+
+FULL = """
+import sys
+from pathlib import Path
+from tests.support.small_disk import fill, mount
+from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking.sync import sync
+root, folder = Path(sys.argv[1]), Path(sys.argv[1]) / "wandb"
+folder.mkdir()
+mount(folder, "size=1000000")
+saved = SweepFolder(root, "demo").load()
+for full in (True, False):
+    if full:
+        fill(folder / "ballast")
+    else:
+        (folder / "ballast").unlink()
+    print([one.what for one in sync(saved, root, "offline")])
+"""
+
+
+@pytest.mark.skipif(not can_mount(), reason="no user namespaces here")
+def test_a_full_disk_below_the_offline_folder_is_one_line_and_with_space_again_all_is_kept(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    ran = subprocess.run(
+        [*ALONE, sys.executable, "-c", FULL, str(tree.root)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    full, space = ran.stdout.splitlines()
+    assert "No space left on device" in full or "the offline run is not whole" in full
+    assert space == "['kept offline: 9 rows']"
+    assert "Traceback" not in ran.stderr

@@ -8,6 +8,7 @@
     api.status("quickstart")                       # where its runs stand, from any other process
     api.results(sweeps=["quickstart"])             # a DataFrame: a row for each run, benchmark and column
     api.curves(sweeps=["quickstart"])              # a DataFrame: a row for each run, step and metric
+    api.machine(sweeps=["quickstart"])             # a DataFrame: processors, memory and GPUs that training used
     api.report(["quickstart"])                     # the comparison tables
     api.trial()                                    # what this machine does with a small one, in two minutes
 
@@ -22,7 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toolrl_cli.api.frames import curves, results
+    from toolrl_cli.api.frames import curves, machine, results
     from toolrl_cli.api.listing import list_runs, list_sweeps
     from toolrl_cli.api.looking import diff, show
     from toolrl_cli.api.plans import SweepPlan, plan, plan_resume
@@ -49,6 +50,7 @@ __all__ = [
     "init",
     "list_runs",
     "list_sweeps",
+    "machine",
     "plan",
     "plan_resume",
     "report",
@@ -62,7 +64,7 @@ __all__ = [
     "trial",
 ]
 _MODULES = {
-    "api.frames": ("curves", "results"),
+    "api.frames": ("curves", "machine", "results"),
     "api.listing": ("list_runs", "list_sweeps"),
     "api.looking": ("diff", "show"),
     "api.plans": ("SweepPlan", "plan", "plan_resume"),

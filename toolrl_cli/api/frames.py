@@ -10,7 +10,7 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.drawing.scored_steps import scored_on_the_way
 from toolrl_cli.report.sources.results import Evaluation, Run, Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.metrics import machine_samples, merge_metrics
 from toolrl_cli.store.roots import results_root
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ RESULTS = (
     *("sweep", "run", "arm", "seed", "model", "train", "benchmark", "protocol", "column"),
     *("value", "correct", "total", "status", "why", "stage", "step", "point"),
 )
+MACHINE = ("sweep", "run", "arm", "seed", "kind", "stage", "attempt", "time", "metric", "value")
 CURVES = ("sweep", "run", "arm", "seed", "kind", "stage", "step", "metric", "value")
 
 
@@ -96,6 +97,45 @@ def curves(
         if (wanted is None or metric in wanted) and score.value is not None
     ]
     return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def machine(root: Path | str | None = None, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
+    """What training used of its machines: a row for each run, training stage, sample and metric; a sample each 15 s.
+
+    Args:
+        root: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
+        sweeps: names; None for all there are.
+
+    Returns:
+        Columns: sweep, run, arm, seed, kind, stage, attempt, time (UTC), metric, value. `attempt/processors` is in
+        processor seconds a second, `…_gib` in GiB, `host/…` of the whole machine, `gpu0/…` of one GPU that it may use.
+
+    Raises:
+        SpecError, LedgerError, OSError: as `curves`.
+    """
+    import pandas as pd
+
+    rows = [
+        (
+            sweep.name,
+            run.id,
+            run.arm,
+            run.seed,
+            stage.kind,
+            stage.id,
+            sample.attempt,
+            sample.time,
+            name,
+            value,
+        )
+        for sweep in _read(root, sweeps)
+        for run in sweep.runs
+        for stage in run.training
+        for sample in machine_samples(stage.directory)
+        for name, value in sample.data.items()
+    ]
+    frame = pd.DataFrame(rows, columns=list(MACHINE))
+    return frame.assign(time=pd.to_datetime(frame["time"].astype("float64"), unit="s", utc=True))
 
 
 def _read(root: Path | str | None, sweeps: Sequence[str] | None) -> Iterator[Sweep]:

@@ -17,7 +17,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
-import click
 import wandb
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 from wandb.sdk.mailbox.mailbox import MailboxClosedError
@@ -232,9 +231,10 @@ class Client:
         limit.daemon = True
         limit.start()
         try:
-            send_by_command.main([*options, *map(str, folders)], standalone_mode=False)
-        except click.ClickException as error:
-            raise OSError(error.format_message()) from error
+            send_by_command.main([*options, *map(str, folders)])
+        except SystemExit as ended:
+            if ended.code:
+                raise OSError(f"`wandb sync` ended with {ended.code}") from None
         finally:
             limit.cancel()
 

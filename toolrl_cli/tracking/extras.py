@@ -26,12 +26,19 @@ SAMPLES = 32
 LONGEST = 2000  # characters of a text
 
 
-def attach(live: Live, tracking: Tracking, run: PlannedRun, ledger: Ledger) -> None:
+def attach(live: Live, tracking: Tracking, run: PlannedRun, ledger: Ledger, *, offline: bool = False) -> bool:
     """Log the samples and the artifacts of a run.
+
+    Offline, artifacts are left out: the client keeps their content in a folder of its own on this machine, from where
+    it does not come along when the results are moved.
+
+    Returns:
+        Whether nothing was left out.
 
     Raises:
         TrackingError: the client refuses.
     """
+    whole = True
     if not run.stages:
         live.artifact(f"{run.sweep}-report", REPORT, report_folder(run.sweep, ledger.results), texts=True)
     for stage in run.stages:
@@ -41,7 +48,10 @@ def attach(live: Live, tracking: Tracking, run: PlannedRun, ledger: Ledger) -> N
             live.table("samples", columns, [[row.get(name) for name in columns] for row in found])
         model = folder / "output" / "model"
         if stage.kind == "export" and "checkpoints" in tracking.artifacts and model.is_dir():
-            live.artifact(f"{stage.id}-model", "model", model)
+            whole = whole and not offline
+            if not offline:
+                live.artifact(f"{stage.id}-model", "model", model)
+    return whole
 
 
 def report_told(

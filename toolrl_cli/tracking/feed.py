@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolrl_cli.errors import LedgerError, TrackingError
+from toolrl_cli.log import LOG
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
@@ -79,6 +80,11 @@ class Feed:
     def begun(self, run: PlannedRun) -> bool:
         """Whether there may be something to tell of a run."""
         return any(self._ledger.folder(stage).path.exists() for stage in run.stages)
+
+    def follow(self, saved: SavedSweep) -> None:
+        """Go on with another plan of the sweep; where it is in W&B stays as it was."""
+        self._saved = saved
+        self._tracking = Tracking.model_validate(saved.tracking)
 
     def told(self, run: PlannedRun, *, live: bool = True) -> Told | None:
         """What W&B is told of a run; None, and written down why, where a file of it cannot be read."""
@@ -147,7 +153,11 @@ class Feed:
         found = {wandb_id: list(place.glob(f"offline-run-*-{wandb_id}")) for wandb_id in wandb_ids}
         single = {wandb_id: folders[0] for wandb_id, folders in found.items() if len(folders) == 1}
         if single:
-            self._client.send_folders(list(single.values()))
+            try:
+                self._client.send_folders(list(single.values()))
+            except TrackingError as error:  # what it has not sent is sent run by run, or refused there
+                LOG.info("%s", error)
+                self._client.reset()
         return list(single)
 
     def renew(self) -> None:
@@ -246,8 +256,10 @@ class Feed:
                 shutil.rmtree(folder, ignore_errors=True)
         live = self._client.open(told)
         live.log(told.rows)
-        live.summarize({**told.summary, TOLD: told.digest})
-        attach(live, self._tracking, run, self._ledger)
+        whole = attach(live, self._tracking, run, self._ledger, offline=True)
+        live.summarize(
+            {**told.summary, **({TOLD: told.digest} if whole else {})}
+        )  # `sync` sends what is left
         live.finish()
         if not _soon_whole(place, told):
             raise TrackingError(

@@ -21,12 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolrl_cli.errors import LedgerError, ToolrlError, TrackingError
+from toolrl_cli.errors import LedgerError, SpecError, ToolrlError, TrackingError
 from toolrl_cli.log import LOG, on_stderr
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import attempt_alive
+from toolrl_cli.store.schemas import PLAN
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.place import LOCK, place_of, publishing_alone
 from toolrl_cli.tracking.status import LOGGERS, RunStatus, StatusWriter
@@ -57,11 +58,13 @@ class Publisher:
     def follow(self, saved: SavedSweep) -> None:
         """Feed W&B until nobody works on the sweep any more, and everything was told or refused."""
         threading.Thread(target=self._watch, daemon=True).start()
-        runs = {run.id: run for run in saved.runs}
-        self._status.keep({*runs, "report"})
-        took = 0.0
+        runs = self._runs(saved)
+        took, plan = 0.0, _mark(self._folder.path / PLAN.name)
         while self._wait(min(max(LOOK, SHARE * took), LATEST)) or self._others_at_work(saved):
             began = time.process_time()
+            if (mark := _mark(self._folder.path / PLAN.name)) != plan:
+                plan, saved = mark, self._changed(saved)
+                runs = self._runs(saved)
             self._round(runs, last=False)
             took = time.process_time() - began
         for _ in range(2):  # what the server refused for a moment is there after the second
@@ -70,6 +73,30 @@ class Publisher:
                 self._feed.bring_report()
                 break
         self._status.write(ended=True)
+
+    def _runs(self, saved: SavedSweep) -> dict[str, PlannedRun]:
+        runs = {run.id: run for run in saved.runs}
+        self._status.keep({*runs, "report"})
+        return runs
+
+    def _changed(self, saved: SavedSweep) -> SavedSweep:
+        """The plan that another harness has saved meanwhile; its own publisher waits for this one to end."""
+        try:
+            new = self._folder.load()
+        except (
+            LedgerError,
+            SpecError,
+        ) as error:  # torn, or of a later version: what was planned before goes on
+            LOG.warning("%s", error)
+            return saved
+        self._feed.follow(new)
+        self._looked.clear()
+        place = ("project", "entity", "mode", "loggers")
+        if any(saved.tracking.get(name) != new.tracking.get(name) for name in place):
+            LOG.warning(
+                "where the sweep is told has changed: that takes effect with the next `toolrl sweep` or `sync`"
+            )
+        return new
 
     def _wait(self, seconds: float) -> bool:
         """Sleep; whether the harness is still there."""

@@ -19,7 +19,7 @@ from toolrl_cli.store.files import explained, make_folder
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.feed import Feed
-from toolrl_cli.tracking.loggers.logger import Logger, check_installed, points, start
+from toolrl_cli.tracking.loggers.logger import AT_END, Logger, check_installed, points, start
 from toolrl_cli.tracking.place import place_of, publishing_alone
 from toolrl_cli.tracking.status import LOGGERS, RunStatus, StatusWriter
 from toolrl_cli.tracking.told import ROW, STEP, Told
@@ -42,6 +42,8 @@ class LoggerFeed(Feed):
         faults = []
         with self._alone:
             for logger in self._tracking.loggers:
+                if stay and logger in AT_END:
+                    continue
                 try:
                     self._give(logger, told, rows, stay=stay)
                 except (TrackingError, LedgerError, SpecError) as error:
@@ -51,6 +53,7 @@ class LoggerFeed(Feed):
         self._status.set(
             run.id, RunStatus(told.id, count, 0 if faults else count, told.digest, "; ".join(faults))
         )
+        self.stale = self.stale or bool(faults)
         return not faults
 
     def bring_report(self) -> bool:
@@ -58,7 +61,7 @@ class LoggerFeed(Feed):
         return True
 
     def renew(self) -> None:
-        """Nothing is open of a logger that failed."""
+        """Try again; of a logger that failed nothing is open."""
         self.stale = False
 
     def close(self) -> None:

@@ -16,6 +16,9 @@ from toolrl_cli.tracking.told import MINUTES, ROW, STEP, Told
 PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "trackio": "trackio", "swanlab": "swanlab"}
 """Logger → the package that it needs."""
 
+AT_END = ("swanlab",)
+"""Loggers that are given a run when it is over."""
+
 Point = tuple[int, dict[str, float]]
 """A step, and what was measured there: finite numbers only."""
 
