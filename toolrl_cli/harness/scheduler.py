@@ -297,10 +297,15 @@ class Scheduler:
     def _poll(self) -> None:
         """Note which attempts have ended, by their launchers' word."""
         watched = [n.attempt for n in self._running.values() if n.attempt and n.attempt.ended is None]
+        news: dict[str, None] = {}
         for attempt, seen in zip(watched, self._reach.poll([a.handle for a in watched]), strict=True):
+            if seen.told and seen.told != attempt.told:
+                news[seen.told] = None
             attempt.told = seen.told
             if seen.phase == "ended":
                 attempt.ended, attempt.ended_at = seen, self._clock()
+        for told in news:  # once, where it is true of many
+            self._observe(Event("waiting", message=told))
 
     def _read(self, node: Node, attempt: Watched) -> None:
         """See how far the attempt is; what it wrote of its end is earlier here than a queue's word."""
