@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness import scheduler as scheduler_module
 from toolrl_cli.harness.events import Event, Outcome
 from toolrl_cli.harness.launcher import LaunchLater, LaunchPlan, LaunchRequest, Seen
-from toolrl_cli.harness.ray import lost, states, view
+from toolrl_cli.harness.ray import job, lost, states, view
 from toolrl_cli.harness.ray.launcher import RayLauncher, attempt_dir
 from toolrl_cli.harness.ray.preview import preview
 from toolrl_cli.harness.ray.settings import RaySettings
@@ -110,12 +111,12 @@ def test_a_job_that_ray_gave_up_for_its_waiting_waits_again_and_is_no_failure(si
     work = threading.Thread(target=lambda: outcome.append(site.run([spec])), daemon=True)
     work.start()
     eventually(lambda: site.state(spec).launcher)
-    (job,) = site.ray.jobs
-    asked = {**site.ray.jobs[job]}
-    site.ray.give_up(job)
+    (called,) = site.ray.jobs
+    asked = {**site.ray.jobs[called]}
+    site.ray.give_up(called)
     assert Reach().poll([site.state(spec).launcher or {}])[0].phase == "queued"
-    eventually(lambda: site.ray.jobs.get(job, {}).get("status") == "PENDING")
-    assert site.ray.jobs[job] == asked
+    eventually(lambda: site.ray.jobs.get(called, {}).get("status") == "PENDING")
+    assert site.ray.jobs[called] == asked
     site.ray.release()
     work.join(30)
     assert outcome[0][0].exit_code == 0 and site.state(spec).attempt == 1
@@ -239,3 +240,43 @@ def test_a_wrong_token_is_named_with_what_to_set(
     assert isinstance(started, Started)
     assert TOKEN not in (site.ledger.folder(spec).path / "state.json").read_text()
     assert Reach().poll([started.state.launcher or {}])[0].phase != "unknown"  # the handle says where it is
+
+
+def test_a_job_leaves_the_cluster_and_keeps_what_a_site_says_of_ray() -> None:
+    given = {
+        **{"RAY_ADDRESS": "head:6379", "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}", "RAY_CLIENT_MODE": "0"},
+        **{"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "RAY_TMPDIR": "/scratch", "RAY_X": "mine"},
+    }
+    job.leave_cluster(given, ["RAY_X"])
+    assert given == {"RAY_TMPDIR": "/scratch", "RAY_X": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"address": "ray://head:10001"}, "drivers connect there"),
+        ({"address": "head:6379"}, "drivers connect there"),
+        ({"resources": {"GPU": 2}}, "'GPU' is the setting `gpus`"),
+        ({"resources": {"object_store_memory": 2}}, "nothing that a job asks for"),
+        ({"env": {"RAY_ADDRESS": "auto"}}, "RAY_ADDRESS is Ray's or toolrl's own"),
+        ({"env": {"a b": "c"}}, "no name of a variable"),
+        ({"prologue": ["a\nb"]}, "more than one line"),
+        ({"kinds": {"train": {}}}, "no kind of stage"),
+        ({"adress": "http://head:8265"}, "adress"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_or_something_else_is_refused(
+    settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        RaySettings.model_validate(settings)
+
+
+def test_no_secret_of_this_machine_is_sent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERPER_API_KEY", "s3cr3t")
+    monkeypatch.setenv("HF_HOME", "/shared/hf")
+    site.ray.hold = True
+    handle = site.start(site.stages("a"))
+    sent = site.ray.jobs[handle["job"]]
+    assert sent["runtime_env"]["env_vars"]["HF_HOME"] == "/shared/hf"
+    assert "s3cr3t" not in str(sent) and TOKEN not in str(sent)

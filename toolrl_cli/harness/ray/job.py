@@ -9,6 +9,7 @@ from collections.abc import Iterable, MutableMapping, Sequence
 from pathlib import Path
 
 from toolrl_cli.attempt import execution
+from toolrl_cli.attempt.environment import HARMLESS
 from toolrl_cli.harness.ray.stopping import asked_to_stop, heed
 from toolrl_cli.log import LOG, on_stderr
 from toolrl_cli.processes.gpus import DEVICES
@@ -16,8 +17,8 @@ from toolrl_cli.processes.gpus import DEVICES
 SLOWEST = 5.0
 """Most seconds between two looks whether it is asked to stop."""
 
-OF_THE_CLUSTER = ("RAY_", "OMP_NUM_THREADS", "PYTHONBREAKPOINT")
-"""What Ray sets for a job's driver, to make it part of the cluster."""
+SET_BY_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
+"""What Ray sets for a job's driver, besides its own variables."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,13 +43,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def leave_cluster(environment: MutableMapping[str, str], keep: Iterable[str]) -> None:
     """Take out what would have verl's own Ray join the cluster, or do with one thread.
 
+    What a site says of Ray on its nodes (folders, memory) stays.
+
     Args:
         environment: changed.
         keep: variables that the user has set.
     """
     kept = set(keep)
-    for name in [name for name in environment if name.startswith(OF_THE_CLUSTER) and name not in kept]:
-        del environment[name]
+    for name in list(environment):
+        of_cluster = name in SET_BY_RAY or (name.startswith("RAY_") and not HARMLESS.fullmatch(name))
+        if of_cluster and name not in kept:
+            del environment[name]
     if environment.get(DEVICES) == "":  # a CPU: Ray refuses the logical GPUs that verl asks for there
         del environment[DEVICES]
 

@@ -48,7 +48,10 @@ class RayLauncher:
         try:
             self._submit(self._view(site), request)
         except NoAnswer as error:
-            raise LaunchLater(f"Ray does not answer: {error.what}", WHERE) from error
+            hint = (
+                "it is asked again; where this is not its dashboard, set `address` of `launchers: {ray: …}`"
+            )
+            raise LaunchLater(f"Ray does not answer: {error.what}", WHERE, hint) from error
         except Refused as error:
             hint = error.hint or "see `launchers: {ray: …}` of the sweep, or launchers/ray.yaml"
             raise LaunchError(f"Ray refuses: {error}", f"stage {request.spec.id}", hint) from error
@@ -171,7 +174,11 @@ class RayLauncher:
 def site_of(told: RaySettings | Handle) -> Site:
     """Whom to ask, by the settings or by a handle."""
     if isinstance(told, RaySettings):
-        return Site(told.address or default_address(), told.token_file or "", told.certificates or "")
+        files = (
+            str(Path(file).expanduser().absolute()) if file else ""  # a later command may be elsewhere
+            for file in (told.token_file, told.certificates)
+        )
+        return Site(told.address or default_address(), *files)
     return Site(str(told["cluster"]), str(told.get("token_file", "")), str(told.get("certificates", "")))
 
 
