@@ -18,6 +18,7 @@ from tests.e2e.ray_cluster import RayCluster
 from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
 from toolrl_cli.harness import scheduler as scheduler_module
 from toolrl_cli.harness.events import Event, Outcome
+from toolrl_cli.harness.launcher import LaunchRequest
 from toolrl_cli.harness.ray import view
 from toolrl_cli.harness.ray.launcher import RayLauncher, attempt_dir
 from toolrl_cli.harness.ray.settings import RaySettings
@@ -26,6 +27,7 @@ from toolrl_cli.harness.retries import Policy, Retry
 from toolrl_cli.harness.scheduler import Scheduler
 from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.harness.starting import AttemptOptions, Started, start_attempt
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.files import read_json
 from toolrl_cli.store.ledger import Ledger
@@ -130,6 +132,8 @@ def test_a_queued_job_that_is_cancelled_does_nothing_when_its_turn_comes(site: S
     waiting = site.training("w")
     handle = site.start(waiting)
     assert site.seen(handle) == "queued"
+    again = LaunchRequest(site.ledger.folder(waiting).path, waiting, 1, (), ProcessId.current(), again=True)
+    assert site.launcher().submit(again)["job"] == handle["job"]  # Ray refuses the id, and the job is found
     assert Reach().cancel(handle) and site.seen(handle) == "ended"
     for running in handles:
         assert Reach().cancel(running)

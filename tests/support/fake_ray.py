@@ -126,7 +126,8 @@ class FakeRay:
         name = body["submission_id"]
         if name in self.jobs:
             said = f"ValueError: Job with submission_id {name} already exists. Please use a different submission_id."
-            return 500, f"Traceback (most recent call last):\n{said}\n"
+            inner = f"Request failed with status code 400: Traceback (most recent call last):\n{said}\n."
+            return 500, f"Traceback (most recent call last):\nRuntimeError: {inner}\n"
         told = {key: body.get(key) for key in ("entrypoint", "metadata", "runtime_env")}
         job = {"submission_id": name, "type": "SUBMISSION", "status": "PENDING", "message": "", **told}
         self.jobs[name] = {**job, "error_type": None, "driver_exit_code": None}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +28,15 @@ class NoAnswer(LaunchError):
 
 
 class Refused(LaunchError):
-    """The cluster answered, and refuses."""
+    """The cluster answered, and refuses.
+
+    Attributes:
+        status: of HTTP.
+        text: all that it said, with its trace-backs.
+    """
+
+    status: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class JobsApi:
         try:
             return dict(self._asked("GET", f"/api/jobs/{job}"))
         except Refused as error:
-            if "does not exist" in error.what:
+            if error.status == 404:
                 return None
             raise
 
@@ -117,7 +126,9 @@ class JobsApi:
         if answer.status_code in (502, 503, 504) or "No available agent" in said:
             raise NoAnswer(f"{self._site.address}: {said or answer.status_code}", WHERE)
         if not answer.is_success:
-            raise Refused(said or f"status {answer.status_code}", self._site.address)
+            refused = Refused(said or f"status {answer.status_code}", self._site.address)
+            refused.status, refused.text = answer.status_code, answer.text
+            raise refused
         try:
             return answer.json()
         except json.JSONDecodeError as error:
@@ -127,7 +138,7 @@ class JobsApi:
 
 def exists(error: Refused) -> bool:
     """Whether a submission was refused because there is a job of that id."""
-    return "already exists" in error.what
+    return "already exists" in error.text
 
 
 def token_of(site: Site) -> str:
@@ -145,5 +156,7 @@ def token_of(site: Site) -> str:
 
 
 def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:500] if lines else ""
+    """What the innermost error says: trace-backs come wrapped in others, and the last line may be a full stop."""
+    lines = [line.strip() for line in text.splitlines() if re.search(r"\w", line)]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
+    return (errors or lines or [""])[-1][:500]
