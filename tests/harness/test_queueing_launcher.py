@@ -56,6 +56,15 @@ def test_what_the_launcher_does_not_know_has_not_ended(ledger: Ledger, stages: S
     assert [n for _, _, n in command.launcher.starts] == [1]
 
 
+def test_what_the_launcher_says_of_attempts_is_told_once(ledger: Ledger, stages: Stages) -> None:
+    command = Command(ledger, [stages("a"), stages("b")], queues=True, seconds=lambda stage: 5.0)
+    down = [Seen("unknown", told="nobody answers")] * 6
+    known = command.launcher.seen
+    command.launcher.seen = lambda handle: down.pop() if down else known(handle)  # type: ignore[method-assign]
+    command.run()
+    assert [e.message for e in command.events if e.what == "waiting"] == ["nobody answers"]
+
+
 def test_a_queued_attempt_that_the_launcher_does_not_know_of_yet_is_waited_for_without_end(
     ledger: Ledger, stages: Stages
 ) -> None:

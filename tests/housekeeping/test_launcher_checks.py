@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.fake_ray import TOKEN, FakeRay, fake_ray
 from tests.support.fake_slurm import install
 from tests.support.stages import ROOT
 from toolrl_cli.attempt.environment import describe_environment
+from toolrl_cli.harness.ray import view
 from toolrl_cli.harness.slurm import launcher as launcher_module
 from toolrl_cli.housekeeping.health import launcher_checks
 from toolrl_cli.housekeeping.health.launcher_checks import check_launcher
@@ -34,9 +37,18 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("chosen", ["local", "slurm"])
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
+    with fake_ray() as cluster:
+        monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.address)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+        monkeypatch.setattr(view, "FRESH", 0.05)
+        yield cluster
+
+
+@pytest.mark.parametrize("chosen", ["local", "slurm", "ray"])
 def test_a_probe_goes_where_attempts_would_run_and_leaves_nothing(
-    slurm: Path, tmp_path: Path, chosen: str
+    slurm: Path, ray: FakeRay, tmp_path: Path, chosen: str
 ) -> None:
     found = {check.name: check for check in check_launcher(chosen, tmp_path / "results", device="cpu")}
     assert {found[name].standing for name in ("shared files", "locks", "clock", "versions there")} == {"ok"}

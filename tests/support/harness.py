@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.support.stages import FUNCTIONS
 from toolrl_cli.harness.launcher import Launcher
 from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.harness.ray.launcher import RayLauncher
+from toolrl_cli.harness.ray.settings import RaySettings
 from toolrl_cli.harness.retries import Policy, Retry
 from toolrl_cli.harness.scheduler import Scheduler
 from toolrl_cli.harness.scheduler_options import Options
@@ -34,6 +36,7 @@ def main() -> int:
     parser.add_argument("--function", default="train", help="what stages that train do")
     parser.add_argument("--grace", type=float, default=60.0)
     parser.add_argument("--slurm", help="settings of the Slurm launcher, which then takes the place of slots")
+    parser.add_argument("--ray", help="the same of the Ray launcher")
     given = parser.parse_args()
     work = {**WORK, "sft": given.function, "rl": given.function}
     specs = [StageSpec.from_json(spec) for spec in json.loads(given.graph.read_text())]
@@ -57,6 +60,8 @@ def main() -> int:
 def _launcher(given: argparse.Namespace) -> Launcher:
     if given.slurm:
         return SlurmLauncher(SlurmSettings.model_validate_json(given.slurm))
+    if given.ray:
+        return RayLauncher(RaySettings.model_validate_json(given.ray))
     return LocalLauncher(
         [f"cpu{number}" for number in range(given.slots)],
         locks=SlotLocks(f"sweep {given.sweep}", given.locks) if given.locks else None,

@@ -270,7 +270,8 @@ def _environment(ctx: StageContext, config: TrainingConfig, device: Device) -> d
     env = dict(os.environ)
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
     env["HYDRA_FULL_ERROR"] = "1"
-    env.pop("RAY_ADDRESS", None)  # every attempt starts its own Ray
+    # every attempt starts its own Ray; without a word it would join one that was started on this machine
+    env["RAY_ADDRESS"] = "local"
     env["WANDB_MODE"] = "disabled"  # `tracking` feeds W&B from the files
     env |= seed_environment(config.seed)
     if device == "cpu":

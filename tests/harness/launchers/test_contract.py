@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fake_ray import TOKEN, fake_ray
 from tests.support.fake_slurm import install
 from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
 from toolrl_cli.harness.launcher import LAUNCHERS, Launcher, LauncherKind, LaunchPlan, LaunchRequest, Seen
 from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.harness.ray import view
+from toolrl_cli.harness.ray.launcher import RayLauncher
+from toolrl_cli.harness.ray.settings import RaySettings
 from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.slurm.launcher import SlurmLauncher
 from toolrl_cli.harness.slurm.settings import SlurmSettings
@@ -24,17 +29,28 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.state import Handle
 
 
-def local(folder: Path, patch: pytest.MonkeyPatch) -> Launcher:
-    return LocalLauncher(["cpu0", "cpu1", "cpu2"])
+def local(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+    yield LocalLauncher(["cpu0", "cpu1", "cpu2"])
 
 
-def slurm(folder: Path, patch: pytest.MonkeyPatch) -> Launcher:
+def slurm(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Launcher]:
     patch.setenv("FAKE_SLURM", str(folder))
     patch.setenv("PATH", str(install(folder)), prepend=os.pathsep)
-    return SlurmLauncher(SlurmSettings(poll=0.1))
+    yield SlurmLauncher(SlurmSettings(poll=0.1))
 
 
-WORLDS: dict[str, Callable[[Path, pytest.MonkeyPatch], Launcher]] = {"local": local, "slurm": slurm}
+def ray(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+    patch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    patch.setattr(view, "FRESH", 0.05)
+    with fake_ray() as cluster:
+        yield RayLauncher(RaySettings(address=cluster.address, poll=0.1))
+
+
+WORLDS: dict[str, Callable[[Path, pytest.MonkeyPatch], Iterator[Launcher]]] = {
+    "local": local,
+    "slurm": slurm,
+    "ray": ray,
+}
 
 
 @dataclass
@@ -74,7 +90,8 @@ def world(
     stages: Stages,
 ) -> Iterator[World]:
     monkeypatch.chdir(ROOT)
-    yield World(WORLDS[request.param](tmp_path, monkeypatch), ledger, stages)
+    with contextlib.contextmanager(WORLDS[request.param])(tmp_path, monkeypatch) as launcher:
+        yield World(launcher, ledger, stages)
 
 
 def test_a_submitted_attempt_does_its_work_and_is_seen_to_end(world: World) -> None:

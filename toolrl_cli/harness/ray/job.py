@@ -1,0 +1,62 @@
+"""What a job does on its node: `python -m toolrl_cli.harness.ray.job STAGE_DIR …`, as `attempt.execution` takes it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, MutableMapping, Sequence
+from pathlib import Path
+
+from toolrl_cli.attempt import execution
+from toolrl_cli.attempt.environment import HARMLESS
+from toolrl_cli.harness.ray.stopping import asked_to_stop, heed
+from toolrl_cli.log import LOG, on_stderr
+from toolrl_cli.processes.gpus import DEVICES
+
+SLOWEST = 5.0
+"""Most seconds between two looks whether it is asked to stop."""
+
+SET_BY_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
+"""What Ray sets for a job's driver, besides its own variables."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage; the exit status of its attempt."""
+    parser = argparse.ArgumentParser(prog="python -m toolrl_cli.harness.ray.job", add_help=False)
+    parser.add_argument("stage_dir", type=Path)
+    parser.add_argument("--attempt", type=int, required=True)
+    parser.add_argument("--heartbeat", type=float, default=2.0)
+    parser.add_argument("--keep", action="append", default=[])
+    own, rest = parser.parse_known_args(argv)
+    leave_cluster(os.environ, own.keep)
+    attempt_dir = own.stage_dir.absolute() / "attempts" / str(own.attempt)
+    if asked_to_stop(attempt_dir):
+        with on_stderr("toolrl: ", may_fail=True):
+            LOG.info("stage %s was cancelled while its job waited; nothing to do", own.stage_dir.name)
+        return execution.STOPPED
+    heed(attempt_dir, min(own.heartbeat, SLOWEST))
+    again = [str(own.stage_dir), "--attempt", str(own.attempt), "--heartbeat", f"{own.heartbeat:g}"]
+    return execution.main([*again, *rest])
+
+
+def leave_cluster(environment: MutableMapping[str, str], keep: Iterable[str]) -> None:
+    """Take out what would have verl's own Ray join the cluster, or do with one thread.
+
+    What a site says of Ray on its nodes (folders, memory) stays.
+
+    Args:
+        environment: changed.
+        keep: variables that the user has set.
+    """
+    kept = set(keep)
+    for name in list(environment):
+        of_cluster = name in SET_BY_RAY or (name.startswith("RAY_") and not HARMLESS.fullmatch(name))
+        if of_cluster and name not in kept:
+            del environment[name]
+    if environment.get(DEVICES) == "":  # a CPU: Ray refuses the logical GPUs that verl asks for there
+        del environment[DEVICES]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
