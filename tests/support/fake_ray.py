@@ -149,7 +149,13 @@ class FakeRay:
         code = process.poll() if process else None
         if code is not None and self.jobs[name]["status"] == "RUNNING":
             kind = "JOB_ENTRYPOINT_COMMAND_ERROR" if code else None
-            self._over(name, "FAILED" if code else "SUCCEEDED", f"exit code {code}\nsaid last", kind, code)
+            self._over(
+                name,
+                "FAILED" if code else "SUCCEEDED",
+                f"exit code {code}\nRunning entrypoint:\n{self.jobs[name]['entrypoint']}",
+                kind,
+                code,
+            )
         return self.jobs[name]
 
     def _over(self, name: str, status: str, said: str, kind: str | None, code: int | None = None) -> None:

@@ -115,7 +115,9 @@ class RayLauncher:
             return Seen("ended", failure=states.CANCELLED)  # it would find the file at its start
         if states.waited_too_long(job):
             return self._waits_again(handle, job)
-        seen = states.seen(job, began=(folder / "log.txt").exists())
+        began = (folder / "log.txt").exists()
+        said = "" if began or job["status"] != "FAILED" else _last_words(folder / LOG)
+        seen = states.seen(job, began=began, said=said)
         if seen is None:
             return self._lost.seen(handle)
         if seen.phase == "queued" and (totals := self._view(site_of(handle)).totals()):
@@ -185,3 +187,13 @@ def site_of(told: RaySettings | Handle) -> Site:
 def attempt_dir(handle: Handle) -> Path:
     """The attempt's folder."""
     return Path(str(handle["stage"])) / "attempts" / str(handle["attempt"])
+
+
+def _last_words(log: Path) -> str:
+    """The last line of what the shell said; Ray's own message ends with the command."""
+    from toolrl_cli.attempt.classify import tail  # its patterns take time to compile
+
+    try:
+        return tail(log).strip().rpartition("\n")[2]
+    except OSError:
+        return ""

@@ -23,12 +23,13 @@ def waited_too_long(job: Mapping[str, Any]) -> bool:
     return job["status"] == "FAILED" and _type(job) == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
 
 
-def seen(job: Mapping[str, Any], *, began: bool) -> Seen | None:
+def seen(job: Mapping[str, Any], *, began: bool, said: str = "") -> Seen | None:
     """What a job's row says; None where it says nothing of the attempt, which may run on without its supervisor.
 
     Args:
         job: as `/api/jobs/` lists it; not one that `waited_too_long`.
         began: whether the attempt has begun to write its log.
+        said: the last of what its shell said; empty for nothing.
     """
     status, called = job["status"], f"job {job['submission_id']}"
     if status == "PENDING":
@@ -53,7 +54,7 @@ def seen(job: Mapping[str, Any], *, began: bool) -> Seen | None:
         return Seen("ended", code)
     why = f"it did not begin on its node (status {code})"
     hint = "see ray.txt in the attempt's folder; `toolrl doctor --launcher ray` says what is missing"
-    return Seen("ended", code, Failure.of("infra", f"{why} (Ray {called}): {last_line(job)}", hint))
+    return Seen("ended", code, Failure.of("infra", f"{why} (Ray {called}): {said or last_line(job)}", hint))
 
 
 def last_line(job: Mapping[str, Any]) -> str:
