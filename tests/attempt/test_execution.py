@@ -47,9 +47,9 @@ class Runner:
         """The state once the attempt's process has ended, and its exit status."""
         state = folder.state()
         assert state.launcher is not None
-        eventually(lambda: self.launcher._children[state.launcher["pid"]].poll() is not None)
-        ended = self.launcher.poll(state.launcher)
-        assert ended is not None
+        process = ProcessId.from_json(state.launcher)
+        eventually(lambda: self.launcher._children[process].poll() is not None)
+        (ended,) = self.launcher.poll([state.launcher])
         return folder.state(), ended.returncode
 
     def run(self, spec: StageSpec, function: str, hang_after: float | None = None) -> StageState:
@@ -186,7 +186,7 @@ def test_a_stop_ends_the_trainer_and_leaves_the_stage_resumable(runner: Runner, 
     spec = trained(stages, step_seconds=0.2)
     folder = runner.start(spec, "train")
     eventually(lambda: steps(folder))
-    runner.launcher.stop(folder.state().launcher)
+    runner.launcher.cancel(folder.state().launcher)
     state, returncode = runner.wait(folder)
     assert (state.status, state.failure, returncode) == ("stopped", None, 3)
     assert 0 < len(steps(folder)) < 5
@@ -199,21 +199,21 @@ def test_a_trainer_that_ignores_sigterm_is_killed_after_its_grace(runner: Runner
     folder = runner.start(spec, "train")
     eventually(lambda: steps(folder))
     time.sleep(0.2)
-    runner.launcher.stop(folder.state().launcher)
+    runner.launcher.cancel(folder.state().launcher)
     assert runner.wait(folder)[0].status == "stopped"
     assert stages.processes() == []
 
 
 def test_a_stage_that_heeds_the_request_to_stop_is_stopped(runner: Runner, stages: Stages) -> None:
     folder = runner.running(stages("a"), "sleep")
-    runner.launcher.stop(folder.state().launcher)
+    runner.launcher.cancel(folder.state().launcher)
     assert runner.wait(folder)[0].status == "stopped"
 
 
 def test_a_stage_that_fails_of_itself_when_asked_to_stop_has_failed(runner: Runner, stages: Stages) -> None:
     folder = runner.running(stages("a"), "raise_when_stopped")
     eventually(lambda: "at work" in log(folder))
-    runner.launcher.stop(folder.state().launcher)
+    runner.launcher.cancel(folder.state().launcher)
     state = runner.wait(folder)[0]
     assert state.failure is not None
     assert (state.status, state.failure.message) == ("failed", "ValueError: no good")
@@ -226,7 +226,7 @@ def test_a_killed_attempt_takes_its_processes_with_it(runner: Runner, stages: St
             "trainer_double" in argv and "guard" not in argv for _, argv in stages.processes_with_argv()
         )
     )
-    runner.launcher.stop(folder.state().launcher, kill=True)
+    runner.launcher.cancel(folder.state().launcher, kill=True)
     eventually(lambda: not stages.processes())
     assert runner.wait(folder)[0].status == "running"
     assert observed(folder).status == "failed"
@@ -257,7 +257,7 @@ def test_processes_that_outlived_a_killed_attempt_are_ended_before_the_next_one(
     )
     bystander = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
     try:
-        runner.launcher.stop(state.launcher, kill=True)
+        runner.launcher.cancel(state.launcher, kill=True)
         runner.wait(folder)
         process = ProcessId.of(recorded.pid)
         assert process is not None

@@ -33,10 +33,12 @@ def test_no_process_of_ray_outlives_an_attempt(
     handle = folder.state().launcher
     assert handle is not None
     began = time.monotonic()
-    launcher.stop(handle, kill=how == "killed")
+    launcher.cancel(handle, kill=how == "killed")
     eventually(lambda: not stages.processes(), 20)
     assert time.monotonic() - began < 15
-    while (ended := launcher.poll(handle)) is None:  # it has no command line any more, and ends in a moment
+    while (
+        ended := launcher.poll([handle])[0]
+    ).alive:  # it has no command line any more, and ends in a moment
         time.sleep(0.01)
     state = settle(folder, 1, returncode=ended.returncode)
     assert state is not None

@@ -188,13 +188,13 @@ def test_the_attempt_has_the_slot_once_its_harness_has_let_go(
     with launcher.reserved(["cpu0"]) as reserved:
         assert reserved
         # without a state that names it, the attempt waits for nothing and ends; a sleeping one stands in
-        request = Sleeping(folder.path, 1, ("cpu0",), ProcessId.current())
-        handle = launcher.start(request)
+        request = Sleeping(folder.path, stages("a"), 1, ("cpu0",), ProcessId.current())
+        handle = launcher.submit(request)
     assert others.elsewhere(["cpu0"]) == {"cpu0": "sweep a"}
     with others.reserved(["cpu0"]) as reserved:
         assert not reserved
-    launcher.stop(handle, kill=True)
-    eventually(lambda: launcher.poll(handle))
+    launcher.cancel(handle, kill=True)
+    eventually(lambda: not launcher.poll([handle])[0].alive)
     with others.reserved(["cpu0"]) as reserved:
         assert reserved
 
@@ -216,8 +216,8 @@ def test_one_gpu_under_two_of_its_names_is_one_slot(tmp_path: Path, monkeypatch:
 
 
 class Sleeping(LaunchRequest):
-    def argv(self) -> list[str]:
-        return [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+    def argv(self, python: str = sys.executable) -> list[str]:
+        return [python, "-S", "-c", "import time; time.sleep(60)"]
 
 
 class Sweep:
