@@ -29,7 +29,7 @@ def test_a_function_gets_the_inputs_it_names(tmp_path: Path) -> None:
 
 def test_a_function_that_takes_anything_gets_all_inputs(tmp_path: Path) -> None:
     reward = reward_of(tmp_path, "def f(**inputs): return len(inputs)")
-    assert reward.score(GOLD, GOLD).total == 10
+    assert reward.score(GOLD, GOLD).total == 11
 
 
 def test_a_default_of_its_own_is_left_alone(tmp_path: Path) -> None:

@@ -153,14 +153,18 @@ def test_a_scorer_that_ends_its_process_leaves_the_trainers_alone_and_the_comple
     assert (failure.completion, failure.tokens, failure.data_source) == ("abc", 3, "test")
 
 
-def test_a_function_gets_the_rows_data_source_and_extra_info(tmp_path: Path, tokenizer: Any) -> None:
-    source = "def mine(data_source, solution_str, ground_truth, extra_info=None):\n    return extra_info['bonus']\n"
+def test_a_function_gets_the_rows_data_source_extra_info_and_prompt(tmp_path: Path, tokenizer: Any) -> None:
+    source = "def mine(data_source, solution_str, ground_truth, extra_info=None, prompt=None):\n"
+    source += "    return extra_info['bonus'] * len(prompt[-1]['content'])\n"
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
     mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine"}
     subject = manager(tmp_path, tokenizer, {"components": {"mine": mine}})
     data = sample(tokenizer, "abc")
     data.non_tensor_batch["extra_info"] = np.array([{"bonus": np.float32(0.5)}], dtype=object)
-    assert score(subject, data)["reward_score"] == 0.5
+    messages = [{"role": "system", "content": "tools"}, {"role": "user", "content": "ab"}]
+    data.non_tensor_batch["raw_prompt"] = np.array([None], dtype=object)
+    data.non_tensor_batch["raw_prompt"][0] = messages
+    assert score(subject, data)["reward_score"] == 1.0
 
 
 def test_a_total_that_is_no_finite_number_is_a_fault_and_no_score(tmp_path: Path, tokenizer: Any) -> None:

@@ -41,7 +41,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
         ("def f(step): return 1 / (step - 1)", "f raised ZeroDivisionError", "train row 0 at step 1 of 7"),
         ("def f(step): return 1 / (step - 7)", "f raised ZeroDivisionError", "train row 0 at step 7 of 7"),
         ("def f(extra_info): return 3 - extra_info['index'] or None", "f returned None", "train row 3 at step 1"),
-        ("def f(prompt): return 1", "'prompt', which is no input of a component", "inputs: completion, "),
+        ("def f(question): return 1", "'question', which is no input of a component", "inputs: completion, "),
         ("raise OSError('no model')\ndef f(): return 1", "f cannot be imported: OSError: no model", "mine.py"),
         ("import os\ndef f(): os._exit(0)", "f ended its process with status 0", "mine.py"),
         ("def f(): return 9.0", "its weighted value is inf", "lower its weight"),

@@ -202,10 +202,7 @@ def compare(
     chosen = [get_reward(name) for name in rewards or DESIGNS]
     if data is None:
         made = first_rows("toolworld", {}, "val", rows)
-        golds = [
-            (str(row["reward_model"]["ground_truth"]), row_facts(row["data_source"], row["extra_info"]))
-            for row in made
-        ]
+        golds = [(str(row["reward_model"]["ground_truth"]), row_facts(row)) for row in made]
     else:
         golds = [(truth, row) for _, truth, row in gold_rows(data)[:rows]]
     length = total_steps if total_steps is not None else PAPER_STEPS

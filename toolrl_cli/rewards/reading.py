@@ -242,20 +242,23 @@ _UNREAD: list[Any] = []
 NO_ROW: Mapping[str, Any] = {}
 
 
-def row_facts(data_source: Any, extra_info: Any) -> dict[str, Any]:
-    """What a reward is given of a row: `data_source` and `extra_info`.
+def row_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reward is given of a row, or of a sample: `data_source`, `extra_info`, and the `prompt` as messages.
 
     All rows of the user's own have one `data_source` for verl's metrics, and their own one in `extra_info`.
     """
-    own = extra_info.get("data_source") if isinstance(extra_info, Mapping) else None
-    return {"data_source": own or data_source, "extra_info": extra_info}
+    extra = row.get("extra_info")
+    own = extra.get("data_source") if isinstance(extra, Mapping) else None
+    prompt = row.get("raw_prompt", row.get("prompt"))  # verl's dataset renames it
+    messages = prompt if prompt is None or isinstance(prompt, str) else [dict(message) for message in prompt]
+    return {"data_source": own or row.get("data_source"), "extra_info": extra, "prompt": messages}
 
 
 class Reading:
     """One completion with its ground truth: the input of every component.
 
     The calls are parsed once, when a component first asks for them. `tokens` is the length of the response as it was
-    generated, None where only its text is known; `row` has the data's `data_source` and `extra_info`, where known.
+    generated, None where only its text is known; `row` has what `row_facts` tells of the data's row, where known.
     `memo` holds what components read beside that, and `shares` how far up its range each part is that others refer to.
     """
 

@@ -96,7 +96,7 @@ class Reward:
             step: verl's global step: 1 at the first update, 0 in the validation before training.
             total_steps: length of the run; needed where a schedule counts in shares of the run.
             tokens: length of the response as it was generated; needed by `overlong`.
-            row: `data_source` and `extra_info` of the data's row, for user components that ask for them.
+            row: what `row_facts` tells of the data's row, for components that ask for it.
 
         Raises:
             RewardError: the ground truth cannot be read, a user component failed, a schedule lacks `total_steps`,

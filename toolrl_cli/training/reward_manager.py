@@ -53,7 +53,8 @@ class ToolrlRewardManager(RewardManagerBase):
 
         Args:
             data: `responses` and `attention_mask` tensors, and in `non_tensor_batch` the row's
-                `reward_model.ground_truth`, `data_source`, `extra_info` and the training step `global_steps`.
+                `reward_model.ground_truth`, `data_source`, `extra_info`, `raw_prompt` and the training step
+                `global_steps`.
 
         Returns:
             `reward_score`, and `reward_extra_info` with the result of `sample_numbers`.
@@ -68,7 +69,7 @@ class ToolrlRewardManager(RewardManagerBase):
         fields = item.non_tensor_batch
         ground_truth = str(fields["reward_model"]["ground_truth"])
         step = int(fields["global_steps"])
-        row = row_facts(str(fields.get("data_source", "")), fields.get("extra_info"))
+        row = row_facts(fields)
         try:
             score = self._score(completion, ground_truth, step, tokens, row)
         except Exception as error:

@@ -252,7 +252,7 @@ def is_padding(row: Mapping[str, Any]) -> bool:
 
 
 def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
-    """Name, ground truth, and `data_source` and `extra_info` of every RL row.
+    """Name, ground truth, and what a reward is given of every RL row (`row_facts`).
 
     A name is the row's position, with its id if it has one.
 
@@ -263,8 +263,8 @@ def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(parquet) as file:  # columns may be nested, and prompts are not needed
-            table = file.read(columns=["reward_model.ground_truth", "data_source", "extra_info"])
+        with pq.ParquetFile(parquet) as file:  # columns may be nested
+            table = file.read(columns=["reward_model.ground_truth", "data_source", "extra_info", "prompt"])
     except (OSError, pa.ArrowException) as error:
         raise SpecError(f"cannot be read as parquet: {error}", str(parquet)) from error
     if "reward_model" not in table.column_names:
@@ -275,7 +275,7 @@ def gold_rows(parquet: Path) -> list[tuple[str, str, dict[str, Any]]]:
         text = (row["reward_model"] or {}).get("ground_truth")
         if not isinstance(text, str):
             raise SpecError(f"row {position} has no ground truth", str(parquet), "correct the row")
-        known = row_facts(row.get("data_source"), row.get("extra_info"))
+        known = row_facts(row)
         identity = (row.get("extra_info") or {}).get("id")
         answers.append((f"{position} ({identity})" if identity else str(position), text, known))
     return answers

@@ -21,7 +21,7 @@ class ScoringFailure:
         error: the fault in one line.
         traceback: of the scorer.
         completion, ground_truth, step, total_steps, tokens: the arguments of the score.
-        data_source, extra_info: of the row.
+        data_source, extra_info, prompt: of the row.
     """
 
     error: str
@@ -33,6 +33,7 @@ class ScoringFailure:
     data_source: str
     tokens: int | None = None
     extra_info: Any = None
+    prompt: Any = None
 
     @classmethod
     def of(
@@ -56,6 +57,7 @@ class ScoringFailure:
             data_source=str(row.get("data_source", "")),
             tokens=tokens,
             extra_info=row.get("extra_info"),
+            prompt=row.get("prompt"),
         )
 
     def save(self, path: Path) -> None:

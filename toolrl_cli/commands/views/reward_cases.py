@@ -25,7 +25,7 @@ class Case:
         logged: the score that was logged, if any.
         failure: the fault that ended the run on it; empty where there was none.
         tokens: length of the response in tokens, where that is known.
-        row: `data_source` and `extra_info` of the data's row, where they are known.
+        row: what a reward is given of the data's row (`row_facts`), where it is known.
     """
 
     source: str
@@ -110,7 +110,7 @@ def _of_failure(path: Path) -> Case:
         reward=origin_of(path).reward,
         failure=str(saved.get("error", "")),
         tokens=saved.get("tokens"),
-        row={key: saved.get(key) for key in ("data_source", "extra_info")},
+        row={key: saved.get(key) for key in ("data_source", "extra_info", "prompt")},
     )
 
 

@@ -13,7 +13,7 @@ from toolrl_cli.rewards.reading import Reading, read_calls
 
 INPUTS = (
     *("completion", "ground_truth", "step", "total_steps", "tokens", "calls", "gold_calls"),
-    *("solution_str", "data_source", "extra_info"),
+    *("prompt", "solution_str", "data_source", "extra_info"),
 )
 """Names of parameters; the last three, with `ground_truth`, are those of verl's reward functions."""
 
@@ -56,7 +56,7 @@ def given(reading: Reading, name: str) -> Any:
         return reading.truth.text
     if name == "solution_str":
         return reading.completion
-    if name in ("data_source", "extra_info"):
+    if name in ("data_source", "extra_info", "prompt"):
         return reading.row.get(name)
     # parsed again for each score, because a user's function may change its arguments
     if name == "gold_calls":

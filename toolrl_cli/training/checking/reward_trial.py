@@ -110,10 +110,7 @@ def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
 def _gold_faults(reward: Reward, config: RlConfig, steps: int) -> list[tuple[str, OptionFault]]:
     """What the stage's own look at all gold answers would end with, as far as its first rows tell."""
     rows = first_rows(config.data.kind, dataset_params(config.data), "train", GOLD_ROWS)
-    golds = [
-        (n, row["reward_model"]["ground_truth"], row_facts(row.get("data_source"), row.get("extra_info")))
-        for n, row in enumerate(rows)
-    ]
+    golds = [(n, row["reward_model"]["ground_truth"], row_facts(row)) for n, row in enumerate(rows)]
     try:
         report = check_gold(reward, golds, 1, steps, whole_data=config.data.kind != "verl")
     except RewardError as fault:
@@ -129,7 +126,7 @@ def _score(reward: Reward, row: Row, number: int, step: int, steps: int) -> None
     gold = row["reward_model"]["ground_truth"]
     place = f"the gold answer of train row {number} at step {step} of {steps}"
     try:
-        known = row_facts(row.get("data_source"), row.get("extra_info"))
+        known = row_facts(row)
         total = reward.score(gold, gold, step, steps, estimated_tokens(gold), known).total
     except RewardError as fault:
         fault.where = place
