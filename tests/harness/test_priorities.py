@@ -117,6 +117,16 @@ def test_an_attempt_on_a_slot_of_another_machine_counts_only_against_the_number(
     assert slots.free == 0
 
 
+def test_an_attempt_on_a_cluster_takes_no_slot_of_this_machine() -> None:
+    slots = Slots(["0"])
+    slots.occupy([])
+    assert slots.free == 1 and slots.take(1) == ("0",)
+    slots.release([])
+    assert slots.free == 0
+    slots.release(["0"])
+    assert slots.free == 1
+
+
 def test_a_stage_is_as_urgent_as_the_most_urgent_run_that_needs_it() -> None:
     def config(priority: int) -> dict[str, dict[str, int]]:
         return {"resources": {"priority": priority}}

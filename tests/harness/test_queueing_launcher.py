@@ -6,7 +6,9 @@ import pytest
 
 from tests.harness.test_scheduler import Command, ends
 from tests.support.stages import Stages
+from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import Seen
+from toolrl_cli.harness.scheduler import CANCEL_AGAIN
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger, StageFolder
@@ -145,3 +147,23 @@ def test_what_a_queued_attempt_waits_for_is_told_once_and_that_nobody_answers_on
     assert command.run().exit_code == 0
     told = [event.message for event in command.events if event.what == "waiting"]
     assert told == ["job 0 waits: JobHeldUser", "job 1 waits: JobHeldUser", "nobody answers"]
+
+
+def test_who_could_not_be_told_to_stop_is_told_again(ledger: Ledger, stages: Stages) -> None:
+    spec = stages("a")
+    command = Command(ledger, [spec], queues=True, endings={spec.id: ["runs"]})
+    cancel, tries = command.launcher.cancel, list[float]()
+
+    def unheard(handle: Handle, *, kill: bool = False) -> None:
+        tries.append(command.launcher.now)
+        if len(tries) == 1:
+            raise LaunchError("nobody answers")
+        cancel(handle, kill=kill)
+
+    def press() -> None:
+        if command.launcher.now >= 2.0 and not tries:
+            command.scheduler.request_stop()
+
+    command.launcher.cancel, command.launcher.on_wait = unheard, press  # type: ignore[method-assign]
+    assert ends(command.run(stop_grace=1000.0)) == {"a": "stopped"}
+    assert tries[1] - tries[0] == pytest.approx(CANCEL_AGAIN, abs=2.0)

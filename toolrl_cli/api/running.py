@@ -216,6 +216,8 @@ def _execute(
     if detach:
         check_detachable(kind, max_parallel=max_parallel, fail_fast=fail_fast)
     mode = choose_mode(wandb, planned.whole.tracking)
+    where = () if launcher_name == "local" else ("--launcher", launcher_name)
+    again = command("resume", planned.name, *where, results=planned.results)
     # the whole sweep is what gets frozen, so that the report shows what is missing; the chosen part is run
     whole, chosen, results, owed = planned.whole, planned.chosen, planned.results, planned.chosen.owed
     name, folder, ledger = planned.name, SweepFolder(results, planned.name), Ledger(results)
@@ -247,12 +249,12 @@ def _execute(
     if launcher is None:
         able = len(chosen.stages) - chosen.why_blocked().total()
         LOG.info("%s: nothing to do%s", name, f", all {able} stages are done" if able else "")
-        return _finish(planned, {}, interrupted=False)
+        return _finish(planned, {}, again, interrupted=False)
     LOG.info("%s: %d of %d stages owed; results in %s", name, len(owed), len(chosen.stages), results)
     for warning in limits.warnings:
         LOG.warning("%s", warning)
     if detach:
-        return _detached(planned, detach_stages(owed, ledger, launcher))
+        return _detached(planned, detach_stages(owed, ledger, launcher), again)
     LOG.info("W&B: %s", _wandb_told(mode, results, name))
     beside: Literal["loggers", "disabled"] = (
         "loggers" if planned.whole.tracking.get("loggers") else "disabled"
@@ -275,12 +277,12 @@ def _execute(
             )
             outcome = scheduler.run()
         if outcome.exit_code:
-            LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted))
-        done = _finish(planned, outcome.stages, interrupted=outcome.interrupted)
+            LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted, again))
+        done = _finish(planned, outcome.stages, again, interrupted=outcome.interrupted)
         return replace(done, tracking=concluded(publishing, logging))
 
 
-def _detached(planned: SweepPlan, done: Detached) -> Outcome:
+def _detached(planned: SweepPlan, done: Detached, again: str) -> Outcome:
     """Say what the cluster was given and how to see it."""
     name, results = planned.name, planned.results
     LOG.info(
@@ -290,7 +292,7 @@ def _detached(planned: SweepPlan, done: Detached) -> Outcome:
     )
     for why, number in Counter(done.left.values()).items():
         LOG.warning("%s: %d not submitted: %s; issue the command again", name, number, why)
-    outcome = _finish(planned, {}, interrupted=False)
+    outcome = _finish(planned, {}, again, interrupted=False)
     return replace(outcome, ends=dict.fromkeys(done.left, "pending"), submitted=tuple(done.submitted))
 
 
@@ -317,19 +319,18 @@ def _clear_leases(chosen: Plan, ledger: Ledger) -> None:
             clear_lease(ledger.folder(stage.spec), alive=reach.alive)
 
 
-def _summary(planned: SweepPlan, ends: Mapping[str, str], interrupted: bool) -> str:
+def _summary(planned: SweepPlan, ends: Mapping[str, str], interrupted: bool, again: str) -> str:
     """What was not done, and how to go on."""
     counts = Counter(end for end in ends.values() if end != DONE)
     told = ", ".join(f"{number} {end}" for end, number in counts.items())
     lead = "interrupted; " if interrupted else ""
-    again = command("resume", planned.name, results=planned.results)
     if counts["held"]:
         free = command("stop", planned.name, "--take-over", results=planned.results)
         told += f"; where the owner of what is held is gone, `{free}` frees it"
     return f"{planned.name}: {lead}{told}; `{again}` goes on from here"
 
 
-def _unanswered(planned: SweepPlan, ends: Mapping[str, str], ledger: Ledger) -> dict[str, str]:
+def _unanswered(planned: SweepPlan, ends: Mapping[str, str], ledger: Ledger, again: str) -> dict[str, str]:
     """The ends of evaluations that have succeeded with items that are still owed, which are told of."""
     found = {}
     for stage_id, end in ends.items():
@@ -337,15 +338,14 @@ def _unanswered(planned: SweepPlan, ends: Mapping[str, str], ledger: Ledger) -> 
         owed = what_is_owed(ledger.folder(spec), ledger.read(spec)) if end == DONE else ""
         if owed:
             found[stage_id] = "pending"
-            again = command("resume", planned.name, results=planned.results)
             LOG.warning("%s: %s; `%s` asks again, and no other items", stage_id, owed, again)
     return found
 
 
-def _finish(planned: SweepPlan, ends: Mapping[str, str], *, interrupted: bool) -> Outcome:
+def _finish(planned: SweepPlan, ends: Mapping[str, str], again: str, *, interrupted: bool) -> Outcome:
     """Write the report, unless nothing has changed since it was written."""
     chosen, name, ledger = planned.chosen, planned.name, Ledger(planned.results)
-    ends = {**ends, **_unanswered(planned, ends, ledger)}
+    ends = {**ends, **_unanswered(planned, ends, ledger, again)}
     report = build_report(planned.results, [name])
     folder: Path | None = planned.results / "sweeps" / name / "report"
     if folder is not None and (ends or not folder.is_dir()):

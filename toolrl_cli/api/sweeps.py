@@ -42,6 +42,7 @@ class Stopped:
         others: stage id → why its attempt was left alone.
         left: ids of the stages whose attempts do not end.
         unreadable: why attempts that no harness looks after were not looked for; None where they were.
+        unseen: how many harnesses are on other machines, where they may start more.
     """
 
     harnesses: int
@@ -49,11 +50,12 @@ class Stopped:
     others: Mapping[str, str]
     left: tuple[str, ...] = ()
     unreadable: LedgerError | None = None
+    unseen: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether all that was to end has ended."""
-        return not self.left and self.unreadable is None
+        """Whether all that was to end has ended, and nothing can start more."""
+        return not self.left and self.unreadable is None and not self.unseen
 
 
 def stop(
@@ -88,11 +90,18 @@ def stop(
     stopping = stop_sweep(SweepFolder(root, name), saved)
     for stage_id, why in stopping.others.items():
         LOG.info("%s: left alone; %s", stage_id, why)
+    free = command("stop", name, "--take-over", results=root)
+    for harness in stopping.unseen:
+        LOG.warning(
+            "%s: %s cannot be told from here, and may start more; issue `stop` there too, or `%s` where it is gone",
+            *(name, harness, free),
+        )
+    hidden = len(stopping.unseen)
     if unreadable is not None and not stopping.harnesses:
         raise unreadable
     if not stopping.harnesses and not stopping.asked:
         LOG.info("%s: nothing %sruns", name, "else " if stopping.others else "")
-        return Stopped(0, {}, stopping.others)
+        return Stopped(0, {}, stopping.others, unseen=hidden)
     told = [_count(len(stopping.harnesses), "harness", "es")] if stopping.harnesses else []
     told += [_count(len(stopping.asked), "attempt", "s")] if stopping.asked else []
     LOG.info("%s: asked %s to stop", name, " and ".join(told))
@@ -112,7 +121,7 @@ def stop(
     else:
         LOG.info("`%s` goes on from the last checkpoints", command("resume", name, results=root))
     left_ids = tuple(folder.id for folder in left)
-    return Stopped(len(stopping.harnesses), ends, stopping.others, left_ids, unreadable)
+    return Stopped(len(stopping.harnesses), ends, stopping.others, left_ids, unreadable, hidden)
 
 
 def _take_over(folder: SweepFolder) -> Stopped:

@@ -92,8 +92,8 @@ Launcher = Annotated[
     typer.Option(
         "--launcher",
         metavar="NAME",
-        help="Where attempts run: local, this machine; slurm, jobs of a cluster. NAME:FILE reads its settings from "
-        "FILE, else launchers/NAME.yaml where there is one.",
+        help="Where attempts run: local, this machine; slurm and ray, jobs of a cluster. NAME:FILE reads its settings "
+        "from FILE, else launchers/NAME.yaml where there is one.",
         autocompletion=completing.launchers,
     ),
 ]

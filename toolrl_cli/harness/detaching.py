@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,10 +10,14 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.launcher import LAUNCHERS, Launcher, LauncherKind, LaunchLater
 from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
+from toolrl_cli.log import LOG
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.state import Handle
+
+WATCH = 21.0
+"""Seconds after which a cluster says that an attempt has ended whose job it does not know (`slurm.forgotten`)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def detach(
     options = options or AttemptOptions(alone=True)
     done, reach, handles = Detached(), Reach(launcher), dict[str, Handle]()
     graph = StageGraph(stages)
-    later = ""
+    later, looked = "", False
     for stage_id in graph:
         spec = graph[stage_id]
         lacking = next((i for i in spec.inputs.values() if i in done.left), None)
@@ -76,6 +81,15 @@ def detach(
         after = tuple(handles[i] for i in spec.inputs.values() if i in handles)
         try:
             result = start_attempt(ledger.folder(spec), spec, launcher, (), options, reach=reach, after=after)
+            if isinstance(result, Busy) and result.alive is None and not looked:
+                # a job that nobody knows any more has ended once its heartbeat stands still
+                looked = True
+                LOG.info("%s: watching for %.0f s what cannot be seen", stage_id, WATCH)
+                time.sleep(WATCH)
+            if isinstance(result, Busy) and result.alive is None:
+                result = start_attempt(
+                    ledger.folder(spec), spec, launcher, (), options, reach=reach, after=after
+                )
         except LaunchLater as error:
             later = done.left[stage_id] = str(error)
             continue

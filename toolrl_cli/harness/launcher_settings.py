@@ -23,6 +23,9 @@ FOLDER = "launchers"
 
 Where = Callable[[KeyPath], str]
 
+EITHER = (("cpus", "cpus_per_gpu"), ("memory", "memory_per_gpu"))
+"""Two ways to say one thing; of a kind's own either takes the place of both."""
+
 
 def chosen_launcher(
     chosen: str, of_sweep: Mapping[str, Mapping[str, Any]] | None = None
@@ -45,7 +48,7 @@ def chosen_launcher(
         checked(kind, source.data, source.where)  # so that a mistake is told with its line
         settings = source.data
     own = (of_sweep or {}).get(name, {})
-    return kind, checked(kind, {**settings, **own}, lambda path: f"{FOLDER}.{name}")
+    return kind, checked(kind, over(settings, own), lambda path: f"{FOLDER}.{name}")
 
 
 def check_sections(sections: Mapping[str, Mapping[str, Any]], where: Where) -> None:
@@ -87,3 +90,38 @@ def checked(kind: LauncherKind, settings: Mapping[str, Any], where: Where) -> Ba
             hint = hint_for(key, kind.settings.model_fields, "keys")
             raise SpecError(f"unknown key {key!r} of the {kind.name} launcher", where(path), hint) from error
         raise SpecError(fault_text(fault), where(path)) from error
+
+
+def asked_by_kind(general: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Setting → value for the stages of a kind.
+
+    Args:
+        general: what all kinds ask for.
+        own: what this kind asks for instead, as far as it says.
+    """
+    found = dict(general)
+    for pair in EITHER:
+        if any(own.get(name) is not None for name in pair):
+            found |= dict.fromkeys(pair)
+    return found | dict(own)
+
+
+def check_either(settings: Mapping[str, Any]) -> None:
+    """Refuse both ways to say one thing.
+
+    Raises:
+        ValueError: both are there.
+    """
+    for whole, each in EITHER:
+        if settings.get(whole) is not None and settings.get(each) is not None:
+            raise ValueError(f"{whole} and {each} say the same thing; leave one out")
+
+
+def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two mappings as one: what `above` says goes before, and mappings within are joined in the same way."""
+    both = {
+        key: over(below[key], value)
+        for key, value in above.items()
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+    }
+    return {**below, **above, **both}

@@ -57,14 +57,19 @@ class Slots:
         return chosen
 
     def occupy(self, names: Iterable[str]) -> None:
-        """Note that an attempt is on these; they may be in use already, by an attempt of another harness."""
-        self._used.update(names)
-        self._attempts += 1
+        """Note that an attempt is on these; they may be in use already, by an attempt of another harness.
+
+        One on no slot of a launcher that has slots is somewhere else, and counts for nothing here.
+        """
+        taken = tuple(names)
+        self._used.update(taken)
+        self._attempts += self._queued or bool(taken)
 
     def release(self, names: Iterable[str]) -> None:
         """Note that it is gone."""
-        self._used.subtract(names)
-        self._attempts -= 1
+        left = tuple(names)
+        self._used.subtract(left)
+        self._attempts -= self._queued or bool(left)
 
 
 class ReadyQueue:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from toolrl_cli.errors import LaunchError, SpecError
 from toolrl_cli.harness.launcher import LAUNCHERS, Launcher, Seen
 from toolrl_cli.store.liveness import local_alive
-from toolrl_cli.store.state import Handle
+from toolrl_cli.store.state import Handle, StageState
 
 LOCAL = "local"
 
@@ -44,6 +44,16 @@ class Reach:
         """Whether the attempt runs or will; None when that cannot be known. As `store.liveness` asks for it."""
         (seen,) = self.poll([handle])
         return seen.alive
+
+    def waits_again(self, state: StageState) -> bool:
+        """Whether a stage's attempt has ended, and the cluster has the same job for the next one.
+
+        A job puts itself back into the queue where its time is up, and pauses before it tries again what failed.
+        """
+        handle = state.launcher
+        if handle is None or state.status not in ("failed", "stopped"):
+            return False
+        return self.answers(handle) and bool(self.alive(handle))
 
     def answers(self, handle: Handle) -> bool:
         """Whether a launcher knows of this attempt, now or later, without its process being seen from here."""

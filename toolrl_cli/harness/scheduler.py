@@ -35,6 +35,7 @@ from toolrl_cli.store.liveness import attempt_alive, harness_of
 from toolrl_cli.store.state import Handle, StageState
 
 RECHECK = 0.1  # seconds until another look at a stage that another process is starting or ending just now
+CANCEL_AGAIN = 15.0  # seconds until a launcher that did not answer is asked again to end an attempt
 LATER = 10.0  # seconds until a launcher that could not take an attempt is asked again
 LOOK = 1.0  # the same for one whose owner is at work elsewhere
 
@@ -103,6 +104,7 @@ class Scheduler:
         self._paused = ""
         self._next_progress = 0.0
         self._waited_for = ""
+        self._unheard: list[tuple[float, Watched, bool]] = []  # when to ask again, whom, whether to kill
 
     def request_stop(self) -> None:
         """Ask attempts to stop in good order; the second time they are killed. Any thread may call it."""
@@ -409,6 +411,7 @@ class Scheduler:
             if asked > 1:
                 self._kill_at = self._clock()
             self._stops = asked
+        self._cancel_again()
         if self._clock() >= self._kill_at:
             self._kill_at = math.inf
             for node in self._mine():
@@ -426,7 +429,17 @@ class Scheduler:
         try:
             self._reach.cancel(attempt.handle, kill=kill)
         except LaunchError as error:  # the others are to stop all the same
-            self._observe(Event("waiting", message=str(error)))
+            self._unheard.append((self._clock() + CANCEL_AGAIN, attempt, kill))
+            self._tell_once(str(error))
+
+    def _cancel_again(self) -> None:
+        """Ask those to stop once more whose launcher did not answer when they were asked."""
+        now = self._clock()
+        due = [entry for entry in self._unheard if entry[0] <= now]
+        self._unheard = [entry for entry in self._unheard if entry[0] > now]
+        for _, attempt, kill in due:
+            if attempt.ended is None:
+                self._cancel(attempt, kill=kill)
 
     def _mine(self) -> list[Watched]:
         return [n.attempt for n in self._running.values() if n.attempt and not n.attempt.foreign]

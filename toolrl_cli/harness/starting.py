@@ -108,6 +108,8 @@ def start_attempt(
             if alive is not False:
                 return Busy(state, None, alive)
             state = record_end(folder, lease, state)
+        elif options.alone and reach.waits_again(state):
+            return Busy(state, None, True)
         state = cleared(folder, lease, state)
         again = None if launcher.pool else _submitted(folder, state, launcher.kind)
         request = LaunchRequest(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from toolrl_cli.attempt.ending import settle
@@ -35,12 +35,14 @@ class Stopping:
         asked: stages with an attempt that is to end: by its harness, or by itself where that is gone.
         others: stage id → why its attempt is not this sweep's to stop.
         reach: what the launchers of these attempts say.
+        unseen: harnesses on other machines, which cannot be told from here and may start more.
     """
 
     harnesses: tuple[ProcessId, ...]
     asked: tuple[StageFolder, ...]
     others: Mapping[str, str]
     reach: Reach = field(default_factory=Reach)
+    unseen: tuple[ProcessId, ...] = ()
 
     def kill(self) -> None:
         """End what has not ended by now; the stages count as stopped and can go on.
@@ -81,7 +83,15 @@ class Stopping:
                 and attempt_alive(folder, state, alive=self.reach.alive) is False
             ):
                 settle(folder, state.attempt, asked_to_stop=True, alive=self.reach.alive)
-        return [folder for folder in self.asked if folder.state().active]
+        left = []
+        for folder in self.asked:
+            state = folder.state()
+            if state.active:
+                left.append(folder)
+            elif self.reach.waits_again(state) and state.launcher:  # it was put back while we waited
+                self.reach.cancel(state.launcher)
+                left.append(folder)
+        return left
 
     def _attended(self, state: StageState) -> bool:
         """Whether the harness that started the attempt is one of ours and there to see it end."""
@@ -101,21 +111,25 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
         LedgerError: the ledger cannot be read.
     """
     reach = Reach()
-    harnesses = tuple(h for h in folder.harnesses() if h.alive())
+    seen = {harness: harness.alive() for harness in folder.harnesses()}
+    harnesses = tuple(harness for harness, alive in seen.items() if alive)
+    hidden = tuple(harness for harness, alive in seen.items() if alive is None)
     ledger = Ledger(folder.results)
     stages = [ledger.folder(spec) for spec in saved.stages.values()] if saved else list(ledger.folders())
     # looked at before the harnesses are told: a quick one has ended its attempts by the time of the second look
     asked = [stage for stage in stages if harnesses and _owner_at_work(stage, reach) in harnesses]
     for harness in harnesses:
         send(harness, signal.SIGTERM)
-    elsewhere = _at_work_elsewhere(folder)
+    elsewhere = _at_work_elsewhere(folder, ledger, {stage.id for stage in stages}, reach)
     others: dict[str, str] = {}
     known = {stage.id for stage in asked}
     # readers first: a cluster lets go of what waits for a stage once that has been stopped
     for stage in (stage for stage in reversed(stages) if stage.id not in known):
         try:
             state = stage.state()
-            over = not state.active or attempt_alive(stage, state, alive=reach.alive) is False
+            over = not reach.waits_again(state) and (
+                not state.active or attempt_alive(stage, state, alive=reach.alive) is False
+            )
         except LedgerError as error:  # no reason to let all the others run on
             if saved:
                 others[stage.id] = f"it cannot be read: {error.what}"
@@ -137,7 +151,7 @@ def stop_sweep(folder: SweepFolder, saved: SavedSweep | None) -> Stopping:
             others[stage.id] = refused + (f"; if it is gone: `{free}`" if unseen else "")
         else:
             asked.append(stage)
-    return Stopping(harnesses, tuple(asked), others, reach)
+    return Stopping(harnesses, tuple(asked), others, reach, hidden)
 
 
 def _owner_at_work(stage: StageFolder, reach: Reach) -> ProcessId | None:
@@ -158,12 +172,29 @@ def _stop(state: StageState, reach: Reach) -> str:
     return "" if reached else "its attempt cannot be reached from here"
 
 
-def _at_work_elsewhere(folder: SweepFolder) -> dict[str, str]:
-    """Stage id → another sweep that has a living harness and needs the stage."""
+def _at_work_elsewhere(
+    folder: SweepFolder, ledger: Ledger, own: Collection[str], reach: Reach
+) -> dict[str, str]:
+    """Stage id → another sweep that needs the stage, and has a living harness or jobs of its own on a cluster."""
     found: dict[str, str] = {}
     for name in saved_names(folder.results):
         other = SweepFolder(folder.results, name)
-        if name != folder.name and other.harnesses():
-            with contextlib.suppress(LedgerError):  # its torn plan must not keep this sweep from stopping
-                found |= dict.fromkeys(other.load().stages, name)
+        if name == folder.name:
+            continue
+        with contextlib.suppress(LedgerError):  # its torn plan must not keep this sweep from stopping
+            stages = other.load().stages
+            if other.harnesses() or _on_a_cluster(ledger, stages.keys() - own, reach):
+                found |= dict.fromkeys(stages, name)
     return found
+
+
+def _on_a_cluster(ledger: Ledger, stages: Iterable[str], reach: Reach) -> bool:
+    """Whether a cluster has an attempt of one of these, which no harness need follow."""
+    for stage_id in stages:
+        stage = ledger.find(stage_id)
+        with contextlib.suppress(LedgerError):
+            state = stage.state() if stage else None
+            handle = state.launcher if state and state.active else None
+            if handle and reach.answers(handle) and reach.alive(handle):
+                return True
+    return False

@@ -254,6 +254,7 @@ def test_a_job_leaves_the_cluster_and_keeps_what_a_site_says_of_ray() -> None:
     [
         ({"address": "ray://head:10001"}, "drivers connect there"),
         ({"address": "head:6379"}, "drivers connect there"),
+        ({"address": "http://me:pass@head:8265"}, "an address with a login would be written into results"),
         ({"resources": {"GPU": 2}}, "'GPU' is the setting `gpus`"),
         ({"resources": {"object_store_memory": 2}}, "nothing that a job asks for"),
         ({"env": {"RAY_ADDRESS": "auto"}}, "RAY_ADDRESS is Ray's or toolrl's own"),
@@ -273,8 +274,28 @@ def test_a_setting_that_would_do_nothing_or_something_else_is_refused(
 def test_no_secret_of_this_machine_is_sent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERPER_API_KEY", "s3cr3t")
     monkeypatch.setenv("HF_HOME", "/shared/hf")
+    monkeypatch.setenv("HF_ENDPOINT", "https://me:s3cr3t@mirror")
     site.ray.hold = True
     handle = site.start(site.stages("a"))
     sent = site.ray.jobs[handle["job"]]
     assert sent["runtime_env"]["env_vars"]["HF_HOME"] == "/shared/hf"
     assert "s3cr3t" not in str(sent) and TOKEN not in str(sent)
+
+
+def test_a_prologue_is_bashs(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "activate").write_text("export FROM_PROLOGUE=1\n")
+    spec = site.stages("a")
+    launcher = site.launcher(prologue=[f"source '{tmp_path}/activate'", "[[ $FROM_PROLOGUE == 1 ]]"])
+    options = AttemptOptions({spec.kind: f"{FUNCTIONS}:finish"}, heartbeat=0.1)
+    start_attempt(site.ledger.folder(spec), spec, launcher, (), options)
+    eventually(lambda: site.ledger.read(spec).status == "succeeded")
+
+
+def test_an_address_or_a_proxy_that_cannot_be_is_one_line(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LaunchError, match="http://head:port"):
+        site.launcher(address="http://head:port").submit(None)  # type: ignore[arg-type]
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
+    (seen,) = site.launcher().poll([{"kind": "ray", "job": "a", "cluster": site.ray.address}])
+    assert (seen.phase == "unknown" and "see `address`" in seen.told) or "proxy" in seen.told

@@ -22,7 +22,8 @@ from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.slurm import forgotten, job, states
 from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.settings import SlurmSettings
-from toolrl_cli.harness.starting import start_attempt
+from toolrl_cli.harness.starting import AttemptOptions, Busy, start_attempt
+from toolrl_cli.harness.stopping import Stopping
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import kill
 from toolrl_cli.spec.stage import StageSpec
@@ -62,6 +63,46 @@ def test_a_submission_whose_answer_was_lost_is_found_and_not_made_again(cluster:
     assert len(cluster.calls("sbatch")) == 1
     cluster.switch("hold", on=False)
     eventually(lambda: not cluster.stages.processes())
+
+
+def test_one_that_ran_before_its_answer_was_missed_is_made_again(cluster: Cluster) -> None:
+    spec = cluster.stages("a")
+    cluster.switch("lost")
+    with pytest.raises(LaunchLater):
+        start_attempt(cluster.ledger.folder(spec), spec, cluster.launcher(), ())
+    cluster.switch("lost", on=False)
+    # unnamed by the stage's state, it has nothing to do
+    eventually(
+        lambda: (
+            "PENDING" not in (rows := ask("squeue", "--states=all", "-O", "State:|")) and "RUN" not in rows
+        )
+    )
+    cluster.start(spec, "finish")
+    assert len(cluster.calls("sbatch")) == 2
+    eventually(lambda: cluster.ledger.read(spec).status == "succeeded")
+    ended = states.seen("FAILED", str(NOT_MINE << 8), "NonZeroExitCode", "job 1")
+    assert ended.failure is not None and ended.failure.kind == "preempted"  # which is tried again
+
+
+def test_stop_reaches_a_job_that_put_itself_back_into_the_queue(cluster: Cluster) -> None:
+    spec = cluster.stages("a")
+    handle = cluster.start(spec, "sleep")
+    running(cluster, spec)
+    cluster.switch("hold")
+    ask("scancel", "--signal=USR1", "--batch", str(handle["job"]))
+    folder = cluster.ledger.folder(spec)
+    eventually(
+        lambda: folder.state().status == "stopped" and cluster.launcher().poll([handle])[0].phase == "queued"
+    )
+    reach = Reach(cluster.launcher())
+    alone = start_attempt(folder, spec, cluster.launcher(), (), AttemptOptions(alone=True))
+    assert isinstance(alone, Busy) and alone.alive  # and no second job
+    stopping = Stopping((), (folder,), {}, reach)
+    assert stopping.settle() == [folder]
+    eventually(lambda: stopping.settle() == [])
+    assert cluster.launcher().poll([handle])[0].phase == "ended"
+    cluster.switch("hold", on=False)
+    assert folder.state().attempt == 1
 
 
 def test_nothing_is_started_twice_while_the_controller_is_down(

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchPlan, LaunchRequest
+from toolrl_cli.harness.launcher_settings import over
 from toolrl_cli.harness.launchers.slurm import open_cluster
 from toolrl_cli.harness.slurm.script import fixed, options, script
-from toolrl_cli.harness.slurm.settings import SlurmSettings
+from toolrl_cli.harness.slurm.settings import SlurmSettings, seconds_of
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 
@@ -43,6 +44,26 @@ def test_a_kind_of_stage_can_ask_for_something_else() -> None:
     assert options(other, special)[:2] == ["--partition=main", "--time=24:00:00"]
 
 
+def test_what_a_kind_says_in_one_way_takes_the_place_of_both() -> None:
+    special = settings(cpus=4, memory=8, kinds={"rl": {"cpus_per_gpu": 16, "memory_per_gpu": 32}})
+    words = options(TRAINING, special)
+    assert "--cpus-per-task=32" in words and "--mem=65536M" in words
+    assert "--cpus-per-task=4" in options(StageSpec("b-1", "export", {}, {}, {}), special)
+
+
+def test_a_sweeps_own_settings_go_before_those_of_the_file_one_by_one() -> None:
+    file = {"time": "1:00:00", "kinds": {"rl": {"time": "2:00:00", "cpus": 4}, "sft": {"cpus": 2}}}
+    joined = over(file, {"kinds": {"rl": {"time": "3:00:00"}}})
+    assert joined == {
+        "time": "1:00:00",
+        "kinds": {"rl": {"time": "3:00:00", "cpus": 4}, "sft": {"cpus": 2}},
+    }
+
+
+def test_no_limit_is_no_time() -> None:
+    assert seconds_of("0") is None and seconds_of("0:30") == 30.0
+
+
 @pytest.mark.parametrize(
     ("device", "asked", "gpus"),
     [("cuda", None, 2), ("auto", None, 2), ("cpu", None, 0), ("auto", False, 0), ("cpu", True, 0)],
@@ -65,6 +86,8 @@ def test_gpus_are_asked_for_where_the_stage_may_use_them(device: str, asked: boo
         ({"kinds": {"rl": {"prologue": ["x"]}}}, "Extra inputs"),
         ({"prologue": ["a\nb"]}, "is more than one line"),
         ({"partion": "x"}, "Extra inputs"),
+        ({"cpus": 4, "cpus_per_gpu": 2}, "cpus and cpus_per_gpu say the same thing"),
+        ({"kinds": {"rl": {"memory": 4, "memory_per_gpu": 2}}}, "say the same thing"),
     ],
 )
 def test_what_sbatch_would_take_otherwise_is_refused(values: dict[str, Any], told: str) -> None:

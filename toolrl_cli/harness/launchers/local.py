@@ -122,7 +122,10 @@ class LocalLauncher:
         return [self._seen(handle) for handle in handles]
 
     def _seen(self, handle: Handle) -> Seen:
-        process = ProcessId.from_json(handle)
+        try:
+            process = ProcessId.from_json(handle)
+        except (KeyError, ValueError, TypeError):
+            return Seen("unknown", told="its process is written down in a way that cannot be read")
         child = self._children.get(process)
         if child is not None:
             if child.poll() is None:

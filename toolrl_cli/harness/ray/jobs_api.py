@@ -78,7 +78,13 @@ class JobsApi:
             hint = "see `token_file` and `certificates` of `launchers: {ray: …}`"
             raise LaunchError(f"{error.filename}: {error.strerror}", WHERE, hint) from error
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.Client(base_url=site.address, headers=headers, timeout=PATIENCE, verify=verify)
+        try:
+            self._client = httpx.Client(
+                base_url=site.address, headers=headers, timeout=PATIENCE, verify=verify
+            )
+        except (httpx.InvalidURL, ValueError, ImportError) as error:  # of the address, or of a proxy's
+            hint = "see `address` of `launchers: {ray: …}`, and the variables of proxies"
+            raise LaunchError(f"{site.address}: {error}", WHERE, hint) from error
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Submission id → job, of all that were submitted."""

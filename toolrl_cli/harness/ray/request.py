@@ -15,6 +15,7 @@ from toolrl_cli.attempt.environment import HARMLESS
 from toolrl_cli.harness.launcher import LaunchRequest
 from toolrl_cli.harness.ray.settings import RaySettings
 from toolrl_cli.processes.child import importable
+from toolrl_cli.spec.secrets import LOGIN
 from toolrl_cli.spec.stage import StageSpec
 
 LOG = "ray.txt"
@@ -58,7 +59,7 @@ def variables(settings: RaySettings) -> dict[str, str]:
     ours = {
         name: value
         for name, value in os.environ.items()
-        if HARMLESS.fullmatch(name) and not HERE.fullmatch(name)
+        if HARMLESS.fullmatch(name) and not HERE.fullmatch(name) and not LOGIN.search(value)
     }
     path = importable(None).get("PYTHONPATH")
     return {
@@ -90,7 +91,8 @@ def job_request(request: LaunchRequest, settings: RaySettings) -> dict[str, Any]
     wanted = resources(request.spec, settings)
     return {
         "submission_id": request.id,
-        "entrypoint": "\n".join(lines),
+        # Ray runs it by /bin/sh, which knows neither `source` nor `module`
+        "entrypoint": "exec bash -c " + shlex.quote("\n".join(lines)),
         "runtime_env": {"env_vars": variables(settings)},
         "metadata": {"toolrl_stage": request.spec.id, RESOURCES: json.dumps(wanted)},
         **wanted,

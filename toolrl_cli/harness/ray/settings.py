@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from toolrl_cli.harness.launcher_settings import asked_by_kind, check_either
 from toolrl_cli.spec.models import Frozen, Natural, Number, Positive
+from toolrl_cli.spec.secrets import LOGIN
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.spec.suggest import hint_for
 
@@ -44,6 +46,11 @@ class Asked(Frozen):
                 why = f"is the setting `{OWN[name]}`" if OWN[name] else "is nothing that a job asks for"
                 raise ValueError(f"{name!r} {why}")
         return resources
+
+    @model_validator(mode="after")
+    def _one_way_each(self) -> Asked:
+        check_either(dict(self))
+        return self
 
 
 class RaySettings(Asked):
@@ -98,6 +105,10 @@ class RaySettings(Asked):
                 "drivers connect there, and jobs go to the dashboard" if drivers else "it is the dashboard's"
             )
             raise ValueError(f"{address!r} is no URL; {where}, such as http://head:8265")
+        if address and LOGIN.search(address):
+            raise ValueError(
+                "an address with a login would be written into results; use a token (`token_file`)"
+            )
         return address.rstrip("/") if address else address
 
     @field_validator("env")
@@ -132,4 +143,4 @@ class RaySettings(Asked):
         """Field of `Asked` → value for the stages of one kind."""
         general = {name: getattr(self, name) for name in self.SHARED}
         special = self.kinds.get(kind)
-        return general | (special.model_dump(exclude_unset=True) if special else {})
+        return asked_by_kind(general, special.model_dump(exclude_unset=True) if special else {})

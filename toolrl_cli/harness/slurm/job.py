@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -114,9 +115,20 @@ def _tried_again(
         retried[failure.kind] += 1
         with on_stderr("toolrl: ", may_fail=True):
             LOG.info("%s: again in %.0f s", failure.kind, wait)
-        time.sleep(wait)
+        if _told_to_stop_within(wait):
+            break
         status = execution.main(arguments, again=handle)
     return status
+
+
+def _told_to_stop_within(seconds: float) -> bool:
+    """Wait, unless somebody asks to stop; nothing else listens between two attempts."""
+    told = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        return told.wait(seconds)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _newest(folder: StageFolder) -> int:

@@ -175,10 +175,12 @@ class SlurmLauncher:
     def _submitted(self, request: LaunchRequest) -> str | None:
         """The job of an attempt that was submitted before; None where there is none."""
         name = job_name(request.spec)
-        shown = f"{FIELDS[0]}:|,{FIELDS[-1]}:"
+        fields = ("JobID", "State", "Comment")
+        shown = f"{fields[0]}:|,{fields[1]}:|,{fields[2]}:"
         text = ask("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "-O", shown)
-        rows = split(text, (FIELDS[0], FIELDS[-1]))
-        return next((row["JobID"] for row in reversed(rows) if row["Comment"] == request.id), None)
+        # one that has ended found itself unnamed, and did nothing
+        theirs = [row for row in split(text, fields) if row["Comment"] == request.id]
+        return next((row["JobID"] for row in reversed(theirs) if states.goes_on(row["State"])), None)
 
     def _cluster_name(self) -> str:
         """Which cluster answers here.

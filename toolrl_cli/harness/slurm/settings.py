@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from toolrl_cli.harness.launcher_settings import asked_by_kind, check_either
 from toolrl_cli.spec.models import Frozen, Natural, Number, Positive
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.spec.suggest import hint_for
@@ -76,6 +77,11 @@ class Asked(Frozen):
                 raise ValueError(f"{flag!r} is {why}")
         return flags
 
+    @model_validator(mode="after")
+    def _one_way_each(self) -> Asked:
+        check_either(dict(self))
+        return self
+
 
 class SlurmSettings(Asked):
     """How jobs are submitted to a Slurm cluster."""
@@ -133,7 +139,7 @@ class SlurmSettings(Asked):
         """Field of `Asked` → value for the stages of one kind."""
         general = {name: getattr(self, name) for name in self.SHARED}
         special = self.kinds.get(kind)
-        return general | (special.model_dump(exclude_unset=True) if special else {})
+        return asked_by_kind(general, special.model_dump(exclude_unset=True) if special else {})
 
 
 def seconds_of(time: str | None) -> float | None:
@@ -152,4 +158,5 @@ def seconds_of(time: str | None) -> float | None:
         hours, minutes, seconds = parts
     else:
         hours, (minutes, seconds) = 0, (*parts, 0)[:2]
-    return 86400.0 * int(days or 0) + 3600.0 * hours + 60.0 * minutes + seconds
+    # 0 asks for no limit
+    return 86400.0 * int(days or 0) + 3600.0 * hours + 60.0 * minutes + seconds or None

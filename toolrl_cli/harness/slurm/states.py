@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from toolrl_cli.attempt.execution import NOT_MINE
 from toolrl_cli.harness.launcher import Seen
 from toolrl_cli.store.failures import Failure, FailureClass
 
@@ -37,6 +38,11 @@ ORDINARY = frozenset({"", "None", "Priority", "Resources", "Dependency", "BeginT
 """Reasons for waiting that a user need not hear of."""
 
 
+def goes_on(state: str) -> bool:
+    """Whether a job of this state waits or runs."""
+    return state.partition(" ")[0].rstrip("+") in QUEUED | RUNNING
+
+
 def seen(state: str, status: str, reason: str, where: str) -> Seen:
     """What a row of `squeue` says.
 
@@ -57,6 +63,8 @@ def seen(state: str, status: str, reason: str, where: str) -> Seen:
     code = returncode(status)
     if code == TAKEN_BACK:
         kind, why = "preempted", "its time was up"
+    elif code == NOT_MINE:
+        kind, why = "preempted", "it began before it was written down as the stage's job, and did nothing"
     failure = Failure.of(kind, f"{why} (Slurm {where}: {word})") if kind else None
     return Seen("ended", code, failure)
 
