@@ -36,6 +36,7 @@ def sync(
     Asks W&B what it has of each run, and sends what is missing. Nothing is sent twice.
     """
     from toolrl_cli.commands.views.exit_status import FAILED
+    from toolrl_cli.errors import ToolrlError
     from toolrl_cli.store.sweep_folder import saved_sweep
     from toolrl_cli.tracking.place import choose_mode
 
@@ -46,7 +47,10 @@ def sync(
     if saved.tracking.get("loggers") and not dry_run and rebuild is None:
         from toolrl_cli.tracking.loggers.feed import sync_loggers
 
-        lacking = sync_loggers(saved, root)
+        try:
+            lacking = sync_loggers(saved, root)
+        except ToolrlError as error:  # W&B is brought up to date all the same
+            lacking = str(error)
         note(f"{', '.join(saved.tracking['loggers'])}: {lacking or 'up to date'}")
     if mode == "disabled":
         note("W&B is disabled (--wandb or $WANDB_MODE): nothing is sent")

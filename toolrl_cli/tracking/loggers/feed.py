@@ -6,6 +6,7 @@ them: `RESULTS/sweeps/<sweep>/loggers/<logger>/<id>`. A kill in between repeats 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,9 +47,12 @@ class LoggerFeed(Feed):
                     continue
                 try:
                     self._give(logger, told, rows, stay=stay)
-                except (TrackingError, LedgerError, SpecError) as error:
-                    faults.append(f"{logger}: {error}")
-                    self._writers.pop((logger, told.id), None)
+                except Exception as error:  # each library has its own, and none may take the others with it
+                    known = isinstance(error, (TrackingError, LedgerError, SpecError))
+                    faults.append(f"{logger}: {error if known else f'{type(error).__name__}: {error}'}")
+                    if failed := self._writers.pop((logger, told.id), None):
+                        with contextlib.suppress(Exception):  # so that the next run can be opened
+                            failed.close()
         count = len(told.rows)
         self._status.set(
             run.id, RunStatus(told.id, count, 0 if faults else count, told.digest, "; ".join(faults))

@@ -96,6 +96,9 @@ def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 
 def start(told: Told, place: Place, results: Path) -> MLflow:
     """See `logger.start`."""
+    # its own patience is ten minutes, in which nothing else is logged
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     return MLflow(
         told, place.project, os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results}/mlflow.db"
     )
