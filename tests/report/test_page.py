@@ -15,7 +15,7 @@ import pytest
 
 from tests.report.builder import RunTree, Tree, toolworld_scores
 from toolrl_cli.report.api import build_report
-from toolrl_cli.report.page_data import curves, rollouts
+from toolrl_cli.report.page_data import curves, rollouts, runs
 from toolrl_cli.report.page_data import items as page_items
 from toolrl_cli.report.page_data.excerpts import weight
 from toolrl_cli.report.render import html
@@ -259,10 +259,13 @@ def test_signs_that_the_page_writes_as_escapes_count_with_their_length() -> None
 
 def test_long_curves_are_thinned_and_the_page_says_so(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "POINTS", 150)
+    monkeypatch.setattr(curves, "WHOLE", 10)
     found = data_of(filled(tree))["curves"]
     total = next(panel for panel in found["panels"] if panel["title"] == "Total reward")["lines"][0]
     assert total["x"][-1] == 25 and len(total["x"]) == len(total["y"]) < 25
     assert "one point in" in found["notes"][-1]
+    few = next(panel for panel in found["panels"] if panel["sparse"])["lines"][0]
+    assert len(few["x"]) == 6  # validations are all there
 
 
 def test_a_dump_that_cannot_be_read_leaves_a_reason_and_the_rest_of_the_page(tree: Tree) -> None:
@@ -286,8 +289,10 @@ def test_runs_come_with_their_time_gpu_hours_versions_data_and_place_in_wandb(tr
     ]
     path.write_text(json.dumps(state))
     environment = {"schema": 1, "host": "h", "devices": "0,1", "gpus": ["H"], "versions": {"verl": "0.9.1"}}
-    (run.directory("rl") / "attempts/1").mkdir(parents=True, exist_ok=True)
-    (run.directory("rl") / "attempts/1/environment.json").write_text(json.dumps(environment))
+    for n, devices in ((1, "0,1,2,3"), (2, "0,1")):
+        (run.directory("rl") / f"attempts/{n}").mkdir(parents=True, exist_ok=True)
+        path = run.directory("rl") / f"attempts/{n}/environment.json"
+        path.write_text(json.dumps(environment | {"devices": devices}))
     told = {"id": "x", "rows": 1, "sent": 1, "content": "c", "fault": ""}
     status = {"schema": 1, "mode": "online", "process": {}, "ended": True, "runs": {"a-seed1": told}}
     root = tree.write()
@@ -297,8 +302,26 @@ def test_runs_come_with_their_time_gpu_hours_versions_data_and_place_in_wandb(tr
     found = data_of(build_report(root, ["demo"]).render("html"))["runs"]
     assert found["runs"][0]["wandb"] == "https://w.example/x" and found["runs"][0]["url"]
     rl = found["stages"][stage.id]
-    assert (rl["seconds"], rl["gpu_hours"], rl["attempts"]) == (3600, 2.0, 2)
+    assert (rl["seconds"], rl["gpu_hours"], rl["attempts"]) == (3600, 3.0, 2)  # each attempt with its own
     assert rl["versions"] == "verl 0.9.1" and rl["host"] == "h, H" and rl["files"].endswith(stage.id)
+
+
+@pytest.mark.parametrize(
+    ("environment", "gpus"),
+    [
+        (None, None),
+        ({"devices": None, "gpus": []}, 0),
+        ({"devices": None, "gpus": ["H"]}, None),
+        ({"devices": "-1", "gpus": []}, 0),
+        ({"devices": "GPU-1, GPU-2", "gpus": ["H"]}, 2),
+    ],
+)
+def test_gpus_of_an_attempt_are_known_or_not(environment: dict[str, Any] | None, gpus: int | None) -> None:
+    assert runs._gpus(environment) == gpus
+
+
+def test_half_a_surrogate_pair_in_an_answer_does_not_cost_the_page() -> None:
+    assert "?" in html._json({"output": "a \ud83d call"})
 
 
 @pytest.mark.parametrize("baseline", [None, "middle"])

@@ -13,6 +13,9 @@ from toolrl_cli.report.drawing.panels import TRAINING
 POINTS = 120_000
 """Most points of all curves together."""
 
+WHOLE = 200
+"""Points that a curve may have without losing any: a validation's every point counts."""
+
 DIGITS = 4
 """Significant digits of points of a curve; a screen cannot show more."""
 
@@ -29,7 +32,8 @@ def curves_of(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
     trained = [arm for arm in every if any(reader.curve(arm, panel) for panel in shown)]
     panels = []
     curves = {(i, panel): reader.curve(arm, panel) for panel in shown for i, arm in enumerate(trained)}
-    every_nth = -(-sum(len(c.steps) for c in curves.values() if c is not None) // POINTS) or 1
+    long = sum(len(c.steps) for c in curves.values() if c is not None and len(c.steps) > WHOLE)
+    every_nth = -(-long // POINTS) or 1
     for panel in shown:
         found = [(i, curves[i, panel]) for i in range(len(trained))]
         lines = [_line(i, c, every_nth) for i, c in found if c is not None]
@@ -42,13 +46,15 @@ def curves_of(arms: Sequence[Arm], reader: CurveReader) -> dict[str, Any]:
     waiting = [arm.name for arm in every if arm not in trained]
     notes = [f"No curve yet: {', '.join(waiting)}."] if waiting else []
     if every_nth > 1:
-        notes.append(f"Of each curve one point in {every_nth} is drawn, and its last.")
+        notes.append(
+            f"Of each curve of more than {WHOLE} points one point in {every_nth} is drawn, and its last."
+        )
     return {"arms": styles, "panels": panels, "notes": notes}
 
 
 def _line(position: int, found: Curve, every_nth: int) -> dict[str, Any]:
     last = len(found.steps) - 1
-    kept = [i for i in range(last + 1) if i % every_nth == 0 or i == last]
+    kept = [i for i in range(last + 1) if last < WHOLE or i % every_nth == 0 or i == last]
     halves = [found.half_width[i] for i in kept]
     return {
         "arm": position,

@@ -17,7 +17,7 @@ from toolrl_cli.rewards.explain import explain
 from toolrl_cli.rewards.rescore import REPRODUCED
 from toolrl_cli.store.documents import number
 from toolrl_cli.store.jsonl import read_jsonl
-from toolrl_cli.training.rollout_dumps import DumpKind, files_by_step, is_padding, origin_of
+from toolrl_cli.training.rollout_dumps import DumpKind, files_by_step, is_padding, lost_tags, origin_of
 
 PAGE_BYTES = 2_500_000
 """Most bytes of rollouts in a page."""
@@ -75,6 +75,8 @@ def _of_stage(stage: Stage, room: int) -> dict[str, Any]:
     files = {kind: files_by_step(stage.directory, kind) for kind in _KINDS}
     origin = origin_of(next(path for found in files.values() for path in found.values()))
     why = origin.fault if origin.reward is None else _closed(origin.reward)
+    if not why and (lost := lost_tags(stage.directory)):
+        why = f"its tokenizer holds {', '.join(lost)} for special, which verl's dumps leave out"
     kind: DumpKind = "validation" if files["validation"] and (why or not files["rollouts"]) else "rollouts"
     steps = sorted(files[kind])
     picked = _spread(steps, min(STEPS, max(2, room // STEP_BYTES)))
@@ -110,11 +112,13 @@ def _prompts(
     path: Path, step: int, reward: Reward | None, total: int | None, room: int
 ) -> Iterator[dict[str, Any]]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
+    read = 0
     for row in islice(read_jsonl(path), READ_ROWS):
+        read += 1
         if isinstance(row.get("output"), str) and isinstance(row.get("gts"), str) and not is_padding(row):
             prompt = str(row.get("uid", row.get("input", ""))).rsplit("_", 2)[0]
             groups.setdefault(prompt, []).append(row)
-    left = room
+    left, last = room, next(reversed(groups.values()), None)
     for rows in islice(groups.values(), PROMPTS):
         found = {"prompt": excerpt(rows[0].get("input"), 3_000), "gold": excerpt(rows[0]["gts"], 1_500)}
         left -= sum(map(weight, found.values()))
@@ -125,7 +129,9 @@ def _prompts(
             if left < 0 and responses:
                 break
             responses.append(told)
-        yield {**found, "responses": responses, "all": len(rows)}
+        # of a group that the read rows end in, nobody counted the rest
+        whole = rows is not last or read < READ_ROWS
+        yield {**found, "responses": responses, "all": len(rows) if whole else None}
         if left < 0:
             return
 

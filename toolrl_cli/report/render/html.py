@@ -102,7 +102,8 @@ def _bounded(data: dict[str, Any]) -> str:
 def _json(value: Any) -> str:
     # "<" could end the script element that holds the data; JSON may write it as an escape.
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
+    # a model may name half a surrogate pair, which no file can hold
+    return text.replace("<", "\\u003c").encode("utf-8", "replace").decode("utf-8")
 
 
 def _table(

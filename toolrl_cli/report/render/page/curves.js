@@ -82,7 +82,7 @@ function drawPanel(panel, curves, shown, window) {
     }
   }
   hover(plot, lines, curves, last, x);
-  const told = smooth ? `${panel.unit}, mean of ${window} steps` : panel.unit;
+  const told = smooth ? `${panel.unit}, mean of ${window} steps or three points` : panel.unit;
   const unit = panel.title.endsWith(told) ? null : make("span", { class: "spread" }, ` ${told}`);
   return make("figure", {}, make("figcaption", {}, panel.title, unit), plot);
 }

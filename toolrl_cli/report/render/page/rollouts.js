@@ -34,7 +34,7 @@ function rolloutsAt(of, at) {
   const others = DATA.curves.arms.map((arm) => arm.name).filter((name) => !DATA.rollouts.some((one) => one.arm === name));
   const none = others.length ? ` Not here, because they logged none or come after the first ${DATA.rollouts.length}: ${others.join(", ")}.` : "";
   return [make("p", { class: "quiet" }, few + why + none), ...at.prompts.map((prompt) => make("article", { class: "prompt" },
-    make("h3", {}, `Step ${at.step}: ${prompt.responses.length} of ${prompt.all} responses to one prompt`),
+    make("h3", {}, `Step ${at.step}: ${prompt.responses.length} ${prompt.all == null ? "" : `of ${prompt.all} `}responses to one prompt`),
     make("details", {}, make("summary", {}, "Prompt"), make("pre", {}, prompt.prompt)),
     make("details", {}, make("summary", {}, "Gold answer"), make("pre", {}, prompt.gold)),
     make("div", { class: "responses" }, ...prompt.responses.map(showResponse))))];

@@ -4,12 +4,10 @@ function setUpRuns() {
   const { runs, stages, all } = DATA.runs;
   if (!runs.length) return;
   document.getElementById("runs").hidden = false;
-  const known = Object.values(stages).filter((stage) => stage.seconds != null);
-  const sum = (name) => known.reduce((total, stage) => total + (stage[name] || 0), 0);
-  const hours = sum("gpu_hours");
-  const told = `${all} runs of ${Object.keys(stages).length} stages, each counted once: ${lasting(sum("seconds"))}`
-    + `${hours ? `, ${short(hours)} GPU-hours` : ", on CPUs"}, all attempts together.`;
-  const rest = all > runs.length ? ` The first ${runs.length} are shown; \`toolrl show RUN\` has each.` : "";
+  const hours = all.gpu_hours ? `, ${short(all.gpu_hours)} GPU-hours` : all.unknown || !all.seconds ? "" : ", on CPUs";
+  const unknown = all.unknown ? `; on what ${all.unknown} of the stages ran is not known` : "";
+  const told = `${all.runs} runs of ${all.stages} stages, each counted once: ${lasting(all.seconds)}${hours}, all attempts together${unknown}.`;
+  const rest = all.runs > runs.length ? ` The first ${runs.length} are shown; \`toolrl show RUN\` has each.` : "";
   document.getElementById("runs-result").replaceChildren(make("p", { class: "quiet" }, told + rest), make("div", { class: "scroll" },
     make("table", { class: "long" }, make("thead", {}, make("tr", {},
       ...["Run", "Seed", "Model", "Reward", "Stages", "Time", "GPU-hours", "W&B"].map((text) => make("th", { scope: "col" }, text)))),
