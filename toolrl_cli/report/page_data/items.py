@@ -32,10 +32,10 @@ def table_items(table: Table, results: Path, room: int) -> list[dict[str, Any]]:
     Returns:
         `benchmark`; `ids` and `categories` of all items; `right` and `asked`: row position → for each item how many
         of the row's evaluations got it right, of how many; `texts` (item → `asked`, `tools`, `gold`)
-        and `answers` (row → item → `output`, `reason`, `stop` of the row's first evaluation), of as many items as there
-        is room for; `pairs`: "row,row" → the comparison as `--pair` makes it over all items (`difference`,
-        `low`, `high` in points, `p`, `sign_p`, `n`), or `why` the two may not be compared; `why`: why there are no
-        verdicts.
+        and `answers` (row → item → `output`, `reason`, `stop` of one evaluation of the row, a wrong one where there
+        is one), of as many items as there is room for;
+        `pairs`: "row,row" → the comparison as `--pair` makes it over all items (`difference`, `low`, `high` in
+        points, `p`, `sign_p`, `n`), or `why` the two may not be compared; `why`: why there are no verdicts.
     """
     benchmarks = dict.fromkeys(head.benchmark for head in table.columns)
     return [_of_benchmark(table, benchmark, results, room) for benchmark in benchmarks]
@@ -69,16 +69,19 @@ def _of_benchmark(table: Table, benchmark: str, results: Path, room: int) -> dic
         return found | {"why": why}
     verdicts: dict[int, dict[str, list[bool]]] = {}
     seen: dict[str, dict[str, Any]] = {}
-    first: dict[int, dict[str, dict[str, Any]]] = {}
+    shown: dict[int, dict[str, dict[str, Any]]] = {}
     for position, paths in files.items():
         for path in paths:
             for item in _verdicts(path):
                 name = str(item["id"])
                 seen.setdefault(name, item)
-                verdicts.setdefault(position, {}).setdefault(name, []).append(item["correct"])
-                first.setdefault(position, {}).setdefault(name, {key: item.get(key) for key in ANSWERED})
+                earlier = verdicts.setdefault(position, {}).setdefault(name, [])
+                # of several seeds one answer is shown: the first that is wrong, as it is what has a reason
+                if not earlier or (all(earlier) and not item["correct"]):
+                    shown.setdefault(position, {})[name] = {key: item.get(key) for key in ANSWERED}
+                earlier.append(item["correct"])
     ids = sorted(seen)
-    texts, answers = _texts(ids, verdicts, seen, first, room)
+    texts, answers = _texts(ids, verdicts, seen, shown, room)
     return found | {
         "ids": ids,
         "categories": [str(seen[name].get("category", "")) for name in ids],
@@ -105,7 +108,7 @@ def _texts(
     ids: list[str],
     verdicts: Mapping[int, Verdicts],
     seen: Mapping[str, Mapping[str, Any]],
-    first: Mapping[int, Mapping[str, Mapping[str, Any]]],
+    shown: Mapping[int, Mapping[str, Mapping[str, Any]]],
     room: int,
 ) -> tuple[dict[int, dict[str, str]], dict[int, dict[int, dict[str, str]]]]:
     """What was asked and answered: items on which rows disagree first, then wrong ones, up to the size limit."""
@@ -120,7 +123,7 @@ def _texts(
     for place in sorted(range(len(ids)), key=worth):
         name = ids[place]
         told = _kept(seen[name], ("tools", "gold")) | {"asked": _asked(seen[name].get("prompt"))}
-        said = {row: _kept(found[name], ANSWERED) for row, found in first.items() if name in found}
+        said = {row: _kept(found[name], ANSWERED) for row, found in shown.items() if name in found}
         room -= sum(weight(text) for kept in (told, *said.values()) for text in kept.values())
         if room < 0:
             break

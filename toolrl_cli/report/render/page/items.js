@@ -36,8 +36,9 @@ function itemsOfArm(items, row, kind, find) {
     && (!find || textsOf(items, i, [row]).includes(find)));
   const known = found.filter((i) => items.texts[i]).length;
   const less = known < found.length ? ` ${found.length - known} have their texts in the items' file alone.` : "";
+  const seeds = Math.max(...items.asked[row]) > 1 ? " Of several seeds one answer is shown, a wrong one where there is one." : "";
   const more = found.length > ITEMS_SHOWN ? ` The first ${ITEMS_SHOWN} are shown.` : "";
-  return [head, make("p", { class: "quiet" }, `${found.length} of ${items.asked[row].filter(Boolean).length} items.${less}${more}`),
+  return [head, make("p", { class: "quiet" }, `${found.length} of ${items.asked[row].filter(Boolean).length} items.${less}${seeds}${more}`),
     ...found.slice(0, ITEMS_SHOWN).map((i) => {
       const details = make("details", {}, make("summary", {}, make("code", {}, items.ids[i]),
         ` ${items.categories[i]}: right ${right[i]} of ${items.asked[row][i]}`, ` ${(answers[i] || {}).reason || ""}`));

@@ -39,7 +39,8 @@ function openedItem(items, rows, arms, i) {
     const { output = "", reason = "", stop = "" } = (items.answers[arm] || {})[i] || {};
     const key = JSON.stringify([output, reason, stop]);
     if (!alike.has(key)) alike.set(key, { output, why: [reason, stop === "length" ? "cut at the limit" : ""].filter(Boolean).join("; "), names: [] });
-    alike.get(key).names.push(rows[arm].arm);
+    const asked = items.asked[arm][i];
+    alike.get(key).names.push(rows[arm].arm + (asked > 1 ? ` (one of ${asked} seeds)` : ""));
   }
   const told = items.texts[i];
   return [make("div", { class: "responses" }, ...[...alike.values()].map((one) => make("section", { class: "response" },
