@@ -80,7 +80,7 @@ def test_output_holds_every_format_and_every_figure_there_is(toolrl: Toolrl, res
     assert said.code == 0 and names == {
         "toolworld.md", "toolworld.csv", "toolworld.json", "toolworld.tex", "toolworld.provenance.json",
         "claims.md", "claims.json", "report.html",
-        *(f"{f}.{k}" for f in ("curves", "fig6", "fig2_scores") for k in ("png", "pdf", "svg")),
+        *(f"{f}.{k}" for f in ("curves", "fig6", "fig2_scores", "toolworld") for k in ("png", "pdf", "svg")),
     }  # fmt: skip
     assert all(f"wrote out/{name}" in said.err for name in names)
 
@@ -95,7 +95,7 @@ def test_the_same_results_give_the_same_bytes_from_another_folder_and_after_a_to
     monkeypatch.chdir(tmp_path / "elsewhere")
     toolrl("report", "world", "--against", "paper", "--output", str(tmp_path / "two"))
     files = sorted(p.name for p in (tmp_path / "one").iterdir())
-    assert files == sorted(p.name for p in (tmp_path / "two").iterdir()) and len(files) == 17
+    assert files == sorted(p.name for p in (tmp_path / "two").iterdir()) and len(files) == 20
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 

@@ -368,7 +368,7 @@ def test_a_sweep_says_which_slot_it_waits_for_and_who_holds_it(
         return found
 
     monkeypatch.setattr(SlotLocks, "elsewhere", look_and_let_go)
-    on_cpu = ["--set", "base.resources.device=cpu"]
+    on_cpu = ["--set", "base.resources.device=cpu", "--max-parallel", "1"]
     answer = toolrl("sweep", "small.yaml", "--only", "raw", *on_cpu, *options)
     assert answer.code == 0, answer.err
     assert "waiting: for CPU slot 0, held by sweep other in /data\n" in answer.err
