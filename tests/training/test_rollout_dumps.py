@@ -234,7 +234,10 @@ def test_gold_answers_are_named_by_position_and_id(tmp_path: Path) -> None:
         for i, gold in enumerate([GOLD, OTHER])
     ]
     write_parquet(rows, tmp_path / "a.parquet")
-    known = [{"data_source": "x", "extra_info": {"index": i, "id": f"x-{i}"}} for i in range(2)]
+    prompt = [{"content": "s", "role": "system"}, {"content": "u", "role": "user"}]
+    known = [
+        {"data_source": "x", "extra_info": {"index": i, "id": f"x-{i}"}, "prompt": prompt} for i in range(2)
+    ]
     assert gold_rows(tmp_path / "a.parquet") == [("0 (x-0)", GOLD, known[0]), ("1 (x-1)", OTHER, known[1])]
     write_parquet([{"reward_model": {"ground_truth": GOLD}}], tmp_path / "b.parquet")
     assert [row[:2] for row in gold_rows(tmp_path / "b.parquet")] == [("0", GOLD)]
