@@ -89,8 +89,11 @@ def as_hydra_composes(kind: Kind, options: Options) -> Any:
     return OmegaConf.to_container(config, resolve=True)
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda p: p.stem)
+# of the many arms of `algorithms` once, because what tells them apart is the same on both devices
+COMPOSED = [(s, d) for s in SWEEPS for d in ("cpu", "cuda") if (s.stem, d) != ("algorithms", "cuda")]
+
+
+@pytest.mark.parametrize(("sweep", "device"), COMPOSED, ids=lambda value: getattr(value, "stem", value))
 def test_what_is_checked_is_what_hydra_composes_from_the_same_arguments(
     sweep: Path, device: Any, stages: Stages
 ) -> None:
