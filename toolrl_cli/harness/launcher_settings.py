@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.launcher import LAUNCHERS, LauncherKind
+from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.faults import fault_text, telling_fault
 from toolrl_cli.spec.sweeps.key_path import KeyPath
@@ -125,3 +126,27 @@ def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
     }
     return {**below, **above, **both}
+
+
+def whole_lines(lines: list[str]) -> list[str]:
+    """Refuse what would be more than one line of a script.
+
+    Raises:
+        ValueError: one is.
+    """
+    for line in lines:
+        if "\n" in line or "\0" in line:
+            raise ValueError(f"{line!r} is more than one line")
+    return lines
+
+
+def known_kinds(kinds: dict[str, Any]) -> dict[str, Any]:
+    """Refuse settings of a kind of stage that there is not.
+
+    Raises:
+        ValueError: it is none.
+    """
+    for name in kinds:
+        if name not in STAGE_KINDS:
+            raise ValueError(f"{name!r} is no kind of stage: {hint_for(name, STAGE_KINDS.names(), 'kinds')}")
+    return kinds

@@ -8,10 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from toolrl_cli.harness.launcher_settings import asked_by_kind, check_either
+from toolrl_cli.harness.launcher_settings import asked_by_kind, check_either, known_kinds, whole_lines
 from toolrl_cli.spec.models import Frozen, Natural, Number, Positive
-from toolrl_cli.spec.stage_kind import STAGE_KINDS
-from toolrl_cli.spec.suggest import hint_for
 
 TIME = re.compile(r"\d+|\d+:\d\d|\d+:\d\d:\d\d|\d+-\d+(:\d\d){0,2}")
 """As `sbatch --time` reads it: minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]."""
@@ -117,23 +115,8 @@ class SlurmSettings(Asked):
 
     SHARED: ClassVar[tuple[str, ...]] = tuple(Asked.model_fields)
 
-    @field_validator("prologue", "container")
-    @classmethod
-    def _lines_are_lines(cls, lines: list[str]) -> list[str]:
-        for line in lines:
-            if "\n" in line or "\0" in line:
-                raise ValueError(f"{line!r} is more than one line")
-        return lines
-
-    @field_validator("kinds")
-    @classmethod
-    def _kinds_are_there(cls, kinds: dict[str, Asked]) -> dict[str, Asked]:
-        for name in kinds:
-            if name not in STAGE_KINDS:
-                raise ValueError(
-                    f"{name!r} is no kind of stage: {hint_for(name, STAGE_KINDS.names(), 'kinds')}"
-                )
-        return kinds
+    _lines = field_validator("prologue", "container")(whole_lines)
+    _kinds = field_validator("kinds")(known_kinds)
 
     def of(self, kind: str) -> Mapping[str, Any]:
         """Field of `Asked` → value for the stages of one kind."""
