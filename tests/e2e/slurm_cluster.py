@@ -14,6 +14,7 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -68,7 +69,7 @@ class SlurmCluster:
         self.start_controller()
         for node in NODES:
             self._run("slurmd", "-N", node)
-        self._until_idle()
+        self.until_idle()
 
     def start_controller(self) -> None:
         """Start `slurmctld`, which knows its jobs from before."""
@@ -77,6 +78,25 @@ class SlurmCluster:
     def kill_controller(self) -> None:
         """End `slurmctld` as a crash does."""
         self._kill("slurmctld", signal.SIGKILL)
+
+    def save(self) -> None:
+        """Wait until `slurmctld` has written down that its jobs run; a crash before that makes it start them again.
+
+        The start of a job alone is not written for many seconds, a change of a job is at once.
+        """
+        saved = self.folder / "state/job_state"
+        before = saved.stat().st_mtime_ns
+        for job in self.ask("squeue", "-h", "-t", "running", "-o", "%i").split():
+            self.ask("scontrol", "update", f"jobid={job}", "nice=1")
+        self._eventually(lambda: saved.stat().st_mtime_ns > before, "it does not save its state")
+
+    def until_idle(self) -> None:
+        """Wait until every node takes jobs and has none."""
+        every = ["idle"] * len(NODES)
+        self._eventually(
+            lambda: self.ask("sinfo", "-h", "-N", "-p", "main", "-o", "%T").split() == every,
+            "the nodes are not idle",
+        )
 
     def stop(self) -> None:
         """Cancel what runs and end the daemons."""
@@ -143,10 +163,10 @@ class SlurmCluster:
             if not path.exists():
                 os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
-    def _until_idle(self) -> None:
-        deadline = time.monotonic() + 20
-        while self.ask("sinfo", "-h", "-N", "-p", "main", "-o", "%T").split() != ["idle"] * len(NODES):
-            assert time.monotonic() < deadline, f"the nodes are not idle\n{self.logs()}"
+    def _eventually(self, condition: Callable[[], bool], told: str) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, f"{told}\n{self.logs()}"
             time.sleep(0.1)
 
     def _whole(self) -> dict[str, str]:

@@ -33,9 +33,6 @@ from toolrl_cli.store.state import Handle, StageState
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(bool(why_not()), reason=f"no Slurm here: {why_not()}")]
 
 QUICK = {"poll": 0.3, "delay": 0.5}
-SAVED = (
-    6.0  # seconds after which slurmctld has written a job down; what is younger it loses when it is killed
-)
 GPU = {"resources": {"device": "cuda"}}
 
 
@@ -85,7 +82,10 @@ class Site:
                 not step or bool(state.progress and state.progress.step >= step)
             )
 
-        eventually(so_far)
+        eventually(
+            so_far,
+            told=lambda: f"{self.state(spec)}\n{self.slurm.ask('squeue', '-t', 'all')}{self.slurm.logs()}",
+        )
 
     def jobs(self, *specs: StageSpec) -> list[str]:
         """Comments of all jobs of these stages."""
@@ -174,8 +174,9 @@ def test_nothing_starts_twice_while_the_controller_is_down(site: Site) -> None:
     work = threading.Thread(target=lambda: outcome.append(site.run(specs)[0]))
     work.start()
     try:
-        site.running(specs[0])
-        time.sleep(SAVED)
+        for spec in specs[:2]:
+            site.running(spec)
+        site.slurm.save()
         site.slurm.kill_controller()
         time.sleep(1.0)
     finally:
@@ -200,6 +201,7 @@ def test_a_job_that_never_starts_is_told_of_and_can_be_stopped(site: Site) -> No
 
 
 def test_the_job_of_a_node_that_fails_goes_on_elsewhere(site: Site) -> None:
+    site.slurm.until_idle()
     spec = site.training("a", steps=20)
     handle = site.start(spec, "train")
     site.running(spec, step=2)

@@ -68,11 +68,15 @@ class Stages:
         return found
 
 
-def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for something that another process does."""
+def eventually(
+    condition: Callable[[], object],
+    seconds: float = 30.0,
+    told: Callable[[], str] = lambda: "it did not happen",
+) -> None:
+    """Wait for something that another process does; `told` says how things stand when it does not happen."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, told()
         time.sleep(0.01)
 
 
