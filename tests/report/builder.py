@@ -57,7 +57,7 @@ class SweepTree:
         train: Sequence[str] = ("rl",),
         model: str = "tiny",
         algorithm: str = "grpo",
-        reward: str = "original",
+        reward: str | dict[str, Any] = "original",
         split: str = "sft",
         benchmarks: Sequence[str] = ("toolworld",),
         steps: int = 25,
@@ -93,7 +93,8 @@ class SweepTree:
                 identity = {**origin, "sft": {"split": split}, "seed": seed}
                 trained = add("sft", identity, inputs, total_steps=40)
             else:
-                identity = {**origin, "algorithm": algorithm, "reward": {"name": reward}, "seed": seed}
+                identity = {**origin, "algorithm": algorithm, "seed": seed}
+                identity["reward"] = {"name": reward} if isinstance(reward, str) else reward
                 identity["rl"] = {"steps": steps}
                 trained = add("rl", identity, inputs, total_steps=steps)
             models = [

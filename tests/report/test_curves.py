@@ -149,6 +149,18 @@ def test_a_schedule_is_scaled_by_the_range_of_each_step_and_both_ends_are_said(t
     assert [c.mean for arm in arms if (c := reader.curve(arm, total))] == [(100.0, 100.0), (100.0, 100.0)]
 
 
+def test_one_schedule_over_unlike_numbers_of_steps_is_scaled_and_said(tree: Tree) -> None:
+    ramp = {"kind": "linear", "unit": "share", "until": 1, "from": 1, "to": 2}
+    reward = {"components": {"format": {"kind": "format", "weight": ramp}}}
+    for arm, steps in (("short", 25), ("long", 50)):
+        tree.sweep().run(arm, reward=reward, steps=steps).metrics({25: {"reward/total/mean": 1.5}})
+    reader, arms = CurveReader(), arms_of(tree)
+    (total,) = panels_of(arms, reader)
+    assert total.unit == "% of own range" and "unlike numbers of steps" in total.notes[0]
+    assert [c.mean for arm in arms if (c := reader.curve(arm, total))] == [(75.0,), (100.0,)]
+    assert panels_of(arms[:1], reader)[0].unit == "reward"
+
+
 def test_a_reward_of_unknown_range_is_drawn_in_its_own_units_and_said_so(tree: Tree) -> None:
     for reward in ("original", "mine"):
         tree.sweep().run(reward, reward=reward).metrics({1: {"reward/total/mean": 9.0}})

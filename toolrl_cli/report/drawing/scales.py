@@ -1,7 +1,8 @@
 """The ranges of rewards, so that arms with different rewards never share an axis unsaid.
 
-Where the arms of a panel have one design, the axis is in its units, and says both its ends. Where designs differ,
-each value is a percentage of the way from the least to the most that its own reward can give at that step.
+Where the arms of a panel have one design and one range at every step, the axis is in its units, and says both its
+ends. Where designs differ, or a schedule gives arms of unlike lengths other ranges at one step, each value is a
+percentage of the way from the least to the most that its own reward can give at that step.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from toolrl_cli.spec.identity import canonical_json
 
 Span = tuple[float, float]
 UNLIKE = "Rewards differ between arms, so that the level of one is not that of another."
+STRETCHED = (
+    "The reward changes over training and the arms train for unlike numbers of steps, so that the level of one is not "
+    "that of another at the same step."
+)
 OWN = "Their curves are in percent of the way from the least to the most that each can give at that step:"
 
 
@@ -32,19 +37,21 @@ def on_one_axis(panel: Panel, stages: Sequence[Stage]) -> Panel:
     stages = list({_config(stage): stage for stage in stages}.values())
     spans = [_first_and_last(stage, panel.part) for stage in stages]
     designs = {_design(stage, panel.part) for stage in stages}
-    if len(designs) < 2:
-        first, last = spans[0] if spans and spans[0] is not None else (None, None)
+    if len(designs) < 2 and _one_range_a_step(stages, panel.part):
+        longest = max(stages, key=lambda stage: stage.spec.total_steps or 0, default=None)
+        first, last = (longest and _first_and_last(longest, panel.part)) or (None, None)
         if first is None or last is None:
             return panel
         if first == last:
             return replace(panel, unit=f"{panel.unit}, {shown(first)}")
         return replace(panel, notes=(f"{panel.part}: {shown(first)} at first, {shown(last)} at the end.",))
+    why = UNLIKE if len(designs) > 1 else STRETCHED
     unknown = _names([s for s, span in zip(stages, spans, strict=True) if span is None])
     if unknown:
         told = f"{panel.part}: no common scale, because the range of {', '.join(unknown)} is unknown."
-        return replace(panel, unit=f"{panel.unit}, own units", notes=(UNLIKE, told))
+        return replace(panel, unit=f"{panel.unit}, own units", notes=(why, told))
     told = f"{panel.part}: {_ranges(stages, panel.part)}."
-    return replace(panel, unit="% of own range", scaled=True, limits=(0.0, 100.0), notes=(UNLIKE, OWN, told))
+    return replace(panel, unit="% of own range", scaled=True, limits=(0.0, 100.0), notes=(why, OWN, told))
 
 
 def scaled(series: Mapping[int, float], stage: Stage, part: str) -> dict[int, float]:
@@ -64,6 +71,13 @@ def spans_of(stage: Stage, part: str) -> tuple[Span | None, ...]:
     None where it is unknown, infinite or a single value.
     """
     return _spans(_config(stage)[0], part, stage.spec.total_steps)
+
+
+def _one_range_a_step(stages: Sequence[Stage], part: str) -> bool:
+    """Whether the ranges of all are equal at each step that all have."""
+    paths = [spans_of(stage, part) for stage in stages]
+    common = min((len(path) for path in paths), default=0)
+    return len({path[:common] for path in paths}) < 2
 
 
 def _config(stage: Stage) -> tuple[str, int | None]:
