@@ -48,6 +48,24 @@ def test_a_refused_start_sets_nothing_back(
     assert {p: p.stat().st_mtime_ns for p in Path("results/stages").rglob("*")} == before
 
 
+def test_a_sweep_goes_on_with_the_launcher_that_it_was_last_given_to(
+    on_gpus: Toolrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("launchers").mkdir()
+    Path("launchers/slurm.yaml").write_text("partition: gpu\n")
+    assert on_gpus("resume", "small", "--launcher", "slurm").code == 0  # nothing is owed
+    sweep = SweepFolder(tmp_path / "results", "small")
+    assert sweep.launcher() == f"slurm:{tmp_path}/launchers/slurm.yaml"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    answer = on_gpus("resume", "small", "--results", str(tmp_path / "results"))
+    assert f"small: goes on with --launcher {sweep.launcher()}, as before" in answer.err
+    on_gpus("resume", "small", "--launcher", "local", "--results", str(tmp_path / "results"))
+    assert sweep.launcher() == "local"
+    again = on_gpus("resume", "small", "--results", str(tmp_path / "results"))
+    assert again.code == 0 and "as before" not in again.err
+
+
 def test_fresh_refuses_what_needs_a_training_that_was_not_named(on_gpus: Toolrl) -> None:
     rl = stage_id(on_gpus, "rl", "a-s1")
     shutil.rmtree(folder("rl", rl) / "checkpoints")  # as `gc --checkpoints --keep none` does

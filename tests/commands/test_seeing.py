@@ -173,6 +173,19 @@ def test_logs_are_prefixed_with_position_and_kind_and_progress_bars_are_one_line
     assert toolrl("logs", "coarse-seed1", "--stage", "rl", "-n", "2").out == "two\nhalf a li\n"
 
 
+def test_what_a_cluster_wrote_of_a_job_is_shown_after_the_attempt_s_own_log(
+    toolrl: Toolrl, done: Callable[[str], StageFolder]
+) -> None:
+    rl = done("coarse")
+    beside = rl.attempt(1) / "slurm.txt"
+    beside.write_text("slurmstepd: oom-kill\n")
+    rewrite(rl, launcher={"kind": "slurm", "job": "7", "log": str(beside)})
+    (rl.attempt(1) / "log.txt").write_text("one\n")
+    assert toolrl("logs", "coarse-seed1", "--stage", "rl").out == "one\nslurmstepd: oom-kill\n"
+    (rl.attempt(1) / "log.txt").unlink()
+    assert toolrl("logs", "coarse-seed1", "--stage", "rl").out == "slurmstepd: oom-kill\n"
+
+
 def test_the_last_lines_are_those_of_all_stages_together_and_a_pipe_gets_no_colours(
     toolrl: Toolrl, done: Callable[[str], StageFolder]
 ) -> None:

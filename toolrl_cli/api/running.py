@@ -17,7 +17,7 @@ from toolrl_cli.harness.detaching import Detached, check_detachable
 from toolrl_cli.harness.detaching import detach as detach_stages
 from toolrl_cli.harness.events import Event, Observer
 from toolrl_cli.harness.launcher import LaunchPlan
-from toolrl_cli.harness.launcher_settings import chosen_launcher
+from toolrl_cli.harness.launcher_settings import chosen_launcher, lasting
 from toolrl_cli.harness.priorities import expected_seconds
 from toolrl_cli.harness.publishing import Publishing, concluded
 from toolrl_cli.harness.reach import Reach
@@ -111,7 +111,7 @@ def run(
     sets: Iterable[str] = (),
     profile: str | None = None,
     only: str | None = None,
-    launcher: str = "local",
+    launcher: str | None = None,
     max_parallel: int | None = None,
     wandb: str | None = None,
     fail_fast: bool = False,
@@ -127,7 +127,8 @@ def run(
     Args:
         sweep: a plan, or what `plan` takes.
         results, sets, profile, only: as in `plan`; a plan has its own.
-        launcher: where attempts run: `NAME`, or `NAME:FILE` with a file of its settings.
+        launcher: where attempts run: `NAME`, or `NAME:FILE` with a file of its settings; None: where the sweep was
+            last given to, at first this machine.
         max_parallel: most attempts at a time; None: as planned, else one for each GPU; on CPUs one, or one for each
             processor where models are small.
         wandb: online, offline or disabled; None: as the environment says.
@@ -170,7 +171,7 @@ def resume(
     fresh: bool = False,
     allow_imperfect_gold: bool = False,
     confirm: Confirm | None = None,
-    launcher: str = "local",
+    launcher: str | None = None,
     max_parallel: int | None = None,
     wandb: str | None = None,
     fail_fast: bool = False,
@@ -204,7 +205,7 @@ def _ignore(event: Event) -> None:
 
 def _execute(
     planned: SweepPlan,
-    launcher_name: str,
+    launcher_name: str | None,
     max_parallel: int | None,
     budget: float | None,
     wandb: str | None,
@@ -212,6 +213,11 @@ def _execute(
     observe: Observer,
     detach: bool = False,
 ) -> Outcome:
+    name, folder, ledger = planned.name, SweepFolder(planned.results, planned.name), Ledger(planned.results)
+    if launcher_name is None:
+        launcher_name = folder.launcher() or "local"
+        if launcher_name != "local":
+            LOG.info("%s: goes on with --launcher %s, as before", name, launcher_name)
     kind, settings = chosen_launcher(launcher_name, planned.whole.launchers)
     if detach:
         check_detachable(kind, max_parallel=max_parallel, fail_fast=fail_fast)
@@ -220,7 +226,6 @@ def _execute(
     again = command("resume", planned.name, *where, results=planned.results)
     # the whole sweep is what gets frozen, so that the report shows what is missing; the chosen part is run
     whole, chosen, results, owed = planned.whole, planned.chosen, planned.results, planned.chosen.owed
-    name, folder, ledger = planned.name, SweepFolder(results, planned.name), Ledger(results)
     ahead, limits = look_ahead(whole, chosen, results, max_parallel, budget)
     launcher = None
     if owed:
@@ -240,6 +245,7 @@ def _execute(
             *(name, len(dropped), command("stop", name, results=results)),
         )
     folder.save(whole, planned.document.source.text if planned.document else None)
+    folder.launched(lasting(launcher_name))
     for stage_id, how in (
         *planned.resumption.set_back(ledger),
         *renew(ledger, chosen.losses, alive=Reach().alive),

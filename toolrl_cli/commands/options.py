@@ -88,13 +88,14 @@ Budget = Annotated[
     ),
 ]
 Launcher = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--launcher",
         metavar="NAME",
         help="Where attempts run: local, this machine; slurm and ray, jobs of a cluster. NAME:FILE reads its settings "
-        "from FILE, else launchers/NAME.yaml where there is one.",
+        "from FILE, else launchers/NAME.yaml where there is one. Default: where the sweep ran last, else local.",
         autocompletion=completing.launchers,
+        show_default=False,
     ),
 ]
 Detach = Annotated[

@@ -56,7 +56,7 @@ def resume(
     yes: Annotated[bool, typer.Option("--yes", help="Set a whole sweep back without asking.")] = False,
     max_parallel: MaxParallel = None,
     budget: Budget = None,
-    launcher: Launcher = "local",
+    launcher: Launcher = None,
     detach: Detach = False,
     wandb: WandbMode = None,
     fail_fast: FailFast = False,

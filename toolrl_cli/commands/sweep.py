@@ -32,7 +32,7 @@ def sweep(
     profile: ProfileName = None,
     max_parallel: MaxParallel = None,
     budget: Budget = None,
-    launcher: Launcher = "local",
+    launcher: Launcher = None,
     detach: Detach = False,
     wandb: WandbMode = None,
     fail_fast: FailFast = False,

@@ -52,6 +52,13 @@ def chosen_launcher(
     return kind, checked(kind, over(settings, own), lambda path: f"{FOLDER}.{name}")
 
 
+def lasting(chosen: str) -> str:
+    """What `--launcher` names, with the whole path of its settings, so that it means the same in any directory."""
+    name, _, file = chosen.partition(":")
+    path = Path(file) if file else Path(FOLDER) / f"{name}.yaml"
+    return f"{name}:{path.absolute()}" if path.is_file() else chosen
+
+
 def check_sections(sections: Mapping[str, Mapping[str, Any]], where: Where) -> None:
     """Refuse what a sweep says under `launchers` where no launcher would read it.
 

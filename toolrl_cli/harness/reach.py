@@ -7,6 +7,7 @@ of this machine beside those of a cluster.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from toolrl_cli.errors import LaunchError, SpecError
 from toolrl_cli.harness.launcher import LAUNCHERS, Launcher, Seen
@@ -70,6 +71,11 @@ class Reach:
             return False
         launcher.cancel(handle, kill=kill)
         return True
+
+    def log(self, handle: Handle) -> Path | None:
+        """What the launcher itself wrote about the attempt; None for nothing."""
+        launcher = self._of(_kind(handle))
+        return launcher.log(handle) if launcher else None
 
     def _of(self, kind: str) -> Launcher | None:
         if kind not in self._by_kind:

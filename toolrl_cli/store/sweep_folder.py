@@ -15,11 +15,20 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.documents import read_document
-from toolrl_cli.store.files import explained, make_folder, read_json, write_document, write_json, write_text
+from toolrl_cli.store.files import (
+    explained,
+    make_folder,
+    read_json,
+    read_whole,
+    write_document,
+    write_json,
+    write_text,
+)
 from toolrl_cli.store.roots import NOTHING_YET
 from toolrl_cli.store.schemas import PLAN, SPEC, WANDB
 
 HARNESSES = "harnesses"
+LAUNCHER = "launcher.txt"
 OURS = (WANDB.name,)
 """Files that toolrl leaves in a run's folder, besides links."""
 
@@ -102,6 +111,25 @@ class SweepFolder:
             for run in plan.runs:
                 self._link(run.id, run.stages)
             self._remove_links_of_others({run.id for run in plan.runs})
+
+    def launched(self, launcher: str) -> None:
+        """Keep what `--launcher` names, so that who goes on without it goes on there.
+
+        Raises:
+            LedgerError: the results root cannot be written.
+        """
+        write_text(self.path / LAUNCHER, launcher + "\n")
+
+    def launcher(self) -> str:
+        """The launcher that the sweep was last given to; empty before that.
+
+        Raises:
+            LedgerError: what is there cannot be read.
+        """
+        path = self.path / LAUNCHER
+        with explained(path), suppress(FileNotFoundError):
+            return read_whole(path).decode(errors="replace").strip()
+        return ""
 
     def _link(self, run: str, stages: Sequence[StageSpec]) -> None:
         folder = self.path / "runs" / run

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -19,6 +19,7 @@ from toolrl_cli.commands.views.consoles import coloured
 from toolrl_cli.store.files import open_to_read
 
 if TYPE_CHECKING:
+    from toolrl_cli.harness.reach import Reach
     from toolrl_cli.spec.planned_run import PlannedRun
     from toolrl_cli.spec.stage import StageSpec
     from toolrl_cli.store.ledger import StageFolder
@@ -53,8 +54,10 @@ def logs(
 ) -> None:
     """Print the logs of a run; -f follows.
 
-    All stages, oldest first, prefixed with position and kind; or one of them with --stage.
+    All stages, oldest first, prefixed with position and kind; or one of them with --stage. What a cluster wrote of
+    a job itself comes after what the attempt wrote.
     """
+    from toolrl_cli.harness.reach import Reach
     from toolrl_cli.store.ledger import Ledger
     from toolrl_cli.store.sweep_folder import SweepFolder, find_run
 
@@ -66,11 +69,12 @@ def logs(
         _check_attempt(found, folders.values(), attempt)
     sweep = SweepFolder(root, found.sweep)
     shown: dict[Path, int] = {}
+    reach = Reach()
     with contextlib.suppress(KeyboardInterrupt):  # the way to leave -f
         while True:
             # whoever writes is looked for first, so that what it wrote last is still shown
-            over = not follow or _is_over(folders.values(), sweep)
-            rows = _rows(folders, attempt, shown, lines, over=over)
+            over = not follow or _is_over(folders.values(), sweep, reach)
+            rows = _rows(folders, attempt, shown, lines, reach, over=over)
             for row in deque(rows, maxlen=lines) if lines else rows:
                 print(row if coloured() else COLOUR.sub("", row), flush=follow)
             if over:
@@ -82,13 +86,21 @@ def logs(
 
 
 def _rows(
-    folders: Mapping[str, StageFolder], attempt: int | None, shown: dict[Path, int], lines: int, *, over: bool
+    folders: Mapping[str, StageFolder],
+    attempt: int | None,
+    shown: dict[Path, int],
+    lines: int,
+    reach: Reach,
+    *,
+    over: bool,
 ) -> Iterator[str]:
     """What was not shown yet of all stages, prefixed; of each only the last `lines` if not 0."""
     for prefix, folder in folders.items():
-        state = _state(folder)
+        state = _state(folder, reach)
         ended = over and state is not None and not state.active
-        for path in _logs_of(folder, attempt, shown):
+        beside = reach.log(state.launcher) if state is not None and state.launcher else None
+        names = (LOG, beside.name) if beside else (LOG,)
+        for path in _logs_of(folder, attempt, shown, names):
             for row in _new_rows(path, shown, lines, ended=ended):
                 yield prefix + row
 
@@ -98,22 +110,21 @@ def _prefix(run: PlannedRun, stage: StageSpec) -> str:
     return f"[{run.stages.index(stage) + 1}-{stage.kind}] "
 
 
-def _is_over(folders: Iterable[StageFolder], sweep: SweepFolder) -> bool:
+def _is_over(folders: Iterable[StageFolder], sweep: SweepFolder, reach: Reach) -> bool:
     """Nothing more will be written: all is done, or nothing runs and no harness is there to start it."""
-    states = [_state(folder) for folder in folders]
+    states = [_state(folder, reach) for folder in folders]
     if all(state is not None and state.status == "succeeded" for state in states):
         return True
     return not any(state is None or state.active for state in states) and not sweep.harnesses()
 
 
-def _state(folder: StageFolder) -> StageState | None:
+def _state(folder: StageFolder, reach: Reach) -> StageState | None:
     """The state now; None where it cannot be read, which is no reason to hide the logs."""
     from toolrl_cli.errors import LedgerError
-    from toolrl_cli.harness.reach import Reach
     from toolrl_cli.store.liveness import observed
 
     try:
-        return observed(folder, alive=Reach().alive)
+        return observed(folder, alive=reach.alive)
     except LedgerError:
         return None
 
@@ -147,12 +158,14 @@ def _chosen(run: PlannedRun, wanted: str | None) -> list[StageSpec]:
     return stages
 
 
-def _logs_of(folder: StageFolder, attempt: int | None, shown: Mapping[Path, int]) -> list[Path]:
-    """The log of the attempt that was asked for; else of the last one, and of those followed before it."""
+def _logs_of(
+    folder: StageFolder, attempt: int | None, shown: Mapping[Path, int], names: Sequence[str]
+) -> list[Path]:
+    """These files of the attempt that was asked for; else of the last one, and of those followed before."""
     chosen = [folder.attempt(attempt)] if attempt is not None else folder.attempts()
-    paths = [path for a in chosen if (path := a / LOG).is_file()]
-    first = next((n for n, path in enumerate(paths) if path in shown), len(paths) - 1)
-    return paths[max(first, 0) :]
+    written = [paths for a in chosen if (paths := [path for n in names if (path := a / n).is_file()])]
+    first = next((n for n, paths in enumerate(written) if shown.keys() & set(paths)), len(written) - 1)
+    return [path for paths in written[max(first, 0) :] for path in paths]
 
 
 def _new_rows(path: Path, shown: dict[Path, int], lines: int, *, ended: bool) -> Iterator[str]:

@@ -44,7 +44,7 @@ def show_plan(planned: SweepPlan, *, as_json: bool, launcher: str | None = None)
 def run_and_show(
     planned: SweepPlan,
     *,
-    launcher: str,
+    launcher: str | None,
     wandb: str | None,
     fail_fast: bool,
     as_json: bool,
