@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ print(json.dumps({
 """
 
 
+@lru_cache
 def in_a_fresh_process(**environment: str) -> dict[str, object]:
     inherited = {key: value for key, value in os.environ.items() if key != "VERL_PLATFORM"}
     inherited |= {"VERL_USE_EXTERNAL_MODULES": "toolrl_cli.training.plugin", "PYTHONPATH": str(ROOT)}
@@ -74,23 +76,23 @@ def test_in_other_peoples_runs_it_only_registers() -> None:
     ]
 
 
-def test_a_critic_s_head_is_drawn_by_the_run_s_seed() -> None:
+CHOSEN = {"cpu": {"VERL_PLATFORM": "cpu"}, "cuda": cuda_environment()}
+
+
+@pytest.mark.parametrize(("device", "seed"), [("cpu", 7), ("cuda", 8)])
+def test_a_critic_s_head_is_drawn_by_the_run_s_seed(device: str, seed: int) -> None:
     """verl draws it from torch's global generator, on the CPU and on CUDA."""
-    drawn = [
-        in_a_fresh_process(**seed_environment(seed), **more)["drawn"]
-        for seed, more in ((7, {}), (7, {"VERL_PLATFORM": "cpu"}), (8, {}))
-    ]
-    assert drawn[0] == drawn[1] == torch.rand(4, generator=torch.Generator().manual_seed(7)).tolist()
-    assert drawn[2] != drawn[0]
+    drawn = in_a_fresh_process(**seed_environment(seed), **CHOSEN[device])["drawn"]
+    assert drawn == torch.rand(4, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def test_where_the_cpu_is_chosen_engines_and_process_group_follow() -> None:
-    found = in_a_fresh_process(VERL_PLATFORM="cpu")
+    found = in_a_fresh_process(**seed_environment(7), **CHOSEN["cpu"])
     assert (found["platform"], found["untouched"], found["engines"]) == ("cpu", False, True)
 
 
 def test_in_toolrls_runs_on_cuda_verls_engines_give_way_to_toolrls() -> None:
-    found = in_a_fresh_process(**cuda_environment())
+    found = in_a_fresh_process(**seed_environment(8), **CHOSEN["cuda"])
     assert found["engines"] is True and found["loaded"] is True
 
 

@@ -123,6 +123,18 @@ def test_a_job_that_ray_gave_up_for_its_waiting_waits_again_and_is_no_failure(si
     assert any("was submitted again" in event.message for event in outcome[0][1])
 
 
+def test_a_job_that_another_harness_is_submitting_again_is_not_taken_for_lost(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = site.stages("a")
+    site.ray.hold = True
+    handle = site.start(spec)
+    (called,) = site.ray.jobs
+    deleted = site.ray.jobs.pop(called)
+    monkeypatch.setattr(view.time, "sleep", lambda seconds: site.ray.jobs.update({called: deleted}))
+    assert Reach().poll([handle])[0].phase == "queued"
+
+
 def test_nothing_is_started_twice_while_the_head_is_down(site: Site) -> None:
     spec, held = site.stages("a"), site.stages("b")
     handle = site.start(held, "sleep")

@@ -17,6 +17,9 @@ DOWN = 15.0
 
 NODES_FRESH = 60.0
 
+DELETED = 0.3
+"""Seconds after which a job that is missing is looked for again: one that is submitted again is deleted first."""
+
 
 class View:
     """One cluster, as this command sees it."""
@@ -34,6 +37,14 @@ class View:
         Raises:
             LaunchError: the cluster does not answer, or refuses.
         """
+        wanted = list(wanted)
+        found = self._listing(wanted)
+        if not all(job in found for job in wanted):
+            time.sleep(DELETED)
+            found = self._listing(wanted)
+        return found
+
+    def _listing(self, wanted: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
         now = time.monotonic()
         if now - self._down[0] < DOWN:
             raise NoAnswer(self._down[1])
