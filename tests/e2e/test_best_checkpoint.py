@@ -26,7 +26,8 @@ name: best
 base:
   preset: tiny_grpo
   model: tiny_base
-  rl: {steps: 6, lr: 0.005, save_every: 2, validate_every: 1, keep_checkpoints: 2}
+  data: {kind: toolworld, train: 64, val: 16, benchmark: 4}
+  rl: {steps: 6, prompts: 4, mini_batch: 4, lr: 0.005, save_every: 2, validate_every: 1, keep_checkpoints: 2}
   checkpoint: best
 arms: {coarse: {reward: coarse}}
 """
