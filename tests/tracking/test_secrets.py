@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from html import escape as html
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -13,6 +16,9 @@ from tests.tracking.tree import SWEEP, ResultsTree
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.harness.publishing import Publishing
 from toolrl_cli.harness.starting import AttemptOptions, Started, start_attempt
+from toolrl_cli.report.render.latex import escape as latex
+from toolrl_cli.report.render.markdown import escape as markdown
+from toolrl_cli.spec.secrets import scrubbed
 
 NAMES = (
     *(
@@ -54,6 +60,16 @@ def test_none_of_twelve_planted_secrets_is_in_what_is_written_or_sent(
         assert text not in server.everything()
         for path in (path for path in tmp_path.rglob("*") if path.is_file() and path not in theirs):
             assert text.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    "write", [json.dumps, html, quote, latex, markdown, lambda text: json.dumps(latex(text))]
+)
+def test_a_secret_is_found_as_other_languages_write_it(write: Callable[[str], str]) -> None:
+    secret = r'wandb_v1_a"b\c<d>&{e}~^$%#é='
+    told = scrubbed(f"before {write(f'-{secret}-')} after", {"SOME_KEY": secret})
+    assert "***" in told and "wandb" not in told
+    assert told.startswith("before ") and told.endswith(" after")
 
 
 def test_none_is_in_what_an_attempt_and_the_publisher_beside_it_write_nor_on_their_command_lines(

@@ -26,7 +26,7 @@ _NO_ANSWER = (
     "communication connection failure",
     "protocol authentication error",
 )
-_FULL = ("maxsubmit", "max submit", "maxjobcount", "too many jobs", "pending job limit")
+_FULL = ("maxsubmit", "max submit", "grpsubmit", "maxjobcount", "too many jobs", "pending job limit")
 
 
 class NoAnswer(LaunchError):
