@@ -147,6 +147,11 @@ def test_the_schema_finds_no_fault_in_a_shipped_sweep(path: Path) -> None:
         "name: s\nseeds: []",
         "name: s\nseeds: {}",
         "name: s\nablate: {baseline: {}}",
+        "name: s\nbase: {reward: {component: {}}}",
+        "name: s\nbase: {reward: {granularity: corse}}",
+        "name: s\nbase: {reward: {components: {a: {kind: formt}}}}",
+        "name: s\nbase: {reward: {components: {a: {kind: format, max_length: 3}}}}",
+        "name: s\naxes: {reward: [coarse, {components: {a: {kind: cosine, ofs: exact}}}]}",
     ],
 )
 def test_the_schema_finds_what_a_user_mistypes(text: str) -> None:
@@ -161,6 +166,8 @@ def test_the_schema_finds_what_a_user_mistypes(text: str) -> None:
         "name: s\nbase: {model: {pretrain.steps: 3}, verl: {rl.trainer.nnodes: 1}, reward.components.format.weight: 2}",
         "name: s\naxes: {rl.lr: [0.1], reward: [coarse, {components: {}}], verl.rl.trainer.nnodes: [1]}",
         "name: s\nwhen: {rl.lr: {algorithm: [ppo, grpo]}}\nexclude: [{rl: {steps: [1, 2]}}]",
+        "name: s\nbase: {reward: {components: {a: {weight: 2}, b: {kind: cosine, of: a, right: [1, 0]}, c: '${x}'}}}",
+        "name: s\nbase: {reward: {length: dynamic, scale: two_stage}}",
         "name: s\ninclude: [{arm: x, rl.steps: 3}]\nseeds: {range: [0, 3]}",
     ],
 )

@@ -26,9 +26,11 @@ from toolrl_cli.rewards.errors import RewardError, nearest, one_of, shown
 from toolrl_cli.rewards.reward import Reward
 from toolrl_cli.rewards.schedule import Schedule, as_number, as_values, number_or_schedule, parse_schedule
 
-_COMMON = ("kind", "range", "schedule", "weight", "only_if", "otherwise", "sources")
-_SHARED = ("reading", "equality", "no_call")
+COMMON = ("kind", "range", "schedule", "weight", "only_if", "otherwise", "sources")
+"""Keys of every component; its kind has others."""
+SHARED = ("reading", "equality", "no_call")
 """Keys that may stand at the top of a composition, for all parts that take them and have none of their own."""
+COMPOSITION = ("name", "components", "fidelity", "clamp", *SHARED)
 
 
 def get_reward(
@@ -130,7 +132,7 @@ def _line_of(where: str, lines: Mapping[tuple[str | int, ...], int], nested: boo
 
 def _from_mapping(spec: Mapping[str, Any], base: Path) -> Reward:
     if "components" in spec:
-        allowed = {"components", "fidelity", "name", "clamp", *_SHARED}
+        allowed = set(COMPOSITION)
     elif "name" in spec:
         allowed = {"name", "fidelity", "reading"}
     else:
@@ -183,7 +185,7 @@ def _composition(spec: Mapping[str, Any], fidelity: str, base: Path, *, labelled
         raise RewardError("components are a mapping of part to component", "reward.components")
     if name is not None and not isinstance(name, str):
         raise RewardError(f"{shown(name)} is no text", "reward.name")
-    shared = {key: spec[key] for key in _SHARED if key in spec}
+    shared = {key: spec[key] for key in SHARED if key in spec}
     parts = [_component(part, raw, base, shared) for part, raw in components.items()]
     unused = [key for key in shared if not any(key in COMPONENT_KINDS.get(part.kind).keys for part in parts)]
     if unused:
@@ -220,7 +222,7 @@ def _component(name: Any, raw: Any, base: Path, shared: Mapping[str, Any]) -> Co
     if not isinstance(kind, str) or kind not in COMPONENT_KINDS:
         kind = one_of(kind, tuple(COMPONENT_KINDS.names()), f"{where}.kind")
     known = COMPONENT_KINDS.get(kind)
-    _no_others(raw, (*_COMMON, *known.keys), where)
+    _no_others(raw, (*COMMON, *known.keys), where)
     raw = {**{key: value for key, value in shared.items() if key in known.keys}, **raw}
     return _with_conditions(_with_scale(known.read(name, raw, where, base), raw, where), raw, where)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from toolrl_cli.rewards.component_kind import COMPONENT_KINDS
+from toolrl_cli.rewards.components import FIDELITIES
+from toolrl_cli.rewards.designs import AXES
+from toolrl_cli.rewards.resolve import COMMON, COMPOSITION
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.models import RunSpec
 from toolrl_cli.spec.sweeps import presets
@@ -37,6 +41,11 @@ def sweep_schema() -> Schema:
         **blocks,
         **schema.get("$defs", {}),
         "Interpolation": {"type": "string", "pattern": r"\$\{"},
+        "Reward": {
+            "description": "a name, names joined by +, a file, or a composition",
+            "anyOf": [{"type": "string"}, _composition()],
+        },
+        "Component": _component(),
         "Settings": _object("settings of a run, nested or dotted", settings),
         "Cell": _object("a cell of its own", {**same, "arm": {"type": ["string", "integer"]}}),
         "Condition": _object("settings and the value, or values, that they must have", conditions, 1),
@@ -82,15 +91,54 @@ def _settings(properties: Mapping[str, Schema]) -> Schema:
         **{key: _or_interpolated(value) for key, value in properties.items() if key != SEED},
         "model": _model(*properties["model"]["oneOf"]),
         "data": {"anyOf": properties["data"]["oneOf"]},  # a part of a block fits several kinds
-        "reward": {
-            "type": ["string", "object"],
-            "description": "a name, names joined by +, a file, or a composition",
-        },
+        "reward": _ref("Reward"),
         "preset": {"anyOf": [one, {"type": "array", "items": one}]},
     }
     for key in properties:
         found |= _dotted((key,))
     return found
+
+
+def _composition() -> Schema:
+    """A reward as a mapping; parts of one, which are laid over another, too."""
+    parts = {"type": "object", "additionalProperties": _ref("Component")}
+    return {
+        "type": "object",
+        "properties": {
+            **{key: {} for key in COMPOSITION},
+            **{
+                axis: _or_interpolated({"enum": list(values)})
+                for axis, values in AXES.items()
+                if axis != "length"
+            },
+            "length": {},
+            "fidelity": _or_interpolated({"enum": list(FIDELITIES)}),
+            "components": {"anyOf": [parts, _ref("Interpolation")]},
+        },
+        "patternProperties": {r"\.": {}},
+        "additionalProperties": False,
+    }
+
+
+def _component() -> Schema:
+    """A part of a composition: its keys follow from its kind."""
+    kinds = COMPONENT_KINDS.all()
+    every: Schema = {key: {} for key in [*COMMON, *(key for kind in kinds.values() for key in kind.keys)]}
+    own = [
+        {
+            "if": {"properties": {"kind": {"const": name}}, "required": ["kind"]},
+            "then": {"propertyNames": {"anyOf": [{"enum": [*COMMON, *kind.keys]}, {"pattern": r"\."}]}},
+        }
+        for name, kind in kinds.items()
+    ]
+    part = {
+        "type": "object",
+        "properties": {**every, "kind": _or_interpolated({"enum": list(kinds)})},
+        "patternProperties": {r"\.": {}},
+        "additionalProperties": False,
+        "allOf": own,
+    }
+    return {"anyOf": [part, _ref("Interpolation"), {"type": "null"}]}
 
 
 def _dotted(path: tuple[str, ...]) -> Schema:
