@@ -154,7 +154,8 @@ class WandbServer:
             else:  # at their absolute numbers, so that a retry takes its own place
                 lines, start = run.lines.setdefault(file, []), chunk.get("offset", 0)
                 lines[start : start + len(chunk["content"])] = chunk["content"]
-        run.state = "finished" if told.get("complete") else "running"
+        ended = {0: "finished", 255: "killed"}.get(told.get("exitcode", 0), "failed")
+        run.state = ended if told.get("complete") else "running"
 
     def _graphql(self, op: str, v: Mapping[str, Any]) -> Any:
         name = v.get("name") or v.get("run") or v.get("runName") or ""

@@ -32,15 +32,15 @@ class Kept:
     def __init__(self) -> None:
         self.points: list[module.Point] = []
         self.fault = ""
-        self.closed = 0
+        self.closed: list[str] = []
 
     def log(self, points: Any) -> None:
         if self.fault:
             raise TrackingError(self.fault)
         self.points += points
 
-    def close(self) -> None:
-        self.closed += 1
+    def close(self, outcome: str = "finished") -> None:
+        self.closed.append(outcome)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_each_row_is_given_once_whatever_happens_in_between(kept: Kept, tmp_path
     tree.log(tree.rl[0], 1, [7])
     assert sync_loggers(tree.saved, tree.root) == ""
     assert [step for step, _ in kept.points[18:]] == [7, 7]
-    assert kept.closed == 6  # those that failed too, so that the next can be opened
+    assert len(kept.closed) == 6  # those that failed too, so that the next can be opened
 
 
 def test_a_logger_that_failed_is_tried_again_though_nothing_new_was_logged(
@@ -110,6 +110,14 @@ def test_a_logger_that_failed_is_tried_again_though_nothing_new_was_logged(
     assert not publisher._round(runs, last=False)
     kept.fault, publisher._again = "", 0.0
     assert publisher._round(runs, last=False) and len(kept.points) == 9
+
+
+def test_a_logger_is_told_how_a_run_ended_also_where_no_row_is_new(kept: Kept, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results", loggers=["mlflow"]).trained()
+    for status in ("stopped", "failed", "succeeded"):
+        tree.stand(tree.rl[0], status)
+        assert sync_loggers(tree.saved, tree.root) == ""
+    assert kept.closed == ["stopped", "failed", "finished"] and len(kept.points) == 9
 
 
 def test_a_logger_that_is_not_installed_is_refused_with_what_to_install(
@@ -148,6 +156,9 @@ def test_mlflow_has_each_row_once_in_one_run(tmp_path: Path, monkeypatch: pytest
     assert [(m.step, m.value) for m in history] == [(n, n / 10) for n in range(8)]
     assert run.data.metrics["val-core/x/mean_at_1"] == 0.5
     assert (run.info.status, run.data.tags["group"]) == ("FINISHED", SWEEP) and "mine" in run.data.tags
+    tree.stand(tree.rl[0], "failed")
+    assert sync_loggers(tree.saved, tree.root) == ""
+    assert client.get_run(run.info.run_id).info.status == "FAILED"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     tree.log(tree.rl[0], 1, [8])

@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,15 @@ def test_a_run_is_there_once_with_all_that_the_files_have(server: WandbServer, t
     before = {name: list(run.rows) for name, run in server.runs.items()}
     assert set(tree.sync().values()) == {"up to date"}
     assert {name: run.rows for name, run in server.runs.items()} == before
+
+
+def test_a_run_that_failed_or_was_stopped_is_not_finished_there(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    for status, state in (("stopped", "killed"), ("failed", "failed"), ("succeeded", "finished")):
+        tree.stand(tree.rl[0], status)
+        tree.sync()
+        assert [run.state for run in server.runs.values()] == [state]
+    same_rows(server, tree)
 
 
 def test_what_the_machine_did_and_what_verl_was_given_are_there(server: WandbServer, tmp_path: Path) -> None:
@@ -169,8 +179,8 @@ def test_an_offline_run_that_the_client_still_writes_when_it_has_finished_is_wai
     tree = ResultsTree(tmp_path / "results").trained()
     finish = Live.finish
 
-    def early(live: Live) -> None:
-        finish(live)
+    def early(live: Live, *outcome: Any) -> None:
+        finish(live, *outcome)
         (path,) = (tree.root / "wandb").glob("offline-run-*/run-*.wandb")
         eventually(lambda: kept_rows(path) == 9)
         whole = path.read_bytes()

@@ -25,7 +25,7 @@ from wandb.sdk.mailbox.mailbox_handle import HandleAbandonedError, ServerRespons
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import MINUTES, ROW, STEP, Told
+from toolrl_cli.tracking.told import MINUTES, ROW, STEP, Outcome, Told
 
 FAULTS = (
     wandb.Error,
@@ -43,6 +43,8 @@ FLUSH_VARIABLE = "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL"
 PAGE = 100
 FOLDERS_AT_A_TIME = 16
 RETRIED = ("graphql", "file_stream", "file_transfer")
+EXIT_CODES: Mapping[Outcome, int] = {"finished": 0, "failed": 1, "stopped": 255}
+"""What W&B makes a run's state of: 255 is the client's own for Ctrl-C, and becomes `killed`."""
 LOGIN_WORDS = ("API key", "not logged in", "credentials")
 
 P = ParamSpec("P")
@@ -126,9 +128,9 @@ class Live:
         self._run.log_artifact(artifact)
 
     @_explained
-    def finish(self) -> None:
+    def finish(self, outcome: Outcome = "finished") -> None:
         """Send what is left; how much arrived is not known then."""
-        self._run.finish()
+        self._run.finish(EXIT_CODES[outcome])
 
 
 class Client:

@@ -221,7 +221,7 @@ class Feed:
         if not stay:
             attach(opened.live, self._tracking, run, self._ledger)
             opened.live.summarize({TOLD: told.digest})
-            opened.live.finish()
+            opened.live.finish(told.outcome)
             del self._open[run.id]
             self._verify(run, told)
 
@@ -259,7 +259,7 @@ class Feed:
         live.summarize(
             {**told.summary, **({TOLD: told.digest} if whole else {})}
         )  # `sync` sends what is left
-        live.finish()
+        live.finish(told.outcome)
         if not _soon_whole(place, told):
             raise TrackingError(
                 "the offline run is not whole", str(place), "free some space; `toolrl sync` tries again"

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.over_steps import point_of
@@ -37,6 +37,8 @@ TOLD = "toolrl/told"
 """In the summary: a digest of all that is told."""
 MAX_TAG, MAX_GROUP = 64, 128  # W&B's limits
 
+Outcome = Literal["finished", "failed", "stopped"]
+
 
 @dataclass(frozen=True)
 class Told:
@@ -49,6 +51,7 @@ class Told:
         summary: scores, best values and warnings.
         over: nothing of the run is under way.
         begun: something of it was run.
+        outcome: how it stands once it is over.
     """
 
     id: str
@@ -62,6 +65,7 @@ class Told:
     summary: Mapping[str, Any]
     over: bool
     begun: bool
+    outcome: Outcome = "finished"
 
     @property
     def keys(self) -> list[int]:
@@ -72,6 +76,7 @@ class Told:
     def digest(self) -> str:
         """Of all that is told, in whatever order its rows were logged."""
         beside = [self.name, self.group, self.job_type, self.tags, self.notes, self.config, self.summary]
+        beside += [self.outcome] if self.outcome != "finished" else []
         return digest(json.loads(json.dumps([*beside, sorted(self.keys)])), 16)
 
 
@@ -100,9 +105,12 @@ def tell(
     rows: list[Mapping[str, Any]] = []
     samples: list[tuple[StageSpec, MachineSample]] = []
     over, begun = True, False
+    outcome: Outcome = "finished"
     for stage in run.stages:
         folder = ledger.folder(stage)
         state = folder.state()
+        if state.status in ("failed", "stopped") and outcome != "failed":
+            outcome = "failed" if state.status == "failed" else "stopped"
         over, begun = over and not state.active, begun or state.attempt > 0
         if not trains(stage.kind):
             continue
@@ -128,6 +136,7 @@ def tell(
         summary=scrubbed(summary),
         over=over,
         begun=begun,
+        outcome=outcome,
     )
 
 

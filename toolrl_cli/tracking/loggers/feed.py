@@ -88,7 +88,7 @@ class LoggerFeed(Feed):
             with explained(path), path.open("a", encoding="ascii") as keys:
                 keys.write("".join(f"{row[ROW]}\n" for row in missing))
         if not stay and (logger, told.id) in self._writers:
-            self._writers.pop((logger, told.id)).close()
+            self._writers.pop((logger, told.id)).close(told.outcome)
 
 
 def sync_loggers(saved: SavedSweep, results: Path) -> str:
@@ -115,10 +115,10 @@ def sync_loggers(saved: SavedSweep, results: Path) -> str:
 
 
 def _end(told: Told) -> list[dict[str, Any]]:
-    """The scores and best values of a run that is over, at its last step."""
+    """The scores and best values of a run that is over, at its last step; also where nothing but its outcome is new."""
     last = max((int(row[STEP]) for row in told.rows if STEP in row), default=0)
-    key = int(digest([told.id, last, dict(told.summary)], 12), 16)
-    return [{**told.summary, STEP: last, ROW: key}] if told.summary else []
+    told_of = [told.id, last, dict(told.summary), *([told.outcome] if told.outcome != "finished" else [])]
+    return [{**told.summary, STEP: last, ROW: int(digest(told_of, 12), 16)}]
 
 
 def _read(path: Path) -> set[int]:

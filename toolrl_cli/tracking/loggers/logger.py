@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import MINUTES, ROW, STEP, Told
+from toolrl_cli.tracking.told import MINUTES, ROW, STEP, Outcome, Told
 
 PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "trackio": "trackio", "swanlab": "swanlab"}
 """Logger → the package that it needs."""
@@ -29,7 +29,7 @@ class Logger(Protocol):
     def log(self, points: Sequence[Point]) -> None:
         """Give points to it; they are kept once this returns."""
 
-    def close(self) -> None:
+    def close(self, outcome: Outcome = "finished") -> None:
         """Nothing more comes now; the run may be started again."""
 
 
@@ -65,7 +65,8 @@ def points(rows: Iterable[Mapping[str, Any]]) -> Iterator[Point]:
         else:
             step = int(row.get(STEP, row.get("sft/step", 0)))
         named = {name: value for name, value in row.items() if name not in (ROW, STEP, "sft/step", MINUTES)}
-        yield step, {name: float(value) for name, value in named.items() if _finite(value)}
+        if values := {name: float(value) for name, value in named.items() if _finite(value)}:
+            yield step, values
 
 
 def _finite(value: Any) -> bool:

@@ -17,7 +17,7 @@ from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.loggers.logger import Point
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import Told
+from toolrl_cli.tracking.told import Outcome, Told
 
 BATCH, PARAMS, LONGEST = (
     1000,
@@ -25,6 +25,7 @@ BATCH, PARAMS, LONGEST = (
     500,
 )  # metrics and parameters of one request, characters of a value: MLflow's limits
 ID = "toolrl_id"
+STATUS: Mapping[Outcome, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 class MLflow:
@@ -69,10 +70,10 @@ class MLflow:
         except (MlflowException, OSError) as error:
             raise self._fault(error) from error
 
-    def close(self) -> None:
+    def close(self, outcome: Outcome = "finished") -> None:
         """See `Logger`."""
         try:
-            self._client.set_terminated(self._run)
+            self._client.set_terminated(self._run, STATUS[outcome])
         except (MlflowException, OSError) as error:
             raise self._fault(error) from error
 

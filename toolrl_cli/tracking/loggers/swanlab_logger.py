@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.loggers.logger import Point
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import Told
+from toolrl_cli.tracking.told import Outcome, Told
 
 FAULTS = (OSError, ValueError, RuntimeError)
 MAX_ID = 64
+STATE: Mapping[Outcome, str] = {"finished": "success", "failed": "crashed", "stopped": "aborted"}
 SILENT = ("hardware", "runtime", "requirements", "git", "monitor")
 """What it would take down of the machine by itself, the command line included."""
 
@@ -58,12 +59,13 @@ class SwanLab:
             )
             for step, values in points:
                 self._swanlab.log(values, step=step)
-            self._swanlab.finish()
+            state = STATE[told.outcome]
+            self._swanlab.finish(state=state, error=None if state == "success" else told.outcome)
         except FAULTS as error:
             lines = str(error).splitlines() or [type(error).__name__]
             raise TrackingError(str(scrubbed(lines[0]))) from error
 
-    def close(self) -> None:
+    def close(self, outcome: Outcome = "finished") -> None:
         """See `Logger`: it has ended by itself."""
 
 

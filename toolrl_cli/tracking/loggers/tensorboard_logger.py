@@ -10,7 +10,7 @@ from tensorboard.summary import Writer
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.tracking.loggers.logger import Point
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import Told
+from toolrl_cli.tracking.told import Outcome, Told
 
 
 class TensorBoard:
@@ -33,8 +33,8 @@ class TensorBoard:
         except OSError as error:
             raise TrackingError(error.strerror or str(error), str(self._folder)) from error
 
-    def close(self) -> None:
-        """See `Logger`."""
+    def close(self, outcome: Outcome = "finished") -> None:
+        """See `Logger`; it has no word for the outcome."""
         try:
             self._writer.close()
         except OSError as error:

@@ -16,7 +16,7 @@ from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.loggers.logger import Point
 from toolrl_cli.tracking.place import Place
-from toolrl_cli.tracking.told import Told
+from toolrl_cli.tracking.told import Outcome, Told
 
 FAULTS = (OSError, ValueError, RuntimeError, ConnectionError)
 
@@ -52,8 +52,8 @@ class Trackio:
             lines = str(error).splitlines() or [type(error).__name__]
             raise TrackingError(str(scrubbed(lines[0]))) from error
 
-    def close(self) -> None:
-        """See `Logger`: each sending has ended by itself."""
+    def close(self, outcome: Outcome = "finished") -> None:
+        """See `Logger`: each sending has ended by itself, and it has no word for the outcome."""
 
 
 def start(told: Told, place: Place, results: Path) -> Trackio:
