@@ -37,7 +37,8 @@ def toolrl(folder: Path, *arguments: str) -> str:
     answer = subprocess.run(
         [sys.executable, "-m", "toolrl_cli", *arguments, "--results", str(folder / "results")],
         cwd=folder,
-        env={**os.environ, "WANDB_MODE": "disabled", "PYTHONPATH": str(ROOT)},
+        # nothing needs a home: a container may have none, and on a cluster its quota is small
+        env={**os.environ, "WANDB_MODE": "disabled", "PYTHONPATH": str(ROOT), "HOME": "/proc/none"},
         capture_output=True,
         text=True,
         timeout=900,  # a hang; never a measure of speed

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from toolrl_cli.training import stage_functions
+from toolrl_cli.training.own_ray import own_ray
 
 
 def test_an_attempt_starts_a_ray_of_its_own_where_another_one_runs(
@@ -21,6 +22,24 @@ def test_an_attempt_starts_a_ray_of_its_own_where_another_one_runs(
     assert services.canonicalize_bootstrap_address(None, str(tmp_path)) is not None
     context: Any = SimpleNamespace(attempt_dir=tmp_path)
     config: Any = SimpleNamespace(seed=1, resources=SimpleNamespace(gpus=1))
-    given = stage_functions._environment(context, config, "cpu")
+    given = stage_functions._environment(context, config, "cpu", tmp_path)
     monkeypatch.setattr(os, "environ", given)
     assert services.canonicalize_bootstrap_address(None, str(tmp_path)) is None
+
+
+def test_the_token_of_an_attempt_s_ray_is_its_own_and_no_file_in_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = pytest.importorskip("ray._private.authentication.authentication_token_setup")
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    loader = setup.AuthenticationTokenLoader.instance()
+    loader.reset_cache()
+    assert not loader.has_token(ignore_auth_mode=True)
+    for name, value in own_ray().items():
+        monkeypatch.setenv(name, value)
+    loader.reset_cache()
+    assert loader.has_token(ignore_auth_mode=True)
+    setup.ensure_token_if_auth_enabled()  # would make the file, and fail where it cannot
+    loader.reset_cache()
+    assert own_ray() != own_ray() and not (tmp_path / "nowhere").exists()

@@ -7,6 +7,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.log import LOG
@@ -40,6 +41,7 @@ from toolrl_cli.training.models.lora_modules import (
     loaded_modules,
     lora_fault,
 )
+from toolrl_cli.training.own_ray import own_ray
 from toolrl_cli.training.preflight.row_checks import check_before_start
 from toolrl_cli.training.rollout_dumps import gold_rows
 from toolrl_cli.training.scoring_failure import ScoringFailure
@@ -194,13 +196,14 @@ def _train(
     LOG.info("%s", resume)
     watch.start()
     try:
-        run_child(
-            argv,
-            env=_environment(ctx, config, device),
-            cwd=ctx.attempt_dir,
-            stop_requested=ctx.stop_requested,
-            name=f"verl's {ctx.spec.kind} trainer",  # on the CPU, the program is the fork host
-        )
+        with TemporaryDirectory(prefix="toolrl-", ignore_cleanup_errors=True) as scratch:
+            run_child(
+                argv,
+                env=_environment(ctx, config, device, Path(scratch)),
+                cwd=ctx.attempt_dir,
+                stop_requested=ctx.stop_requested,
+                name=f"verl's {ctx.spec.kind} trainer",  # on the CPU, the program is the fork host
+            )
     finally:
         watch.finish()
     after = prepare_resume(paths.checkpoints)
@@ -266,12 +269,13 @@ def _command(module: str, options: Options, device: Device, ranks: int | None) -
     return [*torchrun, "-m", module, *arguments]
 
 
-def _environment(ctx: StageContext, config: TrainingConfig, device: Device) -> dict[str, str]:
+def _environment(ctx: StageContext, config: TrainingConfig, device: Device, scratch: Path) -> dict[str, str]:
     env = dict(os.environ)
+    # verl's data sets write every file that they read once more, and by default into the home, for good
+    env.setdefault("HF_DATASETS_CACHE", str(scratch / "datasets"))
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
     env["HYDRA_FULL_ERROR"] = "1"
-    # every attempt starts its own Ray; without a word it would join one that was started on this machine
-    env["RAY_ADDRESS"] = "local"
+    env |= own_ray()
     env["WANDB_MODE"] = "disabled"  # `tracking` feeds W&B from the files
     env |= seed_environment(config.seed)
     if device == "cpu":
