@@ -34,11 +34,19 @@ arms: {coarse: {reward: coarse}}
 
 
 def toolrl(folder: Path, *arguments: str) -> str:
+    scratch = folder / "a folder for temporary files whose path is too long for sockets"
+    scratch.mkdir(exist_ok=True)
     answer = subprocess.run(
         [sys.executable, "-m", "toolrl_cli", *arguments, "--results", str(folder / "results")],
         cwd=folder,
-        # nothing needs a home: a container may have none, and on a cluster its quota is small
-        env={**os.environ, "WANDB_MODE": "disabled", "PYTHONPATH": str(ROOT), "HOME": "/proc/none"},
+        # as on a cluster: no home that could be written, and a long path for temporary files
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "HOME": "/proc/none",
+            "TMPDIR": str(scratch),
+            "WANDB_MODE": "disabled",
+        },
         capture_output=True,
         text=True,
         timeout=900,  # a hang; never a measure of speed

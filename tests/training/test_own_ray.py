@@ -43,3 +43,15 @@ def test_the_token_of_an_attempt_s_ray_is_its_own_and_no_file_in_the_home(
     setup.ensure_token_if_auth_enabled()  # would make the file, and fail where it cannot
     loader.reset_cache()
     assert own_ray() != own_ray() and not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(("length", "chosen"), [(35, None), (48, "/tmp")])
+def test_rays_sockets_fit_below_a_long_folder_for_temporary_files(
+    length: int, chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = "/scratch/".ljust(length, "x")
+    monkeypatch.setattr("tempfile.tempdir", place)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    assert own_ray()["RAY_TMPDIR"] == (chosen or place)
+    monkeypatch.setenv("RAY_TMPDIR", "/mine")
+    assert own_ray()["RAY_TMPDIR"] == "/mine"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+
+from toolrl_cli.processes.sockets import folder_for_sockets
+
+SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 
 def own_ray() -> dict[str, str]:
@@ -12,4 +17,9 @@ def own_ray() -> dict[str, str]:
     for all in `~/.ray/auth_token`: a home that cannot be written ends the attempt, and of two attempts that start at
     once on a new machine each would write its own there and read the other's.
     """
-    return {"RAY_ADDRESS": "local", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {
+        "RAY_ADDRESS": "local",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_TMPDIR": os.environ.get("RAY_TMPDIR") or folder_for_sockets(len(SOCKET)),
+    }

@@ -34,6 +34,7 @@ from pathlib import Path
 from types import FrameType
 
 from toolrl_cli.processes.kernel import adopt_orphans, signal_on_parent_death
+from toolrl_cli.processes.sockets import folder_for_sockets
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.training.cpu.forked import (
     FIRST_JOB,
@@ -67,7 +68,8 @@ class ForkHost:
     """The parent process, which has imported everything and forks all others."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="toolrl-host-"))
+        place = folder_for_sockets(len("/toolrl-host-12345678/s"))
+        self.directory = Path(tempfile.mkdtemp(prefix="toolrl-host-", dir=place))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.directory / "s"))
         self._listener.listen(64)
