@@ -107,8 +107,12 @@ def describe_exit(returncode: int) -> str:
 
 
 def importable(env: Mapping[str, str] | None) -> dict[str, str]:
-    """`env` (None for this process's own), changed so that another Python can import this toolrl, installed or not."""
-    result = dict(os.environ if env is None else env)
+    """`env` (None for this process's own), changed so that another Python can import this toolrl, installed or not.
+
+    A user's `json.py` or `datasets.py` in the working directory is not imported in place of the real one: `toolrl` does
+    not import it either. (Python 3.10 does not know the variable.)
+    """
+    result = {"PYTHONSAFEPATH": "1", **(os.environ if env is None else env)}
     root = str(Path(toolrl_cli.__file__).resolve().parent.parent)
     paths = [path for path in result.get("PYTHONPATH", "").split(os.pathsep) if path]
     if Path(root).name not in ("site-packages", "dist-packages") and root not in paths:

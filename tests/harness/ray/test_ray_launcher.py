@@ -202,10 +202,12 @@ def test_a_folder_that_was_made_anew_does_not_get_the_end_of_an_earlier_life(sit
     spec = site.stages("a")
     request = LaunchRequest(site.ledger.folder(spec).path, spec, 1, (), ProcessId.current())
     request.attempt_dir.mkdir(parents=True)
+    site.ray.hold = True  # it has no process, which would end by itself
     handle = site.launcher().submit(request)
     with pytest.raises(LaunchError, match="earlier attempt in this folder still runs"):
         site.ray.jobs[handle["job"]]["status"] = "RUNNING"
         site.launcher().submit(request)
+    site.ray.hold = False
     site.ray._over(handle["job"], "SUCCEEDED", "", None)
     assert site.launcher().submit(request) == handle
     assert site.ray.jobs[handle["job"]]["status"] == "RUNNING"

@@ -61,10 +61,10 @@ def variables(settings: RaySettings) -> dict[str, str]:
         for name, value in os.environ.items()
         if HARMLESS.fullmatch(name) and not HERE.fullmatch(name) and not LOGIN.search(value)
     }
-    path = importable(None).get("PYTHONPATH")
+    python = {k: v for k, v in importable(None).items() if k in ("PYTHONPATH", "PYTHONSAFEPATH")}
     return {
         **ours,
-        **({"PYTHONPATH": path} if path else {}),
+        **python,
         **settings.env,
         "RAY_JOB_STOP_WAIT_TIME_S": str(settings.stop_wait),
     }
