@@ -98,6 +98,10 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
             splits, notes = own_rows.load(params["files"], params.get("limit", {})), ()
         else:
             splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}), _own(params))
+        if dataset_fingerprint(kind, params) != wanted:
+            raise SpecError(
+                "its files were changed while they were read", f"data {kind}", "issue the command again"
+            )
         files = {}
         for split, rows in splits.items():
             path = folder / f"{split}.parquet"

@@ -34,6 +34,7 @@ from toolrl_cli.training.checkpointing.chosen_checkpoint import (
 from toolrl_cli.training.checkpointing.kept_steps import StepKeeper, wanted_steps
 from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.cuda.cuda_options import cuda_environment
+from toolrl_cli.training.data_identity import check_data
 from toolrl_cli.training.device import Device, device_for
 from toolrl_cli.training.inputs import data_folder, model_path
 from toolrl_cli.training.models.lora_modules import (
@@ -222,6 +223,7 @@ def _finished(resume: Resume, total_steps: int | None) -> bool:
 
 
 def _paths(ctx: StageContext, config: TrainingConfig, train: str, val: str | None) -> Paths:
+    check_data(ctx.spec, config)
     data = data_folder(config, ctx.results)
     checkpoints = ctx.stage_dir / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
