@@ -14,7 +14,7 @@ from toolrl_cli.datasets import own_rows
 from toolrl_cli.datasets.prepare import write_dataset
 from toolrl_cli.errors import BenchmarkError, SpecError, StageError
 from toolrl_cli.spec.kind_configs import EvaluateConfig
-from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.training.data_identity import check_data, data_fingerprint
 
 GOLD = '<think> t </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
@@ -83,5 +83,5 @@ def test_an_evaluation_is_not_asked_under_another_protocol_than_planned(tmp_path
     told = {"protocol": "bamboogle, documents 0, matching words"}
     config = EvaluateConfig.model_validate({**whole_config("evaluate", given), **told})
     with pytest.raises(BenchmarkError, match="its protocol has changed since it was planned") as caught:
-        _benchmark(config, None)  # type: ignore[arg-type]
+        _benchmark(config, StageContext(StageSpec("x", "evaluate", {}), tmp_path, tmp_path, tmp_path, {}))
     assert "documents 0" in str(caught.value)
