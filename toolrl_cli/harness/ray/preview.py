@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchPlan, Preview
@@ -28,7 +29,13 @@ def preview(plan: LaunchPlan, seconds: Mapping[str, float]) -> list[Preview]:
             totals = JobsApi(site_of(settings)).totals()
         except LaunchError as error:
             fault = str(error)
-    return [_preview(json.loads(asked), stages, totals, fault) for asked, stages in groups.items()]
+    found = []
+    for asked, stages in groups.items():
+        wanted = json.loads(asked)
+        lacking = plan.lacks_memory(stages, wanted.get("entrypoint_memory", 0) / GIB)
+        shown = _preview(wanted, stages, totals, fault)
+        found.append(replace(shown, answer=shown.answer + lacking))
+    return found
 
 
 def _preview(
