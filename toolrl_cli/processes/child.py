@@ -84,11 +84,23 @@ def run_child(
 
 
 def start_child(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdout: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program that `end_child` has to be called for; arguments and thread as for `run_child`."""
+    """Start a program that `end_child` has to be called for; arguments and thread as for `run_child`.
+
+    Args:
+        argv, env, cwd: as there.
+        stdout: where its output and errors go together, as for `subprocess`; None for this process's own.
+    """
     guard = [sys.executable, "-m", "toolrl_cli.processes.guard", str(os.getpid()), *argv]
-    return subprocess.Popen(guard, env=importable(env), cwd=cwd, stdin=subprocess.DEVNULL)
+    errors = None if stdout is None else subprocess.STDOUT
+    return subprocess.Popen(
+        guard, env=importable(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=errors
+    )
 
 
 def end_child(process: subprocess.Popen[bytes], grace: float = 0.0) -> int:
