@@ -218,6 +218,18 @@ def test_a_plan_can_be_read_at_any_width(
         assert part in joined, out
 
 
+def test_stages_for_several_nodes_are_told_and_this_machine_refuses_them(
+    toolrl: Toolrl, sweep_file: Path
+) -> None:
+    sets = (str(sweep_file), "--set", "resources.nodes=2")
+    answer = toolrl("plan", *sets)
+    assert "for several nodes (resources.nodes): --launcher ray or --launcher slurm gives them" in answer.err
+    answer = toolrl("sweep", *sets, "--wandb", "disabled")
+    assert (answer.code, not Path("results/stages").exists()) == (1, True)
+    assert "is planned for 2 nodes (resources.nodes), and the local launcher gives one" in answer.err
+    assert "(--launcher ray or --launcher slurm gives several; --set resources.nodes=1" in answer.err
+
+
 def test_a_dry_run_shows_the_same_as_an_explained_plan(toolrl: Toolrl, sweep_file: Path) -> None:
     assert toolrl("sweep", "small.yaml", "--dry-run").out == toolrl("plan", "small.yaml", "--explain").out
 

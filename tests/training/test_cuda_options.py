@@ -30,7 +30,9 @@ def asked_anew() -> Iterator[None]:
     flash_attention_fault.cache_clear()
 
 
-def rl(algorithm: str = "ppo", precision: str = "bf16", gpus: int = 1, **more: Any) -> dict[str, Any]:
+def rl(
+    algorithm: str = "ppo", precision: str = "bf16", gpus: int = 1, nodes: int = 1, **more: Any
+) -> dict[str, Any]:
     config = RlConfig.model_validate(
         {
             **COMMON,
@@ -38,7 +40,7 @@ def rl(algorithm: str = "ppo", precision: str = "bf16", gpus: int = 1, **more: A
             "reward": {},
             "rl": RlSpec(),
             "precision": precision,
-            "resources": Resources(device="cuda", gpus=gpus),
+            "resources": Resources(device="cuda", gpus=gpus, nodes=nodes),
             **more,
         }
     )
@@ -118,5 +120,10 @@ def test_a_run_is_given_the_processors_that_it_waits_for(
     assert 1 <= units <= 8
     assert options["ray_kwargs.ray_init.num_cpus"] >= units + 1 + 3 * gpus + 1
     assert options["ray_kwargs.ray_init.num_cpus"] >= cpus
+    over_nodes = rl(gpus=gpus, nodes=3)
+    units = over_nodes["transfer_queue.backend.SimpleStorage.num_data_storage_units"]
+    assert units in (3, 6, 9) and over_nodes["trainer.nnodes"] == 3
+    assert over_nodes["ray_kwargs.ray_init.num_cpus"] >= units // 3 + 1 + 3 * gpus + 1
+    units = options["transfer_queue.backend.SimpleStorage.num_data_storage_units"]
     if cpus >= 13 + 3 * (gpus - 1):
         assert (units, options["ray_kwargs.ray_init.num_cpus"]) == (8, cpus)

@@ -48,7 +48,7 @@ class SftConfig(TrainingConfig):
 
     def with_less_memory(self, message: str = "") -> Change | str:
         share = max(
-            1, self.sft.batch_size // self.resources.gpus
+            1, self.sft.batch_size // self.resources.ranks
         )  # a device is given no more, whatever is asked
         return divided("sft.micro_batch_size", self.sft.micro_batch_size, "a shorter sft.max_length", share)
 
@@ -58,7 +58,7 @@ class SftConfig(TrainingConfig):
 
     @property
     def tokens_at_once(self) -> int:
-        share = max(1, self.sft.batch_size // self.resources.gpus)
+        share = max(1, self.sft.batch_size // self.resources.ranks)
         return min(self.sft.micro_batch_size, share) * self.sft.max_length
 
     @property

@@ -385,7 +385,12 @@ class Resources(Frozen):
     """Where and on how much a stage runs. Never part of a stage's identity."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    gpus: Positive = Field(1, description="GPUs (or, on CPU, ranks) of a training stage")
+    gpus: Positive = Field(
+        1, description="GPUs (or, on CPU, ranks) of a training stage, on each of its nodes"
+    )
+    nodes: Positive = Field(
+        1, description="machines of a training stage, each with `gpus`; a cluster's launcher gives them"
+    )
     rollout: Literal["auto", "transformers", "vllm"] = "auto"
     gpu_memory_utilization: Annotated[Number, Field(gt=0, lt=1)] = 0.6
     gpu_memory: Annotated[Number, Field(gt=0)] | None = Field(
@@ -399,13 +404,18 @@ class Resources(Frozen):
     )
     memory: Annotated[Number, Field(gt=0)] | None = Field(
         None,
-        description="GiB of its machine that a training stage takes at its peak, where that is known better than by "
-        "arithmetic, which takes every row to be as long as the limits allow",
+        description="GiB of each of its machines that a training stage takes at its peak, where that is known better "
+        "than by arithmetic, which takes every row to be as long as the limits allow",
     )
     hang_minutes: Annotated[Number, Field(gt=0)] = Field(
         30.0, description="a stage without a step for so long hangs; the first step has at least 30 minutes"
     )
     priority: Whole = Field(0, description="of two stages that could start, the higher number does")
+
+    @property
+    def ranks(self) -> int:
+        """GPUs (or processes on CPUs) of a training stage on all of its nodes together."""
+        return self.gpus * self.nodes
 
 
 class RunSpec(Frozen):
