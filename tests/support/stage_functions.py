@@ -16,6 +16,7 @@ from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store import files
 from toolrl_cli.training.checkpointing.checkpoints import prepare_resume
 from toolrl_cli.training.nodes.spread import run_over_nodes
+from toolrl_cli.training.own_ray import own_ray
 from toolrl_cli.training.trainer import Trainer
 
 DOUBLE = Path(__file__).with_name("trainer_double.py")
@@ -60,7 +61,8 @@ def run_over_ray(ctx: StageContext) -> None:
         "seconds": for_double(ctx.spec.config)["seconds"],
     }
     trainer = Trainer("tests.support.nodes_program", options, "cuda", 1, torchrun=False, name="the driver")
-    run_over_nodes(trainer, nodes, env=os.environ, cwd=ctx.attempt_dir, stop_requested=ctx.stop_requested)
+    env = {**os.environ, **own_ray()}
+    run_over_nodes(trainer, nodes, env=env, cwd=ctx.attempt_dir, stop_requested=ctx.stop_requested)
 
 
 def finish(ctx: StageContext) -> None:
