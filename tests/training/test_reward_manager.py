@@ -167,6 +167,18 @@ def test_a_function_gets_the_rows_data_source_extra_info_and_prompt(tmp_path: Pa
     assert score(subject, data)["reward_score"] == 1.0
 
 
+def test_numbers_beside_a_functions_score_are_reported_and_texts_are_not(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    (tmp_path / "mine.py").write_text("def mine():\n    return {'score': 1, 'style': 2, 'pred': 'x'}\n")
+    mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine"}
+    found = score(manager(tmp_path, tokenizer, {"components": {"mine": mine}}), sample(tokenizer, "abc"))
+    assert found["reward_extra_info"] == {
+        "total": 1.0,
+        **{"mine/raw": 1.0, "mine/weight": 1.0, "mine/weighted": 1.0, "mine/style": 2.0},
+    }
+
+
 def test_a_total_that_is_no_finite_number_is_a_fault_and_no_score(tmp_path: Path, tokenizer: Any) -> None:
     (tmp_path / "mine.py").write_text("def mine(completion):\n    return 100.0\n", encoding="utf-8")
     mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine", "weight": 1e308}

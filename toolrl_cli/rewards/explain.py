@@ -140,7 +140,7 @@ def explain(
     """
     score = reward.score(completion, ground_truth, step, total_steps, tokens, row)
     reading = Reading(completion, ground_truth, step, total_steps, tokens, row)
-    reading.shares = reward.shares(score, step, total_steps)
+    reading.shares, reading.beside = reward.shares(score, step, total_steps), dict(score.beside)
     parts = tuple(
         _explain_part(component, score.parts[component.name], reading, reward.fidelity)
         for component in reward.components
@@ -197,8 +197,6 @@ def _explain_part(component: Component, part: Part, reading: Reading, fidelity: 
     elif isinstance(component, Overlong):
         rule = f"{low:g} from {component.max_length} tokens on, evenly from {high:g} over the last {component.buffer}"
         terms = [Term("tokens", "of the response", float(reading.tokens or 0)), Term("raw", rule, part.raw)]
-    elif component.kind == "python":
-        terms = [Term("raw", "value of the function", part.raw)]
     else:
         terms = list(component.terms(reading, low, high, part.raw))
     return PartExplained(component.name, component.kind, tuple(terms), alignment, *part)

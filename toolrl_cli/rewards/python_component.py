@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from toolrl_cli.rewards.components import Component, Range
-from toolrl_cli.rewards.errors import RewardError, nearest
+from toolrl_cli.rewards.components import Component, Range, Term
+from toolrl_cli.rewards.errors import RewardError, nearest, shown
 from toolrl_cli.rewards.reading import Reading
 from toolrl_cli.rewards.user_code.sources import Where, parsed
 
@@ -51,13 +51,25 @@ class PythonComponent(Component):
             raise self._fault(None, fault.what, fault.hint) from fault.__cause__
         given = (reading.completion, reading.truth.text, reading.step, reading.total_steps)
         try:
-            number = run(self.place, (*given, reading.tokens, reading.row), self.timeout)
+            found = run(self.place, (*given, reading.tokens, reading.row), self.timeout)
         except RewardError as fault:
             raise self._fault(reading, fault.what, fault.hint) from fault.__cause__
-        assert number is not None  # it was called
-        if not low - TOLERANCE <= number <= high + TOLERANCE:
-            raise self._fault(reading, f"returned {number:g}, outside its range [{low:g}, {high:g}]")
-        return number
+        assert found is not None  # it was called
+        if not low - TOLERANCE <= found.value <= high + TOLERANCE:
+            raise self._fault(reading, f"returned {found.value:g}, outside its range [{low:g}, {high:g}]")
+        reading.beside |= {f"{self.name}/{key}": each for key, each in found.beside.items()}
+        return found.value
+
+    def terms(self, reading: Reading, low: float, high: float, raw: float) -> tuple[Term, ...]:
+        own = {
+            key.removeprefix(f"{self.name}/"): each
+            for key, each in reading.beside.items()
+            if key.startswith(f"{self.name}/")
+        }
+        numbers = [Term(key, "a metric", each) for key, each in own.items() if not isinstance(each, str)]
+        texts = [f"{key} = {shown(each)}" for key, each in own.items() if isinstance(each, str)]
+        told = f" (texts are not logged: {', '.join(texts)})" if texts else ""
+        return (*numbers, Term("raw", f"value of the function{told}", raw))
 
     @property
     def place(self) -> Where:

@@ -27,10 +27,14 @@ class Part(NamedTuple):
 
 
 class Score(NamedTuple):
-    """A completion's score: `total` is the sum of the parts' `weighted`, in the order of `parts`, within the clamp."""
+    """A completion's score: `total` is the sum of the parts' `weighted`, in the order of `parts`, within the clamp.
+
+    `beside` has what users' functions returned beside their values, as `<part>/<key>`: metrics, and texts.
+    """
 
     total: float
     parts: dict[str, Part]
+    beside: Mapping[str, float | str] = NO_ROW
 
 
 _new = tuple.__new__  # half the cost of calling a NamedTuple; done three times for each score
@@ -121,7 +125,7 @@ class Reward:
         total = sum(addends)
         if self.clamp is not None:
             total = min(max(total, self.clamp[0]), self.clamp[1])
-        return _new(Score, (total, parts))
+        return _new(Score, (total, parts, reading.beside))
 
     def _linked(
         self, component: Component, weight: float, low: float, high: float, reading: Reading

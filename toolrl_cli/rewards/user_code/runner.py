@@ -21,6 +21,7 @@ from typing import Any
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.user_code.serving import Answer, Request
 from toolrl_cli.rewards.user_code.sources import Where
+from toolrl_cli.rewards.user_code.values import Returned
 
 IMPORT_FACTOR = 5
 """An import may take this many times as long as a call."""
@@ -35,7 +36,7 @@ class UserCodeError(Exception):
     """The trace-back of a user's function, as the cause of the error that names it."""
 
 
-def run(where: Where, reading: tuple[Any, ...] | None, timeout: float) -> float | None:
+def run(where: Where, reading: tuple[Any, ...] | None, timeout: float) -> Returned | None:
     """Call a function in the process for users' functions.
 
     Args:
@@ -44,7 +45,7 @@ def run(where: Where, reading: tuple[Any, ...] | None, timeout: float) -> float 
         timeout: seconds that a call may take.
 
     Returns:
-        The finite number that it returned; None if it was not called.
+        What it returned; None if it was not called.
 
     Raises:
         RewardError: it cannot be imported, raised, returned no number, took too long, or ended its process.
@@ -62,7 +63,7 @@ def close() -> None:
         _CURRENT.pop().end()
 
 
-def _ask(where: Where, reading: tuple[Any, ...] | None, timeout: float) -> float | None:
+def _ask(where: Where, reading: tuple[Any, ...] | None, timeout: float) -> Returned | None:
     runner = _runner()
     try:
         answer = runner.ask(Request(where, reading, timeout, sys.path if reading is None else []))

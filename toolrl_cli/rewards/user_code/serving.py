@@ -20,7 +20,7 @@ from toolrl_cli.rewards.errors import RewardError, one_line
 from toolrl_cli.rewards.reading import Reading
 from toolrl_cli.rewards.user_code.loading import function_of
 from toolrl_cli.rewards.user_code.sources import Where
-from toolrl_cli.rewards.user_code.values import called, inputs_of
+from toolrl_cli.rewards.user_code.values import Returned, called, inputs_of
 
 MOST_PRINTED = 100_000
 """Bytes that functions may print in the life of the process; the rest is left out."""
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
         trace: the trace-back of the user's code, if it raised.
     """
 
-    value: float | None
+    value: Returned | None
     fault: str = ""
     hint: str = ""
     trace: str = ""

@@ -6,7 +6,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from toolrl_cli.rewards.errors import RewardError, shown
 from toolrl_cli.rewards.reading import Reading, read_calls
@@ -19,6 +19,21 @@ INPUTS = (
 
 SCORE = "score"
 """The key of a returned mapping that counts, as in verl."""
+
+OWN = ("raw", "weight", "weighted")
+"""What every part is logged with; no key of a returned mapping may be called so."""
+
+
+class Returned(NamedTuple):
+    """What a function returned.
+
+    Attributes:
+        value: the number that counts.
+        beside: of a mapping, its other keys with their numbers, or texts; without those that are None.
+    """
+
+    value: float
+    beside: dict[str, float | str]
 
 
 def inputs_of(function: Any, where: str) -> tuple[str, ...]:
@@ -66,8 +81,8 @@ def given(reading: Reading, name: str) -> Any:
     return getattr(reading, name)
 
 
-def called(function: Callable[..., Any], inputs: tuple[str, ...], reading: Reading) -> float:
-    """The number that a function returns; of an async one, once it is done.
+def called(function: Callable[..., Any], inputs: tuple[str, ...], reading: Reading) -> Returned:
+    """What a function returns; of an async one, once it is done.
 
     Raises:
         RewardError: it returned something else.
@@ -76,29 +91,49 @@ def called(function: Callable[..., Any], inputs: tuple[str, ...], reading: Readi
     value = function(**{name: given(reading, name) for name in inputs})
     if inspect.isawaitable(value):
         value = _finished(value)
-    return number(value)
+    return returned(value)
 
 
-def number(value: Any) -> float:
-    """A returned value as a number: also of a mapping with `score`, and of a scalar of numpy or torch.
+def returned(value: Any) -> Returned:
+    """A number, or a mapping with the number under `score` and others beside it.
+
+    Raises:
+        RewardError: it is neither.
+    """
+    if not isinstance(value, Mapping):
+        return Returned(number(value), {})
+    if SCORE not in value:
+        raise RewardError(f"returned a mapping without {SCORE!r}: {shown(value)}")
+    beside: dict[str, float | str] = {}
+    for key, each in value.items():
+        if not isinstance(key, str) or not key.replace("-", "_").isidentifier():
+            raise RewardError(f"returned the key {shown(key)}", "", "letters, digits, _ and -")
+        if key in OWN:
+            raise RewardError(f"returned the key {key!r}", "", f"every part has one: call it my_{key}")
+        if key != SCORE and each is not None:
+            beside[key] = str(each) if isinstance(each, str) else number(each, f" under {key!r}")
+    return Returned(number(value[SCORE]), beside)
+
+
+def number(value: Any, under: str = "") -> float:
+    """A returned value as a number, also of a scalar of numpy or torch.
+
+    Args:
+        under: where it stood, for messages.
 
     Raises:
         RewardError: it is none, or no float can be so large.
     """
-    if isinstance(value, Mapping):
-        if SCORE not in value:
-            raise RewardError(f"returned a mapping without {SCORE!r}: {shown(value)}")
-        value = value[SCORE]
     if not isinstance(value, numbers.Real) and getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = value.item()
     if not isinstance(value, numbers.Real):
-        raise RewardError(f"returned {shown(value)}, which is no number")
+        raise RewardError(f"returned {shown(value)}{under}, which is no number")
     try:
         result = float(value)
     except OverflowError:
-        raise RewardError(f"returned {shown(value)}, which is too large") from None
+        raise RewardError(f"returned {shown(value)}{under}, which is too large") from None
     if not math.isfinite(result):
-        raise RewardError(f"returned {result}")
+        raise RewardError(f"returned {result}{under}")
     return result
 
 
