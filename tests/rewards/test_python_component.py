@@ -206,8 +206,8 @@ def test_a_file_without_the_function_is_refused_before_any_run(
     [
         ("f = 3", "f is 3, which is no function"),
         (
-            "def f(completions): return 1",
-            r"'completions', which is no input of a component \(in .*user\.py; inputs: comp",
+            "def f(question): return 1",
+            r"'question', which is no input of a component \(in .*user\.py; inputs: comp",
         ),
         ("f = max", "f does not say what its inputs are"),
     ],

@@ -240,6 +240,8 @@ def _count(names: list[Any] | None) -> dict[Any, int] | None:
 
 _UNREAD: list[Any] = []
 NO_ROW: Mapping[str, Any] = {}
+GROUP = "group"
+"""Under this `Reading.memo` tells how many responses to the prompt were scored together."""
 
 
 def row_facts(row: Mapping[str, Any]) -> dict[str, Any]:
