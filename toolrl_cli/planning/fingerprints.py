@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from toolrl_cli.datasets import own_rows, rlla, toolworld
+from toolrl_cli.datasets import mapped_rows, own_rows, rlla, toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
@@ -15,11 +15,12 @@ from toolrl_cli.spec.models import (
     DataSpec,
     EndpointModel,
     HuggingFaceModel,
+    JsonlData,
+    OwnData,
     Precision,
     RllaData,
     RunSpec,
     TinyModel,
-    VerlData,
 )
 from toolrl_cli.training.device import planned_device
 from toolrl_cli.training.models.folder_check import check_model_folder
@@ -79,8 +80,8 @@ class LocalFacts:
             if "sft4k" in splits:
                 return _own_sft4k(data)[:SHORT]
             return self._rlla(data.path, tuple(sorted(data.limit.items())))
-        if isinstance(data, VerlData):
-            return _verl_fingerprint(data, splits)[:SHORT]
+        if isinstance(data, OwnData):
+            return _own_fingerprint(data, splits)[:SHORT]
         if "sft4k" in splits:
             raise SpecError("ToolWorld has no split sft4k", "sft.split", "one of base, sft, train")
         sizes = {split: getattr(data, split) for split in splits}
@@ -139,13 +140,16 @@ def _model_fingerprint(path: str, revision: str | None) -> str:
         raise SpecError(f"cannot be read: {error.strerror}: {error.filename}", "model.path") from None
 
 
-def _verl_fingerprint(data: VerlData, splits: tuple[str, ...]) -> str:
+def _own_fingerprint(data: OwnData, splits: tuple[str, ...]) -> str:
     files = data.files(splits)
     lacking = [split for split in splits if split not in files]
     if lacking:
         hint = f"name its file with data.{lacking[0]}" if lacking == ["sft"] else "sft.split: sft or train"
         raise SpecError(f"the data have no split {lacking[0]}", "sft.split", hint)
-    return own_rows.fingerprint(files, {str(split): most for split, most in data.limit.items()})
+    limit = {str(split): most for split, most in data.limit.items()}
+    if isinstance(data, JsonlData):
+        return mapped_rows.fingerprint(files, data.fields.named(), limit)
+    return own_rows.fingerprint(files, limit)
 
 
 def _own_sft4k(data: RllaData) -> str:

@@ -21,6 +21,7 @@ from toolrl_cli.rewards.python_component import PythonComponent
 from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.user_code.runner import close
 from toolrl_cli.spec.kind_configs import RlConfig
+from toolrl_cli.spec.models import OwnData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.checking import verdicts
@@ -116,7 +117,7 @@ def _gold_faults(reward: Reward, config: RlConfig, steps: int) -> list[tuple[str
     rows = first_rows(config.data.kind, dataset_params(config.data), "train", GOLD_ROWS)
     golds = [(n, row["reward_model"]["ground_truth"], row_facts(row)) for n, row in enumerate(rows)]
     try:
-        report = check_gold(reward, golds, 1, steps, whole_data=config.data.kind != "verl")
+        report = check_gold(reward, golds, 1, steps, whole_data=not isinstance(config.data, OwnData))
     except RewardError as fault:
         return [(f"reward.{fault.where}", OptionFault(fault.what, "", fault.hint))]
     if report.ok or config.rl.allow_imperfect_gold:
