@@ -34,6 +34,34 @@ evaluate: [toolworld]
 """
 
 
+OWN_ROWS = """
+name: mapped
+base:
+  preset: tiny_grpo
+  model: tiny_base
+  train: [rl]
+  rl: {prompts: 8, mini_batch: 8, max_prompt_length: 1024}
+  data: {kind: jsonl, train: rows.jsonl, val: rows.jsonl, fields: {prompt: q, gold: meta.calls, tools: tools}}
+"""
+
+
+def test_rows_of_ones_own_are_planned_with_what_is_refused_and_a_mapping_that_finds_nothing_is_not(
+    toolrl: Toolrl, tmp_path: Path
+) -> None:
+    row = {"q": "do it", "meta": {"calls": [{"name": "f", "arguments": {}}]}, "tools": [{"name": "f"}]}
+    rows = [*[row] * 9, {**row, "meta": {"calls": "[{"}}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    (tmp_path / "s.yaml").write_text(OWN_ROWS)
+    answer = toolrl("plan", "s.yaml")
+    assert answer.code == 0, answer.err
+    told = f"warning: {tmp_path / 'rows.jsonl'}: 1 of 10 rows refused: the calls are no JSON (1: line 10)"
+    assert answer.err.count(told) == 1
+    few = toolrl("plan", "s.yaml", "--set", "data.limit.train=4")
+    assert "has 4 train rows, too few for a step of 8 prompts" in few.err
+    wrong = toolrl("plan", "s.yaml", "--set", "data.fields.gold=meta.call")
+    assert wrong.code == 2 and "no row of" in wrong.err and "did you mean 'meta.calls'?" in wrong.err
+
+
 def forget(environment: Path, key: str, value: str) -> None:
     """Make a finished attempt one of other code."""
     document = json.loads(environment.read_text())

@@ -178,6 +178,8 @@ FAULTS = [
     ("grpo", ["rl.dynamic_sampling.metrc=reward"], "unknown key 'metrc'"),
     ("grpo", ["reward.components.long={kind: overlong, max_length: 65, buffer: 8}"],
      "more tokens than rl.max_response_length (64)"),
+    ("remax", ["reward.components.own={kind: python, module: json, function: dumps, batch: true}"],
+     "remax's baseline is a response that is scored alone"),
 ]  # fmt: skip
 
 

@@ -23,6 +23,25 @@ COMMON: dict[str, Any] = {
 ATTENTION = "override_config.attn_implementation"
 
 
+MANAGER = "+actor_rollout_ref.rollout.agent.agent_loop_manager_class"
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_verls_rollouts_are_scored_by_prompt_where_a_function_takes_groups(batch: bool) -> None:
+    part = {"kind": "python", "path": "r.py", "function": "f", **({"batch": True} if batch else {})}
+    settings = {**COMMON, "algorithm": "grpo", "reward": {"components": {"mine": part}}, "rl": RlSpec()}
+    options = {
+        rollout: rl_options(
+            RlConfig.model_validate({**settings, "resources": Resources(device="cuda", rollout=rollout)}),
+            PATHS,
+            "cuda",
+        )
+        for rollout in ("vllm", "transformers")
+    }
+    assert options["vllm"].get(MANAGER, "").endswith("GroupAgentLoopManager") is batch
+    assert options["transformers"][MANAGER].endswith("BundleAgentLoopManager")
+
+
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
     flash_attention_fault.cache_clear()

@@ -11,6 +11,7 @@ from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.models import (
     DataSpec,
     EvaluateSpec,
+    OwnData,
     OwnEvaluation,
     Precision,
     Resources,
@@ -18,7 +19,6 @@ from toolrl_cli.spec.models import (
     RlSpec,
     SftSpec,
     ToolWorldData,
-    VerlData,
 )
 from toolrl_cli.spec.stage_config import (
     Amount,
@@ -74,7 +74,7 @@ class SftConfig(TrainingConfig):
         rows = None
         if isinstance(self.data, ToolWorldData):
             rows = getattr(self.data, self.sft.split)
-        elif isinstance(self.data, (RllaData, VerlData)):
+        elif isinstance(self.data, (RllaData, OwnData)):
             rows = next((most for split, most in self.data.limit.items() if split == self.sft.split), None)
         return rows // self.sft.batch_size * self.sft.epochs or None if rows else None
 

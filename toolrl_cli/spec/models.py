@@ -246,10 +246,9 @@ class RllaData(Frozen):
     )
 
 
-class VerlData(Frozen):
-    """Rows of one's own in verl's formats, parquet or JSON lines; docs/data.md."""
+class OwnData(Frozen):
+    """Files of one's own."""
 
-    kind: Literal["verl"]
     train: str = Field(description="a file of RL rows")
     val: str = Field(description="a file of RL rows to validate on")
     sft: str | None = Field(None, description="a file of SFT rows, for sft.split: sft")
@@ -260,10 +259,57 @@ class VerlData(Frozen):
         return {split: path for split in splits if (path := getattr(self, split, None)) is not None}
 
 
-DATA_KINDS: Mapping[str, type[ToolWorldData | RllaData | VerlData]] = {
+class VerlData(OwnData):
+    """Rows of one's own in verl's formats, parquet or JSON lines; docs/data.md."""
+
+    kind: Literal["verl"]
+
+
+class Fields(Frozen):
+    """Where in a row is what: keys joined by dots, and positions in lists, such as `messages.0.content`."""
+
+    prompt: str | None = Field(None, description="a text, or the messages before the gold turn")
+    gold: str | None = Field(
+        None, description="calls, an answer in words, or a whole gold turn with its tags"
+    )
+    messages: str | None = Field(
+        None,
+        description="a dialogue, of which each turn of the assistant is a row; instead of prompt and gold",
+    )
+    tools: str | None = Field(None, description="the tools that are offered; with them prompts are ToolRL's")
+    think: str | None = Field(None, description="the gold turn's thought")
+    data_source: str | None = Field(None, description="where the row comes from, for rewards")
+    id: str | None = Field(None, description="the row's own name")
+    extra_info: str | None = Field(None, description="an object that rewards are given")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Fields:
+        if self.messages and (self.prompt or self.gold or self.think):
+            raise ValueError("messages hold prompts, gold turns and thoughts: leave out the other keys")
+        if bool(self.prompt) != bool(self.gold):
+            there, lacks = ("prompt", "gold") if self.prompt else ("gold", "prompt")
+            raise ValueError(f"{there} needs {lacks} beside it")
+        if not self.messages and not self.prompt:
+            raise ValueError("names neither messages, nor prompt and gold")
+        return self
+
+    def named(self) -> dict[str, str]:
+        """Those that are given."""
+        return self.model_dump(exclude_none=True)
+
+
+class JsonlData(OwnData):
+    """Rows of one's own in a form of one's own, JSON lines or parquet; docs/data.md."""
+
+    kind: Literal["jsonl"]
+    fields: Fields = Field(description="where in a row is what")
+
+
+DATA_KINDS: Mapping[str, type[ToolWorldData | RllaData | VerlData | JsonlData]] = {
     "toolworld": ToolWorldData,
     "rlla": RllaData,
     "verl": VerlData,
+    "jsonl": JsonlData,
 }
 
 
@@ -300,7 +346,7 @@ class EndpointModel(Frozen):
     )
 
 
-DataSpec = Annotated[ToolWorldData | RllaData | VerlData, Field(discriminator="kind")]
+DataSpec = Annotated[ToolWorldData | RllaData | VerlData | JsonlData, Field(discriminator="kind")]
 ModelSpec = Annotated[TinyModel | HuggingFaceModel | EndpointModel, Field(discriminator="kind")]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolrl_cli.datasets import own_rows, rlla, toolworld
+from toolrl_cli.datasets import mapped_rows, own_rows, rlla, toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.spec.kind_configs import SftConfig
-from toolrl_cli.spec.models import DataSpec, RllaData, VerlData
+from toolrl_cli.spec.models import DataSpec, JsonlData, OwnData, RllaData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import TrainingConfig
 
@@ -26,7 +26,7 @@ def data_fingerprint(data: DataSpec, splits: tuple[str, ...]) -> str:
         if "sft4k" in splits:
             return _own_sft4k(data)[:SHORT]
         return dataset_fingerprint("rlla", {"path": data.path, "limit": dict(data.limit)})[:SHORT]
-    if isinstance(data, VerlData):
+    if isinstance(data, OwnData):
         return _of_own_rows(data, splits)[:SHORT]
     if "sft4k" in splits:
         raise SpecError("ToolWorld has no split sft4k", "sft.split", "one of base, sft, train")
@@ -47,19 +47,22 @@ def check_data(spec: StageSpec, config: TrainingConfig) -> None:
         data = config.data
         raise StageError(
             "the rows have changed since the stage was planned",
-            ", ".join(data.files(splits).values()) if isinstance(data, VerlData) else f"data {data.kind}",
+            ", ".join(data.files(splits).values()) if isinstance(data, OwnData) else f"data {data.kind}",
             "issue `toolrl sweep FILE` again: they are other data, and other stages",
             failure_class="config",
         )
 
 
-def _of_own_rows(data: VerlData, splits: tuple[str, ...]) -> str:
+def _of_own_rows(data: OwnData, splits: tuple[str, ...]) -> str:
     files = data.files(splits)
     lacking = [split for split in splits if split not in files]
     if lacking:
         hint = f"name its file with data.{lacking[0]}" if lacking == ["sft"] else "sft.split: sft or train"
         raise SpecError(f"the data have no split {lacking[0]}", "sft.split", hint)
-    return own_rows.fingerprint(files, {str(split): most for split, most in data.limit.items()})
+    limit = {str(split): most for split, most in data.limit.items()}
+    if isinstance(data, JsonlData):
+        return mapped_rows.fingerprint(files, data.fields.named(), limit)
+    return own_rows.fingerprint(files, limit)
 
 
 def _own_sft4k(data: RllaData) -> str:

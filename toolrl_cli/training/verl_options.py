@@ -24,6 +24,7 @@ from toolrl_cli.training.models.gpu_memory import chosen_offload
 PROJECT = "toolrl"
 REWARD_FILE = "reward.json"
 REWARD_FAILURE_FILE = "reward_failure.json"
+GROUP_SCORING = "toolrl_cli.training.rollout.group_scoring.GroupAgentLoopManager"
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 """verl's names of the compute precision; master weights are fp32 in both (`model_dtype`)."""
 
@@ -147,6 +148,8 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         options |= _micro_batches("critic", "ppo", micro, rl.micro_batch_tokens)
     if transformers:
         options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
+    elif any(part.get("batch") for part in config.reward.get("components", {}).values()):
+        options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = GROUP_SCORING
     if device == "cuda":
         sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
         options |= _offloading(chosen_offload(config), [*sections, "critic.fsdp"] if critic else sections)

@@ -114,6 +114,10 @@ def _parts(run: RunSpec) -> Iterator[AlgorithmFault]:
             what = f"is {part['max_length']}, more tokens than rl.max_response_length ({run.rl.max_response_length})"
             hint = f"set it to {run.rl.max_response_length}"
             yield AlgorithmFault(f"reward.components.{name}.max_length", what, hint)
+        if part.get("batch") and run.algorithm == "remax":
+            what = "takes all responses to a prompt together, and remax's baseline is a response that is scored alone"
+            hint = "name another algorithm, or score each response alone"
+            yield AlgorithmFault(f"reward.components.{name}.batch", what, hint)
     for name in run.rl.gdpo_weights or ():
         if name not in parts:
             what = f"{name!r} is no part of the reward"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets import own_rows, rlla, toolworld
+from toolrl_cli.datasets import mapped_rows, own_rows, rlla, toolworld
 from toolrl_cli.datasets.repeats import find_repeats
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.training.preflight.question import Answer, Measures, Rows
@@ -105,8 +105,11 @@ def _rows(rows: Rows) -> list[Row]:
     params = json.loads(rows.params)
     if rows.kind == "benchmark":
         return []
+    files = {rows.name: params["files"][rows.name]} if "files" in params else {}
+    if rows.kind == "jsonl":
+        found, _ = mapped_rows.load(files, params["fields"], params["limit"])
+        return [_told(row) for row in found[rows.name]]
     if rows.kind == "verl":
-        files = {rows.name: params["files"][rows.name]}
         return [_told(row) for row in own_rows.load(files, params["limit"])[rows.name]]
     if rows.kind == "rlla":
         split = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))[0][rows.name]
