@@ -91,6 +91,7 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
             raise two_named(arm, names[arm].origin, cell.origin, source.name)
         cells.append(cell if arm == cell.arm else Cell(arm, settings, cell.choices))
         runs += [Run(f"{arm}-seed{seed}", arm, seed, settings, blocks.run(seed)) for seed in seeds]
+    resolver.check_read(grid.cells)
     _check_over_steps(runs, source.where(("evaluate",)) if sweep.evaluate else source.name)
     return Resolved(runs, Grid(cells, [*grid.dropped, *dropped], [*warnings, *resolver.notes]))
 
