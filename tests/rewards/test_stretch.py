@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolrl_cli.rewards import get_reward
-from toolrl_cli.rewards.stretch import still_ahead, stretched
+from toolrl_cli.rewards.stretch import still_ahead, stretched, unfinished
 
 CALL = '<think>x</think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
 
@@ -49,3 +49,29 @@ def test_what_a_run_has_not_reached_of_a_schedule_is_known() -> None:
     share = get_reward({"components": {"format": {"kind": "format", "weight": {
         "kind": "linear", "unit": "share", "until": 0.5, "from": 1, "to": 2}}}})  # fmt: skip
     assert still_ahead(share, 10, 25) == (13,) and still_ahead(share, 13, 25) == still_ahead(share, 10) == ()
+
+
+@pytest.mark.parametrize(
+    ("weight", "ends_before"),
+    [
+        ({"kind": "step", "at": 25, "from": 1, "to": 2}, False),
+        ({"kind": "step", "at": 26, "from": 1, "to": 2}, True),
+        ({"kind": "step", "unit": "share", "at": 1, "from": 1, "to": 2}, False),
+        ({"kind": "linear", "until": 50, "from": 1, "to": 2}, False),  # half of it
+        ({"kind": "linear", "until": 51, "from": 1, "to": 2}, True),
+        ({"kind": "linear", "until": 51, "from": 1, "to": 2, "extrapolate": True}, False),
+        ({"kind": "cosine", "start": 25, "until": 26, "from": 1, "to": 2}, True),
+        ({"kind": "constant", "value": 2}, False),
+    ],
+)
+def test_a_change_that_a_run_never_comes_to_is_known(weight: dict[str, object], ends_before: bool) -> None:
+    reward = get_reward({"components": {"form": {"kind": "format", "weight": weight}}})
+    assert [key for key, _ in unfinished(reward, 25)] == ["form.weight"] * ends_before
+
+
+def test_the_released_designs_fit_the_papers_run() -> None:
+    assert not any(unfinished(get_reward(name), 90) for name in ("two_stage", "dynamic", "length_dynamic"))
+    assert [key for key, _ in unfinished(get_reward("dynamic"), 25)] == [
+        "format.schedule",
+        "correctness.weight",
+    ]

@@ -75,12 +75,15 @@ def _raise(plan: Plan, findings: Iterable[Finding], place: Callable[[str, str], 
             told.setdefault(line, {})[arm] = None
     faults = []
     for (where, what, hint), named in told.items():
-        arms = list(named)
-        most = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
-        concerned = f"{'arm' if len(arms) == 1 else 'arms'}: {most}"
+        concerned = _concerned(list(named))
         faults.append(SpecError(what, where, f"{hint}; {concerned}" if hint else concerned))
     if faults:
         raise faults[0] if len(faults) == 1 else Mistakes(faults)
+
+
+def _concerned(arms: Sequence[str]) -> str:
+    most = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
+    return f"{'arm' if len(arms) == 1 else 'arms'}: {most}"
 
 
 def _adapters(plan: Plan) -> Iterator[Finding]:
@@ -132,6 +135,22 @@ def twin_warnings(plan: Plan) -> list[str]:
                 "(`when:` or `exclude:` leaves one out)"
             ] = None
     return list(found)
+
+
+def unreached_warnings(runs: Sequence[Run], place: Callable[[str, str], str]) -> list[str]:
+    """What runs end before they come to; equal lines are one, with its arms.
+
+    Args:
+        runs: of all seeds.
+        place: setting and arm → where the sweep sets it.
+    """
+    from toolrl_cli.spec.unreached import unreached
+
+    told: dict[str, list[str]] = {}
+    for arm, run in {run.arm: run.spec for run in runs}.items():
+        for one in unreached(run):
+            told.setdefault(f"{place(one.setting, arm)}: {one.what}", []).append(arm)
+    return [f"{line}; {_concerned(arms)}" for line, arms in told.items()]
 
 
 def unread_options(runs: Sequence[Run]) -> list[str]:

@@ -67,12 +67,14 @@ def load(
         inert_ranges,
         lost_points,
         twin_warnings,
+        unreached_warnings,
         unread_options,
     )
     from toolrl_cli.planning.fingerprints import LocalFacts
     from toolrl_cli.planning.layout import make_plan
     from toolrl_cli.planning.released_data import benchmark_data_warnings, lacking_warnings, released_data
     from toolrl_cli.planning.unfilled import unfilled_warnings
+    from toolrl_cli.spec.sweeps.places import full_place_of
     from toolrl_cli.spec.sweeps.profile import load_profile
     from toolrl_cli.spec.sweeps.reading.every_fault import every_fault
     from toolrl_cli.spec.sweeps.resolve import resolve_sweep
@@ -118,6 +120,7 @@ def load(
         *resolved.grid.warnings,
         *facts.notes,
         *unread_options(resolved.runs),
+        *unreached_warnings(resolved.runs, lambda key, arm: full_place_of(key, cells[arm], document)),
         *twin_warnings(plan),
         *inert_ranges(resolved.runs),
         *data_warnings(plan),

@@ -63,13 +63,40 @@ def still_ahead(reward: Reward, last: int, total_steps: int | None = None) -> tu
         Ascending, each once; empty where every schedule is over, and for a reward without one.
     """
     found = set()
-    for schedule in (known for component in reward.components for known in _schedules(component)):
+    for schedule in (known for component in reward.components for known in _schedules(component).values()):
         length = 1 if schedule.unit == "steps" else total_steps or 0
         found |= {math.ceil(position * length) for position, _ in schedule.points if position * length > last}
     return tuple(sorted(found))
 
 
-def _schedules(component: Component) -> list[Schedule]:
+def unfinished(reward: Reward, total_steps: int) -> list[tuple[str, Schedule]]:
+    """The schedules with a change that a run never comes to, each by its part and key, such as `format.weight`.
+
+    That is a step behind its end, a ramp that begins there, and one of which it goes through less than half: the
+    released `dynamic` ends at step 150 of a run of 105. One without an end (`extrapolate`) is none.
+
+    Args:
+        reward: any reward.
+        total_steps: length of the run, in steps.
+    """
+
+    def ends_before(schedule: Schedule) -> bool:
+        if schedule.unit != "steps" or schedule.extrapolate or len(schedule.points) < 2:
+            return False
+        first, before, last = (schedule.points[n][0] for n in (0, -2, -1))
+        if schedule.kind == "step":
+            return last > total_steps
+        return total_steps <= before or total_steps < (first + last) / 2
+
+    return [
+        (f"{component.name}.{key}", schedule)
+        for component in reward.components
+        for key, schedule in _schedules(component).items()
+        if ends_before(schedule)
+    ]
+
+
+def _schedules(component: Component) -> dict[str, Schedule]:
     target = component.target if isinstance(component, Length) else None
-    changing = (component.weight, component.range_schedule, target)
-    return [schedule for schedule in changing if isinstance(schedule, Schedule)]
+    changing = {"weight": component.weight, "schedule": component.range_schedule, "target": target}
+    return {key: schedule for key, schedule in changing.items() if isinstance(schedule, Schedule)}

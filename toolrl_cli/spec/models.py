@@ -141,7 +141,9 @@ class RlSpec(StageSettings):
     updates: Positive = Field(1, description="passes over a step's responses (verl's ppo_epochs)")
     lr: Rate = 1e-6
     critic_lr: Rate = 1e-5
-    critic_warmup: Natural = Field(0, description="steps in which only the critic learns")
+    critic_warmup: Natural = Field(
+        0, description="the step from which the policy learns too; before it, only the critic"
+    )
     warmup_steps: Natural = Field(0, description="steps over which the learning rates rise")
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     grad_clip: Annotated[Number, Field(gt=0)] = 1.0

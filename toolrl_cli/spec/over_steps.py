@@ -31,6 +31,16 @@ def scored_steps(rl: RlSpec, every: int) -> list[int]:
     return list(range(every, rl.steps, every))
 
 
+def best_candidates(rl: RlSpec, save_every: int) -> list[int]:
+    """The steps that are both saved and validated, from which the best is chosen; the last one always is.
+
+    Args:
+        rl: of the training.
+        save_every: steps between its checkpoints.
+    """
+    return [n for n in range(save_every, rl.steps, save_every) if n % rl.validate_every == 0] + [rl.steps]
+
+
 def over_steps_fault(run: RunSpec) -> StepsFault | None:
     """Why a run cannot have a curve that it asks for; None where it can, or trains no RL."""
     rl = run.rl

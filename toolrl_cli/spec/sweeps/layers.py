@@ -37,6 +37,7 @@ from toolrl_cli.spec.sweeps.places import full_place_of, place_of
 from toolrl_cli.spec.sweeps.profile import Profile
 from toolrl_cli.spec.sweeps.settings import apply, copied, flatten
 from toolrl_cli.spec.sweeps.sweep import Document
+from toolrl_cli.spec.unread import Readings, Unread
 
 TOGETHER = {"train": "reward", "algorithm": "rl", "verl": "rl"}
 """Blocks that are built in one go, because one's value decides what the other must be."""
@@ -103,6 +104,7 @@ class Resolver:
         self._overrides = flatten(dict(document.overrides), "--set")
         for key in self._overrides:
             check_setting(key, f"--set {key}")
+        self._readings = Readings(self._base, self._overrides)
         self.notes: dict[str, None] = {}
         self._in_file = Anchor(document.path.parent, self.notes)
         self._in_set = Anchor(Path.cwd(), self.notes)
@@ -119,6 +121,9 @@ class Resolver:
         blocks, settings = self._blocks(cell)
         run = blocks.run(0)
         self._check_algorithm(run, cell)
+        idle = self._readings.of_cell(run, cell.arm, cell.settings)
+        if idle is not None:
+            raise self._idle(idle[0], cell, idle[1])
         if isinstance(run.model, EndpointModel) and run.train:
             what = f"arm {cell.arm!r} trains an endpoint, which can only be evaluated"
             raise SpecError(what, self.where("model", cell), "set train: [], or give a model folder")
@@ -188,6 +193,28 @@ class Resolver:
         if fault is not None:
             where = full_place_of(fault.setting, cell, self._document)
             raise SpecError(f"{fault.what}", where, f"arm {cell.arm!r}; {fault.hint}")
+
+    def check_read(self, cells: Sequence[Cell]) -> None:
+        """Refuse a setting of `base` or `--set` that no cell reads, once all are resolved.
+
+        Raises:
+            SpecError: with the first.
+        """
+        idle = self._readings.of_all()
+        if idle is not None:
+            key, arm, why = idle
+            raise self._idle(key, next(cell for cell in cells if cell.arm == arm), why)
+
+    def _idle(self, key: str, cell: Cell, why: Unread) -> SpecError:
+        wanted = f"{why.because}: {why.read_where}"
+        hint = f"remove it, or set {wanted}"
+        if why.because in cell.settings:
+            hint = f"`when: {{{key}: {{{wanted}}}}}` keeps it to the arms that read it"
+        return SpecError(
+            f"changes nothing: {why.what}",
+            full_place_of(key, cell, self._document),
+            f"arm {cell.arm!r}; {hint}",
+        )
 
     def _lay(self, layer: Mapping[str, Any], tree: dict[str, Any], cell: Cell, anchor: Anchor) -> None:
         """Lay settings over what stands; a part of a reward that is a name changes the composition behind it."""

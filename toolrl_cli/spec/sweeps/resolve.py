@@ -99,6 +99,7 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
             undone.setdefault(key, []).append(arm)
         cells.append(cell if arm == cell.arm else Cell(arm, settings, cell.choices))
         runs += [Run(f"{arm}-seed{seed}", arm, seed, settings, blocks.run(seed)) for seed in seeds]
+    resolver.check_read(grid.cells)
     told = " ".join(warnings)
     for key, arms in undone.items():
         if f"--set {key}: " in told:

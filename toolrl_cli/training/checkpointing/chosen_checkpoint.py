@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig
+from toolrl_cli.spec.over_steps import best_candidates
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.schemas import CHECKPOINT
 from toolrl_cli.training.checkpointing.best_checkpoint import METRIC, best_folder, read_best
@@ -175,6 +176,4 @@ def candidates(trained: StageSpec, export: ExportConfig) -> list[int]:
         export: the config of its export; `save_every` is the steps between checkpoints.
     """
     rl = trained.settings(RlConfig).rl
-    every = export.save_every or rl.save_every
-    both = (n for n in range(every, rl.steps, every) if n % rl.validate_every == 0)
-    return [*both, rl.steps]
+    return best_candidates(rl, export.save_every or rl.save_every)

@@ -58,8 +58,10 @@ def every_fault(
 
 
 def without(source: Source, path: KeyPath) -> Source:
-    """The same without the value at a key path; items after it in a list move up, lines and all."""
+    """The same without the value at a key path, and without the list that it is all of; later items move up."""
     *above, last = path
+    if isinstance(last, int) and len(_at(source.data, above)) == 1:
+        return without(source, tuple(above))  # an empty list would be a fault of its own
     lines = {}
     for known, line in source.lines.items():
         if known[: len(path)] == path:
@@ -70,6 +72,12 @@ def without(source: Source, path: KeyPath) -> Source:
                 known = (*above, position - 1, *known[len(path) :])
         lines[known] = line
     return replace(source, data=_without(source.data, path), lines=lines)
+
+
+def _at(node: Any, path: Iterable[Any]) -> Any:
+    for part in path:
+        node = node[part]
+    return node
 
 
 def _without(node: Any, path: Iterable[Any]) -> Any:

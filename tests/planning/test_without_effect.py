@@ -1,0 +1,92 @@
+"""What a sweep writes and its runs never read, or never come to, is told when it is planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.planning.loading import load
+
+
+def notes(folder: Path, text: str, *sets: str) -> tuple[str, ...]:
+    """The lines of a plan."""
+    (folder / "s.yaml").write_text(f"name: s\n{text}\nevaluate: [toolworld]\n", encoding="utf-8")
+    told = load(folder / "s.yaml", folder / "results", sets).notes
+    return tuple(line.replace(f"{folder}/", "") for line in told)
+
+
+def refusal(folder: Path, text: str, *sets: str) -> str:
+    with pytest.raises(SpecError) as error:
+        notes(folder, text, *sets)
+    return str(error.value).replace(f"{folder}/", "")
+
+
+GRPO = "base: {preset: tiny_grpo, model: tiny_base, %s}"
+
+UNREAD = [
+    (GRPO % "" + "\naxes: {rl.kl_coef: [0.001]}", "s.yaml:3: axes.rl.kl_coef[0] (rl.kl_coef): changes nothing: "
+     "there is no KL term (rl.kl: none) (arm 'kl-coef-0.001'; remove it, or set rl.kl: in_loss)"),
+    (GRPO % "rl: {critic_lr: 0.01}", "s.yaml:2: base.rl.critic_lr: changes nothing: grpo does not read it"),
+    (GRPO % "rl.critic_warmup: 3", "grpo does not read it"),
+    (GRPO % "rl.gae_lambda: 0.9, algorithm: reinforce++", "reinforce++ does not read it"),
+    (GRPO % "rl.gamma: 0.9, algorithm: reinforce++_baseline", "reinforce++_baseline does not read it"),
+    (GRPO % "" + "\naxes: {algorithm: [ppo, grpo], rl.gamma: [0.9]}",
+     "(arm 'grpo-gamma-0.9'; `when: {rl.gamma: {algorithm: ppo}}` keeps it to the arms that read it)"),
+    (GRPO % "train: [sft, rl], sft: {steps: 3, epochs: 2}", "base.sft.epochs: changes nothing: sft.steps (3) counts"),
+    ("base: {preset: tiny_ppo, model: tiny_base, rl.critic_warmup: 25}",
+     "base.rl.critic_warmup: is 25: only the critic learns before that step, and the run has 25 (rl.steps)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "told"), UNREAD, ids=[told for _, told in UNREAD])
+def test_a_setting_that_an_arm_writes_and_does_not_read_is_refused(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    line = refusal(tmp_path, text)
+    assert told in line and "\n" not in line
+
+
+def test_every_value_of_an_axis_that_nothing_reads_is_one_line(tmp_path: Path) -> None:
+    assert refusal(tmp_path, GRPO % "" + "\naxes: {rl.kl_coef: [0.001, 0.1]}").count("\n") == 1
+
+
+def test_a_setting_on_the_command_line_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, GRPO % "", "rl.gamma=0.9").startswith("--set rl.gamma: changes nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "sets"),
+    [
+        (GRPO % "rl.critic_lr: 0.01" + "\naxes: {algorithm: [grpo, ppo]}", ()),  # one of the arms reads it
+        (GRPO % "rl: {kl: in_loss, kl_coef: 0.1}" + "\narms: {a: {}, b: {rl.kl: none}}", ()),
+        (GRPO % "rl: {kl: in_loss, kl_coef: 0.1}", ("rl.kl=none",)),  # --set takes it back
+        (GRPO % "rl.gamma: 0.9, algorithm: reinforce++", ()),
+        (GRPO % "train: [sft, rl], sft.epochs: 2", ("sft.steps=3",)),
+        ("base: {preset: tiny_ppo, model: tiny_base, rl.critic_warmup: 24}", ()),
+    ],
+)
+def test_a_setting_that_some_arm_reads_is_planned(tmp_path: Path, text: str, sets: tuple[str, ...]) -> None:
+    assert notes(tmp_path, text, *sets) == ()
+
+
+UNREACHED = [
+    ("reward: two_stage", "base.reward: format.weight and correctness.weight change at step 30, and the run has 25"),
+    ("reward: {components: {format: {weight: {kind: linear, until: 60, from: 0, to: 1}}, correctness: {}}}",
+     "base.reward.components.format.weight: changes until step 60, and the run has 25 (rl.steps; "),
+    ("rl.warmup_steps: 25", "base.rl.warmup_steps: the learning rate rises over 25 steps, and the run has 25"),
+    ("checkpoint: best, rl.validate_every: 1000", "base.checkpoint: best is last: no step before 25 is both saved"),
+    ("train: [sft, rl], sft.warmup: 1.0", "base.sft.warmup: the learning rate rises over all steps"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "told"), UNREACHED)
+def test_what_a_run_ends_before_is_a_warning(tmp_path: Path, settings: str, told: str) -> None:
+    (line,) = notes(tmp_path, GRPO % settings)
+    assert line.startswith(f"warning: s.yaml:2: {told}") and line.endswith("arm: run")
+
+
+def test_a_run_that_comes_to_all_of_it_has_no_warning(tmp_path: Path) -> None:
+    settings = "reward: two_stage, rl: {steps: 30, warmup_steps: 29}, checkpoint: best"
+    assert notes(tmp_path, GRPO % settings) == ()

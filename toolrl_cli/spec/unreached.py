@@ -1,0 +1,56 @@
+"""What a run ends before: changes of its reward, the end of a warm-up, a second checkpoint to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from toolrl_cli.rewards import get_reward
+from toolrl_cli.rewards.stretch import unfinished
+from toolrl_cli.spec.over_steps import best_candidates
+
+if TYPE_CHECKING:
+    from toolrl_cli.spec.models import RunSpec
+
+
+@dataclass(frozen=True)
+class Unreached:
+    """What a run does not come to.
+
+    Attributes:
+        setting: dotted.
+        what: in one clause.
+    """
+
+    setting: str
+    what: str
+
+
+def unreached(run: RunSpec) -> Iterator[Unreached]:
+    """What a run's settings say, and its steps never come to; nothing of a rehearsal, which is short by design."""
+    if run.rehearsal:
+        return
+    if "sft" in run.train and run.sft.warmup == 1:
+        yield Unreached("sft.warmup", "the learning rate rises over all steps, and never gets to sft.lr")
+    if "rl" not in run.train:
+        return
+    steps = run.rl.steps
+    ends: dict[str, list[str]] = {}
+    for part, schedule in unfinished(get_reward(run.reward), steps):
+        until = "at" if schedule.kind == "step" else "until"
+        ends.setdefault(f"{until} step {schedule.points[-1][0]:g}", []).append(part)
+    for when, parts in ends.items():
+        setting, told = f"reward.components.{parts[0]}", "changes"
+        if len(parts) > 1:
+            setting, told = "reward", f"{' and '.join(parts)} change"
+        hint = "`unit: share` counts in shares of a run"
+        yield Unreached(setting, f"{told} {when}, and the run has {steps} (rl.steps; {hint})")
+    if run.rl.warmup_steps >= steps:
+        what = f"the learning rate rises over {run.rl.warmup_steps} steps, and the run has {steps} (rl.steps)"
+        yield Unreached("rl.warmup_steps", f"{what}: it never gets to rl.lr")
+    if run.checkpoint == "best" and len(best_candidates(run.rl, run.rl.save_every)) == 1:
+        every = f"rl.save_every: {run.rl.save_every}, rl.validate_every: {run.rl.validate_every}"
+        yield Unreached(
+            "checkpoint", f"best is last: no step before {steps} is both saved and validated ({every})"
+        )
