@@ -13,7 +13,7 @@ from toolrl_cli.spec.sweeps.key_path import dotted
 from toolrl_cli.spec.sweeps.resolve import Run
 
 Resolve = Callable[..., list[Run]]
-BASE = "name: s\nbase: {preset: tiny_grpo, rl.lr: 1e-3, rl.critic_lr: '${base.rl.lr}'}\n"
+BASE = "name: s\nbase: {preset: tiny_ppo, rl.lr: 1e-3, rl.critic_lr: '${base.rl.lr}'}\n"
 
 
 def resolved(**data: Any) -> dict[str, Any]:
@@ -136,8 +136,8 @@ def test_references_to_a_block_and_between_values_of_set_follow_set_too(resolve:
         {"rl.lr": "${base.rl.lr}"}, dotted, file={"base": base}, over={"rl.lr": "${base.rl.lr}"}
     )
     assert own == {"rl.lr": 1}  # the file's
-    (run,) = resolve(BASE, "rl.lr=2e-3", "rl.kl_coef=${base.rl.lr}")
-    assert run.spec.rl.kl_coef == 2e-3
+    (run,) = resolve(BASE, "rl.lr=2e-3", "rl.temperature=${base.rl.lr}")
+    assert run.spec.rl.temperature == 2e-3
 
 
 def test_a_value_of_set_may_refer_to_the_file(resolve: Resolve) -> None:
