@@ -158,9 +158,9 @@ def rl_row(row: Row, position: int, path: Path, split: str) -> Row:
     if not isinstance(extra, Mapping):
         raise SpecError(f"row {position}: extra_info is no object", str(path))
     own = {str(key): value for key, value in extra.items() if key not in ("index", "split", "data_source")}
-    tools = own.get("tools")
-    if tools is not None and not isinstance(tools, str):
-        own["tools"] = json.dumps(tools, ensure_ascii=False)
+    for key in ("tools", "accepted"):  # of many shapes, which a column cannot hold
+        if own.get(key) is not None and not isinstance(own[key], str):
+            own[key] = json.dumps(own[key], ensure_ascii=False)
     check_text((gold, source), position, path)
     identity = str(own.get("id") or f"{split}-{position:05d}")
     return {
