@@ -204,8 +204,11 @@ def test_a_trainer_that_ignores_sigterm_is_killed_after_its_grace(runner: Runner
     assert stages.processes() == []
 
 
-def test_a_stage_that_heeds_the_request_to_stop_is_stopped(runner: Runner, stages: Stages) -> None:
-    folder = runner.running(stages("a"), "sleep")
+@pytest.mark.parametrize("function", ["sleep", "interrupt_when_stopped"])
+def test_a_stage_that_heeds_the_request_to_stop_is_stopped(
+    runner: Runner, stages: Stages, function: str
+) -> None:
+    folder = runner.running(stages("a"), function)
     runner.launcher.cancel(folder.state().launcher)
     assert runner.wait(folder)[0].status == "stopped"
 

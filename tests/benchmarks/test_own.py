@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -17,11 +18,13 @@ import pytest
 from toolrl_cli.benchmarks.asking.answers import Answers
 from toolrl_cli.benchmarks.asking.client import Client, Target
 from toolrl_cli.benchmarks.asking.driver import Driver
+from toolrl_cli.benchmarks.evaluation import _questions
 from toolrl_cli.benchmarks.own.command import metrics_of, run_command
 from toolrl_cli.benchmarks.own.command_stage import check_unchanged
 from toolrl_cli.benchmarks.own.python_file import OwnPython
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.errors import BenchmarkError, SpecError
+from toolrl_cli.processes.child import importable
 from toolrl_cli.spec.benchmarks import EvaluationContext, Item, NotRun, Reply, Session
 from toolrl_cli.spec.models import EvaluateSpec, OwnEvaluation
 from toolrl_cli.spec.own_evaluation import own_evaluation
@@ -58,6 +61,7 @@ def test_the_template_is_an_evaluation_whose_gold_answer_is_right(tmp_path: Path
         (GOOD.replace("'gold': 'a'", "'gold': {1}"), "is no JSON"),
         (GOOD.replace("return [", "return 2 * [").replace("'prompt'", "'id': 7, 'prompt'"), "id '7'"),
         (GOOD.replace("item['gold'] in output", "3"), "judge gives 3 for item 0"),
+        (GOOD.replace("item['gold'] in output", "''"), "judge gives an empty text for item 0"),
         (GOOD.replace("item['gold'] in output", "item['none']"), "raised KeyError"),
         ("import sys\n" + GOOD + "sys.exit('no')\n", "raised SystemExit: no"),
     ],
@@ -79,6 +83,11 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
         ({"command": []}, "a list of words"),
         ({"command": ["true"], "nam": "x"}, "unknown key 'nam'"),
         ({"command": ["true"], "name": "a b"}, "cannot name"),
+        ({"command": ["python", "scoer.py", "{model}"]}, "there is no file .*scoer.py"),
+        (
+            {"command": ["true", "{Model}"]},
+            r"\{Model\} stands for nothing \(\{model\} is the model's folder\)",
+        ),
     ],
 )
 def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, told: str) -> None:
@@ -119,11 +128,31 @@ def test_a_command_is_given_the_model_and_prints_or_writes_its_metrics(tmp_path:
         run_command(own, None, "m", lambda: False)
 
 
+def test_a_command_imports_what_lies_beside_it_and_is_stopped_by_that_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", importable(None))  # as an attempt has it
+    (tmp_path / "beside.py").write_text("X = 0.5")
+    (tmp_path / "mine.py").write_text("import beside, json; print(json.dumps({'x': beside.X}))")
+    own = OwnEvaluation(**own_evaluation({"command": [sys.executable, "mine.py"]}, tmp_path, ""))
+    assert run_command(own, None, "m", lambda: False)["x"].value == 0.5
+    slow = OwnEvaluation(name="slow", command=("sleep", "60"), folder=str(tmp_path))
+    with pytest.raises(InterruptedError):
+        run_command(slow, None, "m", lambda: True)
+
+
+def test_other_questions_are_other_data(tmp_path: Path) -> None:
+    questions = [Item("0", "c", [{"role": "user", "content": text}]) for text in ("a", "b")]
+    assert len({_questions([one]) for one in [*questions, questions[0]]}) == 2
+
+
 @pytest.mark.parametrize(
     "text",
     [
         *("", "done", "[1]", "{}", '{"a b": 1}', '{"a": "x"}', '{"a": true}', '{"a": NaN}'),
         '{"a": {"value": 0.5, "correct": 1}}',
+        '{"a": {"value": 0.5, "total": 1}}',
+        '{"a": {"value": 0.5, "corect": 1, "totl": 2}}',
         '{"a": {"value": 0.5, "correct": 3, "total": 2}}',
         '{"a": {"value": 0.5, "correct": 1.0, "total": 2}}',
     ],

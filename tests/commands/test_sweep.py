@@ -13,6 +13,7 @@ import pytest
 
 from tests.commands.conftest import Toolrl
 from tests.support.model_folders import write_model
+from tests.support.stages import eventually
 from toolrl_cli.log import LOG
 from toolrl_cli.store.sweep_folder import SweepFolder
 
@@ -37,6 +38,17 @@ def test_a_sweep_runs_what_is_owed_and_then_nothing(toolrl: Toolrl, sweep_file: 
 def test_equal_stages_of_two_sweeps_are_run_once(swept: Toolrl, sweep_file: Path) -> None:
     Path("other.yaml").write_text(sweep_file.read_text().replace("name: small", "name: other"))
     assert "nothing to do" in swept("sweep", "other.yaml").err
+
+
+def test_a_sweep_whose_stages_were_all_there_is_told_too(
+    swept: Toolrl, sweep_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    Path("other.yaml").write_text(sweep_file.read_text().replace("name: small", "name: other"))
+    assert "W&B: offline" in swept("sweep", "other.yaml").err
+    eventually(lambda: len(list(tmp_path.glob("results/wandb/offline-run-*-other-*"))) == 3, 60)
+    eventually(lambda: "ended" in (tmp_path / "results/sweeps/other/wandb_status.json").read_text(), 60)
+    assert "W&B" not in swept("sweep", "other.yaml").err
 
 
 def test_only_limits_what_runs_and_the_table_shows_the_rest_as_missing(

@@ -363,6 +363,15 @@ def test_stages_that_no_sweep_refers_to_may_go_when_asked_for(results: Results) 
     assert [folder.id for folder in results.ledger.folders()] == ["a"]
 
 
+def test_a_model_that_a_saved_sweep_names_by_its_path_stays(results: Results) -> None:
+    results.stage("a", "export")
+    results.stage("b", "export")
+    spec = results.spec("c")
+    model = {**HUB, "path": str(results.root.resolve() / "stages/export/a/output/model")}
+    results.sweep("s", dataclasses.replace(spec, config={**spec.config, "model": model}))
+    assert results.found(unreferenced=True) == ["stages/export/b"]
+
+
 def test_stages_that_a_harness_at_work_needs_stay_when_another_plan_has_taken_its_place(
     results: Results,
 ) -> None:

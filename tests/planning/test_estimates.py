@@ -140,6 +140,14 @@ def test_one_benchmarks_time_says_nothing_of_anothers(ledger: Ledger) -> None:
     assert only(look(ledger, stage("evaluate", "b", benchmark="another"))).seconds is None
 
 
+def test_a_finished_stage_whose_model_is_gone_keeps_nothing_from_being_planned(ledger: Ledger) -> None:
+    gone = {"kind": "huggingface", "name": "m", "path": "/nowhere/at/all"}
+    finish(ledger, stage("rl", "a", model=gone), 30.0)
+    finish(ledger, stage("rl", seed=1), 70.0, step_times=[2.0] * 25)
+    estimate = only(look(ledger, stage("rl", seed=2)))
+    assert estimate.seconds is not None and estimate.seconds.expected == pytest.approx(70.0)
+
+
 def test_times_of_a_cpu_say_nothing_of_a_gpu(ledger: Ledger) -> None:
     finish(ledger, stage("sft", seed=1), 70.0, pace=(20.0, 2.0))
     owed = stage("sft", seed=2, device="cuda")

@@ -78,6 +78,12 @@ def sleep(ctx: StageContext) -> None:
         time.sleep(0.01)
 
 
+def interrupt_when_stopped(ctx: StageContext) -> None:
+    """Run until it is asked to stop, and say so as evaluations and exports do."""
+    sleep(ctx)
+    raise InterruptedError("asked to stop")
+
+
 def raise_when_stopped(ctx: StageContext) -> None:
     """Run until it is asked to stop, and fail of something else then."""
     print("at work", flush=True)

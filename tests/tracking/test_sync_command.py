@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.wandb_server import Fault, WandbServer
-from tests.tracking.tree import ResultsTree
+from tests.tracking.tree import SWEEP, ResultsTree
 from toolrl_cli.app import app
 from toolrl_cli.commands.views.exit_status import run_guarded
+from toolrl_cli.store.sweep_folder import SweepFolder
 
 
 def test_sync_says_of_each_run_what_became_of_it_and_status_what_is_missing(
@@ -25,6 +26,12 @@ def test_sync_says_of_each_run_what_became_of_it_and_status_what_is_missing(
         code = run_guarded(app, (command, "demo", "--results", str(tree.root), *options))
         said = capfd.readouterr()
         return code, said.out + said.err
+
+    tree.tracking["mode"] = "disabled"
+    SweepFolder(tree.root, SWEEP).save(tree.plan, "name: demo")
+    assert "the sweep's tracking.mode" in toolrl("sync")[1] and not server.runs
+    del tree.tracking["mode"]
+    SweepFolder(tree.root, SWEEP).save(tree.plan, "name: demo")
 
     assert toolrl("sync", "--dry-run") == (0, "[1/1] arm0-seed1: would be sent: 9 of 9 rows\n")
     assert not server.runs

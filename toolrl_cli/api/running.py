@@ -19,7 +19,7 @@ from toolrl_cli.harness.events import Event, Observer
 from toolrl_cli.harness.launcher import LaunchPlan
 from toolrl_cli.harness.launcher_settings import chosen_launcher, lasting
 from toolrl_cli.harness.priorities import expected_seconds
-from toolrl_cli.harness.publishing import Publishing, concluded
+from toolrl_cli.harness.publishing import Publishing, concluded, owed
 from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.scheduler import Scheduler, check_slots
 from toolrl_cli.harness.scheduler_options import Options
@@ -253,19 +253,18 @@ def _execute(
     ):
         LOG.info("%s: %s", stage_id, how)
     _clear_leases(chosen, ledger)
+    beside: Literal["loggers", "disabled"] = "loggers" if whole.tracking.get("loggers") else "disabled"
     if launcher is None:
         able = len(chosen.stages) - chosen.why_blocked().total()
         LOG.info("%s: nothing to do%s", name, f", all {able} stages are done" if able else "")
-        return _finish(planned, {}, again, interrupted=False)
+        done = _finish(planned, {}, again, interrupted=False)
+        return replace(done, tracking=_told_late(planned, mode, beside))
     LOG.info("%s: %d of %d stages owed; results in %s", name, len(owed), len(chosen.stages), results)
     for warning in limits.warnings:
         LOG.warning("%s", warning)
     if detach:
         return _detached(planned, detach_stages(owed, ledger, launcher), again)
     LOG.info("W&B: %s", _wandb_told(mode, results, name))
-    beside: Literal["loggers", "disabled"] = (
-        "loggers" if planned.whole.tracking.get("loggers") else "disabled"
-    )
     with Publishing(results, name, mode) as publishing, Publishing(results, name, beside) as logging:
         shown = observe if isinstance(observe, AbstractContextManager) else nullcontext()
         with folder.attended(chosen.stages), shown:
@@ -287,6 +286,19 @@ def _execute(
             LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted, again))
         done = _finish(planned, outcome.stages, again, interrupted=outcome.interrupted)
         return replace(done, tracking=concluded(publishing, logging))
+
+
+def _told_late(planned: SweepPlan, mode: Mode, beside: Literal["loggers", "disabled"]) -> str:
+    """Tell W&B and the loggers of runs whose stages were all there before: of another sweep's, or not told in time."""
+    done = [
+        run.id
+        for run in planned.chosen.runs
+        if all(planned.chosen.stages[stage.id].status == DONE for stage in run.stages)
+    ]
+    modes = [m for m in (mode, beside) if owed(planned.results, planned.name, m, done)]
+    if mode in modes and done:
+        LOG.info("W&B: %s", _wandb_told(mode, planned.results, planned.name))
+    return concluded(*(Publishing(planned.results, planned.name, m) for m in modes if done))
 
 
 def _detached(planned: SweepPlan, done: Detached, again: str) -> Outcome:

@@ -256,7 +256,7 @@ class Attempt:
             return self._over("failed", verdict)
         # a function that returns although it was asked to stop may have ended early; running it again is
         # cheap when it had not, trusting it is not
-        if self._stop.is_set() and (error is None or isinstance(error, ChildStopped)):
+        if self._stop.is_set() and (error is None or isinstance(error, (ChildStopped, InterruptedError))):
             return self._over("stopped")
         if error is not None:
             # only a failure needs the patterns, which take time to compile

@@ -21,6 +21,7 @@ from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.log import LOG
 from toolrl_cli.spec.asking import first_of_each
 from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, EvaluationContext, Item, NotRun, Reply
+from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.roots import command
@@ -52,12 +53,17 @@ def run(ctx: StageContext) -> None:
     unknown = NotRun("its answer is not kept")
     replies = [answers.reply(item) or not_run.get(item.id, unknown) for item in items]
     scores, rows = score(benchmark, items, replies)
-    scores["data_fingerprint"] = ctx.spec.identity.get("data")
+    scores["data_fingerprint"] = ctx.spec.identity.get("data") or (_questions(items) if config.own else None)
     scores["sampling"] = settings.identity()
     pairs = list(zip(items, replies, strict=True))
     _warn(benchmark, pairs)
     again = {item.id: reply.why for item, reply in pairs if isinstance(reply, NotRun) and reply.owed}
     write_scores(ctx.stage_dir / "output", scores, rows, again)
+
+
+def _questions(items: Sequence[Item]) -> str:
+    """What a user's own evaluation asks: its file may read others, or draw its items."""
+    return digest([[item.id, item.category, item.messages, item.tools, item.gold] for item in items], 16)
 
 
 def _benchmark(config: EvaluateConfig, ctx: StageContext) -> Benchmark:

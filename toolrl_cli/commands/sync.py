@@ -42,7 +42,7 @@ def sync(
 
     root = results_root(results)
     saved = saved_sweep(root, name)
-    mode = choose_mode(wandb)
+    mode = choose_mode(wandb, saved.tracking)
     lacking = ""
     if saved.tracking.get("loggers") and not dry_run and rebuild is None:
         from toolrl_cli.tracking.loggers.feed import sync_loggers
@@ -53,7 +53,7 @@ def sync(
             lacking = str(error)
         note(f"{', '.join(saved.tracking['loggers'])}: {lacking or 'up to date'}")
     if mode == "disabled":
-        note("W&B is disabled (--wandb or $WANDB_MODE): nothing is sent")
+        note("W&B is disabled (--wandb, the sweep's tracking.mode or $WANDB_MODE): nothing is sent")
         if lacking:
             raise typer.Exit(FAILED)
         return

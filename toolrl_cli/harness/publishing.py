@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -108,6 +109,19 @@ class Publishing:
 
     def _later(self, what: str) -> str:
         return f"`{command('sync', self._name, results=self._results)}` {what}"
+
+
+def owed(results: Path, name: str, mode: str, runs: Iterable[str]) -> bool:
+    """Whether some of these runs were never told, or not all of them there, and nobody is at it."""
+    if mode == "disabled":
+        return False
+    with contextlib.suppress(LedgerError):
+        status = read_status(SweepFolder(results, name).path, mode)
+        if status is not None and status.at_work:
+            return False
+        if status is not None and status.mode == mode:
+            return any((told := status.runs.get(run)) is None or not told.complete for run in runs)
+    return True
 
 
 def concluded(*followers: Publishing) -> str:

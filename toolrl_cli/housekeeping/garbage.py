@@ -95,7 +95,8 @@ class _Finder:
         if unreferenced or checkpoints is not None:
             self._planned = _planned(self.ledger)
         followed = _followed(self.ledger)
-        referenced = {*self._planned, *followed} if unreferenced else None
+        by_path = read_by_path(self._planned.values(), self.root)
+        referenced = {*self._planned, *followed, *by_path} if unreferenced else None
         idle = True
         for folder in folders:
             if self._at_work(folder):
@@ -202,6 +203,23 @@ class _Finder:
                     self._add(path, "no stage uses it; it is made again where it is needed")
                 else:
                     self.kept[path] = "a stage is at work"
+
+
+def read_by_path(specs: Iterable[StageSpec], root: Path) -> set[str]:
+    """Ids of the stages below whose folders a path lies that another one is given, such as an exported model."""
+    place = root.resolve() / "stages"
+    below = [
+        Path(text).parts for spec in specs for text in _texts(spec.config) if text.startswith(f"{place}/")
+    ]
+    return {parts[len(place.parts) + 1] for parts in below if len(parts) > len(place.parts) + 1}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
 
 
 def _planned(ledger: Ledger) -> dict[str, StageSpec]:

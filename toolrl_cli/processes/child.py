@@ -15,6 +15,7 @@ import toolrl_cli
 from toolrl_cli.errors import StageError
 from toolrl_cli.processes.tree import descendants, kill
 
+SAFE_PATH, _OURS = "PYTHONSAFEPATH", "toolrl"  # any text has that effect
 POLL = 0.1  # seconds between looks at `stop_requested`
 
 
@@ -138,13 +139,18 @@ def describe_exit(returncode: int) -> str:
     return f"died of {name}"
 
 
+def users_environment() -> dict[str, str]:
+    """This process's environment for a command of the user's, without what `importable` has set for toolrl alone."""
+    return {k: v for k, v in os.environ.items() if (k, v) != (SAFE_PATH, _OURS)}
+
+
 def importable(env: Mapping[str, str] | None) -> dict[str, str]:
     """`env` (None for this process's own), changed so that another Python can import this toolrl, installed or not.
 
     A user's `json.py` or `datasets.py` in the working directory is not imported in place of the real one: `toolrl` does
     not import it either. (Python 3.10 does not know the variable.)
     """
-    result = {"PYTHONSAFEPATH": "1", **(os.environ if env is None else env)}
+    result = {SAFE_PATH: _OURS, **(os.environ if env is None else env)}
     root = str(Path(toolrl_cli.__file__).resolve().parent.parent)
     paths = [path for path in result.get("PYTHONPATH", "").split(os.pathsep) if path]
     if Path(root).name not in ("site-packages", "dist-packages") and root not in paths:

@@ -19,6 +19,7 @@ EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'
 MODEL = "{model}"
 """In a command: the folder of the model that is evaluated."""
 FUNCTIONS = ("items", "judge")
+SCRIPTS = (".py", ".sh")
 
 
 def is_own(entry: object) -> bool:
@@ -89,6 +90,12 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
         raise SpecError("command: a list of words is expected", where, EXAMPLE)
     if name is not None and not isinstance(name, str):
         raise SpecError(f"name: {name!r} is no name", where, EXAMPLE)
+    for word in command:
+        if re.fullmatch(r"\{\w+\}", word) and word != MODEL:
+            raise SpecError(f"command: {word} stands for nothing", where, f"{MODEL} is the model's folder")
+    script = _absolute(command[1], folder) if len(command) > 1 else None
+    if script is not None and script.suffix in SCRIPTS and not script.is_file():
+        raise SpecError(f"command: there is no file {script}", where, "paths begin beside the sweep file")
     files = [path for word in command if (path := _absolute(word, folder)).is_file()]
     digests = [_sources(path, where) if path.suffix == ".py" else _bytes(path, where) for path in files]
     named = next((path for path in files if path.suffix), Path(command[0]))

@@ -165,10 +165,11 @@ def verdict_row(value: Any, item: str) -> dict[str, Any]:
     """
     if isinstance(value, bool):
         value = Verdict("" if value else "wrong")
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         value = Verdict(value)
     if not isinstance(value, Verdict):
+        what = "an empty text" if value == "" else repr(value)
         raise Unusable(
-            f"judge gives {value!r} for item {item}, and neither True, False nor what is wrong as text"
+            f"judge gives {what} for item {item}, and neither True, False nor what is wrong as text"
         )
     return {"reason": value.reason, "calls": list(value.calls), "also": dict(value.also)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import subprocess
 import sys
@@ -16,14 +15,16 @@ from typing import Any
 
 from toolrl_cli.benchmarks.asking.client import Target
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.processes.child import describe_exit
+from toolrl_cli.processes.child import describe_exit, users_environment
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.benchmarks import Metric
 from toolrl_cli.spec.models import OwnEvaluation
 from toolrl_cli.spec.own_evaluation import MODEL
+from toolrl_cli.spec.suggest import hint_for
 
 OUTPUT = "TOOLRL_OUTPUT"
 COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,59}")
+METRIC = ("value", "correct", "total")
 POLL = 0.2
 GRACE = 10.0
 
@@ -46,7 +47,7 @@ def run_command(
     where = f"evaluate: {own.name}"
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "metrics.json"
-        env = {**os.environ, OUTPUT: str(output), "TOOLRL_MODEL": model}
+        env = {**users_environment(), OUTPUT: str(output), "TOOLRL_MODEL": model}
         if target is not None:
             env |= {
                 "OPENAI_BASE_URL": target.url,
@@ -54,16 +55,16 @@ def run_command(
                 "TOOLRL_MODEL": target.model,
             }
         argv = [word.replace(MODEL, model) for word in own.command]
-        try:
-            with (Path(folder) / "stdout").open("w+b") as printed:
+        with (Path(folder) / "stdout").open("w+b") as printed:
+            try:
                 process = subprocess.Popen(
                     argv, cwd=own.folder, env=env, stdin=subprocess.DEVNULL, stdout=printed
                 )
-                _wait(process, stop_requested)
-                printed.seek(0)
-                text = printed.read().decode("utf-8", "replace")
-        except OSError as error:
-            raise BenchmarkError(f"{argv[0]!r} cannot be started: {error.strerror}", where) from error
+            except OSError as error:
+                raise BenchmarkError(f"{argv[0]!r} cannot be started: {error.strerror}", where) from error
+            _wait(process, stop_requested)
+            printed.seek(0)
+            text = printed.read().decode("utf-8", "replace")
         print(text, end="" if text.endswith("\n") else "\n", file=sys.stderr, flush=True)
         if process.returncode:
             raise BenchmarkError(
@@ -97,6 +98,10 @@ def _metric(name: str, value: Any, where: str, hint: str) -> Metric:
     if not COLUMN.fullmatch(name):
         raise BenchmarkError(f"{name!r} cannot name a column", where, hint)
     entry: Mapping[str, Any] = value if isinstance(value, Mapping) else {"value": value}
+    if unknown := [key for key in entry if key not in METRIC]:
+        raise BenchmarkError(
+            f"{name}: unknown key {unknown[0]!r}", where, hint_for(str(unknown[0]), METRIC, "keys")
+        )
     number = entry.get("value")
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
         raise BenchmarkError(f"{name}: {number!r} is no number", where, hint)
@@ -104,7 +109,7 @@ def _metric(name: str, value: Any, where: str, hint: str) -> Metric:
     if any(n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 0) for n in counts):
         raise BenchmarkError(f"{name}: correct and total are whole numbers, not {counts}", where, hint)
     correct, total = counts
-    if correct is not None and (total is None or correct > total):
+    if (correct is None) != (total is None) or (correct or 0) > (total or 0):
         raise BenchmarkError(f"{name}: {correct} are right of {total}", where, hint)
     return Metric(float(number), correct, total)
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from toolrl_cli.errors import LedgerError
+from toolrl_cli.errors import LedgerError, ToolrlError
 from toolrl_cli.planning.forecasts.measured import Measurement, measure
 from toolrl_cli.planning.forecasts.work import Work, Works
 from toolrl_cli.planning.plan import Plan
@@ -80,9 +80,8 @@ class Calibration:
 
     def _others(self, kind: str) -> Iterator[Point]:
         for folder in newest_folders(self._ledger, kind, OF_OTHERS, without=self._plan.stages):
-            with contextlib.suppress(
-                LedgerError
-            ):  # a torn or foreign stage tells nothing; the rest still does
+            # a torn or foreign stage tells nothing, nor does one whose model is gone; the rest still does
+            with contextlib.suppress(ToolrlError):
                 state = folder.state()
                 spec = folder.spec()
                 point = self._point(spec, self._works.recipe(spec), folder, state)
