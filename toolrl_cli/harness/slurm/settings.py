@@ -107,6 +107,10 @@ class SlurmSettings(Asked):
     restarts: Natural = Field(
         20, description="most times that one job goes on by itself after it was taken back"
     )
+    array: Natural = Field(
+        10,
+        description="so many attempts that ask alike, at once, are one job array; 0: never",
+    )
     exclude_after: Positive = Field(
         2, description="failures of machine or network on one node after which later jobs exclude it"
     )
