@@ -49,11 +49,10 @@ def options(spec: StageSpec, settings: SlurmSettings, excluded: tuple[str, ...] 
 
 
 def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:
-    """GPUs that a stage asks for on each of its nodes; none for one that names no device, or a CPU."""
+    """GPUs that a stage asks for on each of its nodes; by itself none for one that names no device, or a CPU."""
     device = spec.resources.get("device", "auto") if spec.resources else "cpu"
     asked = settings.of(spec.kind)["gpus"]
-    each = spec.slots // spec.nodes
-    return each if (device != "cpu" if asked is None else asked and device != "cpu") else 0
+    return spec.slots // spec.nodes if (device != "cpu" if asked is None else asked) else 0
 
 
 def memory_of(spec: StageSpec, settings: SlurmSettings) -> float:
@@ -72,7 +71,7 @@ def check_devices(stages: Sequence[StageSpec], settings: SlurmSettings) -> None:
     """
     for spec in stages:
         wanted = spec.config.get("asked_precision")
-        if wanted is not None and gpus_of(spec, settings):
+        if wanted is not None and spec.resources.get("device") != "cpu" and gpus_of(spec, settings):
             raise LaunchError(
                 f"planned for a CPU, where {wanted} becomes fp32 for want of a GPU here, and its job asks for one",
                 f"stage {spec.id}",

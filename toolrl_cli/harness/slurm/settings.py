@@ -43,7 +43,8 @@ class Asked(Frozen):
         description="limit of one job, as sbatch has it: 24:00:00; one that reaches it goes on in the next",
     )
     gpus: bool | None = Field(
-        None, description="ask for the stage's GPUs; default: unless its resources.device is cpu"
+        None,
+        description="ask for GPUs; true: also for stages that use none; default: unless resources.device is cpu",
     )
     gpu_type: str | None = Field(
         None, pattern=r"^[\w.+-]+$", description="such as a100, in --gres=gpu:a100:2"
