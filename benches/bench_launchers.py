@@ -24,9 +24,10 @@ from toolrl_cli.harness.scheduler_options import Options
 from toolrl_cli.harness.slurm.launcher import SlurmLauncher
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.harness.starting import AttemptOptions
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
 
-SUBMITTED_S, POLLED_S, OVERHEAD = 30.0, 0.5, 1.2
+SUBMITTED_S, AS_ARRAYS_S, POLLED_S, OVERHEAD = 30.0, 10.0, 0.5, 1.2
 CHAIN = 5
 
 
@@ -48,24 +49,27 @@ def main() -> int:
 
 def measure(cluster: SlurmCluster, folder: Path, count: int) -> int:
     stages, ledger = Stages(), Ledger(folder / "results")
-    settings = SlurmSettings(flags=["--begin=now+1hour"], poll=0.2, delay=0.0)
-    launcher, specs = SlurmLauncher(settings), [stages(f"s{n}") for n in range(count)]
+    flags = ["--begin=now+1hour"]
+    one_by_one = SlurmSettings(flags=flags, array=0, poll=0.2, delay=0.0)
+    specs = [stages(f"s{n}") for n in range(count)]
+    submitted = submit(specs, ledger, one_by_one)
+    arrays = submit([stages(f"a{n}") for n in range(count)], ledger, SlurmSettings(flags=flags))
 
-    began = time.perf_counter()
-    done = detach(specs, ledger, launcher, AttemptOptions(alone=True))
-    submitted = time.perf_counter() - began
-    assert len(done.submitted) == count
-
-    bare = [["sbatch", "--parsable", "--begin=now+1hour", "--output=/dev/null", "--wrap=true"]] * count
+    bare = [["sbatch", "--parsable", *flags, "--output=/dev/null", "--wrap=true"]] * count
     began = time.perf_counter()
     for argv in bare:
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
     plain = time.perf_counter() - began
+    began = time.perf_counter()
+    subprocess.run(
+        [*bare[0][:-1], f"--array=0-{count - 1}", bare[0][-1]], check=True, stdout=subprocess.DEVNULL
+    )
+    plain_array = time.perf_counter() - began
 
     handles = [ledger.read(spec).launcher or {} for spec in specs]
     polled = []
     for _ in range(5):
-        fresh = SlurmLauncher(settings)
+        fresh = SlurmLauncher(one_by_one)
         fresh.poll(handles[:1])  # the cluster's name is asked once
         time.sleep(1.1)
         began = time.perf_counter()
@@ -75,15 +79,24 @@ def measure(cluster: SlurmCluster, folder: Path, count: int) -> int:
     cluster.ask("scancel", f"--user={os.getuid()}")
 
     own, bare_chain = chain(stages, ledger), chain_bare(folder)
-    load = os.getloadavg()[0]
+    load, share = os.getloadavg()[0], count / 500
     print(f"{count} stages, load {load:.1f}                   toolrl   bare sbatch   bound")
-    print(
-        f"submitted, seconds              {submitted:14.1f} {plain:13.1f}   {SUBMITTED_S * count / 500:.0f}"
-    )
+    print(f"submitted one by one, seconds   {submitted:14.1f} {plain:13.1f}   {SUBMITTED_S * share:.0f}")
+    print(f"submitted as arrays, seconds    {arrays:14.1f} {plain_array:13.2f}   {AS_ARRAYS_S * share:.0f}")
     print(f"one poll of all, seconds        {min(polled):14.3f} {'':13}   {POLLED_S}")
     print(f"a chain of {CHAIN} stages, seconds    {own:14.1f} {bare_chain:13.1f}   x {OVERHEAD}")
-    held = submitted <= SUBMITTED_S * count / 500 and min(polled) <= POLLED_S and own <= OVERHEAD * bare_chain
-    return 0 if held else 1
+    held = submitted <= SUBMITTED_S * share and arrays <= AS_ARRAYS_S * share
+    return 0 if held and min(polled) <= POLLED_S and own <= OVERHEAD * bare_chain else 1
+
+
+def submit(specs: list[StageSpec], ledger: Ledger, settings: SlurmSettings) -> float:
+    """Seconds for all of them, which then wait."""
+    launcher = SlurmLauncher(settings)
+    began = time.perf_counter()
+    done = detach(specs, ledger, launcher, AttemptOptions(alone=True))
+    took = time.perf_counter() - began
+    assert len(done.submitted) == len(specs)
+    return took
 
 
 def chain(stages: Stages, ledger: Ledger) -> float:

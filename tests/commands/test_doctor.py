@@ -84,3 +84,17 @@ def test_a_machine_with_errors_is_not_trained_on(toolrl: Toolrl, monkeypatch: py
     monkeypatch.setattr("toolrl_cli.housekeeping.health.checks.run_checks", lambda results: [broken])
     answer = toolrl("doctor", "--train", "--json")
     assert answer.code == 1 and "not trained" in answer.json["trial"]["fault"]
+
+
+@pytest.mark.usefixtures("fit")
+def test_a_sweep_s_launcher_is_probed_with_its_settings_and_without_one_it_is_said(
+    toolrl: Toolrl, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "mine.yaml"
+    sweep.write_text("name: mine\nbase: {preset: tiny_grpo}\nlaunchers: {slurm: {partion: big}}\n")
+    answer = toolrl("doctor", str(sweep), "--launcher", "slurm")
+    assert answer.code != 0 and "launchers.slurm.partion: unknown key 'partion'" in answer.err
+    answer = toolrl("doctor", str(sweep))
+    assert answer.code != 0 and f"(toolrl doctor --launcher NAME {sweep})" in answer.err
+    answer = toolrl("doctor", "nowhere.yaml", "--launcher", "slurm")
+    assert answer.code != 0 and "nowhere.yaml" in answer.err

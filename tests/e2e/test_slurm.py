@@ -128,6 +128,35 @@ def test_a_graph_runs_to_its_end_without_any_harness(site: Site) -> None:
     assert outcome.exit_code == 0 and not any(event.what == "started" for event in events)
 
 
+def test_an_array_is_followed_and_ended_task_by_task(site: Site) -> None:
+    """Slurm 22.05 cancels all tasks that wait where one is cancelled with a filter, and forgets that one."""
+    trainings = [site.training(f"t{n}", steps=12) for n in range(4)]  # two run, two wait
+    exports = [site.stages(f"e{n}", after=(spec,)) for n, spec in enumerate(trainings)]
+    launcher = SlurmLauncher(SlurmSettings.model_validate({**QUICK, "array": 2}))
+    detach(
+        [*trainings, *exports],
+        site.ledger,
+        launcher,
+        AttemptOptions(functions("train"), heartbeat=0.2, alone=True),
+    )
+    handles = [site.state(spec).launcher or {} for spec in trainings]
+    assert len({str(handle["job"]).partition("_")[0] for handle in handles}) == 1
+    for spec in trainings[:2]:
+        site.running(spec, step=2)
+    assert Reach().cancel(handles[3])
+    eventually(lambda: launcher.poll([handles[3]])[0].phase == "ended")
+    seen = launcher.poll(handles)
+    assert [one.alive for one in seen] == [True, True, True, False]
+    assert seen[3].failure is not None and seen[3].failure.kind == "killed"
+    site.slurm.ask("scancel", "--signal=USR1", "--batch", str(handles[0]["job"]))
+    eventually(lambda: all(site.state(spec).status == "succeeded" for spec in exports[:3]), 90)
+    assert [site.state(spec).attempt for spec in trainings[:3]] == [2, 1, 1]
+    last = site.state(exports[3]).launcher or {}
+    eventually(lambda: launcher.poll([last])[0].phase == "ended")
+    assert site.state(exports[3]).status == "queued"
+    assert "writing to" in (site.ledger.folder(trainings[1]).attempt(1) / "slurm.txt").read_text()
+
+
 def test_a_job_is_stopped_in_good_order_and_goes_on_from_its_checkpoint(site: Site) -> None:
     spec = site.training("a", steps=40)
     handle = site.start(spec, "train")

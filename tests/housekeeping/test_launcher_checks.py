@@ -13,10 +13,12 @@ from tests.support.fake_ray import TOKEN, FakeRay, fake_ray
 from tests.support.fake_slurm import install
 from tests.support.stages import ROOT
 from toolrl_cli.attempt.environment import describe_environment
+from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.ray import view
 from toolrl_cli.harness.slurm import launcher as launcher_module
 from toolrl_cli.housekeeping.health import launcher_checks
 from toolrl_cli.housekeeping.health.launcher_checks import check_launcher
+from toolrl_cli.planning.loading import launcher_sections
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.files import make_folder, write_json
 from toolrl_cli.store.ledger import Ledger
@@ -63,6 +65,22 @@ def test_a_probe_that_does_not_start_in_time_is_cancelled_and_told(
     *_, last = check_launcher("slurm", tmp_path / "results", wait=0.2)
     assert last.standing == "error" and "waits in the queue" in last.found
     assert "scancel --state=PENDING 1" in (slurm / "calls").read_text()
+
+
+def test_the_settings_of_a_sweep_are_those_that_its_trainings_would_have(slurm: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "mine.yaml"
+    kinds = "kinds: {rl: {partition: big, gpu_type: a100}, export: {partition: small}}"
+    sweep.write_text(
+        f"name: mine\nbase: {{preset: tiny_grpo}}\nlaunchers: {{slurm: {{poll: 0.1, {kinds}}}}}\n"
+    )
+    sections = launcher_sections(sweep, tmp_path / "results")
+    checks = check_launcher("slurm", tmp_path / "results", of_sweep=sections, kind="rl")
+    assert {check.name: check.standing for check in checks}["probe"] == "ok"
+    (call,) = [line for line in (slurm / "calls").read_text().splitlines() if line.startswith("sbatch")]
+    assert "--partition=big" in call and "--gres=gpu:a100:1" in call
+    sweep.write_text("name: mine\nbase: {preset: tiny_grpo}\nlaunchers: {slurm: {partion: big}}\n")
+    with pytest.raises(SpecError, match="unknown key 'partion' of the slurm launcher"):
+        launcher_sections(sweep, tmp_path / "results")
 
 
 def test_a_node_without_this_python_is_told_by_its_own_words(slurm: Path, tmp_path: Path) -> None:

@@ -71,25 +71,52 @@ def sbatch(options: dict[str, str]) -> int:
         print("sbatch: Job 1 to start at 2026-01-01T00:00:00 using 1 processors", file=sys.stderr)
         return 0
     with cluster() as jobs:
-        number = str(len(jobs) + 1)
-        jobs[number] = {
-            "options": options,
-            "state": WAITS,
-            "status": 0,
-            "script": sys.stdin.read(),
-            "restarts": 0,
-        }
-    start(number)
+        asked = len(indices(options.get("array", "0")))
+        if len(jobs) + asked > int(os.environ.get("FAKE_SLURM_MOST", "1000000")):
+            return fail(
+                "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: policy"
+            )
+        number = str(1 + max((int(job.partition("_")[0]) for job in jobs), default=0))
+        tasks = (
+            [f"{number}_{index}" for index in indices(options["array"])] if "array" in options else [number]
+        )
+        script = sys.stdin.read()
+        for task in tasks:
+            output = options["output"].replace("%a", task.partition("_")[2])
+            jobs[task] = {
+                "options": {**options, "output": output},
+                "state": WAITS,
+                "status": 0,
+                "script": script,
+                "restarts": 0,
+            }
+    for task in tasks:
+        start(task)
     print(number)
     if (ROOT / "lost").exists():  # it was submitted, and nobody hears of it
         return fail("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
     return 0
 
 
+def indices(spans: str) -> list[int]:
+    """`0-2,7` as numbers."""
+    found = []
+    for span in spans.split(","):
+        first, _, last = span.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def waits_for(number: str, options: dict[str, str]) -> Iterator[str]:
+    for wish in filter(None, options.get("dependency", "").split(",")):
+        word, *jobs = wish.split(":")
+        for job in jobs:
+            yield job if word == "afterok" else f"{job}_{number.partition('_')[2]}"
+
+
 def run(number: str) -> None:
     def due(jobs: dict[str, dict]) -> bool:  # type: ignore[type-arg]
-        after = jobs[number]["options"].get("dependency", "").removeprefix("afterok:").split(":")
-        states = [jobs[other]["state"] for other in after if other]
+        states = [jobs[other]["state"] for other in waits_for(number, jobs[number]["options"])]
         if any(state not in (WAITS, RUNS, "COMPLETED") for state in states):
             jobs[number]["state"] = "CANCELLED"
         return not (ROOT / "hold").exists() and all(state == "COMPLETED" for state in states)
@@ -104,6 +131,10 @@ def run(number: str) -> None:
                     "SLURM_JOB_ID": number,
                     "SLURM_RESTART_COUNT": str(job["restarts"]),
                 }
+                array, _, index = number.partition("_")
+                if index:
+                    environment |= {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": index}
+                    environment["SLURM_JOB_ID"] = str(1000 + int(index))
                 if not job["restarts"]:
                     del environment["SLURM_RESTART_COUNT"]
                 with Path(job["options"]["output"]).open("ab") as log:
@@ -135,12 +166,13 @@ def run(number: str) -> None:
 def squeue(options: dict[str, str], names: list[str]) -> int:
     with cluster() as jobs:
         for number, job in jobs.items():
-            if "name" in options and job["options"]["job-name"] != options["name"]:
+            if "name" in options and job["options"]["job-name"] not in options["name"].split(","):
                 continue
             values = {
                 **{"JobID": number, "JobArrayID": number, "State": job["state"]},
                 **{"exit_code": str(job["status"]), "Reason": "None"},
                 **{"Comment": job["options"]["comment"], "TimeLeft": "0:50"},
+                **{"Name": job["options"].get("job-name", "")},
             }
             print("|".join(values[name] for name in names))
     return 0
@@ -164,7 +196,9 @@ def scancel(options: dict[str, str], number: str) -> int:
 
 def scontrol(words: list[str]) -> int:
     if words[:2] == ["show", "config"]:
-        print("ClusterName             = fake")
+        print("ClusterName             = fake\nMaxArraySize            = 1001")
+        return 0
+    if words[0] == "hold":
         return 0
     with cluster() as jobs:
         job = jobs[words[1]]

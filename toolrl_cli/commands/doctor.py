@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +11,7 @@ import typer
 from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, Results, note, print_json, results_root
 from toolrl_cli.commands.views.exit_status import FAILED
-from toolrl_cli.errors import ToolrlError
+from toolrl_cli.errors import SpecError, ToolrlError
 from toolrl_cli.store.schemas import PRINTED
 
 if TYPE_CHECKING:
@@ -20,6 +22,15 @@ MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]e
 
 
 def doctor(
+    sweep: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SWEEP]",
+            help="With --launcher: a sweep's file, or the name of one that was started, whose settings it is to have.",
+            autocompletion=completing.sweep_files,
+            show_default=False,
+        ),
+    ] = None,
     results: Results = None,
     as_json: AsJson = False,
     train: Annotated[
@@ -57,6 +68,7 @@ def doctor(
     from toolrl_cli.housekeeping.health.checks import run_checks, worst
 
     root = results_root(results)
+    sections = _sections(sweep, root, launcher)
     checks = run_checks(root)
     if benchmarks:
         from toolrl_cli.housekeeping.health.benchmark_checks import check_benchmarks
@@ -65,7 +77,9 @@ def doctor(
     if launcher is not None:
         from toolrl_cli.housekeeping.health.launcher_checks import check_launcher
 
-        checks = [*checks, *check_launcher(launcher, root, wait=wait, say=note)]
+        kind = "export" if sweep is None else "rl"
+        probed = check_launcher(launcher, root, of_sweep=sections, kind=kind, wait=wait, say=note)
+        checks = [*checks, *probed]
     if not as_json:
         _show(checks)
     unfit = worst(checks) == "error"
@@ -79,6 +93,22 @@ def doctor(
         print_json(document)
     if unfit:
         raise typer.Exit(FAILED)
+
+
+def _sections(sweep: Path | None, results: Path, launcher: str | None) -> Mapping[str, Mapping[str, Any]]:
+    """What a sweep says of its launchers; nothing where none is named.
+
+    Raises:
+        SpecError: there is no such sweep, or it says what no launcher reads; or no launcher is named.
+    """
+    if sweep is None:
+        return {}
+    if launcher is None:
+        what = "a sweep says how its launcher is to be asked, and none is named"
+        raise SpecError(what, str(sweep), f"toolrl doctor --launcher NAME {sweep}")
+    from toolrl_cli.planning.loading import launcher_sections
+
+    return launcher_sections(sweep, results)
 
 
 def _trial(as_json: bool) -> tuple[dict[str, Any], bool]:

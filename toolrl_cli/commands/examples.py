@@ -58,7 +58,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "serve": ("toolrl serve ./my-model --port 8000", "toolrl serve ./my-model --precision bf16 --rows 64"),
     "sync": ("toolrl sync quickstart", "toolrl sync quickstart --wandb online"),
     "gc": ("toolrl gc --dry-run", "toolrl gc --checkpoints --keep best"),
-    "doctor": ("toolrl doctor", "toolrl doctor --train"),
+    "doctor": ("toolrl doctor --train", "toolrl doctor --launcher slurm table6_scale"),
     "schema": ("toolrl schema", "toolrl schema > toolrl.schema.json"),
 }
 """Command, or group of commands (`""` is the root) → its examples."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.launcher import LAUNCHERS, Launcher, LauncherKind, LaunchLater
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
+from toolrl_cli.harness.starting import (
+    TOGETHER,
+    AttemptOptions,
+    Busy,
+    Done,
+    Started,
+    Wanted,
+    start_attempts,
+)
 from toolrl_cli.log import LOG
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageSpec
@@ -71,36 +79,72 @@ def detach(
     done, reach, handles = Detached(), Reach(launcher), dict[str, Handle]()
     graph = StageGraph(stages)
     later, looked = "", False
-    for stage_id in graph:
-        spec = graph[stage_id]
-        lacking = next((i for i in spec.inputs.values() if i in done.left), None)
-        owed = [i for i in spec.inputs.values() if i in graph and i not in handles]
-        if later or lacking or any(i in done.at_work for i in owed):
-            done.left[stage_id] = later or f"its input {lacking or owed[0]} is not with {launcher.kind}"
-            continue
-        after = tuple(handles[i] for i in spec.inputs.values() if i in handles)
-        try:
-            result = start_attempt(ledger.folder(spec), spec, launcher, (), options, reach=reach, after=after)
-            if isinstance(result, Busy) and result.alive is None and not looked:
+    for level in _levels(graph):
+        wanted = []
+        for stage_id in sorted(level, key=lambda stage_id: graph[stage_id].kind):  # alike beside alike
+            spec = graph[stage_id]
+            lacking = next((i for i in spec.inputs.values() if i in done.left), None)
+            owed = [i for i in spec.inputs.values() if i in graph and i not in handles]
+            if later or lacking or any(i in done.at_work for i in owed):
+                done.left[stage_id] = later or f"its input {lacking or owed[0]} is not with {launcher.kind}"
+                continue
+            after = tuple(handles[i] for i in spec.inputs.values() if i in handles)
+            wanted.append(Wanted(ledger.folder(spec), spec, after=after))
+        for few in _parts(wanted, TOGETHER):
+            if later:
+                done.left.update((stage.spec.id, later) for stage in few)
+                continue
+            results = start_attempts(few, launcher, options, reach=reach)
+            unseen = [n for n, r in enumerate(results) if isinstance(r, Busy) and r.alive is None]
+            if unseen and not looked:
                 # a job that nobody knows any more has ended once its heartbeat stands still
                 looked = True
-                LOG.info("%s: watching for %.0f s what cannot be seen", stage_id, WATCH)
+                LOG.info("%s: watching for %.0f s what cannot be seen", few[unseen[0]].spec.id, WATCH)
                 time.sleep(WATCH)
-            if isinstance(result, Busy) and result.alive is None:
-                result = start_attempt(
-                    ledger.folder(spec), spec, launcher, (), options, reach=reach, after=after
-                )
-        except LaunchLater as error:
-            later = done.left[stage_id] = str(error)
-            continue
-        handle = result.state.launcher
-        if isinstance(result, Started) and handle is not None:
-            done.submitted.append(stage_id)
-            handles[stage_id] = handle
-        elif isinstance(result, Busy):
-            done.at_work.append(stage_id)
-            if handle is not None and result.alive and handle.get("kind") == launcher.kind:
-                handles[stage_id] = handle
-        else:
-            assert isinstance(result, Done)
+            again = start_attempts([few[n] for n in unseen], launcher, options, reach=reach)
+            for n, result in zip(unseen, again, strict=True):
+                results[n] = result
+            for stage, result in zip(few, results, strict=True):
+                later = _note(stage.spec.id, result, launcher.kind, done, handles) or later
     return done
+
+
+def _note(
+    stage_id: str,
+    result: Started | Done | Busy | LaunchLater,
+    kind: str,
+    done: Detached,
+    handles: dict[str, Handle],
+) -> str:
+    """Take in what became of one stage; why nothing more can be given now, or empty."""
+    if isinstance(result, LaunchLater):
+        done.left[stage_id] = str(result)
+        return str(result)
+    handle = result.state.launcher
+    if isinstance(result, Started) and handle is not None:
+        done.submitted.append(stage_id)
+        handles[stage_id] = handle
+    elif isinstance(result, Busy):
+        done.at_work.append(stage_id)
+        if handle is not None and result.alive and handle.get("kind") == kind:
+            handles[stage_id] = handle
+    else:
+        assert isinstance(result, Done)
+    return ""
+
+
+def _levels(graph: StageGraph) -> list[list[str]]:
+    """The stages in rows: each reads only what stands in earlier ones, so that a row may be submitted at once."""
+    rows: list[list[str]] = []
+    row_of: dict[str, int] = {}
+    for stage_id in graph:
+        row = max((row_of[i] + 1 for i in graph.inputs(stage_id)), default=0)
+        row_of[stage_id] = row
+        rows.extend([] for _ in range(row + 1 - len(rows)))
+        rows[row].append(stage_id)
+    return rows
+
+
+def _parts(wanted: Sequence[Wanted], size: int) -> Iterator[Sequence[Wanted]]:
+    for begin in range(0, len(wanted), size):
+        yield wanted[begin : begin + size]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from toolrl_cli.errors import LaunchError, SpecError
 from toolrl_cli.processes.process_id import ProcessId
@@ -280,6 +280,14 @@ class Launcher(Protocol):
 
         A launcher that cannot be told of ends returns when it is time to poll again.
         """
+
+
+@runtime_checkable
+class TakesMany(Protocol):
+    """What a launcher may be beside: one that submits many attempts with fewer questions than one for each."""
+
+    def submit_many(self, requests: Sequence[LaunchRequest]) -> list[Handle | LaunchError]:
+        """As `Launcher.submit`: of each attempt its handle, or why it has none."""
 
 
 def for_several_nodes() -> str:

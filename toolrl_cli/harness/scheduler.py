@@ -25,7 +25,15 @@ from toolrl_cli.harness.queueing import ReadyQueue, Slots
 from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.retries import Policy
 from toolrl_cli.harness.scheduler_options import Options
-from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
+from toolrl_cli.harness.starting import (
+    TOGETHER,
+    AttemptOptions,
+    Busy,
+    Done,
+    Started,
+    Wanted,
+    start_attempts,
+)
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageSpec
@@ -169,11 +177,22 @@ class Scheduler:
         while not self._closing:
             if self._pool:
                 self._slots.elsewhere = self._pool.elsewhere(self._slots.idle) if len(self._ready) else {}
-            stage_id = self._ready.pop(self._slots.free, self._slots_of, self._clock())
-            if stage_id is None:
+            ready = self._next_ready()
+            if not ready:
                 self._tell_of_slots_elsewhere()
                 return
-            self._start(self._nodes[stage_id])
+            self._start(ready)
+
+    def _next_ready(self) -> list[tuple[Node, tuple[str, ...]]]:
+        """The next stage that fits, with its slots; as many as may start together where the launcher has a queue."""
+        ready: list[tuple[Node, tuple[str, ...]]] = []
+        while len(ready) < (1 if self._pool else TOGETHER):
+            stage_id = self._ready.pop(self._slots.free, self._slots_of, self._clock())
+            if stage_id is None:
+                break
+            node = self._nodes[stage_id]
+            ready.append((node, self._slots.take(node.spec.slots)))
+        return ready
 
     def _tell_of_slots_elsewhere(self) -> None:
         """Say what ready stages wait for, once for every answer."""
@@ -190,25 +209,32 @@ class Scheduler:
     def _slots_of(self, stage_id: str) -> int:
         return self._nodes[stage_id].spec.slots
 
-    def _start(self, node: Node) -> None:
-        slots = self._slots.take(node.spec.slots)
+    def _start(self, ready: list[tuple[Node, tuple[str, ...]]]) -> None:
+        slots = ready[0][1]
         try:
             with self._pool.reserved(slots) if self._pool else nullcontext(True) as reserved:
                 if not reserved:  # another harness took one of them between our two looks
-                    self._slots.release(slots)
-                    self._ready.push(node.spec.id, node.rank, self._clock() + RECHECK)
+                    self._put_back(ready, RECHECK)
                     return
-                result = start_attempt(
-                    node.folder, node.spec, self._launcher, slots, self._attempt_options, reach=self._reach
-                )
-        except LaunchLater as later:
-            self._slots.release(slots)
-            self._ready.push(node.spec.id, node.rank, self._clock() + LATER)
-            self._tell_once(str(later))
-            return
+                wanted = [Wanted(node.folder, node.spec, slots) for node, slots in ready]
+                results = start_attempts(wanted, self._launcher, self._attempt_options, reach=self._reach)
         except BaseException:
-            self._slots.release(slots)
+            for _, slots in ready:
+                self._slots.release(slots)
             raise
+        for (node, slots), result in zip(ready, results, strict=True):
+            if isinstance(result, LaunchLater):
+                self._put_back([(node, slots)], LATER)
+                self._tell_once(str(result))
+            else:
+                self._begun(node, slots, result)
+
+    def _put_back(self, ready: list[tuple[Node, tuple[str, ...]]], seconds: float) -> None:
+        for node, slots in ready:
+            self._slots.release(slots)
+            self._ready.push(node.spec.id, node.rank, self._clock() + seconds)
+
+    def _begun(self, node: Node, slots: tuple[str, ...], result: Started | Done | Busy) -> None:
         state = result.state
         if isinstance(result, Started) and state.launcher is not None:
             node.attempt = Watched(state.attempt, state.launcher, slots)

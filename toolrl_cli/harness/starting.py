@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolrl_cli.attempt.adjusting import next_adjust
 from toolrl_cli.attempt.beginning import cleared, new_attempt
 from toolrl_cli.attempt.ending import record_end
-from toolrl_cli.harness.launcher import Launcher, LaunchRequest
+from toolrl_cli.errors import LaunchError
+from toolrl_cli.harness.launcher import Launcher, LaunchLater, LaunchRequest, TakesMany
 from toolrl_cli.harness.reach import Reach
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.files import make_folder, write_json
-from toolrl_cli.store.lease import LeaseHeld, LeaseInfo
+from toolrl_cli.store.lease import Lease, LeaseHeld, LeaseInfo
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.liveness import lease_alive
 from toolrl_cli.store.schemas import COMMAND
@@ -70,6 +72,26 @@ class AttemptOptions:
     alone: bool = False
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A stage whose next attempt is to be started.
+
+    Attributes:
+        folder, spec: the stage.
+        slots: names of the launcher's slots that are the attempt's.
+        after: handles of attempts that have to succeed before; only for a launcher that `chains`.
+    """
+
+    folder: StageFolder
+    spec: StageSpec
+    slots: tuple[str, ...] = ()
+    after: tuple[Handle, ...] = ()
+
+
+TOGETHER = 200
+"""Most stages that are started together: their first attempts wait until the last one is written down."""
+
+
 def start_attempt(
     folder: StageFolder,
     spec: StageSpec,
@@ -92,13 +114,102 @@ def start_attempt(
         LaunchLater: the launcher cannot take it now.
         LaunchError: the launcher cannot start it.
     """
-    make_folder(folder.path)
+    (answer,) = start_attempts([Wanted(folder, spec, slots, after)], launcher, options, reach=reach)
+    if isinstance(answer, LaunchLater):
+        raise answer
+    return answer
+
+
+def start_attempts(
+    wanted: Sequence[Wanted],
+    launcher: Launcher,
+    options: AttemptOptions = AttemptOptions(),
+    *,
+    reach: Reach | None = None,
+) -> list[Started | Done | Busy | LaunchLater]:
+    """The same for several stages, which a launcher may take with few questions (`TakesMany`).
+
+    Args:
+        wanted: at most `TOGETHER`.
+        launcher, options, reach: as for one.
+
+    Raises:
+        LedgerError: the ledger cannot be read or written.
+        LaunchError: the launcher cannot start one; those that it could are written down.
+    """
     reach = reach or Reach(launcher)
+    answers: list[Started | Done | Busy | LaunchLater] = []
+    with ExitStack() as leases_held:
+        found: list[Done | Busy | _Due] = []
+        for stage in wanted:
+            due = _due(stage, launcher, options, reach)
+            if isinstance(due, _Due):
+                leases_held.enter_context(due.lease)
+            found.append(due)
+        dues = [due for due in found if isinstance(due, _Due)]
+        handles = iter(_submit([due.request for due in dues], launcher))
+        refusal: LaunchError | None = None
+        for due in found:
+            answer = due if not isinstance(due, _Due) else due.submitted(next(handles))
+            if isinstance(answer, LaunchError) and not isinstance(answer, LaunchLater):
+                refusal = refusal or answer
+            else:
+                answers.append(answer)
+        if refusal is not None:
+            raise refusal
+    return answers
+
+
+@dataclass(frozen=True)
+class _Due:
+    """An attempt that is to be submitted.
+
+    Attributes:
+        folder: of its stage.
+        lease: of the stage, held.
+        state: of the stage until it is submitted.
+        request: what is submitted.
+        adjust: settings of this attempt.
+    """
+
+    folder: StageFolder
+    lease: Lease
+    state: StageState
+    request: LaunchRequest
+    adjust: Adjust
+
+    def submitted(self, answer: Handle | LaunchError) -> Started | LaunchError:
+        """Write down that it was, and give the lease back."""
+        if isinstance(answer, LaunchError):
+            return answer
+        state = self.state.begun(self.request.attempt, answer, self.adjust)
+        self.folder.write_state(state, self.lease)
+        self.lease.release()
+        return Started(state)
+
+
+def _submit(requests: list[LaunchRequest], launcher: Launcher) -> list[Handle | LaunchError]:
+    if isinstance(launcher, TakesMany) and len(requests) > 1:
+        return launcher.submit_many(requests)
+    answers: list[Handle | LaunchError] = []
+    for request in requests:
+        try:
+            answers.append(launcher.submit(request))
+        except LaunchError as error:
+            answers.append(error)
+    return answers
+
+
+def _due(wanted: Wanted, launcher: Launcher, options: AttemptOptions, reach: Reach) -> Done | Busy | _Due:
+    """The attempt to submit, with its stage's lease, unless the stage is done or under way."""
+    folder, spec = wanted.folder, wanted.spec
+    make_folder(folder.path)
     try:
         lease = leases.take(folder.path, purpose="launch", alive=lease_alive(reach.alive))
     except LeaseHeld as held:
         return Busy(folder.state(), held.info, held.alive)
-    with lease:
+    with ExitStack() as undo:
+        undo.enter_context(lease)
         folder.write_spec(spec)
         state = folder.state()
         if state.status == "succeeded":
@@ -116,20 +227,19 @@ def start_attempt(
             stage_dir=folder.path,
             spec=spec,
             attempt=again or new_attempt(folder, state),
-            slots=slots,
+            slots=wanted.slots,
             harness=ProcessId.current(),
             function=options.functions.get(spec.kind),
             hang_after=_hang_after(spec, options),
             heartbeat=options.heartbeat,
             again=again is not None,
-            after=after,
+            after=wanted.after,
             alone=options.alone,
         )
         adjust = next_adjust(spec, state)
         _write_command(request, launcher.kind, adjust)
-        state = state.begun(request.attempt, launcher.submit(request), adjust)
-        folder.write_state(state, lease)
-        return Started(state)
+        undo.pop_all()  # the lease is the caller's now
+    return _Due(folder, lease, state, request, adjust)
 
 
 def _submitted(folder: StageFolder, state: StageState, kind: str) -> int | None:

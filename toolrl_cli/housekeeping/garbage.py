@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from toolrl_cli.attempt.setting_back import SUPERSEDED
 from toolrl_cli.errors import LedgerError
+from toolrl_cli.harness.slurm.arrays import FOLDER as ARRAYS
 from toolrl_cli.housekeeping.caches import used_caches
 from toolrl_cli.housekeeping.removal import TRASH, Garbage, Item, leads_out, mount_points, why_spared
 from toolrl_cli.spec.stage import StageSpec
@@ -52,7 +53,7 @@ def find_garbage(
     """Look for what may go; nothing is changed.
 
     Always: torn checkpoints that were set aside, what verl left of those it removed, what `resume --from-step`
-    and `--fresh` set aside, and files of writers that were killed.
+    and `--fresh` set aside, files of writers that were killed, and what job arrays that have ended were to run.
 
     Args:
         ledger: where to look.
@@ -118,7 +119,17 @@ class _Finder:
         for sweep in filter(Path.is_dir, _entries(self.root / "sweeps")):
             self._half_written(sweep)
             self._half_written(sweep / HARNESSES)
+        self._arrays()
         self._caches(idle, referenced)
+
+    def _arrays(self) -> None:
+        """What tells a cluster's job arrays what to run, where no job of them can begin any more."""
+        waiting = [state for state in self._states.values() if state.status != "succeeded"]
+        named = {(state.launcher or {}).get("array") for state in waiting}
+        for path in _entries(self.root / ARRAYS):
+            young = time.time() - path.lstat().st_mtime < ABANDONED
+            if path.name not in named and not young:
+                self._add(path, "no stage is a task of this job array any more")
 
     def _half_written(self, folder: Path) -> None:
         """Where no lease tells whether the writer lives, age does: such a file is renamed within seconds."""

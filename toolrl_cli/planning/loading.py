@@ -41,6 +41,29 @@ def load_plan(
     return loaded.plan, loaded.document
 
 
+def launcher_sections(sweep: Path, results: Path) -> Mapping[str, Mapping[str, Any]]:
+    """What a sweep says of its launchers, without expanding it.
+
+    Args:
+        sweep: a file, or the name of one that was started.
+        results: the results root.
+
+    Raises:
+        SpecError: there is no such sweep, it cannot be read, or says what no launcher reads.
+        LedgerError: its plan cannot be read.
+    """
+    from toolrl_cli.harness.launcher_settings import check_sections
+    from toolrl_cli.spec.sweeps.sweep import document_of, sweep_source
+    from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
+
+    if not sweep.is_file() and str(sweep) in saved_names(results):
+        return SweepFolder(results, str(sweep)).load().launchers
+    path, source = sweep_source(sweep)
+    document = document_of(source, path, ())
+    check_sections(document.sweep.launchers, document.source.where)
+    return document.sweep.launchers
+
+
 def load(
     file: Path | Mapping[str, Any],
     results: Path,

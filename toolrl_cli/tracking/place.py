@@ -23,6 +23,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.sweeps.sweep_file import MODES, Mode, Tracking
 from toolrl_cli.store.files import explained, make_folder, write_json
 from toolrl_cli.store.schemas import WANDB
+from toolrl_cli.tracking.status import LOGGERS, read_status
 
 PROJECT = "toolrl"
 MAX_ID = 128  # W&B's limit
@@ -79,6 +80,8 @@ class Place:
 def publishing_alone(sweep: Path, patience: float = 0.0, what: str = LOCK) -> Iterator[bool]:
     """Whether nobody else feeds W&B, or the other loggers, from this sweep's folder; nobody does meanwhile.
 
+    A lock tells of this machine, and of others where their file system has locks; the status file of them all.
+
     Args:
         sweep: `RESULTS/sweeps/<sweep>`.
         patience: seconds to wait for somebody who is about to end.
@@ -91,9 +94,17 @@ def publishing_alone(sweep: Path, patience: float = 0.0, what: str = LOCK) -> It
     path = sweep / f".{what}.lock"
     with explained(path), path.open("w", encoding="utf-8") as lock:
         deadline = time.monotonic() + patience
-        while not (alone := _locked(lock)) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        while not (alone := _locked(lock) and not _fed_elsewhere(sweep, what)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         yield alone
+
+
+def _fed_elsewhere(sweep: Path, what: str) -> bool:
+    """Whether a publisher on a machine that cannot be seen from here is at work."""
+    status = read_status(sweep, LOGGERS if what == LOGGERS else "")
+    return status is not None and status.at_work and status.owner is not None and status.owner.alive() is None
 
 
 def _locked(lock: IO[str]) -> bool:

@@ -25,12 +25,12 @@ from toolrl_cli.errors import LedgerError, SpecError, ToolrlError, TrackingError
 from toolrl_cli.log import LOG, on_stderr
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
-from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import attempt_alive
 from toolrl_cli.store.schemas import PLAN
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.place import LOCK, place_of, publishing_alone
-from toolrl_cli.tracking.status import LOGGERS, RunStatus, StatusWriter
+from toolrl_cli.tracking.status import LOGGERS, SILENT, RunStatus, StatusWriter
 from toolrl_cli.tracking.told import Told, watched_files
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class Publisher:
         self._folder, self._ledger = SweepFolder(results, name), Ledger(results)
         self._mode, self._feed, self._status = mode, feed, status
         self._looked: dict[str, tuple[object, ...]] = {}
+        self._heartbeats: dict[
+            str, tuple[float, float]
+        ] = {}  # stage → the last one, and since when it stands
         self._pause, self._again, self._checked = FIRST_PAUSE, 0.0, time.monotonic()
         self._beat = time.monotonic()
 
@@ -115,10 +118,22 @@ class Publisher:
                 return True
             folders = (self._ledger.folder(stage) for stage in saved.stages.values())
             for folder, state in ((f, f.state()) for f in folders):
-                if state.active and attempt_alive(folder, state) is True:
+                alive = attempt_alive(folder, state) if state.active else False
+                if alive or (alive is None and self._beats(folder)):
                     time.sleep(LOOK)
                     return True
         return False
+
+    def _beats(self, folder: StageFolder) -> bool:
+        """Whether an attempt on another machine is at work: its heartbeat moves, or is not yet known to stand still."""
+        lease = folder.lease()
+        if lease is None or lease.purpose != "attempt":
+            return False  # a job that waits writes nothing
+        beat, since = self._heartbeats.get(folder.id, (None, 0.0))
+        if beat != lease.heartbeat:
+            self._heartbeats[folder.id] = (lease.heartbeat, time.monotonic())
+            return True
+        return time.monotonic() - since < SILENT
 
     def _round(self, runs: dict[str, PlannedRun], *, last: bool) -> bool:
         """Bring what has changed up to date; whether nothing went wrong."""
@@ -180,6 +195,9 @@ class Publisher:
         """End this process where the client hangs: whoever comes next finds out what is missing."""
         while time.monotonic() < self._beat + STUCK:
             time.sleep(1.0)
+            if not self._status.beat():
+                LOG.error("the publisher of another machine has taken over")
+                os._exit(1)
         LOG.error("the W&B client did not answer for %d s", STUCK)
         os._exit(1)
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,13 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.schemas import LOGGERS_STATUS, WANDB_STATUS, Document
 from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking.file_age import seconds_old
+
+BEAT = 15.0
+"""Seconds between two writings of the document by a publisher that lives, at most."""
+
+SILENT = 120.0
+"""Seconds without one after which a publisher on another machine counts as dead; NFS may show a file 60 s late."""
 
 LOGGERS = "loggers"
 """The mode of who feeds the loggers beside W&B."""
@@ -56,6 +63,7 @@ class PublishingStatus:
         ended: it has told all it could, and is gone or about to be.
         runs: run → how it stands.
         urls: run → where it can be looked at.
+        silent: seconds since its process last wrote this, where that is on a machine that cannot be seen from here.
     """
 
     mode: str
@@ -63,13 +71,22 @@ class PublishingStatus:
     ended: bool = False
     runs: Mapping[str, RunStatus] = field(default_factory=dict)
     urls: Mapping[str, str] = field(default_factory=dict)
+    silent: float = 0.0
 
     @property
     def at_work(self) -> bool:
-        """Whether somebody feeds W&B now."""
+        """Whether somebody feeds W&B now, here or on another machine."""
+        alive = None if self.owner is None else self.owner.alive()
+        if self.ended or self.owner is None or alive is False:
+            return False
+        return alive is True or self.silent < SILENT
+
+    @property
+    def owner(self) -> ProcessId | None:
+        """Who feeds it, or did; None where nothing is known of that."""
         with suppress(KeyError, TypeError, ValueError):
-            return not self.ended and ProcessId.from_json(self.process).alive() is not False
-        return False
+            return ProcessId.from_json(self.process)
+        return None
 
     @property
     def line(self) -> str:
@@ -106,9 +123,12 @@ def read_status(sweep: Path, mode: str = "") -> PublishingStatus | None:
     try:
         runs = {str(run): RunStatus(**entry) for run, entry in data["runs"].items()}
         urls = dict(data.get("urls") or {})
-        return PublishingStatus(str(data["mode"]), data["process"], bool(data["ended"]), runs, urls)
+        status = PublishingStatus(str(data["mode"]), data["process"], bool(data["ended"]), runs, urls)
     except (KeyError, TypeError, AttributeError):
         return None
+    if status.ended or status.owner is None or status.owner.alive() is not None:
+        return status
+    return replace(status, silent=seconds_old(sweep / document.name) or 0.0)
 
 
 def told_of(results: Path, name: str) -> str:
@@ -160,6 +180,22 @@ class StatusWriter:
             self._written = time.monotonic()
             me = ProcessId.current().to_json()
             status = PublishingStatus(self._mode, me, ended, dict(self._runs), dict(self.urls))
+            told = {key: value for key, value in asdict(status).items() if key != "silent"}
             with suppress(LedgerError):
-                write_json(self._path, self._document.stamped(asdict(status)), durable=False)
+                write_json(self._path, self._document.stamped(told), durable=False)
             return status
+
+    def beat(self) -> bool:
+        """Write it down where that is due, so that other machines see a life sign.
+
+        Returns:
+            False where another machine's publisher has taken over, because it saw none of this one.
+        """
+        if time.monotonic() - self._written < BEAT:
+            return True
+        with suppress(LedgerError):
+            known = read_status(self._path.parent, self._mode)
+            if known is not None and known.at_work and known.owner != ProcessId.current():
+                return False
+        self.write()
+        return True

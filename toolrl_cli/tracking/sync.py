@@ -72,7 +72,7 @@ def sync(
     with publishing_alone(folder, PATIENCE) as alone:
         if not alone:
             status = read_status(folder)
-            who = f" (process {status.process.get('pid')})" if status else ""
+            who = f" ({status.owner})" if status and status.owner else ""
             raise SpecError(
                 f"is being sent to W&B now{who}", f"sweep {saved.name}", "sync again once that has ended"
             )

@@ -68,7 +68,7 @@ def test_no_limit_is_no_time() -> None:
 
 @pytest.mark.parametrize(
     ("device", "asked", "gpus"),
-    [("cuda", None, 2), ("auto", None, 2), ("cpu", None, 0), ("auto", False, 0), ("cpu", True, 0)],
+    [("cuda", None, 2), ("auto", None, 2), ("cpu", None, 0), ("auto", False, 0), ("cpu", True, 2)],
 )
 def test_gpus_are_asked_for_where_the_stage_may_use_them(device: str, asked: bool | None, gpus: int) -> None:
     spec = StageSpec("a-1", "rl", {}, {}, {"resources": {"device": device}}, slots=2)

@@ -34,11 +34,10 @@ GIB = 2**30
 
 
 def gpus_of(spec: StageSpec, settings: RaySettings) -> int:
-    """GPUs that a stage asks for on each of its nodes; none for one that names no device, or a CPU."""
+    """GPUs that a stage asks for on each of its nodes; by itself none for one that names no device, or a CPU."""
     device = spec.resources.get("device", "auto") if spec.resources else "cpu"
     asked = settings.of(spec.kind)["gpus"]
-    each = spec.slots // spec.nodes
-    return each if (device != "cpu" if asked is None else asked and device != "cpu") else 0
+    return spec.slots // spec.nodes if (device != "cpu" if asked is None else asked) else 0
 
 
 def resources(spec: StageSpec, settings: RaySettings) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Asked(Frozen):
     """What the jobs of one kind of stage ask for, or of all."""
 
     gpus: bool | None = Field(
-        None, description="ask for the stage's GPUs; default: unless its resources.device is cpu"
+        None,
+        description="ask for GPUs; true: also for stages that use none; default: unless resources.device is cpu",
     )
     cpus: Amount | None = Field(None, description="cores of a job; default: 1")
     cpus_per_gpu: Amount | None = None

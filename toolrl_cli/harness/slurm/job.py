@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGUSR1, on_warning)
-    job, restarts = os.environ.get("SLURM_JOB_ID", ""), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    job, restarts = job_id(os.environ), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     with on_stderr("toolrl: ", may_fail=True):
         again = None
         try:
@@ -88,6 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return execution.FAILED
             return _requeued(job, restarts, own.restarts)
     return status
+
+
+def job_id(environment: Mapping[str, str]) -> str:
+    """What Slurm's programs and our handles call this job; of an array's task `123_4`."""
+    array, task = (environment.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else environment.get("SLURM_JOB_ID", "")
 
 
 def nodes_of_job(wanted: int, container: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:

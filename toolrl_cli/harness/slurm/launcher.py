@@ -10,10 +10,19 @@ from pathlib import Path
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest, Seen, SlotPool
 from toolrl_cli.harness.slurm import states
+from toolrl_cli.harness.slurm.arrays import Place, Task, dependency, grouped, numbers, written
 from toolrl_cli.harness.slurm.bad_nodes import BadNodes
 from toolrl_cli.harness.slurm.forgotten import Forgotten
 from toolrl_cli.harness.slurm.programs import NoAnswer, Refused, ask, me, split
-from toolrl_cli.harness.slurm.script import LOG, fixed, job_name, options, script
+from toolrl_cli.harness.slurm.script import (
+    LOG,
+    array_script,
+    fixed,
+    fixed_of_array,
+    job_name,
+    options,
+    script,
+)
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.store.state import Handle
 
@@ -23,6 +32,9 @@ FRESH = 1.0
 
 DOWN = 15.0
 """The same of no answer, which takes the programs ten seconds to find out."""
+
+MOST = 500
+"""Tasks of an array; sites have a limit of their own (`MaxArraySize`), of 1000 by default."""
 
 
 class SlurmLauncher:
@@ -38,7 +50,7 @@ class SlurmLauncher:
     def __init__(self, settings: SlurmSettings | None = None) -> None:
         self._settings = settings or SlurmSettings()
         self.delay = self._settings.delay
-        self._cluster = ""
+        self._cluster, self._most_tasks = "", 0
         self._watched = 0
         self._jobs: dict[str, Mapping[str, str]] = {}
         self._listed: tuple[float, frozenset[str]] = (-1e9, frozenset())
@@ -54,27 +66,78 @@ class SlurmLauncher:
 
     def submit(self, request: LaunchRequest) -> Handle:
         """See `Launcher.submit`."""
+        (answer,) = self.submit_many([request])
+        if isinstance(answer, LaunchError):
+            raise answer
+        return answer
+
+    def submit_many(self, requests: Sequence[LaunchRequest]) -> list[Handle | LaunchError]:
+        """See `TakesMany.submit_many`; those that ask alike become arrays."""
+        answers: dict[str, Handle | LaunchError] = {}
         try:
-            cluster = self._cluster_name()
-            job = self._submitted(request) if request.again else None
-            if job is None:
-                self._bad.note(request)
-                asked = options(request.spec, self._settings, self._bad.excluded())
-                argv = [*fixed(request, self._settings), *asked]
-                job = ask("sbatch", *argv, script=script(request, self._settings)).strip().partition(";")[0]
-        except NoAnswer as error:
-            raise LaunchLater(f"Slurm does not answer: {error.what}", "slurm launcher") from error
+            self._cluster_name()
+            new = []
+            for request in requests:
+                there = self._submitted(request) if request.again else None
+                if there is None:
+                    self._bad.note(request)
+                    new.append(request)
+                else:
+                    answers[request.id] = self._handle(request, *there)
+            most = min(MOST, self._most_tasks)
+            for tasks in grouped(new, self._asks, max(1, most)):
+                if len(tasks) < max(2, self._settings.array or MOST + 1) or most < 2:
+                    for task in tasks:
+                        answers[task.request.id] = self._handle(task.request, *self._alone(task.request))
+                else:
+                    self._together(tasks, answers)
+        except LaunchError as error:
+            # whoever is refused for himself is told so; what nobody was asked for waits as long as the rest
+            for request in requests:
+                answers.setdefault(request.id, _told(error, request))
+        return [answers[request.id] for request in requests]
+
+    def _together(self, tasks: list[Task], answers: dict[str, Handle | LaunchError]) -> None:
+        """Submit an array; halves of it where the queue has no room for all.
+
+        Raises:
+            LaunchError: as `ask`.
+        """
+        folder, place = written(tasks, self._settings)
+        own = fixed_of_array(place.name, place.array, folder, dependency(tasks), self._settings)
+        argv = [*own, f"--array={numbers(tasks)}", *self._asks(tasks[0].request)]
+        try:
+            job = _number(ask("sbatch", *argv, script=array_script(place.array, folder, self._settings)))
         except Refused as error:
-            if error.full:
-                raise LaunchLater(f"the queue is full: {error.what}", "slurm launcher") from error
-            hint = "see `launchers: {slurm: …}` of the sweep, or launchers/slurm.yaml"
-            raise LaunchError(f"sbatch refuses: {error.what}", f"stage {request.spec.id}", hint) from error
+            if not error.full or len(tasks) == 1:
+                raise
+            middle = len(tasks) // 2
+            self._together(tasks[:middle], answers)
+            self._together(tasks[middle:], answers)
+            return
+        for task in tasks:
+            answers[task.request.id] = self._handle(task.request, f"{job}_{task.index}", place.array)
+
+    def _alone(self, request: LaunchRequest) -> tuple[str, str]:
+        """Submit one job; its number and its comment.
+
+        Raises:
+            LaunchError: as `ask`.
+        """
+        argv = [*fixed(request, self._settings), *self._asks(request)]
+        return _number(ask("sbatch", *argv, script=script(request, self._settings))), request.id
+
+    def _asks(self, request: LaunchRequest) -> tuple[str, ...]:
+        return tuple(options(request.spec, self._settings, self._bad.excluded()))
+
+    def _handle(self, request: LaunchRequest, job: str, comment: str) -> Handle:
         return {
             "kind": self.kind,
             "job": job,
-            "cluster": cluster,
+            "cluster": self._cluster,
             "user": me(),
             "id": request.id,
+            **({} if comment == request.id else {"array": comment}),
             "log": str(request.attempt_dir / LOG),
             "slots": [],
             **({} if request.alone else {"harness": request.harness.to_json()}),
@@ -99,11 +162,17 @@ class SlurmLauncher:
             told = f"it was submitted to the cluster {handle.get('cluster')!r}, and this is {cluster!r}"
             return Seen("unknown", told=told)
         job = str(handle["job"])
-        row = self._jobs.get(job)
-        if row is None or row["Comment"] != handle.get("id"):
+        row = self._jobs.get(job) or self._whole(job)
+        if row is None or row["Comment"] != handle.get("array", handle.get("id")):
             return accounted.get(job) or self._forgotten.seen(handle)
         seen = states.seen(row["State"], row["exit_code"], row["Reason"], f"job {job}")
         return states.never_began(seen, self.log(handle)) or seen
+
+    def _whole(self, job: str) -> Mapping[str, str] | None:
+        """The row of a whole array that was cancelled before this task of it began; None for anything else."""
+        array, sign, _ = job.partition("_")
+        row = self._jobs.get(array) if sign else None
+        return row if row is not None and row["JobArrayID"] == array else None
 
     def cancel(self, handle: Handle, *, kill: bool = False) -> None:
         """See `Launcher.cancel`."""
@@ -111,12 +180,12 @@ class SlurmLauncher:
         if handle.get("cluster") != self._cluster_name():
             raise LaunchError(f"job {job} is of the cluster {handle.get('cluster')!r}", "slurm launcher")
         self._listed = (-1e9, frozenset())
-        for arguments in (
-            ("--state=PENDING", job),
-            ("--signal=KILL", "--full", job) if kill else ("--signal=TERM", "--batch", job),
-        ):
+        # a task that waits is one with its array, which Slurm 22.05 would cancel as a whole; held, it stands alone
+        apart = [("scontrol", "hold", job)] if "array" in handle else []
+        end = ("--signal=KILL", "--full") if kill else ("--signal=TERM", "--batch")
+        for program, *arguments in (*apart, ("scancel", "--state=PENDING", job), ("scancel", *end, job)):
             try:
-                ask("scancel", *arguments)
+                ask(program, *arguments)
             except Refused as error:  # it has ended by now, or is in the other state
                 if "permission denied" in error.what.lower():
                     raise
@@ -172,15 +241,26 @@ class SlurmLauncher:
         }
         return {job: seen for job, seen in found.items() if seen.phase == "ended"}  # accounts lag behind
 
-    def _submitted(self, request: LaunchRequest) -> str | None:
-        """The job of an attempt that was submitted before; None where there is none."""
-        name = job_name(request.spec)
-        fields = ("JobID", "State", "Comment")
-        shown = f"{fields[0]}:|,{fields[1]}:|,{fields[2]}:"
-        text = ask("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "-O", shown)
-        # one that has ended found itself unnamed, and did nothing
-        theirs = [row for row in split(text, fields) if row["Comment"] == request.id]
-        return next((row["JobID"] for row in reversed(theirs) if states.goes_on(row["State"])), None)
+    def _submitted(self, request: LaunchRequest) -> tuple[str, str] | None:
+        """The job of an attempt that was submitted before, and its comment; None where there is none."""
+        wanted = {job_name(request.spec): (request.id, "")}
+        if place := Place.of(request.attempt_dir):
+            wanted[place.name] = (place.array, f"_{place.index}")
+        fields = ("JobArrayID", "State", "Name", "Comment")
+        shown = ",".join(f"{name}:|" for name in fields[:-1]) + f",{fields[-1]}:"
+        text = ask(
+            "squeue", "--noheader", "--array", "--states=all", f"--name={','.join(wanted)}", "-O", shown
+        )
+        for row in reversed(split(text, fields)):
+            comment, number = wanted.get(row["Name"], ("", ""))
+            # one that has ended found itself unnamed, and did nothing
+            if (
+                row["Comment"] == comment
+                and row["JobArrayID"].endswith(number)
+                and states.goes_on(row["State"])
+            ):
+                return row["JobArrayID"], comment
+        return None
 
     def _cluster_name(self) -> str:
         """Which cluster answers here.
@@ -196,8 +276,26 @@ class SlurmLauncher:
             except NoAnswer as error:
                 self._down = (time.monotonic(), error.what)
                 raise
-            names = [
-                line.partition("=")[2].strip() for line in text.splitlines() if line.startswith("ClusterName")
-            ]
-            self._cluster = names[0] if names else "unnamed"
+            pairs = (line.partition("=") for line in text.splitlines())
+            said = {name.strip(): value.strip() for name, _, value in pairs}
+            self._cluster = said.get("ClusterName", "unnamed")
+            most = said.get("MaxArraySize", "")
+            self._most_tasks = int(most) if most.isdigit() else 0
         return self._cluster
+
+
+def _number(answer: str) -> str:
+    """The job's number in what `sbatch --parsable` says."""
+    return answer.strip().partition(";")[0]
+
+
+def _told(error: LaunchError, request: LaunchRequest) -> LaunchError:
+    """Why an attempt could not be submitted."""
+    if isinstance(error, NoAnswer):
+        return LaunchLater(f"Slurm does not answer: {error.what}", "slurm launcher")
+    if isinstance(error, Refused) and error.full:
+        return LaunchLater(f"the queue is full: {error.what}", "slurm launcher")
+    if isinstance(error, Refused):
+        hint = "see `launchers: {slurm: …}` of the sweep, or launchers/slurm.yaml"
+        return LaunchError(f"sbatch refuses: {error.what}", f"stage {request.spec.id}", hint)
+    return error

@@ -49,11 +49,10 @@ def options(spec: StageSpec, settings: SlurmSettings, excluded: tuple[str, ...] 
 
 
 def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:
-    """GPUs that a stage asks for on each of its nodes; none for one that names no device, or a CPU."""
+    """GPUs that a stage asks for on each of its nodes; by itself none for one that names no device, or a CPU."""
     device = spec.resources.get("device", "auto") if spec.resources else "cpu"
     asked = settings.of(spec.kind)["gpus"]
-    each = spec.slots // spec.nodes
-    return each if (device != "cpu" if asked is None else asked and device != "cpu") else 0
+    return spec.slots // spec.nodes if (device != "cpu" if asked is None else asked) else 0
 
 
 def memory_of(spec: StageSpec, settings: SlurmSettings) -> float:
@@ -72,7 +71,7 @@ def check_devices(stages: Sequence[StageSpec], settings: SlurmSettings) -> None:
     """
     for spec in stages:
         wanted = spec.config.get("asked_precision")
-        if wanted is not None and gpus_of(spec, settings):
+        if wanted is not None and spec.resources.get("device") != "cpu" and gpus_of(spec, settings):
             raise LaunchError(
                 f"planned for a CPU, where {wanted} becomes fp32 for want of a GPU here, and its job asks for one",
                 f"stage {spec.id}",
@@ -83,13 +82,24 @@ def check_devices(stages: Sequence[StageSpec], settings: SlurmSettings) -> None:
 def fixed(request: LaunchRequest, settings: SlurmSettings) -> list[str]:
     """The options that are toolrl's own: by them a job is found, told to stop, and goes on."""
     after = ":".join(str(handle["job"]) for handle in request.after)
+    wish = f"afterok:{after}" if after else ""
+    return found_by(job_name(request.spec), request.id, _plain(request.attempt_dir / LOG), wish, settings)
+
+
+def fixed_of_array(name: str, array: str, folder: Path, wish: str, settings: SlurmSettings) -> list[str]:
+    """The same for an array, each of whose tasks has a log of its number in the folder."""
+    return found_by(name, array, f"{_plain(folder.absolute())}/%a", wish, settings)
+
+
+def found_by(name: str, comment: str, output: str, wish: str, settings: SlurmSettings) -> list[str]:
+    """The same for any job; `wish` is what it waits for, as `--dependency` has it, or empty."""
     return [
-        *([f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []),
+        *([f"--dependency={wish}", "--kill-on-invalid-dep=yes"] if wish else []),
         "--parsable",
-        f"--job-name={job_name(request.spec)}",
-        f"--comment={request.id}",
+        f"--job-name={name}",
+        f"--comment={comment}",
         f"--chdir={Path.cwd()}",
-        f"--output={str(request.attempt_dir / LOG).replace('%', '%%')}",
+        f"--output={output}",
         "--open-mode=append",
         "--requeue",
         f"--signal=B:USR1@{settings.warn}",
@@ -97,23 +107,38 @@ def fixed(request: LaunchRequest, settings: SlurmSettings) -> list[str]:
     ]
 
 
+def _plain(path: Path) -> str:
+    return str(path).replace("%", "%%")
+
+
 def script(request: LaunchRequest, settings: SlurmSettings) -> str:
-    """The batch script.
+    """The batch script."""
+    argv = [settings.python or sys.executable, "-m", "toolrl_cli.harness.slurm.job"]
+    return script_of(request.id, [*argv, *job_arguments(request, settings)], settings)
+
+
+def array_script(array: str, folder: Path, settings: SlurmSettings) -> str:
+    """The batch script of all tasks of an array."""
+    argv = [settings.python or sys.executable, "-m", "toolrl_cli.harness.slurm.task", str(folder.absolute())]
+    return script_of(array, argv, settings)
+
+
+def script_of(name: str, argv: Sequence[str], settings: SlurmSettings) -> str:
+    """A batch script.
 
     It becomes the attempt, so that signals to the batch step reach it; until the attempt listens, the one by which
     Slurm announces the end of the job's time is ignored.
     """
-    argv = request.argv(settings.python or sys.executable)
-    argv[argv.index("-m") + 1] = "toolrl_cli.harness.slurm.job"
-    argv += [
-        "--restarts",
-        str(settings.restarts),
-        "--warn",
-        str(settings.warn),
-        *(["--alone"] if request.alone else []),
-    ]
-    if request.spec.nodes > 1:
-        argv += [f"--container={word}" for word in settings.container]
-    lines = ["#!/bin/bash", f"# {request.id}", "trap '' USR1", "set -e"]
+    lines = ["#!/bin/bash", f"# {name}", "trap '' USR1", "set -e"]
     lines += [*settings.prologue, f"exec {shlex.join([*settings.container, *argv])}"]
     return "\n".join(lines) + "\n"
+
+
+def job_arguments(request: LaunchRequest, settings: SlurmSettings) -> list[str]:
+    """What `harness.slurm.job` is given for an attempt."""
+    argv = request.argv()
+    own = ["--restarts", str(settings.restarts), "--warn", str(settings.warn)]
+    own += ["--alone"] if request.alone else []
+    if request.spec.nodes > 1:
+        own += [f"--container={word}" for word in settings.container]
+    return [*argv[argv.index("-m") + 2 :], *own]

@@ -43,7 +43,8 @@ class Asked(Frozen):
         description="limit of one job, as sbatch has it: 24:00:00; one that reaches it goes on in the next",
     )
     gpus: bool | None = Field(
-        None, description="ask for the stage's GPUs; default: unless its resources.device is cpu"
+        None,
+        description="ask for GPUs; true: also for stages that use none; default: unless resources.device is cpu",
     )
     gpu_type: str | None = Field(
         None, pattern=r"^[\w.+-]+$", description="such as a100, in --gres=gpu:a100:2"
@@ -106,6 +107,10 @@ class SlurmSettings(Asked):
     )
     restarts: Natural = Field(
         20, description="most times that one job goes on by itself after it was taken back"
+    )
+    array: Natural = Field(
+        10,
+        description="so many attempts that ask alike, at once, are one job array; 0: never",
     )
     exclude_after: Positive = Field(
         2, description="failures of machine or network on one node after which later jobs exclude it"

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def check_launcher(
     chosen: str,
     results: Path,
     *,
+    of_sweep: Mapping[str, Mapping[str, Any]] | None = None,
     wait: float = WAIT,
     kind: str = "export",
     device: str = "auto",
@@ -47,6 +48,7 @@ def check_launcher(
     Args:
         chosen: as with `--launcher`.
         results: the results root, on whose file system the probe's own folder is made.
+        of_sweep: what a sweep says under `launchers`.
         wait: seconds for it to come back.
         kind, device: of the stage that it stands for, whose settings it is submitted with.
         say: told what the probe waits for.
@@ -55,7 +57,7 @@ def check_launcher(
         SpecError, LaunchError: there is no such launcher, or it takes no attempt.
         LedgerError: the results root cannot be written.
     """
-    launcher_kind, settings = chosen_launcher(chosen)
+    launcher_kind, settings = chosen_launcher(chosen, of_sweep)
     spec = StageSpec(f"probe-{secrets.token_hex(5)}", kind, {}, {}, {"resources": {"device": device}})
     launcher = launcher_kind.open(LaunchPlan("toolrl doctor", [spec], 1, settings=settings))
     make_folder(results)
