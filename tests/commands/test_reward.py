@@ -168,6 +168,26 @@ def test_a_completion_that_ended_a_run_is_shown_with_the_fault_under_the_run_s_r
     assert (document["explanations"][0]["step"], document["explanations"][0]["total_steps"]) == (7, 60)
 
 
+def test_a_response_is_explained_among_the_others_to_its_prompt(
+    toolrl: Toolrl, attempt: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def f(completions): return [1 / sum(c != d for c in completions) for d in completions]"
+    )
+    part = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "f", "batch": True}
+    (tmp_path / "mine.yaml").write_text(json.dumps({"name": "mine", "components": {"mine": part}}))
+    dump = str(attempt / "rollouts/40.jsonl")
+    arguments = ("reward", "explain", "--rollouts", dump, "--row", "1", "--reward", "mine.yaml", "--json")
+    (explained,) = toolrl(*arguments).json["explanations"]
+    assert explained["total"] == 1
+    assert "given 2 responses" in explained["parts"][0]["terms"][-1]["formula"]
+    saved = {"error": "RewardError: f raised", "completion": SECOND, "ground_truth": GOLD, "step": 7}
+    path = attempt / "reward_failure.json"
+    for others, code in (([[SECOND, 3], [SECOND, None]], 1), ([[GOLD, None], [SECOND, 2]], 0)):
+        path.write_text(json.dumps({**saved, "others": others, "place": 1}))
+        assert toolrl("reward", "explain", str(path), "--reward", "mine.yaml").code == code
+
+
 def test_one_reward_that_cannot_score_does_not_hide_the_others(
     toolrl: Toolrl, texts: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -122,6 +122,8 @@ def test_numbers_beside_the_scores_belong_to_their_responses(tmp_path: Path) -> 
 def test_an_explanation_says_of_how_many_responses_it_is_one(tmp_path: Path) -> None:
     reward = batch_of(tmp_path, LONGEST)
     found = explain(reward, "aa", GOLD, others=[("a", None), ("aaaa", 7)], place=1)
+    alone = explain(reward, "aa", GOLD).parts[0].terms[-1]
+    assert alone.formula == "value of the function, given this response alone"
     assert (found.total, found.parts[0].terms[-1].formula) == (
         0.5,
         "value of the function, given 3 responses to the prompt",

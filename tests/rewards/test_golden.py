@@ -64,6 +64,24 @@ def test_every_part_equals_the_released_scorer_on_every_golden_row() -> None:
     assert not wrong, f"{len(wrong)} of {len(rows)}, the first: {wrong[0]}"
 
 
+LLAMA = {"<|im_start|>assistant": "<|start_header_id|>assistant<|end_header_id|>", "<|im_end|>": "<|eot_id|>"}
+
+
+def test_a_turn_in_llamas_template_earns_what_it_earns_in_chatml() -> None:
+    """The released scorer cuts a sequence at the marks of the run's model, and scores what is left alike."""
+    for row in golden_rows():
+        text = row["completion"]
+        for chatml, llama in LLAMA.items():
+            text = text.replace(chatml, llama)
+        if "<|im_" not in text:  # marks that ChatML does not cut at, either
+            score = get_reward(row["variant"]).score(
+                f"{text}\n<|eot_id|>rest", row["ground_truth"], row["step"]
+            )
+            assert score.total == pytest.approx(row["score"], abs=CLOSE), text
+    whole = f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|>{LLAMA['<|im_start|>assistant']}"
+    assert get_reward("original").score(f"{whole}\n\n{GOLD}<|eot_id|>", GOLD).total == 4
+
+
 def test_a_batch_scores_as_its_rows_do_one_by_one() -> None:
     rows = golden_rows()[:200]
     reward = get_reward("finegrained+dynamic+length")

@@ -23,6 +23,8 @@ from toolrl_cli.rewards.reading import (
     think_words,
 )
 
+HEADER = "<|start_header_id|>assistant<|end_header_id|>\n\n"
+
 
 @pytest.mark.parametrize(
     ("completion", "seen"),
@@ -32,6 +34,11 @@ from toolrl_cli.rewards.reading import (
         ("<|im_start|>assistant\na <|im_end|>\n<|im_start|>user", "a"),
         ("<|im_start|>assistant a<|im_start|>assistant b", "b"),
         ("<|im_start|>user a", "<|im_start|>user a"),
+        ("a <|eot_id|>b", "a"),
+        (f"<|begin_of_text|>{HEADER.replace('assistant', 'user')}q<|eot_id|>{HEADER}a<|eot_id|>\n", "a"),
+        (f"{HEADER}a{HEADER}b<|end_of_text|>", "b<|end_of_text|>"),
+        ("a<|im_end|>b<|eot_id|>", "a"),
+        ("a<|eot_id|>b<|im_end|>", "a<|eot_id|>b"),
         ("", ""),
     ],
 )

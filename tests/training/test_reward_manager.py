@@ -40,7 +40,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFa
 
 
 def manager(
-    tmp_path: Path, tokenizer: Any, reward: object = "original", **settings: object
+    tmp_path: Path, tokenizer: Any, reward: object = "original", agent: object = None, **settings: object
 ) -> ToolrlRewardManager:
     (tmp_path / "reward.json").write_text(json.dumps(reward), encoding="utf-8")
     toolrl = {
@@ -52,7 +52,10 @@ def manager(
         {
             "reward": {"toolrl": toolrl | settings},
             "trainer": {"total_training_steps": 7},
-            "actor_rollout_ref": {"model": {"path": tokenizer.name_or_path}},
+            "actor_rollout_ref": {
+                "model": {"path": tokenizer.name_or_path},
+                "rollout": {"agent": agent or {}},
+            },
         }
     )
     return ToolrlRewardManager(config, tokenizer)
@@ -192,10 +195,20 @@ def together(subject: ToolrlRewardManager, *samples: tuple[str, DataProto]) -> l
     return asyncio.run(scored())
 
 
-def comparing(tmp_path: Path, tokenizer: Any, source: str) -> ToolrlRewardManager:
+OURS = {"agent_loop_manager_class": "one of toolrl's"}
+
+
+def comparing(tmp_path: Path, tokenizer: Any, source: str, agent: Any = OURS) -> ToolrlRewardManager:
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
     mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine", "batch": True}
-    return manager(tmp_path, tokenizer, {"components": {"mine": mine}})
+    return manager(tmp_path, tokenizer, {"components": {"mine": mine}}, agent)
+
+
+def test_a_reward_that_takes_groups_is_refused_where_responses_come_alone(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    with pytest.raises(StageError, match="verl's agent loop scores each alone"):
+        comparing(tmp_path, tokenizer, "def mine(completions): return [1.0]", agent={})
 
 
 def test_the_responses_to_a_prompt_are_scored_together(tmp_path: Path, tokenizer: Any) -> None:

@@ -77,7 +77,9 @@ class PythonComponent(Component):
         numbers = [Term(key, "a metric", each) for key, each in own.items() if not isinstance(each, str)]
         texts = [f"{key} = {shown(each)}" for key, each in own.items() if isinstance(each, str)]
         told = f" (texts are not logged: {', '.join(texts)})" if texts else ""
-        group = f", given {reading.memo.get(GROUP, 1)} responses to the prompt" if self.batch else ""
+        many = reading.memo.get(GROUP, 1)
+        group = f", given {many} responses to the prompt" if many > 1 else ", given this response alone"
+        group = group if self.batch else ""
         return (*numbers, Term("raw", f"value of the function{group}{told}", raw))
 
     def _returned(self, readings: Sequence[Reading]) -> list[Returned]:

@@ -95,7 +95,7 @@ class Reward:
 
         Args:
             completion: text of the assistant's turn as generated, with special tokens; surrounding white space and
-                everything after `<|im_end|>` are ignored.
+                everything after `<|im_end|>` (of Llama: `<|eot_id|>`) are ignored, and what comes before the turn.
             ground_truth: text of the gold turn.
             step: verl's global step: 1 at the first update, 0 in the validation before training.
             total_steps: length of the run; needed where a schedule counts in shares of the run.

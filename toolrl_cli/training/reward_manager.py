@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from omegaconf import OmegaConf
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
@@ -24,6 +25,8 @@ from toolrl_cli.training.plugin import require_plugin
 from toolrl_cli.training.reward_metrics import sample_numbers
 from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 from toolrl_cli.training.scoring_failure import ScoringFailure
+
+AGENT_LOOP = "actor_rollout_ref.rollout.agent.agent_loop_manager_class"
 
 
 class Response(NamedTuple):
@@ -55,7 +58,8 @@ class ToolrlRewardManager(RewardManagerBase):
     and `TrainingReplayBuffer` stops the run.
 
     Raises:
-        StageError: the configuration has no reward, or its specification cannot be read.
+        StageError: the configuration has no reward, its specification cannot be read, or it takes groups and verl's
+            own agent loop is chosen.
     """
 
     def __init__(self, config: Any, tokenizer: Any, compute_score: Any = None, **_: Any) -> None:
@@ -65,6 +69,11 @@ class ToolrlRewardManager(RewardManagerBase):
         if not settings or not settings.get("spec"):
             raise StageError("reward.toolrl.spec is not set", "reward manager", failure_class="config")
         self._reward = _read_reward(Path(settings.spec))
+        if self._reward.takes_groups and not OmegaConf.select(config, AGENT_LOOP):
+            what = (
+                "the reward takes all responses to a prompt together, and verl's agent loop scores each alone"
+            )
+            raise StageError(what, AGENT_LOOP, "name one of toolrl's", failure_class="config")
         steps = settings.get("total_steps") or config.trainer.get("total_training_steps")
         self._total_steps = int(steps) if steps else None
         failure_file = settings.get("failure_file")
