@@ -98,7 +98,7 @@ GOLD = '<think> a </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n
 @pytest.mark.parametrize(
     ("golds", "settings", "told"),
     [
-        ([""] * 3, "reward: original", ["3 of the first 3 gold answers earn less than the most (row 0: format 0 of 1)"]),
+        ([""] * 3, "reward: original", ["3 of the first 3 gold answers earn less than the most (row 0: "]),
         ([GOLD] * 70 + ["x"], "reward: original", ["1 of the first 71 gold answers earn less than the most (row 70: "]),
         ([GOLD] * 2 + ["x"], "reward: original, data.limit.train: 2", []),  # a row that nothing trains on
         ([""] * 3, "reward: original, rl.allow_imperfect_gold: true", []),
