@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.datasets import own_rows, rlla, toolworld
-from toolrl_cli.datasets.repeats import find_repeats
+from toolrl_cli.datasets.repeats import Triple, find_repeats
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.training.preflight.question import Answer, Measures, Rows
 
@@ -125,6 +125,11 @@ def _told(row: Mapping[str, Any]) -> Row:
     return row["prompt"], row["reward_model"]["ground_truth"]
 
 
+def _triple(row: Mapping[str, Any]) -> Triple:
+    messages, gold = _told(row)
+    return ("", json.dumps(messages), gold or "")
+
+
 def _items(rows: Rows) -> list[Row]:
     from pydantic import TypeAdapter
 
@@ -152,6 +157,12 @@ def _own(params: Mapping[str, Any]) -> Path | None:
 
 def _repeats(rows: Rows) -> Answer:
     params = json.loads(rows.params)
+    if rows.kind == "verl":
+        files = {split: params["files"][split] for split in (rows.name, "val")}
+        loaded = own_rows.load(files, params["limit"])
+        return Answer(
+            repeats=find_repeats({s: [_triple(r) for r in found] for s, found in loaded.items()}, "val")
+        )
     splits, notes = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))
     return Answer(repeats=find_repeats(splits, None if rlla.NOTE_SAME_ROWS in notes else "val"))
 
