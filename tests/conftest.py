@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+# Before torch is imported: the models of the tests are so small that a second thread only waits, three times as
+# long as the work takes where the machine is busy. Trainers are given threads of their own.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from tests.support.stages import ROOT, Stages
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.processes.tree import kill

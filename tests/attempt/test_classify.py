@@ -12,6 +12,7 @@ from toolrl_cli.attempt.tracebacks import root_cause
 from toolrl_cli.errors import BenchmarkError, LedgerError, SpecError, StageError
 from toolrl_cli.harness.retries import Policy, Retry
 from toolrl_cli.processes.child import ChildFailed
+from toolrl_cli.processes.nodes import NodeLost
 from toolrl_cli.store.failures import FAILURE_CLASSES, HINTS, Failure
 
 LOGS = Path(__file__).with_name("logs")
@@ -114,6 +115,13 @@ def test_the_root_cause_in_a_log_is_shown_and_classed(tmp_path: Path, name: str)
     shutil.copy(LOGS / f"{name}.txt", tmp_path / "log.txt")
     failure = classify(tmp_path, returncode=1)
     assert (failure.kind, failure.message) == EXPECTED[name]
+
+
+def test_a_lost_node_is_a_fault_of_the_machine_unless_slurm_says_it_was_memory(tmp_path: Path) -> None:
+    lost = classify(attempt_with(tmp_path), error=NodeLost("n2"))
+    assert (lost.kind, lost.message) == ("infra", "node n2: its part of the training is gone without a word")
+    said = "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0. Some of the step tasks have been OOM Killed.\n"
+    assert classify(attempt_with(tmp_path, said), error=NodeLost("n2")).kind == "oom"
 
 
 def test_every_sample_log_is_tested() -> None:

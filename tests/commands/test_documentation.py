@@ -216,7 +216,7 @@ def test_a_yaml_block_that_is_shown_is_what_it_says(
     """A sweep resolves to runs; a table, a reward and claims are read; a part of a sweep is completed and resolved."""
     data = parse_yaml(text, page.name).data
     path = tmp_path / "block.yaml"
-    for name in ("rewards.py", "my_eval.py", "score.py"):
+    for name in ("rewards.py", "group.py", "my_eval.py", "score.py"):
         code = [t for _, language, t in BLOCKS if language == "python" and t.startswith(f"# {name}")]
         shipped = place / name
         (tmp_path / name).write_text(code[0] if code else shipped.read_text() if shipped.exists() else "")

@@ -34,6 +34,34 @@ evaluate: [toolworld]
 """
 
 
+OWN_ROWS = """
+name: mapped
+base:
+  preset: tiny_grpo
+  model: tiny_base
+  train: [rl]
+  rl: {prompts: 8, mini_batch: 8, max_prompt_length: 1024}
+  data: {kind: jsonl, train: rows.jsonl, val: rows.jsonl, fields: {prompt: q, gold: meta.calls, tools: tools}}
+"""
+
+
+def test_rows_of_ones_own_are_planned_with_what_is_refused_and_a_mapping_that_finds_nothing_is_not(
+    toolrl: Toolrl, tmp_path: Path
+) -> None:
+    row = {"q": "do it", "meta": {"calls": [{"name": "f", "arguments": {}}]}, "tools": [{"name": "f"}]}
+    rows = [*[row] * 9, {**row, "meta": {"calls": "[{"}}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    (tmp_path / "s.yaml").write_text(OWN_ROWS)
+    answer = toolrl("plan", "s.yaml")
+    assert answer.code == 0, answer.err
+    told = f"warning: {tmp_path / 'rows.jsonl'}: 1 of 10 rows refused: the calls are no JSON (1: line 10)"
+    assert answer.err.count(told) == 1
+    few = toolrl("plan", "s.yaml", "--set", "data.limit.train=4")
+    assert "has 4 train rows, too few for a step of 8 prompts" in few.err
+    wrong = toolrl("plan", "s.yaml", "--set", "data.fields.gold=meta.call")
+    assert wrong.code == 2 and "no row of" in wrong.err and "did you mean 'meta.calls'?" in wrong.err
+
+
 def forget(environment: Path, key: str, value: str) -> None:
     """Make a finished attempt one of other code."""
     document = json.loads(environment.read_text())
@@ -216,6 +244,18 @@ def test_a_plan_can_be_read_at_any_width(
     joined = "".join(out.split())
     for part in ("cold-seed1", "unknown", "GPU-hours", "evaluate", "rl:neverrun"):
         assert part in joined, out
+
+
+def test_stages_for_several_nodes_are_told_and_this_machine_refuses_them(
+    toolrl: Toolrl, sweep_file: Path
+) -> None:
+    sets = (str(sweep_file), "--set", "resources.nodes=2")
+    answer = toolrl("plan", *sets)
+    assert "for several nodes (resources.nodes): --launcher ray or --launcher slurm gives them" in answer.err
+    answer = toolrl("sweep", *sets, "--wandb", "disabled")
+    assert (answer.code, not Path("results/stages").exists()) == (1, True)
+    assert "is planned for 2 nodes (resources.nodes), and the local launcher gives one" in answer.err
+    assert "(--launcher ray or --launcher slurm gives several; --set resources.nodes=1" in answer.err
 
 
 def test_a_dry_run_shows_the_same_as_an_explained_plan(toolrl: Toolrl, sweep_file: Path) -> None:

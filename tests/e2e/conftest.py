@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import trains
+from tests.e2e.slurm_cluster import SlurmCluster
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,3 +28,14 @@ def one_process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         if holder == worker:  # an earlier module
             return
         pytest.fail(f"trainers run in {holder} and {worker}; tests/conftest.py keeps them in one process")
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[SlurmCluster]:
+    with tempfile.TemporaryDirectory(prefix="slurm") as folder:
+        cluster = SlurmCluster(Path(folder))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()

@@ -1,4 +1,4 @@
-"""A real Ray cluster on this machine for the tests: one node with two made-up GPUs, a token, ports of its own.
+"""A real Ray cluster on this machine for the tests: nodes with two made-up GPUs each, a token, ports of its own.
 
 Nothing of another Ray on this machine is touched: its files are in its own folder, and only processes that bear its
 mark are ended.
@@ -26,11 +26,12 @@ class RayCluster:
 
     Args:
         folder: where its files are; the path is short, because it holds a socket.
-        variables: of the head's environment.
+        nodes: how many.
+        variables: of their environment.
     """
 
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, nodes: int = 1, **variables: str) -> None:
+        self.folder, self.nodes = folder, nodes
         self.token_file = folder / "token"
         self.token_file.write_text(secrets.token_hex(24))
         self.token_file.chmod(0o600)
@@ -39,23 +40,28 @@ class RayCluster:
         self._environment = {
             **os.environ,
             **{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_file)},
-            **{"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", MARK: str(folder)},
+            **{"RAY_USAGE_STATS_ENABLED": "0", MARK: str(folder)},
+            **({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if nodes == 1 else {}),
             **variables,
         }
 
     def start(self) -> None:
-        """Start the head, and wait until it takes jobs."""
-        argv = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--node-ip-address=127.0.0.1"]
-        argv += [f"--port={self._gcs}", f"--dashboard-port={self._dashboard}"]
-        argv += [f"--dashboard-agent-listen-port={self._agent}", f"--temp-dir={self.folder}/ray"]
-        argv += [f"--num-cpus={CPUS}", f"--num-gpus={GPUS}", f"--object-store-memory={80 * 2**20}"]
-        argv += ["--include-dashboard=true", "--disable-usage-stats"]
-        done = subprocess.run(argv, env=self._environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        """Start the head and the other nodes, and wait until it takes jobs."""
+        head = ["--head", f"--port={self._gcs}", f"--dashboard-port={self._dashboard}"]
+        head += [f"--dashboard-agent-listen-port={self._agent}", f"--temp-dir={self.folder}/ray"]
+        self._start(*head, "--include-dashboard=true", "--disable-usage-stats")
+        for _ in range(self.nodes - 1):
+            self._start(f"--address=127.0.0.1:{self._gcs}")
         deadline = time.monotonic() + 60
         while not self._answers():
             assert time.monotonic() < deadline, "the dashboard does not answer"
             time.sleep(0.2)
+
+    def _start(self, *options: str) -> None:
+        argv = [sys.executable, "-m", "ray.scripts.scripts", "start", "--node-ip-address=127.0.0.1", *options]
+        argv += [f"--num-cpus={CPUS}", f"--num-gpus={GPUS}", f"--object-store-memory={80 * 2**20}"]
+        done = subprocess.run(argv, env=self._environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def kill_head(self) -> None:
         """End all of Ray as a crash does; what the jobs run is left to Ray's own guards."""

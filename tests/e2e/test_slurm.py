@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +32,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.skipif(bool(why_not()), reason=f"no S
 
 QUICK = {"poll": 0.3, "delay": 0.5}
 GPU = {"resources": {"device": "cuda"}}
-
-
-@pytest.fixture(scope="module")
-def slurm() -> Iterator[SlurmCluster]:
-    with tempfile.TemporaryDirectory(prefix="slurm") as folder:
-        cluster = SlurmCluster(Path(folder))
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.stop()
 
 
 class Site:

@@ -1,4 +1,4 @@
-"""verl's own trainers on the CPU: GRPO, PPO, two ranks, resuming, SFT, and a scorer that fails.
+"""verl's own trainers on the CPU: GRPO on two ranks, resuming, a scorer that fails, PPO, and SFT.
 
 Each test is a whole run of a real verl process tree on a tiny Qwen2 model that the test makes.
 """
@@ -190,9 +190,8 @@ def rl(
     return run(module, options | changes, folder)
 
 
-def assert_trained(outcome: Outcome, steps: list[int]) -> None:
-    assert outcome.code == 0, outcome.log[-3000:]
-    assert sorted(outcome.steps) == steps
+def assert_steps(outcome: Outcome, steps: list[int]) -> None:
+    assert sorted(outcome.steps) == steps, outcome.log[-3000:]
     for step, data in outcome.steps.items():
         assert data["training/global_step"] == step
         assert data["training/rollout_actor_probs_pearson_corr"] > 0.999
@@ -218,7 +217,8 @@ def test_a_trainer_of_ours_trains_on_the_groups_that_differ(
         **{f"+trainer.v1.sampler.sampler_kwargs.{key}": value for key, value in sampler.items()},
     }
     outcome = rl(material, tmp_path, ray_folder, module="toolrl_cli.training.trainers.program", **options)
-    assert_trained(outcome, [1, 2])
+    assert outcome.code == 0, outcome.log[-3000:]
+    assert_steps(outcome, [1, 2])
     for data in outcome.steps.values():
         assert data["critic/advantages/max"] > 0 > data["critic/advantages/min"]
         left_out = data["training/filter_groups/evicted_samples"]
@@ -228,22 +228,33 @@ def test_a_trainer_of_ours_trains_on_the_groups_that_differ(
         )
 
 
-def test_grpo_trains_validates_and_goes_on_from_its_checkpoint(
+def test_grpo_on_two_ranks_validates_and_goes_on_from_its_checkpoint_until_a_scorer_fails(
     material: Material, tmp_path: Path, ray_folder: str
 ) -> None:
     options = {"trainer.save_freq": 1, "trainer.test_freq": 2, "trainer.val_before_train": True}
-    first = rl(material, tmp_path, ray_folder, **options)
+    first = rl(material, tmp_path, ray_folder, ranks=2, **options)
     assert {step for step in first.steps if "val-core/tiny/reward/mean@1" in first.steps[step]} == {0, 2}
     assert first.steps[2]["val-aux/tiny/short/raw/mean@1"] < 0
     before = first.steps.pop(0)
     assert "val-aux/tiny/format/weight/mean@1" in before
-    assert_trained(first, [1, 2])
+    assert first.code == 0, first.log[-3000:]
+    assert_steps(first, [1, 2])
     assert (tmp_path / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "2"
 
-    second = rl(material, tmp_path, ray_folder, **options | {"trainer.total_training_steps": 3})
+    (tmp_path / "late.py").write_text("def late(step):\n    return 1.0 if step < 4 else 1 / 0\n")
+    reward = json.loads(material.reward.read_text())
+    late = {"kind": "python", "path": str(tmp_path / "late.py"), "function": "late", "weight": 0}
+    reward["components"]["late"] = late
+    (tmp_path / "reward.json").write_text(json.dumps(reward))
+    options |= {"+reward.toolrl.spec": str(tmp_path / "reward.json"), "trainer.total_training_steps": 5}
+    second = rl(material, tmp_path, ray_folder, ranks=2, **options)
     again = second.steps.pop(2)  # the validation that every start makes, now of the loaded weights
     assert again["val-core/tiny/reward/mean@1"] == first.steps[2]["val-core/tiny/reward/mean@1"]
-    assert_trained(second, [3])
+    assert_steps(second, [3])
+    assert second.code != 0
+    assert "scoring a completion failed at step 4" in second.log and "ZeroDivisionError" in second.log
+    failure = json.loads((tmp_path / "reward_failure.json").read_text())
+    assert (failure["step"], failure["ground_truth"]) == (4, GOLD)
     assert descendants(os.getpid()) == []
 
 
@@ -257,35 +268,13 @@ def test_ppo_trains_policy_and_critic_with_a_reference_model(
         ppo=True,
         **{"algorithm.use_kl_in_reward": True, "trainer.save_freq": 2},
     )
-    assert_trained(outcome, [1, 2])
+    assert outcome.code == 0, outcome.log[-3000:]
+    assert_steps(outcome, [1, 2])
     for data in outcome.steps.values():
         assert data["critic/grad_norm"] > 0
         assert "actor/reward_kl_penalty" in data
     assert outcome.steps[1]["actor/reward_kl_penalty"] == pytest.approx(0, abs=1e-6)
     assert (tmp_path / "checkpoints" / "global_step_2" / "critic").is_dir()
-
-
-def test_two_ranks_train_together(material: Material, tmp_path: Path, ray_folder: str) -> None:
-    outcome = rl(material, tmp_path, ray_folder, ranks=2)
-    assert_trained(outcome, [1, 2])
-
-
-def test_a_scorer_that_fails_ends_the_run_and_keeps_the_completion(
-    material: Material, tmp_path: Path, ray_folder: str
-) -> None:
-    (tmp_path / "late.py").write_text("def late(step):\n    return 1.0 if step < 2 else 1 / 0\n")
-    reward = {
-        "components": {"late": {"kind": "python", "path": str(tmp_path / "late.py"), "function": "late"}}
-    }
-    (tmp_path / "reward.json").write_text(json.dumps(reward))
-    outcome = rl(material, tmp_path, ray_folder, **{"+reward.toolrl.spec": str(tmp_path / "reward.json")})
-    assert outcome.code != 0
-    assert sorted(outcome.steps) == [1]
-    assert "scoring a completion failed at step 2" in outcome.log
-    assert "ZeroDivisionError" in outcome.log
-    failure = json.loads((tmp_path / "reward_failure.json").read_text())
-    assert (failure["step"], failure["ground_truth"]) == (2, GOLD)
-    assert descendants(os.getpid()) == []
 
 
 def test_sft_learns_on_two_ranks(material: Material, tmp_path: Path) -> None:

@@ -253,6 +253,26 @@ def test_memory_of_training_is_sharded_over_the_gpus_and_offloading_makes_room(l
     assert memory("e", resources={"device": "cuda", "offload": "idle"}) == one  # one network, never idle
 
 
+def test_what_is_spread_over_nodes_is_shared_among_them(ledger: Ledger) -> None:
+    def estimate(name: str, **resources: object) -> Estimate:
+        plain = {"device": "cuda", "offload": "idle", "gpu_memory": 80, "rollout": "vllm"}
+        owed = stage("rl", name, model=MODEL, resources={**plain, **resources})
+        return only(look(ledger, owed))
+
+    one, four, two_by_two = (
+        estimate(name, gpus=gpus, nodes=nodes)
+        for name, gpus, nodes in (("a", 1, 1), ("b", 4, 1), ("c", 2, 2))
+    )
+    assert two_by_two.gpu_memory == four.gpu_memory != one.gpu_memory
+    assert two_by_two.memory is not None and four.memory is not None
+    assert two_by_two.memory.low == four.memory.low / 2
+    shapes = {
+        Works(lambda i: None, True).of(s).shape
+        for s in (replace(stage("rl", gpus=4), nodes=nodes) for nodes in (1, 2))
+    }
+    assert len(shapes) == 2
+
+
 def test_a_model_that_is_evaluated_on_a_gpu_is_in_the_forecast(ledger: Ledger) -> None:
     found = only(look(ledger, stage("evaluate", "a", model=MODEL, device="cuda")))
     assert found.gpu_memory is not None

@@ -170,3 +170,12 @@ def test_another_python_finds_toolrl_whatever_its_directory(tmp_path: Path) -> N
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 looks into the working directory first")
+def test_a_users_file_named_as_a_module_is_not_taken_for_it(tmp_path: Path) -> None:
+    for name in ("json", "torch", "datasets"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('this {name} is not the one')\n")
+    argv = [sys.executable, "-m", "toolrl_cli.attempt.execution", "--help"]
+    answer = subprocess.run(argv, cwd=tmp_path, env=importable(None), capture_output=True, check=False)
+    assert answer.returncode == 0, answer.stderr

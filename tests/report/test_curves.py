@@ -7,7 +7,7 @@ import pytest
 from tests.report.builder import RunTree, Tree
 from toolrl_cli.report.arms import Arm, collect_arms
 from toolrl_cli.report.drawing import answers
-from toolrl_cli.report.drawing.curves import CurveReader, panels_of
+from toolrl_cli.report.drawing.curves import CurveReader, panels_of, rl_stage
 from toolrl_cli.report.drawing.panels import LENGTH, TOTAL, part_panel
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.statistics.seeds import seed_mean
@@ -41,6 +41,23 @@ def test_a_later_attempt_replaces_the_steps_it_trained_again(tree: Tree) -> None
     run.metrics({s: {"reward/total/mean": 5.0} for s in (3, 4)}, attempt=2)
     found = CurveReader().curve(arms_of(tree)[0], TOTAL)
     assert found is not None and found.mean == (0.0, 0.0, 5.0, 5.0)
+
+
+def test_what_a_function_returned_beside_its_value_has_a_panel_behind_the_parts(tree: Tree) -> None:
+    names = ("raw", "weight", "weighted", "style", "acc")
+    row = {f"reward/judged/{name}/mean": 0.5 for name in names} | {"reward/total/mean": 0.5}
+    tree.sweep().run("a").metrics({1: row | {"val-aux/own/judged/acc/mean@1": 0.5}})
+    panels = panels_of(arms_of(tree), CurveReader())
+    assert [panel.title for panel in panels] == [TOTAL.title, "Judged reward", "Judged: acc", "Judged: style"]
+
+
+def test_a_validation_metric_that_not_all_answers_have_is_no_curve(tree: Tree) -> None:
+    row = {"val-aux/own/judged/style/mean@1": 0.5, "val-aux/own/judged/style/mean@2": 0.7}
+    run = tree.sweep().run("a")
+    run.metrics({1: row | {"val-aux/own/total/mean@2": 1.0}, 2: {"val-aux/own/judged/style/mean@2": 0.7}})
+    (arm,) = arms_of(tree)
+    series = CurveReader().series(rl_stage(arm.runs[0]))
+    assert series == {"val-reward/judged/style/mean": {2: 0.7}, "val-reward/total/mean": {1: 1.0}}
 
 
 def test_values_that_are_not_finite_leave_a_gap(tree: Tree) -> None:

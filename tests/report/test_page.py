@@ -212,7 +212,7 @@ def test_rollouts_are_laid_open_part_by_part_and_their_parts_make_up_the_logged_
 def test_a_users_code_is_not_run_for_a_page_and_validations_logged_parts_stand_in(tree: Tree) -> None:
     run = tree.sweep().run("mine").done(toolworld_scores(0.5))
     rolled_out(run, 1, [GOLD])
-    logged = {"brevity/raw": 0.5, "brevity/weight": 2.0, "brevity/weighted": 1.0}
+    logged = {"brevity/raw": 0.5, "brevity/weight": 2.0, "brevity/weighted": 1.0, "brevity/words": 7}
     rolled_out(run, 5, [GOLD], "validation", **logged)
     code = tree.root / "mine.py"
     code.write_text("def brevity(completion, ground_truth):\n    raise SystemExit\n")
@@ -222,7 +222,8 @@ def test_a_users_code_is_not_run_for_a_page_and_validations_logged_parts_stand_i
     (found,) = data_of(build_report(tree.write(), ["demo"]).render("html"))["rollouts"]
     assert found["kind"] == "validation" and "runs no code of yours" in found["why"]
     (response,) = found["steps"][0]["prompts"][0]["responses"]
-    assert response["parts"] == [{"name": "brevity", "raw": 0.5, "weight": 2.0, "weighted": 1.0, "terms": []}]
+    numbers, terms = {"raw": 0.5, "weight": 2.0, "weighted": 1.0}, [["words", "a metric", 7]]
+    assert response["parts"] == [{"name": "brevity", **numbers, "terms": terms}]
 
 
 def test_a_rollout_whose_text_does_not_earn_its_logged_reward_is_not_explained_by_it(tree: Tree) -> None:

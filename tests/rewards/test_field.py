@@ -85,6 +85,12 @@ def tags(*calls: Any) -> str:
 
 
 WORDS = "a b c d e f g h"
+
+
+def react(call: Any, text: str = "Thought: t\n") -> str:
+    return f"{text}Action: {call['name']}\nAction Input: {json.dumps(call['arguments'])}"
+
+
 VALUES: list[tuple[str, str, str, float]] = [
     # NeMo-Gym: the switch off, strict, fractional, f1
     *[
@@ -155,6 +161,20 @@ VALUES: list[tuple[str, str, str, float]] = [
     ("reward_kit", gold(A, B), tags(A, B), 1),
     ("reward_kit", gold(A, B), tags(B, A), 0),
     ("reward_kit", gold(), "no call", 1),
+    # ms-swift's toolbench: the F1 is cut to all or nothing
+    ("ms_swift_toolbench", gold(A), react(A), 1),
+    ("ms_swift_toolbench", gold(A), react(A_SWAPPED), 1),
+    ("ms_swift_toolbench", gold(A), react(B), 0),
+    ("ms_swift_toolbench", gold(A), react(A_MORE), 0),
+    ("ms_swift_toolbench", gold(A), react(X), 0),
+    ("ms_swift_toolbench", gold(f(n=1)), react(f(n=1.0)), 1),
+    ("ms_swift_toolbench", gold(A), react(B) + "\n" + react(A), 1),
+    ("ms_swift_toolbench", gold(A), react(A) + "\nObservation: x\n" + react(B) + "\nObservation:", 1),
+    ("ms_swift_toolbench", gold(A), "Action: Get_Price\nAction Input: ORD", 0),
+    ("ms_swift_toolbench", gold(f()), "Action: f", 1),
+    ("ms_swift_toolbench", gold(A), "no action", 0),
+    ("ms_swift_toolbench", gold(), "no action", 1),
+    ("ms_swift_toolbench", gold(), react(A), 0),
     # ms-swift's port and ResT: white space, and text, between the fields
     ("ms_swift_toolrl", gold(A), T + lines(A_PARAMETERS), 4),
     ("original", gold(A), T + lines(A_PARAMETERS), 3),
@@ -215,6 +235,109 @@ def test_repetition_has_ms_swifts_value() -> None:
     assert reward.score("a b", gold()).total == 0
 
 
+ACCEPTED = [
+    {
+        "Get_Price": {
+            **{"loc_1": ["ORD", "Chicago, O'Hare"], "n": [1, ""], "x": [1.0, ""], "opt": ["a", "b", ""]},
+            **{"l": [["p", "q"], ""], "d": [{"k": ["V w", ""], "m": [1]}, ""], "v": ["y", ""]},
+            **{"ds": [[{"k": ["a"]}, {"k": ["b"]}], ""]},
+        }
+    }
+]
+TYPES = {
+    **{
+        "loc_1": {"type": "string"},
+        "n": {"type": "integer"},
+        "x": {"type": "float"},
+        "opt": {"type": "string"},
+    },
+    **{"l": {"type": "array", "items": {"type": "string"}}, "d": {"type": "dict"}, "v": {"type": "integer"}},
+    **{"ds": {"type": "array", "items": {"type": "dict"}}, "z": {"type": "integer"}},
+}
+ASKED = {
+    "data_source": "d",
+    "extra_info": {
+        "accepted": json.dumps(ACCEPTED),
+        "tools": [
+            {"name": "Get_Price", "parameters": {"properties": TYPES, "required": ["loc_1"]}},
+            {"name": "f"},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        ({"loc_1": "ORD"}, 1),
+        ({"loc_1": "CHICAGO O'HARE"}, 1),
+        ({"loc_1": "chicago ohare"}, 0),
+        ({"loc_1": "SFO"}, 0),
+        ({"n": 1}, 0),
+        ({"loc_1": "ORD", "n": 1}, 1),
+        ({"loc_1": "ORD", "opt": "B"}, 1),
+        ({"loc_1": "ORD", "opt": "c"}, 0),
+        ({"loc_1": "ORD", "x": 1}, 1),
+        ({"loc_1": "ORD", "n": 1.0}, 0),
+        ({"loc_1": "ORD", "n": "1"}, 0),
+        ({"loc_1": "ORD", "n": True}, 0),
+        ({"loc_1": "ORD", "z": 1}, 0),
+        ({"loc_1": "ORD", "l": ["P", "q"]}, 1),
+        ({"loc_1": "ORD", "l": ["q", "p"]}, 0),
+        ({"loc_1": "ORD", "l": []}, 1),
+        ({"loc_1": "ORD", "l": [1, 2]}, 0),
+        ({"loc_1": "ORD", "d": {"k": "v-W", "m": 1}}, 1),
+        ({"loc_1": "ORD", "d": {"m": 1}}, 1),
+        ({"loc_1": "ORD", "d": {"k": "v w"}}, 0),
+        ({"loc_1": "ORD", "d": {"m": 1, "o": 1}}, 0),
+        ({"loc_1": "ORD", "v": "y"}, 1),
+        ({"loc_1": "ORD", "v": "Y"}, 0),
+        ({"loc_1": "ORD", "ds": [{"k": "A"}, {"k": "b"}]}, 1),
+        ({"loc_1": "ORD", "ds": [{"k": "b"}, {"k": "a"}]}, 0),
+    ],
+)
+def test_bfcls_check_gives_its_worked_values(arguments: dict[str, Any], value: float) -> None:
+    truth = gold({"name": "Get_Price", "arguments": {"loc_1": "ORD"}})
+    completion = tags({"name": "Get_Price", "arguments": arguments})
+    score = get_reward("bfcl_ast").score(completion, truth, row=ASKED)
+    assert score.total == value
+    (part,) = explain(get_reward("bfcl_ast"), completion, truth, row=ASKED).parts
+    assert part.terms[0].value == value
+
+
+def test_bfcls_check_counts_calls_takes_them_in_any_order_and_needs_the_right_tool() -> None:
+    tools = [{"name": "Get_Price", "parameters": {"properties": TYPES | {"loc_2": {}}}}, {"name": "f"}]
+    row = {"data_source": "d", "extra_info": {"tools": tools}}
+    reward = get_reward("bfcl_ast")
+    cases: list[tuple[Any, Any, float]] = [
+        ((A, B), (A, B), 1),
+        ((A, B), (B, A), 1),
+        ((A, B), (A,), 0),
+        ((A,), (A, A), 0),
+        ((A,), (X,), 0),
+        ((A,), (A_MORE,), 0),
+        ((A,), (), 0),
+        ((f(),), (f(),), 1),
+        ((), (), 1),
+        ((), (A,), 0),
+    ]
+    for wanted, given, value in cases:
+        assert reward.score(tags(*given) or "no", gold(*wanted), row=row).total == value, (wanted, given)
+    with pytest.raises(RewardError, match="the gold turn calls 'Other', which the row does not offer"):
+        reward.score(tags(X), gold(X), row=row)
+
+
+@pytest.mark.parametrize(
+    "accepted", ["[", "{}", "[]", '[{"f": {}}]', '[{"Get_Price": []}]', '[{"Get_Price": {"a": 1}}]', "[1]"]
+)
+def test_accepted_values_that_are_none_are_a_fault_of_the_row(accepted: str) -> None:
+    row = {**ASKED, "extra_info": {**ASKED["extra_info"], "accepted": accepted}}
+    with pytest.raises(
+        RewardError, match=r"extra_info\.accepted: the row's accepted values .*for each gold call"
+    ):
+        get_reward("bfcl_ast").score(tags(A), gold(A), row=row)
+
+
 def test_the_multireward_looks_at_the_tools_and_refuses_rows_without_them() -> None:
     reward = get_reward("tool_call_multireward")
     schema = {"properties": {"loc_1": {}, "loc_2": {}}, "required": ["loc_1", "loc_2"]}
@@ -229,10 +352,17 @@ def test_the_multireward_looks_at_the_tools_and_refuses_rows_without_them() -> N
         reward.score(tags(A), gold(A))
 
 
+OFFERED = {
+    "data_source": "d",
+    "extra_info": {
+        "tools": [{"name": "Get_Price", "parameters": {"properties": {"loc_1": {}, "loc_2": {}}}}]
+    },
+}
+
+
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
 def test_a_design_is_what_its_mapping_says_and_explains_itself(design: Any) -> None:
-    tools = [{"name": "Get_Price", "parameters": {}}]
-    row = {"data_source": "d", "extra_info": {"tools": tools}}
+    row = OFFERED
     for name in (design.name, f"{design.name}@toolrl"):
         reward = get_reward(name)
         again = get_reward(json.loads(json.dumps(reward.to_dict())))
@@ -257,7 +387,7 @@ def test_a_design_is_what_its_mapping_says_and_explains_itself(design: Any) -> N
 
 
 def test_in_the_form_of_the_toolrl_prompts_the_gold_answer_earns_the_most() -> None:
-    row = {"data_source": "d", "extra_info": {"tools": [{"name": "Get_Price", "parameters": {}}]}}
+    row = OFFERED
     for design in DESIGNS:
         if design.name == "coder":
             continue  # its most is for a length of 0
@@ -269,7 +399,7 @@ def test_in_the_form_of_the_toolrl_prompts_the_gold_answer_earns_the_most() -> N
 
 
 def test_the_gold_check_passes_in_the_datas_form_and_names_the_way_out_in_another() -> None:
-    row = {"data_source": "d", "extra_info": {"tools": [{"name": "Get_Price", "parameters": {}}]}}
+    row = OFFERED
     truth = f"{T}\n{lines(A_PARAMETERS)}"
     for design in DESIGNS:
         assert check_gold(get_reward(f"{design.name}@toolrl"), [(0, truth, row)]).ok, design.name

@@ -9,7 +9,7 @@ import pytest
 
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.calls.equality import Equality
-from toolrl_cli.rewards.calls.style import STYLES, Call, Style
+from toolrl_cli.rewards.calls.style import STYLES, Call, Style, parse_style
 from toolrl_cli.rewards.gold import check_gold
 
 GOLD = '<think>t</think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
@@ -110,10 +110,11 @@ def test_a_setting_for_all_parts_is_refused_where_no_part_takes_it() -> None:
 def test_what_a_style_writes_it_reads_again(name: str) -> None:
     calls = (Call("f", {"a": [1, {"b": "ä"}]}), Call("g", {}))
     style = STYLES[name]
-    assert style.read(style.write(calls)).calls == calls
+    assert style.read(style.write(calls)).calls == (calls[-1:] if name == "react" else calls)
+    assert parse_style(style.to_dict(), "reading") == style
 
 
-@pytest.mark.parametrize("form", ["lines", "json", "any"])
+@pytest.mark.parametrize("form", ["lines", "json", "any", "react"])
 @pytest.mark.parametrize(
     "text",
     [
@@ -122,7 +123,9 @@ def test_what_a_style_writes_it_reads_again(name: str) -> None:
     ],
 )
 def test_no_text_stops_a_reading(form: str, text: str) -> None:
-    read = Style(form=form).read(f"<tool_call>{text}</tool_call>")
+    read = Style(form=form).read(
+        f"<tool_call>{text}</tool_call>" if form != "react" else f"Action: f\nAction Input:{text}"
+    )
     assert read.called and (read.calls is not None or read.problem)
     assert isinstance(
         get_reward({"components": {"exact": {"reading": {"form": form}}}}).score(text, GOLD).total, float

@@ -11,6 +11,7 @@ import pytest
 
 from tests.rewards.turns import FLIGHT, GOLD, LAX, SFO, turn
 from toolrl_cli.rewards import Reward, RewardError, get_reward
+from toolrl_cli.rewards.explain import explain
 
 
 def reward_of(tmp_path: Path, source: str, **keys: Any) -> Reward:
@@ -79,6 +80,35 @@ def test_rounding_at_the_end_of_a_range_is_inside_it(tmp_path: Path) -> None:
 def test_what_is_no_number_is_an_error(tmp_path: Path, value: str) -> None:
     with pytest.raises(RewardError, match="which is no number"):
         reward_of(tmp_path, f"def f(): return {value}").score("", "")
+
+
+RICH = (
+    "def f(completion): return {'score': 1, 'style': len(completion), 'ok': True, 'pred': '42', 'none': None}"
+)
+
+
+def test_what_a_mapping_has_beside_its_score_is_told_and_counts_nothing(tmp_path: Path) -> None:
+    reward = reward_of(tmp_path, RICH, range=[0, 1], weight=0.5)
+    score = reward.score("abc", "")
+    assert (score.total, list(score.parts)) == (0.5, ["mine"])
+    assert score.beside == {"mine/style": 3.0, "mine/ok": 1.0, "mine/pred": "42"}
+    assert reward.identity() == get_reward(reward.to_dict()).identity()
+    assert get_reward("original").score(GOLD, GOLD).beside == {}
+
+
+def test_what_a_mapping_has_beside_its_score_is_explained(tmp_path: Path) -> None:
+    (part,) = explain(reward_of(tmp_path, RICH), "abc", GOLD).parts
+    assert [(term.name, term.value) for term in part.terms] == [("style", 3.0), ("ok", 1.0), ("raw", 1.0)]
+    assert part.terms[-1].formula == "value of the function (texts are not logged: pred = '42')"
+
+
+def test_parts_with_the_same_keys_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text(RICH)
+    part = {"kind": "python", "path": "user.py", "function": "f"}
+    components = {"mine": part, "mine-2": {**part, "only_if": "mine", "otherwise": 0}, "format": {}}
+    components["mine"] = {**part, "range": [0, 1]}
+    told = explain(get_reward({"components": components}, base_dir=tmp_path), "ab", GOLD).parts
+    assert [len(part.terms) for part in told] == [2, 3, 3]
 
 
 def test_a_numpy_number_is_a_number(tmp_path: Path) -> None:
@@ -176,8 +206,8 @@ def test_a_file_without_the_function_is_refused_before_any_run(
     [
         ("f = 3", "f is 3, which is no function"),
         (
-            "def f(completions): return 1",
-            r"'completions', which is no input of a component \(in .*user\.py; inputs: comp",
+            "def f(question): return 1",
+            r"'question', which is no input of a component \(in .*user\.py; inputs: comp",
         ),
         ("f = max", "f does not say what its inputs are"),
         (

@@ -155,12 +155,15 @@ def test_a_function_that_comes_with_a_star_is_found(tmp_path: Path) -> None:
 
 def test_the_functions_that_the_documentation_shows_work_as_they_are(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/rewards.md").read_text(encoding="utf-8")
-    (settings, mine), (code,) = (
+    (settings, mine, grouped), (code, group) = (
         re.findall(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("yaml", "python")
     )
     (tmp_path / "tidy.yaml").write_text(settings, encoding="utf-8")
-    write(tmp_path, rewards=code)
+    write(tmp_path, rewards=code, group=group)
     assert get_reward(tmp_path / "tidy.yaml").score(GOLD, GOLD, 1, 10).total == 4.5
+    (tmp_path / "group.yaml").write_text(grouped, encoding="utf-8")
+    scores = get_reward(tmp_path / "group.yaml").score_group([f"{GOLD}  .", GOLD, f"{GOLD} ."], GOLD)
+    assert [score.parts["shortest"].raw for score in scores] == pytest.approx([0, 0.5, 1 / 6])
     (tmp_path / "mine.yaml").write_text(mine, encoding="utf-8")
     wrong = GOLD.replace('"name": "', '"name": "not_')
     for completion in (GOLD, wrong, ""):

@@ -15,7 +15,7 @@ from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.user_code import runner
 from toolrl_cli.rewards.user_code.values import number
 
-HEAD = "import asyncio, os, signal, sys, time, threading\n"
+HEAD = "import asyncio, math, os, signal, sys, time, threading\n"
 BAD_TEXT = (
     "class Bad(Exception):\n    def __str__(self): raise ValueError('no text')\n    __repr__ = __str__\n"
 )
@@ -31,6 +31,12 @@ BAD_TEXT = (
         ("import numpy; return numpy.array('a')", "f returned 'a', which is no number"),
         ("return {'acc': 1}", r"f returned a mapping without 'score': \{'acc': 1\}"),
         ("return {'score': None}", "f returned None, which is no number"),
+        ("return {'score': 1, 'x': [1]}", r"f returned \[1\] under 'x', which is no number"),
+        ("return {'score': 1, 'x': math.nan}", "f returned nan under 'x'"),
+        ("return {'score': 1, 'x': 10**400}", "f returned 1000.* under 'x', which is too large"),
+        ("return {'score': 1, 'raw': 1}", r"f returned the key 'raw' .*every part has one: call it my_raw"),
+        ("return {'score': 1, 2: 1}", r"f returned the key 2 .*letters, digits, _ and -"),
+        ("return {'score': 1, 'a/b': 1}", "f returned the key 'a/b'"),
         ("sys.exit(0)", "f raised SystemExit: 0"),
         ("raise KeyboardInterrupt", "f raised KeyboardInterrupt"),
         ("raise GeneratorExit", "f raised GeneratorExit"),

@@ -108,8 +108,11 @@ def test_the_bound_of_refills_is_no_part_of_an_id_and_the_metric_is(run: Run) ->
 
 
 def test_a_loss_within_a_gpus_share_has_their_number_in_its_id(run: Run) -> None:
-    one, two = (rl_stage(run(TINY, *sets("kl_cov"), f"resources.gpus={n}")).id for n in (1, 2))
-    assert one != two
+    one, two, over_nodes = (
+        rl_stage(run(TINY, *sets("kl_cov"), f"resources.{setting}")).id
+        for setting in ("gpus=1", "gpus=2", "nodes=2")
+    )
+    assert one != two == over_nodes
 
 
 def test_what_an_algorithm_brings_beats_the_preset_and_loses_to_the_sweep(run: Run) -> None:
@@ -159,8 +162,9 @@ FAULTS = [
     ("opo", ["rl.mini_batch=4"], "set rl.mini_batch: 8, as rl.prompts"),
     ("opo", ["rl.updates=2"], "set rl.updates: 1"),
     ("gmpo", [], "is counted in tokens, and the loss of gmpo is not the same over parts of a mini-batch"),
-    ("clip_cov", ["rl.micro_batch=32"], "set rl.micro_batch: 64 (rl.mini_batch × rl.rollouts / resources.gpus)"),
+    ("clip_cov", ["rl.micro_batch=32"], "set rl.micro_batch: 64 (rl.mini_batch × rl.rollouts / GPUs)"),
     ("kl_cov", ["rl.micro_batch=16", "resources.gpus=2"], "set rl.micro_batch: 32"),
+    ("kl_cov", ["rl.micro_batch=8", "resources.gpus=2", "resources.nodes=2"], "set rl.micro_batch: 16"),
     ("sapo", ["rl.loss_agg=token-mean"], "rl.loss_agg: is token-mean, and sapo does not read it"),
     ("rloo", ["rl.norm_by_std=false"], "rl.norm_by_std: is false, and rloo does not read it"),
     ("remax", ["rl.norm_by_std=false"], "remax does not read it"),
@@ -174,6 +178,8 @@ FAULTS = [
     ("grpo", ["rl.dynamic_sampling.metrc=reward"], "unknown key 'metrc'"),
     ("grpo", ["reward.components.long={kind: overlong, max_length: 65, buffer: 8}"],
      "more tokens than rl.max_response_length (64)"),
+    ("remax", ["reward.components.own={kind: python, module: json, function: dumps, batch: true}"],
+     "remax's baseline is a response that is scored alone"),
 ]  # fmt: skip
 
 

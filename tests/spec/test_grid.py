@@ -203,6 +203,20 @@ def test_cells_that_set_makes_equal_stay_and_are_told(tmp_path: Path) -> None:
     assert resolved.grid.warnings == ["--set reward: 'coarse' and 'dynamic' are the same setting twice"]
 
 
+def test_a_run_shows_what_it_ran_with_where_set_is_laid_over_its_arm(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    arms = "arms: {hot: {rl.temperature: 0.9, rl.steps: 3}, long: {rl.steps: 9, rl.lr: 0.2}, full: {lora: null}}\n"
+    path.write_text(HEAD + arms, encoding="utf-8")
+    resolved = resolve_sweep(read_sweep(path, ["rl.steps=5", "lora.rank=4"]))
+    assert [run.settings for run in resolved.runs] == [
+        {"rl.temperature": 0.9, "rl.steps": 5}, {"rl.steps": 5, "rl.lr": 0.2}, {"lora.rank": 4}
+    ]  # fmt: skip
+    assert resolved.grid.warnings == [
+        "--set rl.steps: in place of what is set by hot, long",
+        "--set lora.rank: in place of what is set by full",
+    ]
+
+
 def test_seeds_are_no_part_of_a_large_grid_s_validation(resolve: Resolve) -> None:
     runs = resolve(HEAD + "axes: {rl.lr: [0.1, 0.2]}\nseeds: {range: [0, 500]}\n")
     assert len(runs) == 1000 and runs[0].spec.rl is runs[499].spec.rl
@@ -240,6 +254,7 @@ FAULTS = [
     (HEAD + "when: {rl.lr: {algorithm: ppo}}\n", "is no axis"),
     (HEAD + "axes: {reward: [coarse]}\nexclude: [{reward: coarse}]\n", "no cell is left"),
     (HEAD + "axes: {reward: [coarse]}\narms: {a: {reward: original}}\n", "set by two factors"),
+    (HEAD + "arms: {a: {lora: null}}\naxes: {lora.rank: [4]}\n", "'lora' is null in "),
     (HEAD + "seeds: []\n", "no seeds"),
     (HEAD + "seeds: [1, 1]\n", "stands twice"),
     (HEAD + "seeds: [-1]\n", "seeds"),

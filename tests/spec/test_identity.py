@@ -71,13 +71,24 @@ def test_a_raw_model_is_only_evaluated(resolve: Resolve, facts: FixedFacts) -> N
 @pytest.mark.parametrize(
     "setting",
     ["rl.save_every=3", "rl.micro_batch=4", "rl.keep_checkpoints=9", "resources.gpus=2", "resources.device=cpu",
-     "resources.priority=7", "sft.lr=0.5", "name=other"],
+     "resources.nodes=2", "resources.priority=7", "sft.lr=0.5", "name=other"],
 )  # fmt: skip
 def test_transport_and_unused_settings_change_no_id(
     resolve: Resolve, facts: FixedFacts, setting: str
 ) -> None:
     ids = [s.id for s in chain(resolve(HEAD), facts)]
     assert [s.id for s in chain(resolve(HEAD, setting), facts)] == ids
+
+
+def test_a_training_has_the_slots_of_all_its_nodes_and_an_evaluation_one(
+    resolve: Resolve, facts: FixedFacts
+) -> None:
+    stages = chain(resolve(HEAD, "resources.nodes=3", "resources.gpus=2"), facts)
+    assert [(s.kind, s.slots, s.nodes) for s in stages] == [
+        *(("sft", 6, 3), ("export", 1, 1), ("rl", 6, 3), ("export", 1, 1), ("evaluate", 1, 1))
+    ]
+    assert [StageSpec.from_json(stage.to_json()) for stage in stages] == stages
+    assert not any("nodes" in stage.to_json() for stage in chain(resolve(HEAD), facts))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from toolrl_cli.spec.sweeps.key_path import dotted
 from toolrl_cli.spec.sweeps.resolve import Run
 
 Resolve = Callable[..., list[Run]]
-BASE = "name: s\nbase: {preset: tiny_grpo, rl.lr: 1e-3, rl.critic_lr: '${base.rl.lr}'}\n"
+BASE = "name: s\nbase: {preset: tiny_ppo, rl.lr: 1e-3, rl.critic_lr: '${base.rl.lr}'}\n"
 
 
 def resolved(**data: Any) -> dict[str, Any]:
@@ -120,9 +120,24 @@ def test_interpolations_that_multiply_are_refused_before_they_fill_the_memory(te
         interpolated(data, dotted)
 
 
-def test_what_set_changes_is_what_others_refer_to(resolve: Resolve) -> None:
-    (run,) = resolve(BASE, "base.rl.lr=2e-3")
+@pytest.mark.parametrize("key", ["base.rl.lr", "rl.lr"])
+def test_what_set_changes_is_what_others_refer_to(resolve: Resolve, key: str) -> None:
+    (run,) = resolve(BASE, f"{key}=2e-3")
     assert (run.spec.rl.lr, run.spec.rl.critic_lr) == (2e-3, 2e-3)
+
+
+def test_references_to_a_block_and_between_values_of_set_follow_set_too(resolve: Resolve) -> None:
+    over = {"rl.lr": 2, "rl.steps": "${base.rl.lr}", "data": {"kind": "x"}}
+    base = {"rl": {"lr": 1, "prompts": 4}, "data": "old", "a": "${base.rl}", "b": "${base.data.kind}"}
+    found = interpolated({"base": base}, dotted, over=over)["base"]
+    assert (found["a"], found["b"]) == ({"lr": 2, "steps": 2, "prompts": 4}, "x")
+    assert base["rl"] == {"lr": 1, "prompts": 4}
+    own = interpolated(
+        {"rl.lr": "${base.rl.lr}"}, dotted, file={"base": base}, over={"rl.lr": "${base.rl.lr}"}
+    )
+    assert own == {"rl.lr": 1}  # the file's
+    (run,) = resolve(BASE, "rl.lr=2e-3", "rl.temperature=${base.rl.lr}")
+    assert run.spec.rl.temperature == 2e-3
 
 
 def test_a_value_of_set_may_refer_to_the_file(resolve: Resolve) -> None:

@@ -11,9 +11,13 @@ from pathlib import Path
 from tests.support.configs import for_double
 from toolrl_cli.errors import StageError
 from toolrl_cli.processes.child import run_child
+from toolrl_cli.processes.nodes import Nodes
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store import files
 from toolrl_cli.training.checkpointing.checkpoints import prepare_resume
+from toolrl_cli.training.nodes.spread import run_over_nodes
+from toolrl_cli.training.own_ray import own_ray
+from toolrl_cli.training.trainer import Trainer
 
 DOUBLE = Path(__file__).with_name("trainer_double.py")
 
@@ -46,6 +50,19 @@ def run_ray(ctx: StageContext) -> None:
     """Run a Ray driver for `config["seconds"]`."""
     argv = [sys.executable, "-m", "tests.support.ray_program", str(ctx.attempt_dir / "up")]
     run_child([*argv, str(for_double(ctx.spec.config)["seconds"])], stop_requested=ctx.stop_requested)
+
+
+def run_over_ray(ctx: StageContext) -> None:
+    """Run a Ray driver on all nodes of the attempt for `config["seconds"]`."""
+    nodes = Nodes.given()
+    options = {
+        "up": ctx.attempt_dir / "up",
+        "nodes": nodes.count,
+        "seconds": for_double(ctx.spec.config)["seconds"],
+    }
+    trainer = Trainer("tests.support.nodes_program", options, "cuda", 1, torchrun=False, name="the driver")
+    env = {**os.environ, **own_ray()}
+    run_over_nodes(trainer, nodes, env=env, cwd=ctx.attempt_dir, stop_requested=ctx.stop_requested)
 
 
 def finish(ctx: StageContext) -> None:

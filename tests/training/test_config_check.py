@@ -315,6 +315,10 @@ def test_no_options_break_the_check(kind: Kind, options: Options) -> None:
          "(did you mean 'ppo_epochs'?)"),
         (GRPO, ["resources.gpus=3", "rl.rollouts=6"],
          "model.pretrain.batch_size: a batch of 64 rows does not divide over 3 GPUs (use a multiple of 3)"),
+        (GRPO, ["resources.nodes=3", "rl.rollouts=6"],
+         "model.pretrain.batch_size: a batch of 64 rows does not divide over 3 GPUs (use a multiple of 3)"),
+        (GRPO, ["verl.rl.trainer.nnodes=2"],
+         "verl.rl.trainer.nnodes: is given by the setting resources.nodes (set `resources.nodes: 2`)"),
         (GRPO, ["rl.prompts=6", "rl.mini_batch=2", "rl.rollouts=3", "resources.gpus=4"],
          "rl.mini_batch: a mini-batch of 2 prompts × 3 rollouts does not divide over 4 GPUs "
          "(6 responses must be a multiple of 4)"),

@@ -23,6 +23,25 @@ COMMON: dict[str, Any] = {
 ATTENTION = "override_config.attn_implementation"
 
 
+MANAGER = "+actor_rollout_ref.rollout.agent.agent_loop_manager_class"
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_verls_rollouts_are_scored_by_prompt_where_a_function_takes_groups(batch: bool) -> None:
+    part = {"kind": "python", "path": "r.py", "function": "f", **({"batch": True} if batch else {})}
+    settings = {**COMMON, "algorithm": "grpo", "reward": {"components": {"mine": part}}, "rl": RlSpec()}
+    options = {
+        rollout: rl_options(
+            RlConfig.model_validate({**settings, "resources": Resources(device="cuda", rollout=rollout)}),
+            PATHS,
+            "cuda",
+        )
+        for rollout in ("vllm", "transformers")
+    }
+    assert options["vllm"].get(MANAGER, "").endswith("GroupAgentLoopManager") is batch
+    assert options["transformers"][MANAGER].endswith("BundleAgentLoopManager")
+
+
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
     flash_attention_fault.cache_clear()
@@ -30,7 +49,9 @@ def asked_anew() -> Iterator[None]:
     flash_attention_fault.cache_clear()
 
 
-def rl(algorithm: str = "ppo", precision: str = "bf16", gpus: int = 1, **more: Any) -> dict[str, Any]:
+def rl(
+    algorithm: str = "ppo", precision: str = "bf16", gpus: int = 1, nodes: int = 1, **more: Any
+) -> dict[str, Any]:
     config = RlConfig.model_validate(
         {
             **COMMON,
@@ -38,7 +59,7 @@ def rl(algorithm: str = "ppo", precision: str = "bf16", gpus: int = 1, **more: A
             "reward": {},
             "rl": RlSpec(),
             "precision": precision,
-            "resources": Resources(device="cuda", gpus=gpus),
+            "resources": Resources(device="cuda", gpus=gpus, nodes=nodes),
             **more,
         }
     )
@@ -118,5 +139,10 @@ def test_a_run_is_given_the_processors_that_it_waits_for(
     assert 1 <= units <= 8
     assert options["ray_kwargs.ray_init.num_cpus"] >= units + 1 + 3 * gpus + 1
     assert options["ray_kwargs.ray_init.num_cpus"] >= cpus
+    over_nodes = rl(gpus=gpus, nodes=3)
+    units = over_nodes["transfer_queue.backend.SimpleStorage.num_data_storage_units"]
+    assert units in (3, 6, 9) and over_nodes["trainer.nnodes"] == 3
+    assert over_nodes["ray_kwargs.ray_init.num_cpus"] >= units // 3 + 1 + 3 * gpus + 1
+    units = options["transfer_queue.backend.SimpleStorage.num_data_storage_units"]
     if cpus >= 13 + 3 * (gpus - 1):
         assert (units, options["ray_kwargs.ray_init.num_cpus"]) == (8, cpus)

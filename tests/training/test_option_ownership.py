@@ -54,6 +54,8 @@ MAPPED: list[tuple[Kind, str, Any, str]] = [
     ("rl", "critic.model.path", "other", "model"),
     ("sft", "model.path", "other", "model"),
     ("rl", "data.train_batch_size", 64, "rl.prompts: 64"),
+    ("rl", "trainer.nnodes", 2, "resources.nodes: 2"),
+    ("sft", "trainer.nnodes", 2, "resources.nodes: 2"),
     ("rl", "data.max_prompt_length", 64, "rl.max_prompt_length: 64"),
     ("rl", "data.max_response_length", 64, "rl.max_response_length: 64"),
     ("rl", "data.truncation", "error", "rl.truncation"),
@@ -203,8 +205,6 @@ REFUSED: list[tuple[Kind, str, Any]] = [
         "default_local_dir", "resume_mode", "resume_from_path", "logger")),
     *(("rl", f"trainer.{name}", "x") for name in ("rollout_data_dir", "validation_data_dir")),
     ("rl", "trainer.val_only", True),
-    ("rl", "trainer.nnodes", 2),
-    ("sft", "trainer.nnodes", 2),
     ("rl", "trainer.del_local_ckpt_after_load", True),
     ("sft", "trainer.max_ckpt_to_keep", 1),
     ("rl", "hydra.run.dir", "x"),
@@ -271,8 +271,7 @@ TAKEN: list[tuple[Kind, str, Any]] = [
     ("rl", "trainer.val_before_train", False),
     *(("rl", f"trainer.{name}", 3) for name in (
         "project_name", "experiment_name", "log_val_generations", "balance_batch", "esi_redundant_time",
-        "ray_wait_register_center_timeout", "default_hdfs_dir", "checkpoint_callback_class", "nnodes")
-      if name != "nnodes"),
+        "ray_wait_register_center_timeout", "default_hdfs_dir", "checkpoint_callback_class")),
     ("rl", f"{ACTOR}.checkpoint.save_contents", ["model", "optimizer", "extra", "hf_model"]),
     ("rl", f"{ACTOR}.checkpoint.load_contents", ["model", "optimizer", "extra"]),
     ("rl", "transfer_queue.enable", True),

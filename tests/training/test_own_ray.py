@@ -45,7 +45,7 @@ def test_the_token_of_an_attempt_s_ray_is_its_own_and_no_file_in_the_home(
     assert own_ray() != own_ray() and not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize(("length", "chosen"), [(35, None), (48, "/tmp")])
+@pytest.mark.parametrize(("length", "chosen"), [(18, None), (48, "/tmp")])
 def test_rays_sockets_fit_below_a_long_folder_for_temporary_files(
     length: int, chosen: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,61 @@ def test_a_function_gets_the_rows_data_source_extra_info_and_prompt(tmp_path: Pa
     assert score(subject, data)["reward_score"] == 1.0
 
 
+def test_numbers_beside_a_functions_score_are_reported_and_texts_are_not(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    (tmp_path / "mine.py").write_text("def mine():\n    return {'score': 1, 'style': 2, 'pred': 'x'}\n")
+    mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine"}
+    found = score(manager(tmp_path, tokenizer, {"components": {"mine": mine}}), sample(tokenizer, "abc"))
+    assert found["reward_extra_info"] == {
+        "total": 1.0,
+        **{"mine/raw": 1.0, "mine/weight": 1.0, "mine/weighted": 1.0, "mine/style": 2.0},
+    }
+
+
+def together(subject: ToolrlRewardManager, *samples: tuple[str, DataProto]) -> list[Any]:
+    """Samples with the ids of their prompts, as verl's reward worker has them scored that come in one call."""
+
+    async def scored() -> list[Any]:
+        tasks = []
+        for uid, data in samples:
+            data.non_tensor_batch["uid"] = np.array([uid], dtype=object)
+            tasks.append(asyncio.create_task(subject.run_single(data)))
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(scored())
+
+
+def comparing(tmp_path: Path, tokenizer: Any, source: str) -> ToolrlRewardManager:
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+    mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine", "batch": True}
+    return manager(tmp_path, tokenizer, {"components": {"mine": mine}})
+
+
+def test_the_responses_to_a_prompt_are_scored_together(tmp_path: Path, tokenizer: Any) -> None:
+    source = (
+        "def mine(completions, tokens):\n    return [t / max(tokens) + len(completions) for t in tokens]\n"
+    )
+    subject = comparing(tmp_path, tokenizer, source)
+    texts = [("a", "xx"), ("b", "x"), ("a", "xxxx"), ("b", "xx"), ("a", "x")]
+    found = together(subject, *((uid, sample(tokenizer, text)) for uid, text in texts))
+    assert [one["reward_score"] for one in found] == [3.5, 2.5, 4.0, 3.0, 3.25]
+    again = together(subject, ("a", sample(tokenizer, "x")))  # what came before is scored and gone
+    assert again[0]["reward_score"] == 2.0
+
+
+def test_a_group_that_cannot_be_scored_is_kept_whole(tmp_path: Path, tokenizer: Any) -> None:
+    source = "def mine(completions):\n    return [1 if c != 'bad' else float('nan') for c in completions]\n"
+    subject = comparing(tmp_path, tokenizer, source)
+    found = together(
+        subject, *(("a", sample(tokenizer, text)) for text in ("x", "bad")), ("b", sample(tokenizer, "y"))
+    )
+    assert [isinstance(one, RewardError) for one in found] == [True, True, False]
+    failure = ScoringFailure.load(tmp_path / "failure.json")
+    assert failure is not None and "nan for response 2 of 2" in failure.error
+    assert (failure.completion, failure.others, failure.place) == ("x", [["bad", 3]], 0)
+
+
 def test_a_total_that_is_no_finite_number_is_a_fault_and_no_score(tmp_path: Path, tokenizer: Any) -> None:
     (tmp_path / "mine.py").write_text("def mine(completion):\n    return 100.0\n", encoding="utf-8")
     mine = {"kind": "python", "path": str(tmp_path / "mine.py"), "function": "mine", "weight": 1e308}

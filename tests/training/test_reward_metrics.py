@@ -31,6 +31,16 @@ def test_a_batch_has_the_share_of_prompts_whose_responses_all_earned_the_same() 
     assert "reward/total/alike" not in training_metrics(samples[:1], ["a"])
 
 
+def test_what_functions_return_beside_their_values_is_averaged_over_the_samples_that_have_it() -> None:
+    told = GOOD._replace(beside={"format/style": 0.5, "format/pred": "42"})
+    rich = [sample_numbers(told), sample_numbers(told._replace(beside={"format/style": 1.0}))]
+    assert training_metrics(rich)["reward/format/style/mean"] == 0.75
+    assert "reward/format/pred/mean" not in training_metrics(rich)
+    assert "reward/format/style/share" not in training_metrics(rich)
+    partial = training_metrics([sample_numbers(BAD), *rich, sample_numbers(BAD)])
+    assert (partial["reward/format/style/mean"], partial["reward/format/style/share"]) == (0.75, 0.5)
+
+
 def test_a_batch_without_numbers_has_no_curves() -> None:
     assert training_metrics([]) == {}
 
@@ -42,6 +52,8 @@ def test_a_batch_without_numbers_has_no_curves() -> None:
         ("val-aux/rlla/correctness/weighted/mean@4", "val-reward/correctness/weighted/mean"),
         ("val-aux/rlla/my/part/weight/mean@1", "val-reward/my/part/weight/mean"),
         ("val-aux/toolworld/total/mean@1", "val-reward/total/mean"),
+        ("val-aux/own/judged/acc/mean@1", "val-reward/judged/acc/mean"),
+        ("val-aux/own/judged/acc/best@4/mean", None),
         ("val-core/toolworld/reward/mean@1", None),
         ("val-aux/num_turns/mean", None),
         ("val-aux/toolworld/format/raw/std@4", None),

@@ -57,6 +57,13 @@ def test_a_function_that_fails_on_gold_rows_is_found_before_anything_is_spent(
     assert len(finding.stages) == 2  # both seeds', told once
 
 
+def test_a_batch_function_is_tried_alone_and_with_as_many_as_a_group_has(planned: Planned) -> None:
+    (finding,) = try_rewards(planned("def f(completions): return [1.0]", ", batch: true"))
+    assert "f returned 1 values for 8 responses" in finding.fault.what
+    assert "train row 0 at step 0 of 7, 8 times" in finding.fault.hint
+    assert not try_rewards(planned("def f(completions): return [1.0 for _ in completions]", ", batch: true"))
+
+
 def test_a_function_that_does_not_return_is_given_up_after_its_time(planned: Planned) -> None:
     (finding,) = try_rewards(planned("def f():\n    while True: pass", ", timeout: 0.2"))
     assert "did not end within 0.2 s" in finding.fault.what

@@ -11,7 +11,10 @@ import pytest
 from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.rewards.rescore import score_rollouts
 from toolrl_cli.training.rollout_dumps import (
+    Dump,
+    Reproduction,
     gold_rows,
     origin_of,
     read_file,
@@ -51,12 +54,18 @@ def make_stage(tmp_path: Path, config: dict[str, Any] | None = None, **inputs: s
     return stage
 
 
+def reproduced(dump: Dump) -> Reproduction:
+    reward = get_reward("original")
+    scored = score_rollouts(dump.rollouts, [reward], dump.total_steps)
+    return reproduce(dump, reward, [total for (total,) in scored.totals.values()])
+
+
 def test_a_stage_knows_the_reward_and_the_length_that_its_rollouts_were_scored_with(tmp_path: Path) -> None:
     dump = read_stage(make_stage(tmp_path), "run")
     assert (dump.name, dump.reward, dump.total_steps) == ("run", get_reward("original"), 9)
     assert [(r.group, r.step) for r in dump.rollouts] == [(UID, 1), (UID, 1)]
     assert dump.notes == () and dump.fault == ""
-    found = reproduce(dump, get_reward("original"))
+    found = reproduced(dump)
     assert (found.logged, found.error, found.wrong) == (2, 0.0, ())
 
 
@@ -96,7 +105,7 @@ def test_the_rows_that_fill_verl_s_batch_are_no_rollouts(tmp_path: Path) -> None
     padding = line("", uid=f"pad{'0a' * 16}_3_0", score=0.0)
     dump = read_file(write(tmp_path / "d.jsonl", [line(), padding]))
     assert len(dump.rollouts) == 1
-    assert reproduce(dump, get_reward("original")).error == 0
+    assert reproduced(dump).error == 0
 
 
 def test_a_run_without_dumps_says_what_to_do(tmp_path: Path) -> None:
@@ -108,7 +117,7 @@ def test_scores_that_the_reward_does_not_give_are_named_by_file_and_line(tmp_pat
     lost = line(score=4.0, output=GOLD.replace("<tool_call>", ""))  # as a dump without special tokens has it
     unlogged = {key: value for key, value in line(OTHER).items() if key != "score"}
     dump = read_file(write(tmp_path / "d.jsonl", [line(), lost, unlogged]))
-    found = reproduce(dump, get_reward("original"))
+    found = reproduced(dump)
     assert (found.logged, found.error, found.exact) == (2, 7.0, False)
     assert found.wrong == (f"{tmp_path}/d.jsonl:2",)
 
@@ -119,7 +128,7 @@ def test_a_score_rounded_to_float32_is_reproduced(tmp_path: Path) -> None:
     near = GOLD.replace('"a"', '"b"')
     score = get_reward("original").score(near, GOLD).total
     dump = read_file(write(tmp_path / "d.jsonl", [line(near, score=float(np.float32(score)))]))
-    assert reproduce(dump, get_reward("original")).exact
+    assert reproduced(dump).exact
 
 
 @pytest.mark.parametrize("config", ["added_tokens", "added_tokens_decoder", "additional_special_tokens"])

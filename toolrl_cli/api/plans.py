@@ -108,17 +108,19 @@ class SweepPlan:
 
         Raises:
             SpecError: there is no such launcher, it has no queue, or a setting is none of its own.
+            LaunchError: it gives a stage one node, and the stage is planned for several.
         """
         kind, settings = chosen_launcher(launcher, self.whole.launchers)
         if kind.preview is None:
             raise SpecError(
                 f"the {kind.name} launcher has no queue", "--launcher", "leave it out, or name another"
             )
+        kind.check_nodes(self.chosen.owed)
         ahead = self.outlook.forecast
         expected = {i: e.seconds.expected for i, e in ahead.estimates.items() if e.seconds is not None}
-        return kind.preview(
-            LaunchPlan(self.name, self.chosen.owed, self.max_parallel, settings=settings), expected
-        )
+        memory = {i: e.memory.expected for i, e in ahead.estimates.items() if e.memory is not None}
+        asked = LaunchPlan(self.name, self.chosen.owed, self.max_parallel, settings=settings, memory=memory)
+        return kind.preview(asked, expected)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `toolrl plan --json`."""

@@ -231,6 +231,7 @@ def _execute(
     if owed:
         limits.check()
         specs = [stage.spec for stage in chosen.stages.values()]
+        kind.check_nodes(owed)
         launcher = kind.open(
             LaunchPlan(f"sweep {name} in {results}", specs, max_parallel, ahead.totals.parallel, settings)
         )

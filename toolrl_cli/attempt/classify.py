@@ -11,6 +11,7 @@ from toolrl_cli.attempt.divergence import diverged
 from toolrl_cli.attempt.tracebacks import Raised, root_cause
 from toolrl_cli.errors import SpecError, StageError, ToolrlError
 from toolrl_cli.processes.child import ChildFailed, describe_exit
+from toolrl_cli.processes.nodes import NodeLost
 from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure, FailureClass, failure_class
 from toolrl_cli.store.files import open_to_read
 from toolrl_cli.store.metrics import FILE as METRICS_FILE
@@ -69,6 +70,8 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
     if note:
         return note
     log = tail(folder / LOG)
+    if isinstance(error, NodeLost) and _SLURM_OOM.search(log):
+        return Failure.of("oom", f"{error.where}: the job went over its memory limit")
     if error is not None and not isinstance(error, ChildFailed):
         return _of_exception(error)
     if isinstance(error, ChildFailed):

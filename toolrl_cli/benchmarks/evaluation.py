@@ -62,7 +62,14 @@ def run(ctx: StageContext) -> None:
 
 def _benchmark(config: EvaluateConfig, ctx: StageContext) -> Benchmark:
     if config.own is None:
-        return BENCHMARKS.get(config.benchmark, ctx.spec.id).configured(config.evaluation)
+        known = BENCHMARKS.get(config.benchmark, ctx.spec.id).configured(config.evaluation)
+        if config.protocol is not None and known.protocol != config.protocol:
+            raise BenchmarkError(
+                f"its protocol has changed since it was planned: {config.protocol}, and now {known.protocol}",
+                ctx.spec.id,
+                "issue `toolrl sweep FILE` again: it is another evaluation, and another stage",
+            )
+        return known
     check_unchanged(config.own)
     return OwnPython(config.own)
 

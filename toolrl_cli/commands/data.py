@@ -325,9 +325,9 @@ def _show(found: Sequence[tuple[Path, Manifest]]) -> None:
         table.add_column(header, overflow="fold")
     for folder, manifest in found:
         rows = ", ".join(f"{split} {file.rows}" for split, file in manifest.files.items())
-        table.add_row(
-            folder.name, rows, str(manifest.params.get("path") or f"seed {manifest.params.get('seed')}")
-        )
+        params = manifest.params
+        files = ", ".join(dict.fromkeys(map(str, params.get("files", {}).values())))
+        table.add_row(folder.name, rows, params.get("path") or files or f"seed {params.get('seed')}")
     console = stdout_console()
     console.print(table)
     for folder, manifest in found:

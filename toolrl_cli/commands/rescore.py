@@ -237,7 +237,7 @@ def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | N
         checked = None
         if dump.reward is not None:
             own = next(arm for arm in arms if arm == dump.reward)
-            checked = reproduce(dump, own)
+            checked = reproduce(dump, own, result.totals[arms.index(own)][begin:end])
         dump = replace(dump, notes=(*dump.notes, *_too_short(dump, arms)))
         sources.append(Source.of(dump, means, checked))
         begin = end

@@ -94,7 +94,10 @@ def explain(
     for reward in chosen:
         try:
             explanations.append(
-                explain_score(reward, case.completion, case.ground_truth, at, length, long, case.row)
+                explain_score(
+                    *(reward, case.completion, case.ground_truth, at, length, long, case.row),
+                    *(case.others, case.place),
+                )
             )
         except RewardError as error:
             if error.completion is None:  # about the reward or the ground truth

@@ -19,6 +19,8 @@ SOURCE = "own"
 """`data_source` of all rows as verl is given them, so that its metrics have one name; a row's own one is
 `extra_info.data_source`, which rewards are given."""
 ROLES = ("system", "user", "assistant", "tool")
+LINES = (".jsonl", ".ndjson")
+"""Endings of files of JSON lines."""
 RL_SPLITS = ("train", "val")
 SPLITS = ("sft", *RL_SPLITS)
 
@@ -33,7 +35,7 @@ def fingerprint(files: Mapping[str, str], limit: Mapping[str, int]) -> str:
     Raises:
         SpecError: a file cannot be read.
     """
-    sums = {split: _sha256(Path(path), split) for split, path in files.items()}
+    sums = {split: sha256_of(Path(path), split) for split, path in files.items()}
     told = {split: limit[split] for split in files if split in limit}
     return hashlib.sha256(json.dumps({"verl": sums, "limit": told}, sort_keys=True).encode()).hexdigest()
 
@@ -70,12 +72,21 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         SpecError: it cannot be read, or has none.
     """
+    return [row for _, row in numbered_rows(path)]
+
+
+def numbered_rows(path: Path) -> list[tuple[int, Row]]:
+    """The rows of a file, with their lines from 1; of parquet, with their positions from 0.
+
+    Raises:
+        SpecError: as `read_rows`.
+    """
     if path.suffix == ".parquet":
-        rows = _read_parquet(path)
-    elif path.suffix in (".jsonl", ".ndjson"):
+        rows = list(enumerate(_read_parquet(path)))
+    elif path.suffix in LINES:
         rows = _read_lines(path)
     else:
-        raise SpecError("ends in neither .parquet nor .jsonl", str(path), "name a file of verl's rows")
+        raise SpecError("ends in neither .parquet nor .jsonl", str(path), "name a file of rows")
     if not rows:
         raise SpecError("has no rows", str(path))
     return rows
@@ -91,7 +102,7 @@ def _read_parquet(path: Path) -> list[Row]:
         raise SpecError(f"cannot be read as parquet: {error}", str(path)) from error
 
 
-def _read_lines(path: Path) -> list[Row]:
+def _read_lines(path: Path) -> list[tuple[int, Row]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -107,18 +118,19 @@ def _read_lines(path: Path) -> list[Row]:
                 ) from None
             if not isinstance(row, dict):
                 raise SpecError("is no JSON object", f"{path}:{number}", "one JSON object a line")
-            rows.append(row)
+            rows.append((number, row))
     return rows
 
 
 def _rows(path: Path, split: str) -> list[Row]:
     found = read_rows(path)
     if split == "sft":
-        return [_sft_row(row, position, path) for position, row in enumerate(found)]
-    return [_rl_row(row, position, path, split) for position, row in enumerate(found)]
+        return [sft_row(row, position, path) for position, row in enumerate(found)]
+    return [rl_row(row, position, path, split) for position, row in enumerate(found)]
 
 
-def _sft_row(row: Row, position: int, path: Path) -> Row:
+def sft_row(row: Row, position: int, path: Path) -> Row:
+    """A row of verl's SFT trainer; errors as `rl_row`."""
     told = messages(row.get("messages"), "messages", position, path)
     if told[-1]["role"] != "assistant":
         raise SpecError(
@@ -127,7 +139,12 @@ def _sft_row(row: Row, position: int, path: Path) -> Row:
     return {"messages": told}
 
 
-def _rl_row(row: Row, position: int, path: Path, split: str) -> Row:
+def rl_row(row: Row, position: int, path: Path, split: str) -> Row:
+    """A row as verl's trainer reads it.
+
+    Raises:
+        SpecError: it is none; it names the position.
+    """
     prompt = messages(row.get("prompt"), "prompt", position, path)
     model = row.get("reward_model")
     gold = model.get("ground_truth") if isinstance(model, Mapping) else None
@@ -141,9 +158,9 @@ def _rl_row(row: Row, position: int, path: Path, split: str) -> Row:
     if not isinstance(extra, Mapping):
         raise SpecError(f"row {position}: extra_info is no object", str(path))
     own = {str(key): value for key, value in extra.items() if key not in ("index", "split", "data_source")}
-    tools = own.get("tools")
-    if tools is not None and not isinstance(tools, str):
-        own["tools"] = json.dumps(tools, ensure_ascii=False)
+    for key in ("tools", "accepted"):  # of many shapes, which a column cannot hold
+        if own.get(key) is not None and not isinstance(own[key], str):
+            own[key] = json.dumps(own[key], ensure_ascii=False)
     check_text((gold, source), position, path)
     identity = str(own.get("id") or f"{split}-{position:05d}")
     return {
@@ -182,7 +199,12 @@ def messages(raw: Any, column: str, position: int, path: Path) -> list[dict[str,
     return told
 
 
-def _sha256(path: Path, split: str) -> str:
+def sha256_of(path: Path, split: str) -> str:
+    """SHA-256 of a split's file.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets import own_rows, rlla, toolworld
+from toolrl_cli.datasets import mapped_rows, own_rows, rlla, toolworld
 from toolrl_cli.datasets.folders import build_folder
 from toolrl_cli.datasets.verl_rows import Row, rl_row, sft_row, write_parquet
 from toolrl_cli.errors import LedgerError, SpecError
@@ -21,8 +21,8 @@ from toolrl_cli.store.schemas import DATASET
 
 MANIFEST = DATASET.name
 MADE = ("toolworld", "rlla")
-"""Kinds that toolrl makes or brings; rows of kind `verl` are the user's."""
-KINDS = (*MADE, "verl")
+"""Kinds that toolrl makes or brings; the others are the user's."""
+KINDS = (*MADE, "verl", "jsonl")
 _SFT_SPLITS: tuple[toolworld.Split, ...] = ("base", "sft")
 _RL_SPLITS: tuple[toolworld.Split, ...] = ("train", "val")
 
@@ -40,7 +40,7 @@ class Manifest:
     """The content of `manifest.json`.
 
     Attributes:
-        kind: `toolworld`, `rlla` or `verl`.
+        kind: `toolworld`, `rlla`, `verl` or `jsonl`.
         fingerprint: identifies the rows, see `dataset_fingerprint`.
         params: what the folder was made from.
         files: split → its file `<split>.parquet`.
@@ -57,8 +57,8 @@ class Manifest:
 def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
     """The identity of a data folder's rows, computed without writing them.
 
-    ToolWorld: the generator's version, seed and sizes. rlla and verl: the SHA-256 of the source files and the limits,
-    whatever the path.
+    ToolWorld: the generator's version, seed and sizes. The others: the SHA-256 of the source files and the limits,
+    whatever the path; of jsonl also the mapping.
 
     Raises:
         SpecError: unknown kind or parameter; rlla files missing.
@@ -68,6 +68,8 @@ def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
         return toolworld.fingerprint(_toolworld_params(params))
     if kind == "verl":
         return own_rows.fingerprint(params["files"], params.get("limit", {}))
+    if kind == "jsonl":
+        return mapped_rows.fingerprint(params["files"], params["fields"], params.get("limit", {}))
     return rlla.fingerprint(Path(params["path"]), params.get("limit", {}), _own(params))
 
 
@@ -75,10 +77,10 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
     """Create a data folder; one with the same fingerprint and intact files is left as it is.
 
     Args:
-        kind: `toolworld`, `rlla` or `verl`.
+        kind: `toolworld`, `rlla`, `verl` or `jsonl`.
         params: `toolworld`: `seed` (0) and `sizes` (split → rows, default `toolworld.DEFAULT_SIZES`);
             `rlla`: `path` (folder with the released files), `limit` (split → most rows) and perhaps `sft4k` (a file
-            of SFT rows of the user's own); `verl`: `files` (split → path) and `limit`.
+            of SFT rows of the user's own); `verl`: `files` (split → path) and `limit`; `jsonl`: these and `fields`.
         out_dir: the folder; replaced when it holds something else.
 
     Raises:
@@ -96,8 +98,14 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
             notes: tuple[str, ...] = ()
         elif kind == "verl":
             splits, notes = own_rows.load(params["files"], params.get("limit", {})), ()
+        elif kind == "jsonl":
+            splits, notes = mapped_rows.load(params["files"], params["fields"], params.get("limit", {}))
         else:
             splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}), _own(params))
+        if dataset_fingerprint(kind, params) != wanted:
+            raise SpecError(
+                "its files were changed while they were read", f"data {kind}", "issue the command again"
+            )
         files = {}
         for split, rows in splits.items():
             path = folder / f"{split}.parquet"
@@ -132,6 +140,8 @@ def first_rows(kind: str, params: Mapping[str, Any], split: str, rows: int) -> l
         return _toolworld_rows({"seed": params.get("seed", 0), "sizes": sizes})[split]
     if kind == "verl":
         return own_rows.load({split: params["files"][split]}, {split: rows})[split]
+    if kind == "jsonl":
+        return mapped_rows.first_rows(Path(params["files"][split]), split, params["fields"], rows)
     loaded, _ = rlla.load(Path(params["path"]), {**params.get("limit", {}), split: rows}, _own(params))
     return loaded[split]
 
@@ -154,9 +164,12 @@ def _own(params: Mapping[str, Any]) -> Path | None:
 def _check(kind: str, params: Mapping[str, Any]) -> None:
     if kind not in KINDS:
         raise SpecError(f"unknown dataset {kind!r}", hint=f"one of {', '.join(KINDS)}")
-    known = {"toolworld": {"seed", "sizes"}, "rlla": {"path", "limit", "sft4k"}, "verl": {"files", "limit"}}[
-        kind
-    ]
+    known = {
+        "toolworld": {"seed", "sizes"},
+        "rlla": {"path", "limit", "sft4k"},
+        "verl": {"files", "limit"},
+        "jsonl": {"files", "limit", "fields"},
+    }[kind]
     for name in params:
         if name not in known:
             raise SpecError(
@@ -170,6 +183,7 @@ def _check(kind: str, params: Mapping[str, Any]) -> None:
                 "toolworld": toolworld.SPLITS,
                 "rlla": (*rlla.SPLITS, rlla.OWN_SPLIT),
                 "verl": own_rows.SPLITS,
+                "jsonl": own_rows.SPLITS,
             }[kind]
             if split not in splits:
                 raise SpecError(f"unknown split {split!r} in data.{key}", hint=f"one of {', '.join(splits)}")

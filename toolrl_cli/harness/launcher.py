@@ -12,7 +12,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -124,6 +124,7 @@ class LaunchPlan:
         max_parallel: most attempts at a time, or None.
         side_by_side: attempts that this machine's CPUs run at a time where `max_parallel` is None.
         settings: the user's, checked by the kind's `settings`; None for a kind that has none.
+        memory: stage → bytes that it is expected to take of each of its nodes, where that is known.
     """
 
     by: str
@@ -131,6 +132,19 @@ class LaunchPlan:
     max_parallel: int | None = None
     side_by_side: int = 1
     settings: Any = None
+    memory: Mapping[str, float] = field(default_factory=dict)
+
+    def lacks_memory(self, stages: Sequence[StageSpec], asked: float | None) -> str:
+        """What to say of stages that ask for less of a node's memory than they are expected to take; empty for nothing.
+
+        Args:
+            stages: those that ask alike.
+            asked: GiB; None or 0 for what the site gives.
+        """
+        need = max((self.memory.get(spec.id, 0.0) for spec in stages), default=0.0) / 2**30
+        if not asked or need <= asked:
+            return ""
+        return f"; expected to take {need:.1f} GiB of a node's memory, and asks for {asked:g}"
 
 
 @dataclass(frozen=True)
@@ -164,6 +178,7 @@ class LauncherKind:
         preview: what a plan's stages would ask of its queue, given the seconds that each is expected to take, by id,
             where known; nothing is submitted. None for one without a queue.
         chains: whether it starts an attempt after others by itself (`LaunchRequest.after`), so that `--detach` can be.
+        several_nodes: whether it gives an attempt several machines (`StageSpec.nodes`, `processes.nodes`).
     """
 
     name: str
@@ -172,6 +187,21 @@ class LauncherKind:
     settings: type[BaseModel] | None = None
     preview: Callable[[LaunchPlan, Mapping[str, float]], list[Preview]] | None = None
     chains: bool = False
+    several_nodes: bool = False
+
+    def check_nodes(self, stages: Iterable[StageSpec]) -> None:
+        """Refuse stages for several machines where an attempt has one.
+
+        Raises:
+            LaunchError: there is one.
+        """
+        for spec in stages if not self.several_nodes else ():
+            if spec.nodes > 1:
+                raise LaunchError(
+                    f"is planned for {spec.nodes} nodes (resources.nodes), and the {self.name} launcher gives one",
+                    f"stage {spec.id}",
+                    f"{for_several_nodes()} gives several; --set resources.nodes=1 plans for one",
+                )
 
 
 class SlotPool(Protocol):
@@ -250,6 +280,11 @@ class Launcher(Protocol):
 
         A launcher that cannot be told of ends returns when it is time to poll again.
         """
+
+
+def for_several_nodes() -> str:
+    """The options that name a launcher which gives an attempt several machines."""
+    return " or ".join(f"--launcher {name}" for name, kind in LAUNCHERS.all().items() if kind.several_nodes)
 
 
 def queue_name(handle: Handle) -> str:

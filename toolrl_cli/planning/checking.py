@@ -192,24 +192,33 @@ def inert_ranges(runs: Sequence[Run]) -> list[str]:
 
 def data_warnings(plan: Plan) -> list[str]:
     """What the data's folder lacks for the trainings that are owed, before anything is spent on them."""
+    from toolrl_cli.datasets import mapped_rows
     from toolrl_cli.datasets.own_rows import count
     from toolrl_cli.datasets.rlla import most_train_rows
     from toolrl_cli.spec.kind_configs import RlConfig
-    from toolrl_cli.spec.models import RllaData, ToolWorldData
+    from toolrl_cli.spec.models import JsonlData, RllaData, ToolWorldData
     from toolrl_cli.spec.stage_config import TrainingConfig
     from toolrl_cli.spec.stage_kind import settings_of
 
     rows: dict[str, int] = {}
+    taken: dict[str, int] = {}
     found: Counter[str] = Counter()
     for stage in plan.stages.values():
         config = settings_of(stage.spec)
         if not (stage.owed and isinstance(config, TrainingConfig)) or isinstance(config.data, ToolWorldData):
             continue
+        if isinstance(config.data, JsonlData) and (told := config.data.model_dump_json()) not in taken:
+            limit = {str(split): most for split, most in config.data.limit.items()}
+            splits, notes = mapped_rows.load(config.data.files(), config.data.fields.named(), limit)
+            taken[told] = len(splits["train"])
+            found.update(notes)
         if not isinstance(config, RlConfig) and config.amount(None).what != "train":
             continue
         rlla = isinstance(config.data, RllaData)
         path = str(config.data.path if isinstance(config.data, RllaData) else config.data.train)
-        if path not in rows:
+        if isinstance(config.data, JsonlData):
+            rows[path] = taken[config.data.model_dump_json()]
+        elif path not in rows:
             rows[path], notes = most_train_rows(Path(path)) if rlla else (count(Path(path)), ())
             found.update(f"{path}: {note}" for note in notes)
         there = min(rows[path], config.data.limit.get("train", rows[path]))

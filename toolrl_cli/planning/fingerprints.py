@@ -7,8 +7,6 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from toolrl_cli.datasets import own_rows, rlla, toolworld
-from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.models import (
@@ -19,16 +17,14 @@ from toolrl_cli.spec.models import (
     RllaData,
     RunSpec,
     TinyModel,
-    VerlData,
 )
+from toolrl_cli.training.data_identity import SHORT, data_fingerprint
 from toolrl_cli.training.device import planned_device
 from toolrl_cli.training.models.folder_check import check_model_folder
 from toolrl_cli.training.models.hub_revision import commit_of
 from toolrl_cli.training.models.model_fingerprint import fingerprint
 from toolrl_cli.training.models.model_folder import folder_of, names_folder
 from toolrl_cli.training.models.tiny_model import tiny_model_identity
-
-SHORT = 16
 
 
 def _nowhere(name: str) -> Path:
@@ -51,7 +47,7 @@ class LocalFacts:
         except metadata.PackageNotFoundError:
             raise SpecError("verl is not installed", "this environment", "pip install toolrl-cli") from None
         # per instance, so that a long-lived process sees files that change between two plans
-        self._rlla = lru_cache(maxsize=None)(_rlla_fingerprint)
+        self._data: dict[tuple[str, tuple[str, ...]], str] = {}
         self._model = lru_cache(maxsize=None)(_model_fingerprint)
         self._commit = lru_cache(maxsize=None)(commit_of)
         self._released = lru_cache(maxsize=None)(released)
@@ -69,22 +65,16 @@ class LocalFacts:
         return data
 
     def data_fingerprint(self, data: DataSpec, splits: tuple[str, ...]) -> str:
-        """ToolWorld: the generator's version, the seed and the sizes of these splits; else the files' SHA-256.
+        """See `training.data_identity`; each set of rows is read once.
 
         Raises:
             SpecError: a file is missing.
         """
-        if isinstance(data, RllaData):
-            assert data.path is not None, "it is located before"
-            if "sft4k" in splits:
-                return _own_sft4k(data)[:SHORT]
-            return self._rlla(data.path, tuple(sorted(data.limit.items())))
-        if isinstance(data, VerlData):
-            return _verl_fingerprint(data, splits)[:SHORT]
-        if "sft4k" in splits:
-            raise SpecError("ToolWorld has no split sft4k", "sft.split", "one of base, sft, train")
-        sizes = {split: getattr(data, split) for split in splits}
-        return toolworld.fingerprint({"seed": data.seed, "sizes": sizes})[:SHORT]
+        whole = isinstance(data, RllaData) and "sft4k" not in splits  # one fingerprint for all splits
+        key = data.model_dump_json(), () if whole else splits
+        if key not in self._data:
+            self._data[key] = data_fingerprint(data, splits)
+        return self._data[key]
 
     def model_fingerprint(self, model: HuggingFaceModel) -> str:
         """Of a folder: of its files; of a hub name: the name and the revision.
@@ -119,10 +109,6 @@ class LocalFacts:
         return digest(tiny_model_identity(model.seed), SHORT)
 
 
-def _rlla_fingerprint(path: str, limit: tuple[tuple[str, int], ...]) -> str:
-    return dataset_fingerprint("rlla", {"path": path, "limit": dict(limit)})[:SHORT]
-
-
 def _model_fingerprint(path: str, revision: str | None) -> str:
     if revision is not None and names_folder(path):
         what = f"{path} is a folder, and {revision} a revision on the hub"
@@ -137,23 +123,3 @@ def _model_fingerprint(path: str, revision: str | None) -> str:
         raise SpecError(f"{error.what}: {path}", "model.path", error.hint) from None
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}: {error.filename}", "model.path") from None
-
-
-def _verl_fingerprint(data: VerlData, splits: tuple[str, ...]) -> str:
-    files = data.files(splits)
-    lacking = [split for split in splits if split not in files]
-    if lacking:
-        hint = f"name its file with data.{lacking[0]}" if lacking == ["sft"] else "sft.split: sft or train"
-        raise SpecError(f"the data have no split {lacking[0]}", "sft.split", hint)
-    return own_rows.fingerprint(files, {str(split): most for split, most in data.limit.items()})
-
-
-def _own_sft4k(data: RllaData) -> str:
-    """The fingerprint of SFT rows of the user's own.
-
-    Raises:
-        SpecError: none are named, or they cannot be read.
-    """
-    if not data.sft4k:
-        raise SpecError("sft4k has no rows", "sft.split", rlla.OWN_SFT4K)
-    return rlla.sft4k_fingerprint(Path(data.sft4k), data.limit.get("sft4k"))

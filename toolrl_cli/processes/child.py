@@ -63,8 +63,7 @@ def run_child(
         ChildStopped: it was asked to stop and did not end with status 0.
     """
     program = name or program_name(argv)
-    guard = [sys.executable, "-m", "toolrl_cli.processes.guard", str(os.getpid()), *argv]
-    process = subprocess.Popen(guard, env=importable(env), cwd=cwd, stdin=subprocess.DEVNULL)
+    process = start_child(argv, env=env, cwd=cwd)
     deadline: float | None = None
     try:
         while process.poll() is None:
@@ -76,15 +75,48 @@ def run_child(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(POLL)
     finally:
-        if process.poll() is None:  # on an exception, leave no process behind
-            kill(descendants(process.pid))
-            process.kill()
-            process.wait()
+        end_child(process)  # on an exception, leave no process behind
     if process.returncode == 0:
         return
     if deadline is not None:
         raise ChildStopped(program)
     raise ChildFailed(program, process.returncode)
+
+
+def start_child(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdout: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program that `end_child` has to be called for; arguments and thread as for `run_child`.
+
+    Args:
+        argv, env, cwd: as there.
+        stdout: where its output and errors go together, as for `subprocess`; None for this process's own.
+    """
+    guard = [sys.executable, "-m", "toolrl_cli.processes.guard", str(os.getpid()), *argv]
+    errors = None if stdout is None else subprocess.STDOUT
+    return subprocess.Popen(
+        guard, env=importable(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=errors
+    )
+
+
+def end_child(process: subprocess.Popen[bytes], grace: float = 0.0) -> int:
+    """End what `start_child` started, and all below it: SIGTERM, up to `grace` seconds, then SIGKILL.
+
+    Returns:
+        Its exit status, or minus the signal that ended it.
+    """
+    if process.poll() is None and grace > 0:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace)
+    if process.poll() is None:
+        kill(descendants(process.pid))
+        process.kill()
+    return process.wait()
 
 
 def program_name(argv: Sequence[str]) -> str:
@@ -107,8 +139,12 @@ def describe_exit(returncode: int) -> str:
 
 
 def importable(env: Mapping[str, str] | None) -> dict[str, str]:
-    """`env` (None for this process's own), changed so that another Python can import this toolrl, installed or not."""
-    result = dict(os.environ if env is None else env)
+    """`env` (None for this process's own), changed so that another Python can import this toolrl, installed or not.
+
+    A user's `json.py` or `datasets.py` in the working directory is not imported in place of the real one: `toolrl` does
+    not import it either. (Python 3.10 does not know the variable.)
+    """
+    result = {"PYTHONSAFEPATH": "1", **(os.environ if env is None else env)}
     root = str(Path(toolrl_cli.__file__).resolve().parent.parent)
     paths = [path for path in result.get("PYTHONPATH", "").split(os.pathsep) if path]
     if Path(root).name not in ("site-packages", "dist-packages") and root not in paths:

@@ -8,7 +8,7 @@ values stay comparable over the run. Any other change of the range has a schedul
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -61,6 +61,15 @@ class Component(ABC):
     def judges(self) -> bool:
         """Whether a gold answer must earn its highest value; not so for lengths."""
         return True
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether its value may depend on the other responses to the prompt."""
+        return False
+
+    def look_at_group(self, readings: Sequence[Reading]) -> None:
+        """Make its `raw` of each of these responses to one prompt known, where it `takes_groups`."""
+        raise NotImplementedError(f"{self.kind} takes no groups")
 
     def weight_at(self, step: int, total_steps: int | None) -> float:
         """The factor at `step`."""

@@ -7,7 +7,7 @@ dataclasses with `to_dict`, for a command to print.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from toolrl_cli.rewards.differences import Difference, differences
 from toolrl_cli.rewards.reading import (
     CALL,
     CALL_END,
+    GROUP,
     NO_ROW,
     RESPONSE,
     RESPONSE_END,
@@ -132,15 +133,25 @@ def explain(
     total_steps: int | None = None,
     tokens: int | None = None,
     row: Mapping[str, Any] = NO_ROW,
+    others: Sequence[tuple[str, int | None]] = (),
+    place: int = 0,
 ) -> Explanation:
     """Explains one score; the arguments are those of `Reward.score`.
+
+    Args:
+        others: completion and tokens of the other responses to the prompt, for rewards that take groups.
+        place: how many of these come before this one.
 
     Raises:
         RewardError: as `Reward.score`.
     """
-    score = reward.score(completion, ground_truth, step, total_steps, tokens, row)
+    group = [*others[:place], (completion, tokens), *others[place:]]
+    lengths = [long for _, long in group]
+    scores = reward.score_group([text for text, _ in group], ground_truth, step, total_steps, lengths, row)
+    score = scores[place]
     reading = Reading(completion, ground_truth, step, total_steps, tokens, row)
-    reading.shares = reward.shares(score, step, total_steps)
+    reading.shares, reading.beside = reward.shares(score, step, total_steps), dict(score.beside)
+    reading.memo[GROUP] = len(group)
     parts = tuple(
         _explain_part(component, score.parts[component.name], reading, reward.fidelity)
         for component in reward.components
@@ -197,8 +208,6 @@ def _explain_part(component: Component, part: Part, reading: Reading, fidelity: 
     elif isinstance(component, Overlong):
         rule = f"{low:g} from {component.max_length} tokens on, evenly from {high:g} over the last {component.buffer}"
         terms = [Term("tokens", "of the response", float(reading.tokens or 0)), Term("raw", rule, part.raw)]
-    elif component.kind == "python":
-        terms = [Term("raw", "value of the function", part.raw)]
     else:
         terms = list(component.terms(reading, low, high, part.raw))
     return PartExplained(component.name, component.kind, tuple(terms), alignment, *part)

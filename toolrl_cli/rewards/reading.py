@@ -240,6 +240,8 @@ def _count(names: list[Any] | None) -> dict[Any, int] | None:
 
 _UNREAD: list[Any] = []
 NO_ROW: Mapping[str, Any] = {}
+GROUP = "group"
+"""Under this `Reading.memo` tells how many responses to the prompt were scored together."""
 
 
 def row_facts(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,10 +262,12 @@ class Reading:
     The calls are parsed once, when a component first asks for them. `tokens` is the length of the response as it was
     generated, None where only its text is known; `row` has what `row_facts` tells of the data's row, where known.
     `memo` holds what components read beside that, and `shares` how far up its range each part is that others refer to.
+    `beside` is what users' functions returned beside their values (`Score.beside`).
     """
 
     __slots__ = (
         "_calls",
+        "beside",
         "completion",
         "memo",
         "row",
@@ -293,6 +297,7 @@ class Reading:
         self.row = row
         self.memo: dict[Hashable, Any] = {}
         self.shares: dict[str, float] = {}
+        self.beside: dict[str, float | str] = {}
         self._calls: list[Any] | None = _UNREAD
 
     @property

@@ -166,16 +166,18 @@ def score_rollouts(
 ) -> Scored:
     """Scores every rollout under every reward, at the rollout's own step; one that cannot be scored stops no other.
 
+    Where a reward takes groups, all rollouts of a group are scored together, and fail together.
+
     Where none of the first `HOPELESS` can be scored, no other is tried.
 
     Raises:
         RewardError: the fault is a reward's own, whatever the rollout.
     """
     scored = Scored({}, {})
-    for position, rollout in enumerate(rollouts):
-        given = (rollout.completion, rollout.ground_truth, rollout.step, total_steps, rollout.tokens)
+    scorers = [_Scorer(reward, rollouts, total_steps) for reward in rewards]
+    for position in range(len(rollouts)):
         try:
-            scored.totals[position] = [reward.score(*given).total for reward in rewards]
+            scored.totals[position] = [scorer.total(position) for scorer in scorers]
         except RewardError as fault:
             if fault.ground_truth is None:
                 raise
@@ -183,6 +185,44 @@ def score_rollouts(
             if not scored.totals and len(scored.faults) >= HOPELESS:
                 break
     return scored
+
+
+class _Scorer:
+    """Totals of rollouts under one reward; groups are scored when their first rollout is asked for."""
+
+    def __init__(self, reward: Reward, rollouts: Sequence[Rollout], total_steps: int | None) -> None:
+        self._reward, self._rollouts, self._total_steps = reward, rollouts, total_steps
+        self._known: dict[int, float | RewardError] = {}
+        self._groups: dict[Any, list[int]] = {}
+        for position, rollout in enumerate(rollouts if reward.takes_groups else ()):
+            self._groups.setdefault(group_of(rollout), []).append(position)
+
+    def total(self, position: int) -> float:
+        one = self._rollouts[position]
+        if not self._groups:
+            given = (one.completion, one.ground_truth, one.step, self._total_steps, one.tokens)
+            return self._reward.score(*given).total
+        if position not in self._known:
+            self._score(self._groups[group_of(one)])
+        found = self._known[position]
+        if isinstance(found, RewardError):
+            raise found
+        return found
+
+    def _score(self, positions: list[int]) -> None:
+        group = [self._rollouts[position] for position in positions]
+        texts, lengths = [one.completion for one in group], [one.tokens for one in group]
+        given = (group[0].ground_truth, group[0].step, self._total_steps, lengths)
+        try:
+            scores = self._reward.score_group(texts, *given)
+            self._known |= {at: score.total for at, score in zip(positions, scores, strict=True)}
+        except RewardError as fault:
+            self._known |= dict.fromkeys(positions, fault)
+
+
+def group_of(rollout: Rollout) -> tuple[int, str, str]:
+    """What rollouts have in common that answer one prompt at one step."""
+    return rollout.step, rollout.group, rollout.ground_truth
 
 
 def rescore(

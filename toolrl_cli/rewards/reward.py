@@ -27,10 +27,14 @@ class Part(NamedTuple):
 
 
 class Score(NamedTuple):
-    """A completion's score: `total` is the sum of the parts' `weighted`, in the order of `parts`, within the clamp."""
+    """A completion's score: `total` is the sum of the parts' `weighted`, in the order of `parts`, within the clamp.
+
+    `beside` has what users' functions returned beside their values, as `<part>/<key>`: metrics, and texts.
+    """
 
     total: float
     parts: dict[str, Part]
+    beside: Mapping[str, float | str] = NO_ROW
 
 
 _new = tuple.__new__  # half the cost of calling a NamedTuple; done three times for each score
@@ -121,7 +125,57 @@ class Reward:
         total = sum(addends)
         if self.clamp is not None:
             total = min(max(total, self.clamp[0]), self.clamp[1])
-        return _new(Score, (total, parts))
+        return _new(Score, (total, parts, reading.beside))
+
+    def score_group(
+        self,
+        completions: Sequence[str],
+        ground_truth: str,
+        step: int = 0,
+        total_steps: int | None = None,
+        tokens: Sequence[int | None] = (),
+        row: Mapping[str, Any] = NO_ROW,
+    ) -> list[Score]:
+        """Scores all responses to one prompt, for parts whose functions are given them together (`batch: true`).
+
+        Such a function is given those responses that its part counts for. All else is as in `score`, response by
+        response.
+
+        Args:
+            completions: the responses.
+            tokens: length of each; empty where none is known.
+            ground_truth, step, total_steps, row: as for `score`.
+
+        Raises:
+            RewardError: as `score`.
+        """
+        lengths = list(tokens) or [None] * len(completions)
+        given = list(zip(completions, lengths, strict=True))
+        if not self.takes_groups:
+            return [self.score(c, ground_truth, step, total_steps, long, row) for c, long in given]
+        readings = [Reading(c, ground_truth, step, total_steps, long, row) for c, long in given]
+        parts: list[dict[str, Part]] = [{} for _ in readings]
+        for component, weight, low, high in self._scales_at(step, total_steps):
+            if component.takes_groups and (counted := [r for r in readings if self._counts(component, r)]):
+                component.look_at_group(counted)
+            for reading, found in zip(readings, parts, strict=True):
+                raw, factor = self._linked(component, weight, low, high, reading)
+                found[component.name] = Part(raw, factor, factor * raw)
+        return [Score(self._total(p), p, r.beside) for p, r in zip(parts, readings, strict=True)]
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether a score may depend on the other responses to the prompt: `score` is for one alone."""
+        return any(component.takes_groups for component in self.components)
+
+    def _counts(self, component: Component, reading: Reading) -> bool:
+        if component.sources and not self._is_for(component, reading):
+            return False
+        return all(holds(condition, reading) for condition in component.only_if)
+
+    def _total(self, parts: Mapping[str, Part]) -> float:
+        total = sum(part.weighted for part in parts.values())
+        return total if self.clamp is None else min(max(total, self.clamp[0]), self.clamp[1])
 
     def _linked(
         self, component: Component, weight: float, low: float, high: float, reading: Reading

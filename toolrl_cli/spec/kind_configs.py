@@ -11,6 +11,7 @@ from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.models import (
     DataSpec,
     EvaluateSpec,
+    OwnData,
     OwnEvaluation,
     Precision,
     Resources,
@@ -18,7 +19,6 @@ from toolrl_cli.spec.models import (
     RlSpec,
     SftSpec,
     ToolWorldData,
-    VerlData,
 )
 from toolrl_cli.spec.stage_config import (
     Amount,
@@ -48,7 +48,7 @@ class SftConfig(TrainingConfig):
 
     def with_less_memory(self, message: str = "") -> Change | str:
         share = max(
-            1, self.sft.batch_size // self.resources.gpus
+            1, self.sft.batch_size // self.resources.ranks
         )  # a device is given no more, whatever is asked
         return divided("sft.micro_batch_size", self.sft.micro_batch_size, "a shorter sft.max_length", share)
 
@@ -58,7 +58,7 @@ class SftConfig(TrainingConfig):
 
     @property
     def tokens_at_once(self) -> int:
-        share = max(1, self.sft.batch_size // self.resources.gpus)
+        share = max(1, self.sft.batch_size // self.resources.ranks)
         return min(self.sft.micro_batch_size, share) * self.sft.max_length
 
     @property
@@ -74,7 +74,7 @@ class SftConfig(TrainingConfig):
         rows = None
         if isinstance(self.data, ToolWorldData):
             rows = getattr(self.data, self.sft.split)
-        elif isinstance(self.data, (RllaData, VerlData)):
+        elif isinstance(self.data, (RllaData, OwnData)):
             rows = next((most for split, most in self.data.limit.items() if split == self.sft.split), None)
         return rows // self.sft.batch_size * self.sft.epochs or None if rows else None
 

@@ -248,10 +248,9 @@ class RllaData(Frozen):
     )
 
 
-class VerlData(Frozen):
-    """Rows of one's own in verl's formats, parquet or JSON lines; docs/data.md."""
+class OwnData(Frozen):
+    """Files of one's own."""
 
-    kind: Literal["verl"]
     train: str = Field(description="a file of RL rows")
     val: str = Field(description="a file of RL rows to validate on")
     sft: str | None = Field(None, description="a file of SFT rows, for sft.split: sft")
@@ -262,10 +261,57 @@ class VerlData(Frozen):
         return {split: path for split in splits if (path := getattr(self, split, None)) is not None}
 
 
-DATA_KINDS: Mapping[str, type[ToolWorldData | RllaData | VerlData]] = {
+class VerlData(OwnData):
+    """Rows of one's own in verl's formats, parquet or JSON lines; docs/data.md."""
+
+    kind: Literal["verl"]
+
+
+class Fields(Frozen):
+    """Where in a row is what: keys joined by dots, and positions in lists, such as `messages.0.content`."""
+
+    prompt: str | None = Field(None, description="a text, or the messages before the gold turn")
+    gold: str | None = Field(
+        None, description="calls, an answer in words, or a whole gold turn with its tags"
+    )
+    messages: str | None = Field(
+        None,
+        description="a dialogue, of which each turn of the assistant is a row; instead of prompt and gold",
+    )
+    tools: str | None = Field(None, description="the tools that are offered; with them prompts are ToolRL's")
+    think: str | None = Field(None, description="the gold turn's thought")
+    data_source: str | None = Field(None, description="where the row comes from, for rewards")
+    id: str | None = Field(None, description="the row's own name")
+    extra_info: str | None = Field(None, description="an object that rewards are given")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Fields:
+        if self.messages and (self.prompt or self.gold or self.think):
+            raise ValueError("messages hold prompts, gold turns and thoughts: leave out the other keys")
+        if bool(self.prompt) != bool(self.gold):
+            there, lacks = ("prompt", "gold") if self.prompt else ("gold", "prompt")
+            raise ValueError(f"{there} needs {lacks} beside it")
+        if not self.messages and not self.prompt:
+            raise ValueError("names neither messages, nor prompt and gold")
+        return self
+
+    def named(self) -> dict[str, str]:
+        """Those that are given."""
+        return self.model_dump(exclude_none=True)
+
+
+class JsonlData(OwnData):
+    """Rows of one's own in a form of one's own, JSON lines or parquet; docs/data.md."""
+
+    kind: Literal["jsonl"]
+    fields: Fields = Field(description="where in a row is what")
+
+
+DATA_KINDS: Mapping[str, type[ToolWorldData | RllaData | VerlData | JsonlData]] = {
     "toolworld": ToolWorldData,
     "rlla": RllaData,
     "verl": VerlData,
+    "jsonl": JsonlData,
 }
 
 
@@ -302,7 +348,7 @@ class EndpointModel(Frozen):
     )
 
 
-DataSpec = Annotated[ToolWorldData | RllaData | VerlData, Field(discriminator="kind")]
+DataSpec = Annotated[ToolWorldData | RllaData | VerlData | JsonlData, Field(discriminator="kind")]
 ModelSpec = Annotated[TinyModel | HuggingFaceModel | EndpointModel, Field(discriminator="kind")]
 
 
@@ -387,7 +433,12 @@ class Resources(Frozen):
     """Where and on how much a stage runs. Never part of a stage's identity."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    gpus: Positive = Field(1, description="GPUs (or, on CPU, ranks) of a training stage")
+    gpus: Positive = Field(
+        1, description="GPUs (or, on CPU, ranks) of a training stage, on each of its nodes"
+    )
+    nodes: Positive = Field(
+        1, description="machines of a training stage, each with `gpus`; a cluster's launcher gives them"
+    )
     rollout: Literal["auto", "transformers", "vllm"] = "auto"
     gpu_memory_utilization: Annotated[Number, Field(gt=0, lt=1)] = 0.6
     gpu_memory: Annotated[Number, Field(gt=0)] | None = Field(
@@ -401,13 +452,18 @@ class Resources(Frozen):
     )
     memory: Annotated[Number, Field(gt=0)] | None = Field(
         None,
-        description="GiB of its machine that a training stage takes at its peak, where that is known better than by "
-        "arithmetic, which takes every row to be as long as the limits allow",
+        description="GiB of each of its machines that a training stage takes at its peak, where that is known better "
+        "than by arithmetic, which takes every row to be as long as the limits allow",
     )
     hang_minutes: Annotated[Number, Field(gt=0)] = Field(
         30.0, description="a stage without a step for so long hangs; the first step has at least 30 minutes"
     )
     priority: Whole = Field(0, description="of two stages that could start, the higher number does")
+
+    @property
+    def ranks(self) -> int:
+        """GPUs (or processes on CPUs) of a training stage on all of its nodes together."""
+        return self.gpus * self.nodes
 
 
 class RunSpec(Frozen):

@@ -25,9 +25,10 @@ class StageSpec:
         identity: the canonical fields that the hash covers (without the inputs, which are hashed by id).
         inputs: role → id of the stage whose `output/` or `checkpoints/` this one reads.
         config: everything the stage's function needs, as `spec.json` has it; `settings` gives it typed.
-        slots: execution slots (GPUs where there are GPUs, CPU slots otherwise) an attempt occupies.
+        slots: execution slots (GPUs where there are GPUs, CPU slots otherwise) an attempt occupies, on all its nodes.
         total_steps: training steps, or None for stages without steps.
         progress_metric: the metric of `metrics.jsonl` worth showing live, or None.
+        nodes: machines that an attempt runs on, with equal shares of the slots.
     """
 
     id: str
@@ -38,6 +39,7 @@ class StageSpec:
     slots: int = 1
     total_steps: int | None = None
     progress_metric: str | None = None
+    nodes: int = 1
 
     @property
     def resources(self) -> Mapping[str, Any]:
@@ -87,6 +89,7 @@ class StageSpec:
             "slots": self.slots,
             "total_steps": self.total_steps,
             "progress_metric": self.progress_metric,
+            **({"nodes": self.nodes} if self.nodes > 1 else {}),
         }
 
     @classmethod
@@ -105,6 +108,7 @@ class StageSpec:
             slots=data["slots"],
             total_steps=data["total_steps"],
             progress_metric=data["progress_metric"],
+            nodes=data.get("nodes", 1),
         )
 
 

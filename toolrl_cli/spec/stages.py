@@ -179,7 +179,7 @@ class StageMaker:
             identity: field → value of all that changes what comes out, inputs apart.
             inputs: role → id of a stage.
             config: the kind's settings.
-            more: of `StageSpec`: slots, total_steps, progress_metric.
+            more: of `StageSpec`: slots, nodes, total_steps, progress_metric.
         """
         if self._rehearsal:
             identity = {**identity, "rehearsal": True}
@@ -231,7 +231,8 @@ class StageMaker:
             identity,
             inputs,
             config,
-            slots=run.resources.gpus,
+            slots=run.resources.ranks,
+            nodes=run.resources.nodes,
             total_steps=sft.steps,
             progress_metric="train/loss",
         )
@@ -257,7 +258,7 @@ class StageMaker:
         if definition := algorithm.definition():
             identity["algorithm_definition"] = definition
         if algorithm.within_rank:
-            identity["gpus"] = run.resources.gpus
+            identity["gpus"] = run.resources.ranks
         config = RlConfig.model_construct(
             **self._of_run(run),
             data=data,
@@ -276,7 +277,8 @@ class StageMaker:
             identity,
             inputs,
             config,
-            slots=run.resources.gpus,
+            slots=run.resources.ranks,
+            nodes=run.resources.nodes,
             total_steps=run.rl.steps,
             progress_metric="critic/score/mean",
         )

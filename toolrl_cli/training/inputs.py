@@ -11,11 +11,12 @@ from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.models import (
     DataSpec,
     EndpointModel,
+    JsonlData,
     ModelSpec,
+    OwnData,
     RllaData,
     TinyModel,
     ToolWorldData,
-    VerlData,
 )
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import TrainingConfig
@@ -67,8 +68,9 @@ def dataset_params(data: DataSpec) -> dict[str, Any]:
     """The parameters for `datasets.prepare`."""
     if isinstance(data, ToolWorldData):
         return {"seed": data.seed, "sizes": {split: getattr(data, split) for split in SPLITS}}
-    if isinstance(data, VerlData):
-        return {"files": data.files(), "limit": dict(data.limit)}
+    if isinstance(data, OwnData):
+        named = {"fields": data.fields.named()} if isinstance(data, JsonlData) else {}
+        return {"files": data.files(), "limit": dict(data.limit), **named}
     own = {"sft4k": data.sft4k} if data.sft4k else {}
     return {"path": data.path, "limit": dict(data.limit), **own}
 

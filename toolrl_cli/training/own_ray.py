@@ -7,7 +7,7 @@ import secrets
 
 from toolrl_cli.processes.sockets import folder_for_sockets
 
-SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+SOCKET = "/toolrl-ray-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 
 def own_ray() -> dict[str, str]:

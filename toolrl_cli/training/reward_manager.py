@@ -7,11 +7,12 @@ failure is saved (see `ScoringFailure`).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
@@ -25,8 +26,30 @@ from toolrl_cli.training.rollout.stop_tokens import end_of_turn_ids
 from toolrl_cli.training.scoring_failure import ScoringFailure
 
 
+class Response(NamedTuple):
+    """One response: what `Reward.score` is given, in its order but for the length of the run."""
+
+    completion: str
+    ground_truth: str
+    step: int
+    tokens: int
+    row: Mapping[str, Any]
+
+
+class Group:
+    """Responses to one prompt that came in one call, and their scores or why there are none."""
+
+    def __init__(self) -> None:
+        self.responses: list[Response] = []
+        self.scores: list[Score] = []
+        self.fault: Exception | None = None
+
+
 class ToolrlRewardManager(RewardManagerBase):
     """Scores a response with the reward in `reward.toolrl.spec`, at its training step.
+
+    Where the reward takes groups, the responses to one prompt are scored together that verl passes on in one call:
+    toolrl's agent loops pass on whole groups (`rollout.agent_loop`, `rollout.group_scoring`).
 
     A fault of the scorer is saved and raised, and never becomes a low score: verl marks the sample's group as failed,
     and `TrainingReplayBuffer` stops the run.
@@ -46,6 +69,7 @@ class ToolrlRewardManager(RewardManagerBase):
         self._total_steps = int(steps) if steps else None
         failure_file = settings.get("failure_file")
         self._failure_file = Path(failure_file) if failure_file else None
+        self._groups: dict[str, Group] = {}
         self._stop_ids = end_of_turn_ids(tokenizer, _generation_config(config))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
@@ -53,8 +77,8 @@ class ToolrlRewardManager(RewardManagerBase):
 
         Args:
             data: `responses` and `attention_mask` tensors, and in `non_tensor_batch` the row's
-                `reward_model.ground_truth`, `data_source`, `extra_info`, `raw_prompt` and the training step
-                `global_steps`.
+                `reward_model.ground_truth`, `data_source`, `extra_info`, `raw_prompt`, the training step
+                `global_steps`, and the prompt's `uid`.
 
         Returns:
             `reward_score`, and `reward_extra_info` with the result of `sample_numbers`.
@@ -68,31 +92,49 @@ class ToolrlRewardManager(RewardManagerBase):
         completion = self._completion(responses[:tokens].tolist())
         fields = item.non_tensor_batch
         ground_truth = str(fields["reward_model"]["ground_truth"])
-        step = int(fields["global_steps"])
-        row = row_facts(fields)
-        try:
-            score = self._score(completion, ground_truth, step, tokens, row)
-        except Exception as error:
-            if self._failure_file is not None:
-                ScoringFailure.of(error, completion, ground_truth, step, self._total_steps, tokens, row).save(
-                    self._failure_file
-                )
-            raise
+        response = Response(completion, ground_truth, int(fields["global_steps"]), tokens, row_facts(fields))
+        if self._reward.takes_groups:
+            score = await self._scored_with_others(str(fields["uid"]), response)
+        else:
+            (score,) = self._scored([response])
         return {"reward_score": score.total, "reward_extra_info": sample_numbers(score)}
 
-    def _score(
-        self, completion: str, ground_truth: str, step: int, tokens: int, row: Mapping[str, Any]
-    ) -> Score:
-        score = self._reward.score(completion, ground_truth, step, self._total_steps, tokens, row)
-        if not math.isfinite(score.total):
-            raise RewardError(
-                f"the total is {score.total}",
-                "reward",
-                completion=completion,
-                ground_truth=ground_truth,
-                step=step,
-            )
-        return score
+    async def _scored_with_others(self, uid: str, response: Response) -> Score:
+        group = self._groups.setdefault(uid, Group())
+        place = len(group.responses)
+        group.responses.append(response)
+        await asyncio.sleep(
+            0
+        )  # verl has a task for each response of a call, and all of them come to here first
+        if self._groups.get(uid) is group:
+            del self._groups[uid]
+            try:
+                group.scores = self._scored(group.responses)
+            except Exception as error:  # of all of them
+                group.fault = error
+        if group.fault is not None:
+            raise group.fault
+        return group.scores[place]
+
+    def _scored(self, group: Sequence[Response]) -> list[Score]:
+        _, ground_truth, step, _, row = group[0]
+        texts, lengths = [one.completion for one in group], [one.tokens for one in group]
+        place = 0
+        try:
+            found = self._reward.score_group(texts, ground_truth, step, self._total_steps, lengths, row)
+            for place, score in enumerate(found):
+                if not math.isfinite(score.total):
+                    raise RewardError(f"the total is {score.total}", "reward", completion=texts[place])
+        except Exception as error:
+            failed = getattr(error, "completion", None)
+            place = texts.index(failed) if failed in texts else place
+            if self._failure_file is not None:
+                others = [(one.completion, one.tokens) for one in group]
+                completion, tokens = others.pop(place)
+                known = (completion, ground_truth, step, self._total_steps, tokens, row, others, place)
+                ScoringFailure.of(error, *known).save(self._failure_file)
+            raise
+        return found
 
     def _completion(self, ids: list[int]) -> str:
         """Text of the response up to its end-of-turn token, including tags that are special tokens."""

@@ -19,18 +19,22 @@ _VALIDATION = re.compile(r"^val-(?:aux|core)/[^/]+/(?P<key>.+)/mean@\d+$")
 def sample_numbers(score: Score) -> dict[str, float]:
     """The `reward_extra_info` of one sample, which verl passes on.
 
-    Keys are `<part>/raw`, `<part>/weight`, `<part>/weighted` and `total`.
+    Keys are `<part>/raw`, `<part>/weight`, `<part>/weighted`, `total`, and `<part>/<key>` for the numbers that a user's
+    function returned beside its value; not every sample has each of these.
     """
     numbers = {TOTAL: score.total}
     for name, part in score.parts.items():
         numbers[f"{name}/raw"] = part.raw
         numbers[f"{name}/weight"] = part.weight
         numbers[f"{name}/weighted"] = part.weighted
+    numbers |= {key: each for key, each in score.beside.items() if not isinstance(each, str)}
     return numbers
 
 
 def training_metrics(samples: Sequence[Mapping[str, float]], prompts: Sequence[str] = ()) -> dict[str, float]:
     """Curves of one training batch: `reward/<part>/{raw,weight,weighted}/mean`, `reward/total/{mean,std}`.
+
+    And `reward/<part>/<key>/mean` over the samples that have it; where not all do, `…/share` is their share.
 
     Args:
         samples: `sample_numbers` of every sample.
@@ -39,7 +43,12 @@ def training_metrics(samples: Sequence[Mapping[str, float]], prompts: Sequence[s
     """
     if not samples:
         return {}
-    metrics = {f"reward/{key}/mean": fmean(sample[key] for sample in samples) for key in samples[0]}
+    metrics = {}
+    for key in dict.fromkeys(key for sample in samples for key in sample):
+        values = [sample[key] for sample in samples if key in sample]
+        metrics[f"reward/{key}/mean"] = fmean(values)
+        if len(values) < len(samples):
+            metrics[f"reward/{key}/share"] = len(values) / len(samples)
     metrics[f"reward/{TOTAL}/std"] = pstdev(sample[TOTAL] for sample in samples)
     earned: dict[str, list[float]] = {}
     for prompt, sample in zip(prompts, samples, strict=False):
@@ -58,7 +67,7 @@ def validation_name(name: str, parts: Sequence[str] | None = None) -> str | None
 
     Args:
         name: as logged.
-        parts: names of the reward's parts; None to decide by the form of the key.
+        parts: names of the reward's parts; None to decide by the form of the key, which has a slash.
     """
     match = _VALIDATION.match(name)
     if match is None:
@@ -66,7 +75,7 @@ def validation_name(name: str, parts: Sequence[str] | None = None) -> str | None
     key = match["key"]
     if key == TOTAL:
         return f"val-reward/{TOTAL}/mean"
-    part, _, kind = key.rpartition("/")
-    if kind not in ("raw", "weight", "weighted") or not part or (parts is not None and part not in parts):
+    part, _, _ = key.rpartition("/")
+    if not part or (parts is not None and part not in parts):
         return None
     return f"val-reward/{key}/mean"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -185,16 +185,14 @@ def read_file(
     )
 
 
-def reproduce(dump: Dump, reward: Reward) -> Reproduction:
-    """Score the rollouts again with the run's own reward, and compare with the logged scores.
+def reproduce(dump: Dump, reward: Reward, totals: Sequence[float]) -> Reproduction:
+    """Compare the logged scores with those that the run's own reward gives the logged texts.
 
-    Raises:
-        RewardError: as `Reward.score`.
+    Args:
+        dump: the rollouts.
+        reward: the run's own.
+        totals: what it gives each of them (`rewards.rescore.score_rollouts`).
     """
-    totals = [
-        reward.score(r.completion, r.ground_truth, r.step, dump.total_steps, r.tokens).total
-        for r in dump.rollouts
-    ]
     gaps = [
         (place, abs(total - rollout.logged))
         for place, total, rollout in zip(dump.places, totals, dump.rollouts, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ class ScoringFailure:
         traceback: of the scorer.
         completion, ground_truth, step, total_steps, tokens: the arguments of the score.
         data_source, extra_info, prompt: of the row.
+        others: of a reward that takes groups: completion and tokens of the other responses to the prompt.
+        place: how many of these come before this one.
     """
 
     error: str
@@ -34,6 +36,8 @@ class ScoringFailure:
     tokens: int | None = None
     extra_info: Any = None
     prompt: Any = None
+    others: Any = ()
+    place: int = 0
 
     @classmethod
     def of(
@@ -45,8 +49,10 @@ class ScoringFailure:
         total_steps: int | None,
         tokens: int | None,
         row: Mapping[str, Any],
+        others: Sequence[tuple[str, int | None]] = (),
+        place: int = 0,
     ) -> ScoringFailure:
-        """The arguments of a score with what it raised."""
+        """The arguments of a score with what it raised; `others` and `place` as in `rewards.explain.explain`."""
         return cls(
             error=f"{type(error).__name__}: {error}",
             traceback="".join(traceback.format_exception(type(error), error, error.__traceback__)),
@@ -58,6 +64,8 @@ class ScoringFailure:
             tokens=tokens,
             extra_info=row.get("extra_info"),
             prompt=row.get("prompt"),
+            others=list(others),
+            place=place,
         )
 
     def save(self, path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +11,7 @@ from tempfile import TemporaryDirectory
 from toolrl_cli.errors import StageError
 from toolrl_cli.log import LOG
 from toolrl_cli.processes.child import run_child
+from toolrl_cli.processes.nodes import Nodes
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.rewards.user_code.runner import close as end_user_code
@@ -32,8 +32,9 @@ from toolrl_cli.training.checkpointing.chosen_checkpoint import (
     step_to_export,
 )
 from toolrl_cli.training.checkpointing.kept_steps import StepKeeper, wanted_steps
-from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
+from toolrl_cli.training.cpu.cpu_options import cpu_environment
 from toolrl_cli.training.cuda.cuda_options import cuda_environment
+from toolrl_cli.training.data_identity import check_data
 from toolrl_cli.training.device import Device, device_for
 from toolrl_cli.training.inputs import data_folder, model_path
 from toolrl_cli.training.models.lora_modules import (
@@ -41,16 +42,17 @@ from toolrl_cli.training.models.lora_modules import (
     loaded_modules,
     lora_fault,
 )
+from toolrl_cli.training.nodes.spread import run_over_nodes
 from toolrl_cli.training.own_ray import own_ray
 from toolrl_cli.training.preflight.row_checks import check_before_start
 from toolrl_cli.training.rollout_dumps import gold_rows
 from toolrl_cli.training.scoring_failure import ScoringFailure
 from toolrl_cli.training.seeding import seed_environment
 from toolrl_cli.training.sft_rows import FOLDER, sft_files
+from toolrl_cli.training.trainer import Trainer
 from toolrl_cli.training.verl_options import (
     REWARD_FAILURE_FILE,
     REWARD_FILE,
-    Options,
     Paths,
     rl_options,
     sft_options,
@@ -78,16 +80,11 @@ def run_sft(ctx: StageContext) -> None:
     if _finished(resume, ctx.spec.total_steps):
         return
     write_json(ctx.attempt_dir / OPTIONS.name, OPTIONS.stamped({"options": options}))
-    argv = _command("verl.trainer.sft_trainer", options, device, config.resources.gpus)
-    _train(
-        ctx,
-        config,
-        argv,
-        device,
-        paths,
-        resume,
-        CheckpointWatch(paths.checkpoints, ctx.attempt_dir, None, keep),
+    watch = CheckpointWatch(paths.checkpoints, ctx.attempt_dir, None, keep)
+    trainer = Trainer(
+        "verl.trainer.sft_trainer", options, device, config.resources.gpus, True, "verl's sft trainer"
     )
+    _train(ctx, config, trainer, paths, resume, watch)
 
 
 def run_rl(ctx: StageContext) -> None:
@@ -117,9 +114,9 @@ def run_rl(ctx: StageContext) -> None:
     _check_gold(config, paths.train, ctx.attempt_dir / REWARD_FAILURE_FILE)
     own = ALGORITHMS[config.algorithm].own_trainer
     program = "toolrl_cli.training.trainers.program" if own else "verl.trainer.main_ppo"
-    argv = _command(program, options, device, None)
     watch = CheckpointWatch(paths.checkpoints, ctx.attempt_dir, keeper, keep, steps)
-    _train(ctx, config, argv, device, paths, resume, watch)
+    trainer = Trainer(program, options, device, config.resources.gpus, False, "verl's rl trainer")
+    _train(ctx, config, trainer, paths, resume, watch)
 
 
 def run_export(ctx: StageContext) -> None:
@@ -193,24 +190,23 @@ def _check_gold(config: RlConfig, rows: Path, failure_file: Path) -> None:
 def _train(
     ctx: StageContext,
     config: TrainingConfig,
-    argv: list[str],
-    device: Device,
+    trainer: Trainer,
     paths: Paths,
     resume: Resume,
     watch: CheckpointWatch,
 ) -> None:
+    nodes = _nodes(config)
     check_before_start(ctx.spec, ctx.results, str(paths.model))
     LOG.info("%s", resume)
     watch.start()
+    cwd, stop = ctx.attempt_dir, ctx.stop_requested
     try:
         with TemporaryDirectory(prefix="toolrl-", ignore_cleanup_errors=True) as scratch:
-            run_child(
-                argv,
-                env=_environment(ctx, config, device, Path(scratch)),
-                cwd=ctx.attempt_dir,
-                stop_requested=ctx.stop_requested,
-                name=f"verl's {ctx.spec.kind} trainer",  # on the CPU, the program is the fork host
-            )
+            env = _environment(ctx, config, trainer.device, Path(scratch))
+            if nodes.count > 1:
+                run_over_nodes(trainer, nodes, env=env, cwd=cwd, stop_requested=stop)
+            else:
+                run_child(trainer.command(), env=env, cwd=cwd, stop_requested=stop, name=trainer.name)
     finally:
         watch.finish()
     after = prepare_resume(paths.checkpoints)
@@ -229,6 +225,7 @@ def _finished(resume: Resume, total_steps: int | None) -> bool:
 
 
 def _paths(ctx: StageContext, config: TrainingConfig, train: str, val: str | None) -> Paths:
+    check_data(ctx.spec, config)
     data = data_folder(config, ctx.results)
     checkpoints = ctx.stage_dir / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
@@ -265,15 +262,13 @@ def check_lora(lora: LoraSpec, model: str) -> None:
         raise StageError(fault.what, f"{fault.setting}, model {model}", fault.hint, failure_class="config")
 
 
-def _command(module: str, options: Options, device: Device, ranks: int | None) -> list[str]:
-    """A trainer's command; `ranks` for one that torchrun starts, None for one that starts Ray."""
-    arguments = hydra_arguments(options)
-    if device == "cpu":
-        return cpu_command(module, arguments, ranks=ranks)
-    if ranks is None:
-        return [sys.executable, "-m", module, *arguments]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-    return [*torchrun, "-m", module, *arguments]
+def _nodes(config: TrainingConfig) -> Nodes:
+    """The machines that the launcher gave, which have to be as many as were planned for."""
+    wanted, nodes = config.resources.nodes, Nodes.given()
+    if wanted > 1 and nodes.count != wanted:
+        what = f"is planned for {wanted} nodes (resources.nodes), and its attempt was given {nodes.count}"
+        raise StageError(what, hint="--launcher slurm gives several", failure_class="config")
+    return nodes if wanted > 1 else Nodes()
 
 
 def _environment(ctx: StageContext, config: TrainingConfig, device: Device, scratch: Path) -> dict[str, str]:

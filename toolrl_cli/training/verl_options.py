@@ -24,6 +24,7 @@ from toolrl_cli.training.models.gpu_memory import chosen_offload
 PROJECT = "toolrl"
 REWARD_FILE = "reward.json"
 REWARD_FAILURE_FILE = "reward_failure.json"
+GROUP_SCORING = "toolrl_cli.training.rollout.group_scoring.GroupAgentLoopManager"
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 """verl's names of the compute precision; master weights are fp32 in both (`model_dtype`)."""
 
@@ -52,7 +53,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
     rl, resources, seed = config.rl, config.resources, config.seed
     algorithm = ALGORITHMS[config.algorithm]
     critic = algorithm.critic
-    gpus = resources.gpus
+    gpus, ranks = resources.gpus, resources.ranks
     dtype = DTYPES[config.precision]
     low, high = rl.clip_ratio_low, rl.clip_ratio_high
     options: Options = {
@@ -114,7 +115,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         "trainer.rollout_data_dir": str(paths.attempt / "rollouts"),
         "trainer.validation_data_dir": str(paths.attempt / "validation"),
         "trainer.n_gpus_per_node": gpus,
-        **_common(paths),
+        **_common(paths, resources.nodes),
         **algorithm_options(config),
     }
     transformers = options["actor_rollout_ref.rollout.name"] == "transformers"
@@ -126,7 +127,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
             if transformers
             else {"actor_rollout_ref.rollout.load_format": "auto"}
         )
-    share = max(1, rl.mini_batch * rl.rollouts // gpus)
+    share = max(1, rl.mini_batch * rl.rollouts // ranks)
     micro = None if rl.micro_batch is None else min(rl.micro_batch, share)  # as in `sft_options`
     options |= _micro_batches("actor_rollout_ref.actor", "ppo", micro, rl.micro_batch_tokens)
     options |= _micro_batches("actor_rollout_ref.rollout", "log_prob", micro, rl.micro_batch_tokens)
@@ -147,19 +148,21 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         options |= _micro_batches("critic", "ppo", micro, rl.micro_batch_tokens)
     if transformers:
         options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
+    elif any(part.get("batch") for part in config.reward.get("components", {}).values()):
+        options["+actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = GROUP_SCORING
     if device == "cuda":
         sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
         options |= _offloading(chosen_offload(config), [*sections, "critic.fsdp"] if critic else sections)
-        options |= cuda_rl_overrides(config.precision, critic=critic, gpus=gpus)
+        options |= cuda_rl_overrides(config.precision, critic=critic, gpus=gpus, nodes=resources.nodes)
     if device == "cpu":
-        options |= cpu_rl_overrides(critic=critic, ranks=gpus)
+        options |= cpu_rl_overrides(critic=critic, ranks=gpus, nodes=resources.nodes)
     return options | config.verl_options
 
 
 def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
     """Options of `verl.trainer.sft_trainer` for supervised fine-tuning."""
     sft, resources = config.sft, config.resources
-    share = max(1, sft.batch_size // resources.gpus)
+    share = max(1, sft.batch_size // resources.ranks)
     options: Options = {
         "data.train_files": str(paths.train),
         "data.train_batch_size": sft.batch_size,
@@ -183,7 +186,7 @@ def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
         "trainer.save_freq": sft.save_every or -1,
         "trainer.max_ckpt_to_keep": 2,
         "trainer.n_gpus_per_node": resources.gpus,
-        **_common(paths),
+        **_common(paths, resources.nodes),
     }
     if config.lora is not None:
         options |= _lora("model", config.lora)
@@ -197,7 +200,7 @@ def sft_options(config: SftConfig, paths: Paths, device: Device) -> Options:
         options |= _offloading(chosen_offload(config), ["engine"])
         options |= cuda_sft_overrides(config.precision)
     if device == "cpu":
-        options |= cpu_sft_overrides(ranks=resources.gpus)
+        options |= cpu_sft_overrides(ranks=resources.gpus, nodes=resources.nodes)
     return options | config.verl_options
 
 
@@ -242,14 +245,14 @@ def _lora(model: str, lora: LoraSpec) -> Options:
     )
 
 
-def _common(paths: Paths) -> Options:
+def _common(paths: Paths, nodes: int) -> Options:
     return {
         "trainer.logger": ["console", "file"],  # W&B is fed from the files, once a step, by the tracking room
         "trainer.project_name": PROJECT,
         "trainer.experiment_name": paths.checkpoints.parent.name,
         "trainer.default_local_dir": str(paths.checkpoints),
         "trainer.resume_mode": "auto",
-        "trainer.nnodes": 1,
+        "trainer.nnodes": nodes,
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from toolrl_cli.harness.launcher import LaunchLater, LaunchPlan, LaunchRequest, 
 from toolrl_cli.harness.ray import job, lost, states, view
 from toolrl_cli.harness.ray.launcher import RayLauncher, attempt_dir
 from toolrl_cli.harness.ray.preview import preview
+from toolrl_cli.harness.ray.request import job_request, places_of, request_of
 from toolrl_cli.harness.ray.settings import RaySettings
 from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.scheduler import Scheduler
@@ -202,10 +205,12 @@ def test_a_folder_that_was_made_anew_does_not_get_the_end_of_an_earlier_life(sit
     spec = site.stages("a")
     request = LaunchRequest(site.ledger.folder(spec).path, spec, 1, (), ProcessId.current())
     request.attempt_dir.mkdir(parents=True)
+    site.ray.hold = True  # it has no process, which would end by itself
     handle = site.launcher().submit(request)
     with pytest.raises(LaunchError, match="earlier attempt in this folder still runs"):
         site.ray.jobs[handle["job"]]["status"] = "RUNNING"
         site.launcher().submit(request)
+    site.ray.hold = False
     site.ray._over(handle["job"], "SUCCEEDED", "", None)
     assert site.launcher().submit(request) == handle
     assert site.ray.jobs[handle["job"]]["status"] == "RUNNING"
@@ -235,6 +240,29 @@ def test_a_wait_for_what_no_node_has_is_told_and_shown_by_plan(site: Site) -> No
     site.ray.down = True
     (asked,) = preview(LaunchPlan("x", [spec], settings=settings), {})
     assert asked.refused and "no head" in asked.answer
+
+
+def test_a_job_over_several_nodes_takes_nothing_itself_and_holds_its_share_of_each(site: Site) -> None:
+    cuda = {"resources": {"device": "cuda"}}
+    spec = site.stages("a", kind="rl", config=cuda, slots=4, nodes=2, total_steps=1)
+    given = {"kinds": {"rl": {"memory": 4, "resources": {"tpu": 1}, "labels": {"zone": "a"}}}}
+    settings = RaySettings.model_validate({"address": site.ray.address, **given})
+    body = job_request(LaunchRequest(Path("a"), spec, 1, (), ProcessId.current()), settings)
+    assert not any(name.startswith("entrypoint_") for name in body)
+    bundle = {"CPU": 1, "GPU": 2, "memory": 4 * 2**30, "tpu": 1}
+    assert places_of(spec, settings) == {"bundle": bundle, "labels": {"zone": "a"}, "nodes": 2}
+    assert (
+        f"--places {shlex.quote(json.dumps(places_of(spec, settings)))}"
+        in shlex.split(body["entrypoint"])[-1]
+    )
+    assert request_of({**body, "submission_id": "x"}) == {**body, "submission_id": "x"}
+    plain = RaySettings(address=site.ray.address)
+    (asked,) = preview(LaunchPlan("x", [spec], settings=plain), {})
+    said = "it asks for 2 nodes, and 1 could run its part; it waits until there are"
+    assert (asked.asks, asked.answer) == ("2 nodes, each 1 CPU, 2 GPU", said)
+    site.ray.nodes = (*site.ray.nodes, {"CPU": 8, "GPU": 2})
+    (asked,) = preview(LaunchPlan("x", [spec], settings=plain), {})
+    assert asked.answer == "2 of 2 nodes could run it"
 
 
 def test_a_wrong_token_is_named_with_what_to_set(

@@ -40,6 +40,14 @@ def test_equal_requests_are_asked_about_once_and_a_limit_that_is_too_short_is_to
     assert len(cluster.calls("sbatch")) == 2 and not (cluster.folder / "jobs.json").exists()
 
 
+def test_less_memory_than_a_stage_is_expected_to_take_of_a_node_is_told(cluster: Cluster) -> None:
+    stages = [StageSpec(f"r{n}", "rl", {}, {}, CUDA, slots=4, nodes=2) for n in range(2)]
+    plan = LaunchPlan("x", stages, settings=SlurmSettings(memory_per_gpu=16), memory={"r1": 40.0 * 2**30})
+    (found,) = preview(plan, {})
+    assert found.answer.endswith("; expected to take 40.0 GiB of a node's memory, and asks for 32")
+    assert "--nodes=2" in found.asks and "--mem=32768M" in found.asks
+
+
 def test_a_request_that_the_queue_refuses_is_shown_as_refused(cluster: Cluster) -> None:
     spec = StageSpec("r", "rl", {}, {}, CUDA)
     (found,) = preview(LaunchPlan("x", [spec], settings=SlurmSettings(partition="nowhere")), {})

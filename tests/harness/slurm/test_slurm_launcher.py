@@ -252,13 +252,17 @@ def test_a_node_on_which_stages_fail_for_no_fault_of_theirs_is_left_out(cluster:
     cluster.switch("hold")
     launcher = cluster.launcher()
     infra, config = Failure.of("infra", "ECC error"), Failure.of("config", "no such key")
-    for name, failure, node in (
-        ("a", infra, "n7"),
-        ("b", config, "n8"),
-        ("c", infra, "n7"),
-        ("d", infra, "n9"),
+    elsewhere = Failure.of("infra", "node n5: its part of the training is gone without a word")
+    for name, failure, node, nodes in (
+        ("a", infra, "n7", 1),
+        ("b", config, "n8", 1),
+        ("c", infra, "n7", 1),
+        ("d", infra, "n9", 1),
+        ("e", elsewhere, "n9", 2),
+        ("f", elsewhere, "n9", 2),
+        ("g", infra, "n9", 2),  # on which of them, nobody knows
     ):
-        spec = cluster.stages(name)
+        spec = cluster.stages(name, nodes=nodes, slots=nodes)
         folder = cluster.ledger.folder(spec)
         make_folder(folder.attempt(1))
         with take(folder.path, purpose="launch") as lease:
@@ -268,7 +272,7 @@ def test_a_node_on_which_stages_fail_for_no_fault_of_theirs_is_left_out(cluster:
         write_json(folder.attempt(1) / "environment.json", named)
         start_attempt(folder, spec, launcher, ())
     excluded = [call.partition("--exclude=")[2].partition(" ")[0] for call in cluster.calls("sbatch")]
-    assert excluded == ["", "", "n7", "n7"]
+    assert excluded == ["", "", "n7", "n7", "n7", "n5,n7", "n5,n7"]
 
 
 def test_a_training_whose_jobs_end_before_their_first_checkpoint_is_not_run_for_ever(

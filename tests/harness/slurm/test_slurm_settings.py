@@ -12,8 +12,10 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchPlan, LaunchRequest
 from toolrl_cli.harness.launcher_settings import over
 from toolrl_cli.harness.launchers.slurm import open_cluster
+from toolrl_cli.harness.slurm.job import nodes_of_job
 from toolrl_cli.harness.slurm.script import fixed, options, script
 from toolrl_cli.harness.slurm.settings import SlurmSettings, seconds_of
+from toolrl_cli.processes.nodes import Nodes
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 
@@ -82,6 +84,8 @@ def test_gpus_are_asked_for_where_the_stage_may_use_them(device: str, asked: boo
         ({"flags": ["--partition=low"]}, "is the setting `partition`"),
         ({"flags": ["--gpus=2"]}, "is the setting `gpus`"),
         ({"flags": ["--output=x"]}, "is toolrl's own"),
+        ({"flags": ["--nodes=2"]}, "is the setting `resources.nodes`"),
+        ({"flags": ["--ntasks-per-node=2"]}, "is toolrl's own"),
         ({"kinds": {"evalute": {}}}, "is no kind of stage: did you mean 'evaluate'?"),
         ({"kinds": {"rl": {"prologue": ["x"]}}}, "Extra inputs"),
         ({"prologue": ["a\nb"]}, "is more than one line"),
@@ -94,6 +98,24 @@ def test_what_sbatch_would_take_otherwise_is_refused(values: dict[str, Any], tol
     with pytest.raises(ValidationError) as refused:
         settings(**values)
     assert told in str(refused.value)
+
+
+def test_a_stage_for_several_nodes_asks_for_its_share_of_each() -> None:
+    spec = StageSpec("a-1", "rl", {}, {}, {"resources": {"device": "cuda"}}, slots=4, nodes=2)
+    asked = options(spec, settings(cpus_per_gpu=8, memory_per_gpu=64))
+    assert asked[-2:] == ["--nodes=2", "--ntasks=2"]
+    assert {"--gres=gpu:2", "--cpus-per-task=16", "--mem=131072M"} <= set(asked)
+
+
+def test_the_other_nodes_of_a_job_are_reached_by_srun_and_in_the_same_container() -> None:
+    job = {"SLURM_JOB_NUM_NODES": "3", "SLURM_CPUS_PER_TASK": "16"}
+    nodes = Nodes.given(nodes_of_job(3, ["apptainer", "exec", "x.sif"], job))
+    assert nodes.count == 3 and nodes.run[0] == "srun" and nodes.run[-3:] == ("apptainer", "exec", "x.sif")
+    assert {"--relative=1", "--nodes=2", "--ntasks=2", "--overlap", "--cpus-per-task=16"} <= set(nodes.run)
+    assert nodes_of_job(1, [], job) == {} and Nodes.given({}) == Nodes(1)
+    spec = StageSpec("a-1", "rl", {}, {}, {}, slots=2, nodes=2)
+    request = LaunchRequest(Path("a"), spec, 1, (), ProcessId.current())
+    assert "--container=x.sif" in script(request, settings(container=["x", "x.sif"]))
 
 
 def test_the_script_becomes_the_attempt_after_the_prologue(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import Reward
 from toolrl_cli.rewards.gold import estimated_tokens
+from toolrl_cli.rewards.rescore import group_of
 from toolrl_cli.training.rollout_dumps import gold_rows, origin_of, read_file
 
 
@@ -26,6 +27,7 @@ class Case:
         failure: the fault that ended the run on it; empty where there was none.
         tokens: length of the response in tokens, where that is known.
         row: what a reward is given of the data's row (`row_facts`), where it is known.
+        others, place: the other responses to the prompt, as in `rewards.explain.explain`, where they are known.
     """
 
     source: str
@@ -38,6 +40,8 @@ class Case:
     failure: str = ""
     tokens: int | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
+    others: Sequence[tuple[str, int | None]] = ()
+    place: int = 0
 
 
 def find_case(files: list[str], data: Path | None, rollouts: Path | None, row: int | None) -> Case:
@@ -81,6 +85,8 @@ def _of_rollouts(path: Path, row: int) -> Case:
     dump = read_file(path)
     _check_row(row, len(dump.rollouts), path)
     rollout = dump.rollouts[row]
+    group = [at for at, one in enumerate(dump.rollouts) if group_of(one) == group_of(rollout)]
+    others = [dump.rollouts[at] for at in group if at != row]
     return Case(
         source=f"row {row} of {path}",
         completion=rollout.completion,
@@ -90,6 +96,8 @@ def _of_rollouts(path: Path, row: int) -> Case:
         reward=dump.reward,
         logged=rollout.logged,
         tokens=rollout.tokens,
+        others=[(one.completion, one.tokens) for one in others],
+        place=group.index(row),
     )
 
 
@@ -111,6 +119,8 @@ def _of_failure(path: Path) -> Case:
         failure=str(saved.get("error", "")),
         tokens=saved.get("tokens"),
         row={key: saved.get(key) for key in ("data_source", "extra_info", "prompt")},
+        others=[(text, tokens) for text, tokens in saved.get("others", ())],
+        place=saved.get("place", 0),
     )
 
 

@@ -12,6 +12,7 @@ from toolrl_cli.commands.report import print_report
 from toolrl_cli.commands.views.grid_views import cells_json, show_cells
 from toolrl_cli.commands.views.live import LiveView
 from toolrl_cli.commands.views.plan_views import show_outlook
+from toolrl_cli.harness.launcher import for_several_nodes
 
 if TYPE_CHECKING:
     from toolrl_cli.api import SweepPlan
@@ -38,6 +39,11 @@ def show_plan(planned: SweepPlan, *, as_json: bool, launcher: str | None = None)
             count = f"{request.stages} stage{'' if request.stages == 1 else 's'}"
             print(f"\n{', '.join(request.kinds)}, {count}: {request.asks}")
             print(f"  {'refused: ' if request.refused else ''}{request.answer}")
+        wide = [stage for stage in planned.chosen.owed if stage.nodes > 1]
+        if wide and launcher is None:
+            told = f"{len(wide)} stage{'' if len(wide) == 1 else 's'}"
+            able = for_several_nodes()
+            note(f"{told} for several nodes (resources.nodes): {able} gives them, this machine is one")
     found.limits.check()
 
 

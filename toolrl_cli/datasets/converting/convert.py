@@ -4,17 +4,71 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from toolrl_cli.datasets.converting.readers import FIELDS, READERS
-from toolrl_cli.datasets.converting.turns import Refused
+from toolrl_cli.datasets.converting.turns import Refused, Turn
 from toolrl_cli.datasets.own_rows import read_rows
 from toolrl_cli.datasets.verl_rows import Row, check_text, write_parquet
 from toolrl_cli.errors import SpecError
 from toolrl_cli.store.files import make_folder
+
+
+class Taken(NamedTuple):
+    """What became of rows, by their numbers.
+
+    Attributes:
+        rows: number → the rows that are made of it.
+        refused: why → numbers of rows of which none is made.
+        lost: what is in none of the rows that are made → numbers.
+    """
+
+    rows: dict[int, list[Row]]
+    refused: dict[str, list[int]]
+    lost: dict[str, list[int]]
+
+
+def take(
+    numbered: Iterable[tuple[int, Row]],
+    rows_of: Callable[[int, Row], Iterable[tuple[Turn, Row]]],
+    source: Path,
+    most: int | None = None,
+) -> Taken:
+    """Make rows of rows; one that cannot be taken is counted and stops no other.
+
+    Args:
+        numbered: (number, row).
+        rows_of: number and row → each turn with the row of it.
+        source: the file, for messages.
+        most: rows that are enough.
+    """
+    taken, made = Taken({}, {}, {}), 0
+    for number, row in numbered:
+        try:
+            found = []
+            for turn, each in rows_of(number, row):
+                check_text([turn.gold()], number, source)
+                found.append((turn, each))
+        except (Refused, SpecError, RecursionError) as fault:
+            taken.refused.setdefault(_why(fault), []).append(number)
+            continue
+        for lost in dict.fromkeys(turn.lost for turn, _ in found if turn.lost):
+            taken.lost.setdefault(lost, []).append(number)
+        taken.rows[number] = [each for _, each in found]
+        made += len(found)
+        if most is not None and made >= most:
+            break
+    return taken
+
+
+def _why(fault: Exception) -> str:
+    if isinstance(fault, RecursionError):
+        return "nested too deep"
+    return re.sub(r"^row \d+:? ", "", fault.what if isinstance(fault, SpecError) else str(fault))
 
 
 @dataclass(frozen=True)
@@ -64,23 +118,14 @@ def convert(
         SpecError: the file cannot be read, or no row, or only one, can be converted.
     """
     found = _source_rows(source)[:limit]
-    turns: dict[int, list[Row]] = {}
-    refused: dict[str, list[int]] = {}
     named = {**FIELDS, **(fields or {})}
-    for position, row in enumerate(found):
-        try:
-            made = []
-            for number, turn in enumerate(READERS[form](row, named)):
-                turn.check()
-                made.append(turn.row(form, f"{position:06d}-{number}"))
-                check_text([made[-1]["reward_model"]["ground_truth"]], position, source)
-            turns[position] = made
-        except Refused as why:
-            refused.setdefault(str(why), []).append(position)
-        except RecursionError:
-            refused.setdefault("nested too deep", []).append(position)
-        except SpecError as fault:
-            refused.setdefault(fault.what.partition(" ")[2] or fault.what, []).append(position)
+
+    def rows_of(position: int, row: Row) -> Iterator[tuple[Turn, Row]]:
+        for number, turn in enumerate(READERS[form](row, named)):
+            turn.check()
+            yield turn, turn.row(form, f"{position:06d}-{number}")
+
+    turns, refused, _ = take(enumerate(found), rows_of, source)
     if len(turns) < 2:
         reasons = "; ".join(f"{why} ({len(rows)} rows)" for why, rows in refused.items())
         raise SpecError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from toolrl_cli.datasets.converting.turns import Json, Refused, Tool, Turn, calls_of, decoded, tools_of
+from toolrl_cli.rewards import RewardError
+from toolrl_cli.rewards.reading import CALL, RESPONSE, read_truth
 
 FIELDS = {"query": "query", "calls": "answers", "tools": "tools"}
 """Of the format `xlam`: what a turn needs → the name of the field that has it."""
@@ -30,11 +32,24 @@ def read_xlam(row: Json, fields: Mapping[str, str]) -> Iterator[Turn]:
     query = row.get(fields["query"])
     if not isinstance(query, str) or not query.strip():
         raise Refused(f"the field {fields['query']!r} is no text")
-    tools, raw = tools_of(row.get(fields["tools"])), row.get(fields["calls"])
-    if isinstance(raw, str) and not raw.lstrip().startswith(("[", "{")):
-        yield Turn(tools, (("user", query),), text=raw)  # an answer in words: no tool fits
-        return
-    yield Turn(tools, (("user", query),), calls_of(raw))
+    yield answered(tools_of(row.get(fields["tools"])), (("user", query),), row.get(fields["calls"]))
+
+
+def answered(tools: tuple[Tool, ...], before: tuple[tuple[str, str], ...], raw: Any, think: str = "") -> Turn:
+    """A turn from its gold answer: calls (a list, one, or their JSON text), a gold turn with its tags, or words.
+
+    Raises:
+        Refused: it is none, or its calls cannot be read.
+    """
+    if not isinstance(raw, str) or raw.lstrip().startswith(("[", "{")):
+        return Turn(tools, before, calls_of(raw), think=think)
+    if CALL not in raw and RESPONSE not in raw:
+        return Turn(tools, before, text=raw, think=think)
+    try:
+        found = [call for call in read_truth(raw).calls if isinstance(call, Mapping)]
+    except RewardError:
+        raise Refused("the calls of the gold turn are not one JSON object a line") from None
+    return Turn(tools, before, tuple((str(call.get("name")), call) for call in found), whole=raw)
 
 
 def read_hermes(row: Json, fields: Mapping[str, str]) -> Iterator[Turn]:
@@ -43,21 +58,50 @@ def read_hermes(row: Json, fields: Mapping[str, str]) -> Iterator[Turn]:
     Raises:
         Refused: it is no such row.
     """
-    conversation = _conversation(row)
-    system = next((text for role, text in conversation if role == "system"), "")
+    conversation = conversation_of(row.get("conversations", row.get("messages")))
+    system = next((message.text for message in conversation if message.role == "system"), "")
     listed = re.search(r"<tools>\s*(.*?)\s*</tools>", system, re.DOTALL)
     tools = tools_of(row["tools"] if row.get("tools") else _lines(listed.group(1)) if listed else None)
+    yield from spoken([message for message in conversation if message.role != "system"], tools)
+
+
+class Message(NamedTuple):
+    """One message of a conversation; `calls` are those that stand beside its text, as OpenAI's form has them."""
+
+    role: str
+    text: str
+    calls: tuple[tuple[str, Json], ...] = ()
+
+
+def spoken(conversation: Sequence[Message], tools: tuple[Tool, ...]) -> Iterator[Turn]:
+    """A turn for each time the assistant speaks; its text may hold `<tool_call>` blocks and a thought.
+
+    Raises:
+        Refused: a call cannot be read.
+    """
     before: list[tuple[str, str]] = []
-    for role, text in conversation:
-        if role == "assistant":
-            think = next((a or b for a, b in _THINK.findall(text)), "").strip()
-            calls = tuple(call for block in _BLOCK.findall(text) for call in calls_of(_python(block)))
-            said = _THINK.sub("", _BLOCK.sub("", text)).strip()
-            turn = Turn(tools, tuple(before), calls, said, think)
-            yield turn
-            before.append((role, turn.gold()))
-        elif role != "system":
-            before.append((role, _RESPONSE.sub("", text).strip()))
+    for message in conversation:
+        if message.role == "assistant":
+            yield _turn(message, tools, tuple(before))
+        before.append(said(message))
+
+
+def said(message: Message) -> tuple[str, str]:
+    """Speaker and text of a message as later turns see it: of the assistant, its turn.
+
+    Raises:
+        Refused: a call cannot be read.
+    """
+    if message.role == "assistant":
+        return message.role, _turn(message, (), ()).gold()
+    return message.role, _RESPONSE.sub("", message.text).strip()
+
+
+def _turn(message: Message, tools: tuple[Tool, ...], before: tuple[tuple[str, str], ...]) -> Turn:
+    think = next((a or b for a, b in _THINK.findall(message.text)), "").strip()
+    calls = tuple(call for block in _BLOCK.findall(message.text) for call in calls_of(_python(block)))
+    text = _THINK.sub("", _BLOCK.sub("", message.text)).strip()
+    return Turn(tools, before, (*calls, *message.calls), text, think)
 
 
 def read_toolace(row: Json, fields: Mapping[str, str]) -> Iterator[Turn]:
@@ -69,7 +113,7 @@ def read_toolace(row: Json, fields: Mapping[str, str]) -> Iterator[Turn]:
     system = str(row.get("system", ""))
     tools = tools_of(_first_list(system))
     before: list[tuple[str, str]] = []
-    for role, text in _conversation(row):
+    for role, text, _ in conversation_of(row.get("conversations", row.get("messages"))):
         if role == "assistant":
             calls = _python_calls(text, tools)
             turn = Turn(tools, tuple(before), calls, "" if calls else text)
@@ -79,18 +123,24 @@ def read_toolace(row: Json, fields: Mapping[str, str]) -> Iterator[Turn]:
             before.append((role, text))
 
 
-def _conversation(row: Json) -> list[tuple[str, str]]:
-    raw = row.get("conversations", row.get("messages"))
+def conversation_of(raw: Any) -> list[Message]:
+    """Messages: `role` and `content`, perhaps with `tool_calls`, or `from` and `value`.
+
+    Raises:
+        Refused: they are none.
+    """
     if not isinstance(raw, list) or not raw:
         raise Refused("there are no conversations")
     found = []
     for message in raw:
         told = message if isinstance(message, Mapping) else {}
         role = _ROLES.get(str(told.get("from", told.get("role"))))
+        calls = calls_of(list(told["tool_calls"])) if told.get("tool_calls") else ()
         text = told.get("value", told.get("content"))
+        text = "" if text is None and calls else text
         if role is None or not isinstance(text, str):
             raise Refused("a message has no known speaker, or no text")
-        found.append((role, text))
+        found.append(Message(role, text, calls))
     return found
 
 

@@ -59,10 +59,11 @@ class Turn:
 
     Attributes:
         tools: offered.
-        before: the dialogue so far: (`user`, `assistant` or `observation`, text).
+        before: the dialogue so far: (`system`, `user`, `assistant` or `observation`, text).
         calls: (name, arguments) that are called; empty where the turn is text.
         text: what is said; empty where nothing is.
         think: the turn's own thought; empty where there is none.
+        whole: the gold turn as it is, where it is given so; else it is made of the three before.
     """
 
     tools: tuple[Tool, ...]
@@ -70,38 +71,50 @@ class Turn:
     calls: tuple[tuple[str, Json], ...] = ()
     text: str = ""
     think: str = ""
+    whole: str = ""
 
     def check(self) -> None:
         """Refuse a turn that no model can give rightly.
 
         Raises:
-            Refused: it calls what is not offered, or says and calls nothing.
+            Refused: it calls what is not offered, where that is known, or says and calls nothing.
         """
         offered = {tool.name for tool in self.tools}
-        if not self.calls and not self.text.strip():
+        if not self.calls and not self.text.strip() and not self.whole:
             raise Refused("the assistant neither calls nor says anything")
-        if any(name not in offered for name, _ in self.calls):
+        if offered and any(name not in offered for name, _ in self.calls):
             raise Refused("a tool is called that is not offered")
         if not any(role == "user" for role, _ in self.before):
             raise Refused("nobody asks anything")
 
+    @property
+    def lost(self) -> str:
+        """What of it is in no row; empty where nothing is."""
+        own = self.tools and any(role == "system" for role, _ in self.before)
+        return "its own system message, in whose place that of the tools stands" if own else ""
+
     def row(self, source: str, identity: str) -> dict[str, Any]:
-        """An RL row in the format of ToolRL's prompts."""
+        """An RL row in the format of ToolRL's prompts; where no tools are known, with the dialogue as it is."""
+        if self.tools:
+            said = [_told(role, text) for role, text in self.before if role != "system"]
+            prompt = [("system", system_text(self.tools)), ("user", history(said))]
+            own = {"tools": json.dumps([tool.schema() for tool in self.tools], ensure_ascii=False)}
+        else:
+            prompt, own = (
+                [("tool" if role == "observation" else role, text) for role, text in self.before],
+                {},
+            )
         return {
             "data_source": source,
-            "prompt": [
-                {"role": "system", "content": system_text(self.tools)},
-                {"role": "user", "content": history([_told(role, text) for role, text in self.before])},
-            ],
+            "prompt": [{"role": role, "content": text} for role, text in prompt],
             "reward_model": {"style": "rule", "ground_truth": self.gold()},
-            "extra_info": {
-                "id": identity,
-                "tools": json.dumps([tool.schema() for tool in self.tools], ensure_ascii=False),
-            },
+            "extra_info": {"id": identity, **own},
         }
 
     def gold(self) -> str:
         """The gold turn."""
+        if self.whole:
+            return self.whole
         if not self.calls:
             return (
                 f"<think> {self.think or THINK_RESPONSE} </think>\n<response> {self.text.strip()} </response>"

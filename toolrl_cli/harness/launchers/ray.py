@@ -13,4 +13,6 @@ def open_cluster(plan: LaunchPlan) -> RayLauncher:
     return RayLauncher(plan.settings if isinstance(plan.settings, RaySettings) else RaySettings())
 
 
-RAY = LauncherKind("ray", open_cluster, reach=RayLauncher, settings=RaySettings, preview=preview)
+RAY = LauncherKind(
+    "ray", open_cluster, reach=RayLauncher, settings=RaySettings, preview=preview, several_nodes=True
+)

@@ -21,5 +21,11 @@ def open_cluster(plan: LaunchPlan) -> SlurmLauncher:
 
 
 SLURM = LauncherKind(
-    "slurm", open_cluster, reach=SlurmLauncher, settings=SlurmSettings, preview=preview, chains=True
+    "slurm",
+    open_cluster,
+    reach=SlurmLauncher,
+    settings=SlurmSettings,
+    preview=preview,
+    chains=True,
+    several_nodes=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterable, MutableMapping, Sequence
@@ -28,16 +29,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--attempt", type=int, required=True)
     parser.add_argument("--heartbeat", type=float, default=2.0)
     parser.add_argument("--keep", action="append", default=[])
+    parser.add_argument("--places", type=json.loads, help="nodes, and what it takes of each")
     own, rest = parser.parse_known_args(argv)
-    leave_cluster(os.environ, own.keep)
     attempt_dir = own.stage_dir.absolute() / "attempts" / str(own.attempt)
     if asked_to_stop(attempt_dir):
         with on_stderr("toolrl: ", may_fail=True):
             LOG.info("stage %s was cancelled while its job waited; nothing to do", own.stage_dir.name)
         return execution.STOPPED
+    again = [str(own.stage_dir), "--attempt", str(own.attempt), "--heartbeat", f"{own.heartbeat:g}", *rest]
+    if own.places is not None:
+        from toolrl_cli.harness.ray.places import run_over  # imports ray
+
+        here = [
+            sys.executable,
+            "-m",
+            "toolrl_cli.harness.ray.job",
+            *again,
+            *(f"--keep={n}" for n in own.keep),
+        ]
+        with on_stderr("toolrl: ", may_fail=True):
+            return run_over(**own.places, attempt_dir=attempt_dir, command=here)
+    leave_cluster(os.environ, own.keep)
     heed(attempt_dir, min(own.heartbeat, SLOWEST))
-    again = [str(own.stage_dir), "--attempt", str(own.attempt), "--heartbeat", f"{own.heartbeat:g}"]
-    return execution.main([*again, *rest])
+    return execution.main(again)
 
 
 def leave_cluster(environment: MutableMapping[str, str], keep: Iterable[str]) -> None:

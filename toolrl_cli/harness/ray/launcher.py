@@ -12,7 +12,7 @@ from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest, Seen, SlotPo
 from toolrl_cli.harness.ray import states
 from toolrl_cli.harness.ray.jobs_api import WHERE, NoAnswer, Refused, Site, default_address, exists
 from toolrl_cli.harness.ray.lost import Lost
-from toolrl_cli.harness.ray.request import LOG, asked_of, job_request, no_node_has, request_of
+from toolrl_cli.harness.ray.request import LOG, asked_of, job_request, lacking, nodes_of, request_of
 from toolrl_cli.harness.ray.settings import RaySettings
 from toolrl_cli.harness.ray.stopping import NAME, ask_to_stop
 from toolrl_cli.harness.ray.view import View
@@ -120,9 +120,11 @@ class RayLauncher:
         seen = states.seen(job, began=began, said=said)
         if seen is None:
             return self._lost.seen(handle)
+        if seen.phase == "running" and nodes_of(job) > 1 and not began:
+            seen = Seen("queued")  # the job itself runs, and waits for its nodes
         if seen.phase == "queued" and (totals := self._view(site_of(handle)).totals()):
-            lacking = no_node_has(asked_of(job), totals)
-            return Seen("queued", told=f"job {handle['job']} waits: {lacking}" if lacking else "")
+            missing = lacking(asked_of(job), nodes_of(job), totals)
+            return Seen("queued", told=f"job {handle['job']} waits: {missing}" if missing else "")
         return seen
 
     def _waits_again(self, handle: Handle, job: Mapping[str, Any]) -> Seen:

@@ -24,6 +24,9 @@ LOG = "ray.txt"
 RESOURCES = "toolrl_resources"
 """Key of the job's metadata: what it asked for, which Ray does not tell, so that anybody can submit it again."""
 
+NODES = "toolrl_nodes"
+"""The same of how many nodes it takes so much of."""
+
 HERE = re.compile(r"(CUDA|SLURM|SLURMD|RAY|OMP|MKL)_.*|TOOLRL_(ATTEMPT|SLOTS|HOST_PYTHON|CUDA_ENGINES)")
 """Variables of this machine, or of what runs on it, that say nothing of a node."""
 
@@ -31,14 +34,15 @@ GIB = 2**30
 
 
 def gpus_of(spec: StageSpec, settings: RaySettings) -> int:
-    """GPUs that a stage asks for; none for one that names no device, or a CPU."""
+    """GPUs that a stage asks for on each of its nodes; none for one that names no device, or a CPU."""
     device = spec.resources.get("device", "auto") if spec.resources else "cpu"
     asked = settings.of(spec.kind)["gpus"]
-    return spec.slots if (device != "cpu" if asked is None else asked and device != "cpu") else 0
+    each = spec.slots // spec.nodes
+    return each if (device != "cpu" if asked is None else asked and device != "cpu") else 0
 
 
 def resources(spec: StageSpec, settings: RaySettings) -> dict[str, Any]:
-    """What a job asks for, under the names of Ray's interface.
+    """What a job asks for of each of its nodes, under the names of Ray's interface.
 
     A job that asked for nothing would run on the head at once, beside all others; so it asks for one core.
     """
@@ -61,10 +65,10 @@ def variables(settings: RaySettings) -> dict[str, str]:
         for name, value in os.environ.items()
         if HARMLESS.fullmatch(name) and not HERE.fullmatch(name) and not LOGIN.search(value)
     }
-    path = importable(None).get("PYTHONPATH")
+    python = {k: v for k, v in importable(None).items() if k in ("PYTHONPATH", "PYTHONSAFEPATH")}
     return {
         **ours,
-        **({"PYTHONPATH": path} if path else {}),
+        **python,
         **settings.env,
         "RAY_JOB_STOP_WAIT_TIME_S": str(settings.stop_wait),
     }
@@ -78,6 +82,8 @@ def job_request(request: LaunchRequest, settings: RaySettings) -> dict[str, Any]
     """
     argv = request.argv(settings.python or sys.executable)
     argv[argv.index("-m") + 1] = "toolrl_cli.harness.ray.job"
+    if request.spec.nodes > 1:
+        argv += ["--places", json.dumps(places_of(request.spec, settings))]
     log = shlex.quote(str(request.attempt_dir / LOG))
     kept = [f"--keep={name}" for name in settings.env if name.startswith("RAY_") or name == "OMP_NUM_THREADS"]
     lines = [
@@ -88,15 +94,24 @@ def job_request(request: LaunchRequest, settings: RaySettings) -> dict[str, Any]
         *settings.prologue,
         f"exec {shlex.join([*argv, *kept])}",
     ]
-    wanted = resources(request.spec, settings)
+    wanted, nodes = resources(request.spec, settings), request.spec.nodes
     return {
         "submission_id": request.id,
         # Ray runs it by /bin/sh, which knows neither `source` nor `module`
         "entrypoint": "exec bash -c " + shlex.quote("\n".join(lines)),
         "runtime_env": {"env_vars": variables(settings)},
-        "metadata": {"toolrl_stage": request.spec.id, RESOURCES: json.dumps(wanted)},
-        **wanted,
+        "metadata": {"toolrl_stage": request.spec.id, RESOURCES: json.dumps(wanted), NODES: str(nodes)},
+        **(wanted if nodes == 1 else {}),
     }
+
+
+def places_of(spec: StageSpec, settings: RaySettings) -> dict[str, Any]:
+    """What a job over several nodes holds by itself, as `places.run_over` takes it."""
+    wanted = resources(spec, settings)
+    amounts = {"CPU": wanted["entrypoint_num_cpus"], "GPU": wanted.get("entrypoint_num_gpus", 0)}
+    amounts |= {"memory": wanted.get("entrypoint_memory", 0), **wanted.get("entrypoint_resources", {})}
+    bundle = {name: amount for name, amount in amounts.items() if amount}
+    return {"bundle": bundle, "labels": wanted.get("entrypoint_label_selector", {}), "nodes": spec.nodes}
 
 
 def request_of(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,13 +122,26 @@ def request_of(job: Mapping[str, Any]) -> dict[str, Any]:
         "entrypoint": job["entrypoint"],
         "runtime_env": job.get("runtime_env") or {},
         "metadata": metadata,
-        **asked_of(job),
+        **(asked_of(job) if nodes_of(job) == 1 else {}),
     }
 
 
 def asked_of(job: Mapping[str, Any]) -> dict[str, Any]:
     """What a job asked for, as `resources` gives it; empty for one of another hand."""
     return dict(json.loads((job.get("metadata") or {}).get(RESOURCES, "{}")))
+
+
+def nodes_of(job: Mapping[str, Any]) -> int:
+    """Of how many nodes."""
+    return int((job.get("metadata") or {}).get(NODES, "1"))
+
+
+def lacking(asked: Mapping[str, Any], nodes: int, totals: list[dict[str, float]]) -> str:
+    """What the cluster lacks for a job that asks so much of each of its nodes, in words; empty for nothing."""
+    fit = sum(not no_node_has(asked, [node]) for node in totals)
+    if nodes == 1 or fit == 0:
+        return no_node_has(asked, totals)
+    return "" if fit >= nodes else f"it asks for {nodes} nodes, and {fit} could run its part"
 
 
 def no_node_has(asked: Mapping[str, Any], totals: list[dict[str, float]]) -> str:

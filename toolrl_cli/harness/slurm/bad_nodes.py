@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from toolrl_cli.harness.launcher import LaunchRequest
 from toolrl_cli.store.failures import FailureClass
 from toolrl_cli.store.ledger import StageFolder
@@ -34,11 +36,18 @@ class BadNodes:
         for attempt in folder.state().attempts:
             if attempt.failure is None or attempt.failure.kind not in FAULTS:
                 continue
-            environment = ENVIRONMENT.load(folder.attempt(attempt.n) / ENVIRONMENT.name) or {}
-            node = (environment.get("environment") or {}).get("SLURMD_NODENAME")
-            if node:
-                self._failures.setdefault(str(node), set()).add(f"{request.spec.id}/{attempt.n}")
+            if node := _to_blame(folder, attempt.n, attempt.failure.message, request.spec.nodes):
+                self._failures.setdefault(node, set()).add(f"{request.spec.id}/{attempt.n}")
 
     def excluded(self) -> tuple[str, ...]:
         """The nodes to leave out, by name."""
         return tuple(sorted(node for node, failed in self._failures.items() if len(failed) >= self._most))
+
+
+def _to_blame(folder: StageFolder, attempt: int, message: str, nodes: int) -> str:
+    """The node that an attempt failed on; of several, the one that the failure names (`NodeLost`), or none."""
+    if nodes > 1:
+        named = re.match(r"node (\S+): ", message)
+        return named[1] if named else ""
+    environment = ENVIRONMENT.load(folder.attempt(attempt) / ENVIRONMENT.name) or {}
+    return str((environment.get("environment") or {}).get("SLURMD_NODENAME") or "")

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +26,7 @@ from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.settings import seconds_of
 from toolrl_cli.harness.slurm.states import TAKEN_BACK
 from toolrl_cli.log import LOG, on_stderr
+from toolrl_cli.processes.nodes import Nodes
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.failures import Failure, FailureClass
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--restarts", type=int, default=20)
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--warn", type=float, default=120.0)
+    parser.add_argument("--container", action="append", default=[])
     own, rest = parser.parse_known_args(argv)
     folder = StageFolder(own.stage_dir.absolute())
     taken: list[int] = []
@@ -64,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with on_stderr("toolrl: ", may_fail=True):
         again = None
         try:
+            os.environ |= nodes_of_job(folder.spec().nodes, own.container, os.environ)
             if restarts:
                 handle = folder.state().launcher
                 again = handle if handle and handle.get("job") == job else None
@@ -85,6 +88,39 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return execution.FAILED
             return _requeued(job, restarts, own.restarts)
     return status
+
+
+def nodes_of_job(wanted: int, container: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """What tells the attempt how it runs a program on the other nodes of its job; nothing where it has this one alone.
+
+    Args:
+        wanted: nodes of the stage.
+        container: what programs on the nodes are run with.
+        environment: that of the batch step, which runs on the job's first node.
+    """
+    if wanted == 1:
+        return {}
+    count = int(environment.get("SLURM_JOB_NUM_NODES", "1"))
+    others = str(count - 1)
+    cores = environment.get("SLURM_CPUS_PER_TASK")  # which `srun` does not take from a batch job
+    srun = [
+        "srun",
+        "--overlap",
+        "--relative=1",
+        f"--nodes={others}",
+        f"--ntasks={others}",
+        "--ntasks-per-node=1",
+    ]
+    srun += [
+        "--export=ALL",
+        "--input=none",
+        "--mpi=none",
+        "--cpu-bind=none",
+        "--kill-on-bad-exit=1",
+        "--quiet",
+    ]
+    srun += [f"--cpus-per-task={cores}"] if cores else []
+    return Nodes(count, (*srun, *container)).variable()
 
 
 def _wait_for_inputs(folder: StageFolder) -> None:

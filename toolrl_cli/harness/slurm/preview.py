@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchPlan, Preview
 from toolrl_cli.harness.slurm.programs import ask
-from toolrl_cli.harness.slurm.script import check_devices, options
+from toolrl_cli.harness.slurm.script import check_devices, memory_of, options
 from toolrl_cli.harness.slurm.settings import SlurmSettings, seconds_of
 from toolrl_cli.spec.stage import StageSpec
 
@@ -20,7 +21,12 @@ def preview(plan: LaunchPlan, seconds: Mapping[str, float]) -> list[Preview]:
     groups: dict[tuple[str, ...], list[StageSpec]] = {}
     for spec in plan.stages:
         groups.setdefault(tuple(options(spec, settings)), []).append(spec)
-    return [_asked(list(words), stages, settings, seconds) for words, stages in groups.items()]
+    found = []
+    for words, stages in groups.items():
+        asked = _asked(list(words), stages, settings, seconds)
+        lacking = plan.lacks_memory(stages, memory_of(stages[0], settings))
+        found.append(replace(asked, answer=asked.answer + lacking))
+    return found
 
 
 def _asked(

@@ -42,17 +42,24 @@ def options(spec: StageSpec, settings: SlurmSettings, excluded: tuple[str, ...] 
     cores = asked["cpus"] or (asked["cpus_per_gpu"] or 0) * gpus
     if cores:
         argv.append(f"--cpus-per-task={cores}")
-    memory = asked["memory"] or (asked["memory_per_gpu"] or 0) * gpus
+    memory = memory_of(spec, settings)
     if memory:
         argv.append(f"--mem={round(1024 * memory)}M")
-    return [*argv, "--nodes=1", "--ntasks=1", *asked["flags"]]
+    return [*argv, f"--nodes={spec.nodes}", f"--ntasks={spec.nodes}", *asked["flags"]]
 
 
 def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:
-    """GPUs that a stage asks for; none for one that names no device, or a CPU."""
+    """GPUs that a stage asks for on each of its nodes; none for one that names no device, or a CPU."""
     device = spec.resources.get("device", "auto") if spec.resources else "cpu"
     asked = settings.of(spec.kind)["gpus"]
-    return spec.slots if (device != "cpu" if asked is None else asked and device != "cpu") else 0
+    each = spec.slots // spec.nodes
+    return each if (device != "cpu" if asked is None else asked and device != "cpu") else 0
+
+
+def memory_of(spec: StageSpec, settings: SlurmSettings) -> float:
+    """GiB that a stage asks for of each of its nodes; 0 for what the site gives."""
+    asked = settings.of(spec.kind)
+    return asked["memory"] or (asked["memory_per_gpu"] or 0.0) * gpus_of(spec, settings)
 
 
 def check_devices(stages: Sequence[StageSpec], settings: SlurmSettings) -> None:
@@ -105,6 +112,8 @@ def script(request: LaunchRequest, settings: SlurmSettings) -> str:
         str(settings.warn),
         *(["--alone"] if request.alone else []),
     ]
+    if request.spec.nodes > 1:
+        argv += [f"--container={word}" for word in settings.container]
     lines = ["#!/bin/bash", f"# {request.id}", "trap '' USR1", "set -e"]
     lines += [*settings.prologue, f"exec {shlex.join([*settings.container, *argv])}"]
     return "\n".join(lines) + "\n"

@@ -18,9 +18,11 @@ OWN = {
     **dict.fromkeys(("partition", "account", "qos", "constraint", "reservation", "exclude", "time"), ""),
     **{"gres": "gpus", "gpus": "gpus", "gpus-per-node": "gpus", "gpus-per-task": "gpus"},
     **{"cpus-per-task": "cpus", "cpus-per-gpu": "cpus_per_gpu", "mem": "memory", "mem-per-gpu": "memory_per_gpu"},
+    "nodes": "resources.nodes",
     **dict.fromkeys(
         ("job-name", "comment", "output", "error", "open-mode", "requeue", "no-requeue", "signal", "parsable",
-         "dependency", "kill-on-invalid-dep", "wrap", "wait", "array", "chdir", "export", "test-only", "hold"),
+         "dependency", "kill-on-invalid-dep", "wrap", "wait", "array", "chdir", "export", "test-only", "hold",
+         "ntasks", "ntasks-per-node", "ntasks-per-gpu", "ntasks-per-core", "ntasks-per-socket"),
         None,
     ),
 }  # fmt: skip
@@ -46,11 +48,13 @@ class Asked(Frozen):
     gpu_type: str | None = Field(
         None, pattern=r"^[\w.+-]+$", description="such as a100, in --gres=gpu:a100:2"
     )
-    cpus: Positive | None = Field(None, description="cores of a job")
+    cpus: Positive | None = Field(None, description="cores of a job, on each of its nodes")
     cpus_per_gpu: Positive | None = None
-    memory: Annotated[Number, Field(gt=0)] | None = Field(None, description="GiB of a job on its node")
+    memory: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="GiB of a job, on each of its nodes"
+    )
     memory_per_gpu: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="GiB of a job for each GPU"
+        None, description="GiB of a job for each GPU of a node"
     )
     flags: list[str] = Field([], description="further options of sbatch, such as --nice=100")
 

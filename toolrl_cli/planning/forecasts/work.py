@@ -104,7 +104,15 @@ class Works:
         trained = origin if isinstance(origin, TrainingConfig) else None
         options = trained.verl_options if trained else {}
         shape = (
-            *(spec.kind, amount, model and model.name, origin and origin.model_path, device, spec.slots),
+            *(
+                spec.kind,
+                amount,
+                model and model.name,
+                origin and origin.model_path,
+                device,
+                spec.slots,
+                spec.nodes,
+            ),
             tuple(config.transport.items()),
             *(
                 resources.rollout,
@@ -133,7 +141,7 @@ class Works:
         """Equal where the stage's whole chain is equal but for seeds, and what it runs on is."""
         transport = "/".join(map(str, settings_of(spec).transport.values()))
         device = spec.resources.get("device", "auto")
-        return f"{self._chain(spec)}/{device}/{spec.slots}/{transport}"
+        return f"{self._chain(spec)}/{device}/{spec.slots}/{spec.nodes}/{transport}"
 
     def _origin(self, spec: StageSpec) -> ModelConfig | None:
         """The settings of the stage whose model this one takes."""

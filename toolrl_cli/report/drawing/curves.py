@@ -19,6 +19,7 @@ from toolrl_cli.report.drawing.panels import (
     TRAINING,
     VALIDATION,
     Panel,
+    beside_panel,
     part_panel,
     scores,
 )
@@ -26,6 +27,7 @@ from toolrl_cli.report.drawing.scales import on_one_axis, scaled
 from toolrl_cli.report.drawing.scored_steps import benchmarks_on_the_way, scores_by_step
 from toolrl_cli.report.sources.results import Run, Stage
 from toolrl_cli.report.statistics.seeds import seed_mean
+from toolrl_cli.rewards.user_code.values import OWN
 from toolrl_cli.store.documents import number
 from toolrl_cli.training.reward_metrics import validation_name
 
@@ -36,6 +38,7 @@ MetricReader = Callable[[Path], Iterable[Mapping[str, Any]]]
 """Stage directory → one {"step", "data"} for each step, as from `toolrl_cli.store.metrics.merge_metrics`."""
 
 PART = re.compile(r"reward/(?P<part>.+)/weighted/mean")
+BESIDE = re.compile(rf"reward/(?P<part>[^/]+)/(?!(?:{'|'.join(OWN)})/)(?P<key>[^/]+)/mean")
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,17 @@ def panels_of(arms: Sequence[Arm], reader: CurveReader, training: bool = False) 
     """The panels for which these arms have values, with the scale on which they can share an axis.
 
     In this order: benchmarks scored on the way; exact match of validation answers; validation reward; total reward,
-    format, correctness, other parts; length; with `training` what the optimiser logs.
+    format, correctness, other parts, what users' functions returned beside these; length; with `training` what the
+    optimiser logs.
     """
     stages = {s.id: s for arm in arms for s in map(rl_stage, arm.runs) if s is not None}
     names = set().union(*(reader.series(stage) for stage in stages.values()))
     parts = {m["part"] for m in map(PART.fullmatch, names) if m} - {"total"}
     ordered = [p for p in ("format", "correctness") if p in parts] + sorted(parts - {"format", "correctness"})
-    logged = [VALIDATION, TOTAL, *map(part_panel, ordered), LENGTH, *(TRAINING if training else ())]
-    accuracy = sorted(n for n in names if n.startswith("val-") and "/acc/" in n)
+    beside = sorted((m["part"], m["key"]) for m in map(BESIDE.fullmatch, names) if m)
+    of_parts = [*map(part_panel, ordered), *(beside_panel(*named) for named in beside)]
+    logged = [VALIDATION, TOTAL, *of_parts, LENGTH, *(TRAINING if training else ())]
+    accuracy = sorted(filter(_is_accuracy, names))
     if accuracy:
         logged.insert(
             0, Panel("Validation accuracy", "share", (accuracy[0],), sparse=True, limits=(0.0, 1.0))
@@ -185,11 +191,11 @@ def _first(series: Mapping[str, Series], metrics: Sequence[str]) -> Series:
 
 
 def _wanted(name: str) -> bool:
-    return (
-        name in LOGGED
-        or name.startswith(("reward/", "val-reward/"))
-        or (name.startswith("val-") and "/acc/" in name)
-    )
+    return name in LOGGED or name.startswith(("reward/", "val-reward/")) or _is_accuracy(name)
+
+
+def _is_accuracy(name: str) -> bool:
+    return name.startswith(("val-core/", "val-aux/")) and "/acc/" in name
 
 
 def _by_metric(
@@ -199,13 +205,20 @@ def _by_metric(
     names: dict[str, str | None] = {}
     for row in rows:
         step, data = row["step"], row["data"]
+        here: set[str] = set()
         for logged, value in data.items():
             if logged not in names:
                 name = validation_name(logged) or logged  # verl chooses the names of validation metrics
                 names[logged] = name if wanted(name) else None
             kept = names[logged]
-            if kept is not None:
-                finite = number(value)
-                if finite is not None:
-                    series.setdefault(kept, {})[step] = finite
+            finite = None if kept is None else number(value)
+            if kept is None or finite is None:
+                continue
+            if (
+                kept in here
+            ):  # some answers lack it: verl logs several means, and not of how many answers each is
+                series[kept].pop(step, None)
+            else:
+                series.setdefault(kept, {})[step] = finite
+                here.add(kept)
     return series

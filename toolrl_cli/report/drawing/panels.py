@@ -63,6 +63,13 @@ def scores(benchmark: str) -> Panel:
     return Panel(f"{benchmark} score", unit, (), sparse=True, benchmark=benchmark, limits=SHARES)
 
 
+def beside_panel(part: str, key: str) -> Panel:
+    """The panel of a number that a part's function returned beside its value."""
+    return Panel(
+        f"{part[:1].upper()}{part[1:]}: {key}".replace("_", " "), "mean", (f"reward/{part}/{key}/mean",)
+    )
+
+
 def part_panel(part: str, raw: bool = False) -> Panel:
     """The panel of one part of the reward, with its weight or without."""
     title = f"{part[:1].upper()}{part[1:].replace('_', ' ')} reward"

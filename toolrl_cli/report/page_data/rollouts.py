@@ -15,6 +15,7 @@ from toolrl_cli.report.sources.results import Stage
 from toolrl_cli.rewards import Reward, RewardError
 from toolrl_cli.rewards.explain import explain
 from toolrl_cli.rewards.rescore import REPRODUCED
+from toolrl_cli.rewards.user_code.values import OWN
 from toolrl_cli.store.documents import number
 from toolrl_cli.store.jsonl import read_jsonl
 from toolrl_cli.training.rollout_dumps import DumpKind, files_by_step, is_padding, lost_tags, origin_of
@@ -161,7 +162,16 @@ def _response(row: Mapping[str, Any], step: int, reward: Reward | None, total: i
 def _logged(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The parts that a validation logs beside each answer."""
     names = [key.removesuffix("/weighted") for key in row if key.endswith("/weighted")]
-    kinds = ("raw", "weight", "weighted")
     return [
-        {"name": name, **{k: number(row.get(f"{name}/{k}")) for k in kinds}, "terms": []} for name in names
+        {
+            **{"name": name, **{k: number(row.get(f"{name}/{k}")) for k in OWN}},
+            "terms": [
+                [key.removeprefix(f"{name}/"), "a metric", each]
+                for key in row
+                if key.startswith(f"{name}/")
+                and key.removeprefix(f"{name}/") not in OWN
+                and (each := number(row[key])) is not None
+            ],
+        }
+        for name in names
     ]

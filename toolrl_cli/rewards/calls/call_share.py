@@ -19,7 +19,7 @@ from toolrl_cli.rewards.calls.compare import (
     wanted_calls,
 )
 from toolrl_cli.rewards.calls.equality import parse_equality
-from toolrl_cli.rewards.calls.style import Style, parse_style
+from toolrl_cli.rewards.calls.style import ReadCalls, Style, parse_style
 from toolrl_cli.rewards.components import Component, Range, Term
 from toolrl_cli.rewards.errors import RewardError, one_of, shown
 from toolrl_cli.rewards.reading import Reading
@@ -53,10 +53,7 @@ class CallShare(Component):
         """From 0 (nothing) to 1, below 0 where calls without a partner cost something."""
         wanted, given = wanted_calls(reading.truth), given_calls(reading, self.reading)
         if not wanted:
-            silent = given.calls == () or not given.called
-            return float(
-                {"silence": silent, "empty_list": given.calls == (), "any": True}.get(self.no_call, False)
-            )
+            return float(earns_without_call(self.no_call, given))
         return self.comparison.compare(wanted, given.calls).share if given.calls else 0.0
 
     def reach(self, reading: Reading | None, fidelity: str, low: float, high: float) -> Range:
@@ -95,6 +92,12 @@ class CallShare(Component):
     def to_dict(self) -> dict[str, Any]:
         rest = {"reading": self.reading.to_dict(), "no_call": self.no_call}
         return {**super().to_dict(), **self.comparison.to_dict(), **rest}
+
+
+def earns_without_call(no_call: str, given: ReadCalls) -> bool:
+    """Whether a turn earns the high end where the gold turn calls nothing; `no_call` as in `CallShare`."""
+    silent = given.calls == () or not given.called
+    return {"silence": silent, "empty_list": given.calls == (), "any": True}.get(no_call, False)
 
 
 KEYS = (

@@ -135,4 +135,9 @@ def _folded(value: Any) -> Any:
         return {key: _folded(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_folded(each) for each in value]
-    return _FOLD.sub("", value).lower().replace("'", '"') if isinstance(value, str) else value
+    return folded(value) if isinstance(value, str) else value
+
+
+def folded(text: str) -> str:
+    """A text as BFCL compares it: without case, space and , . / - _ * ^, and every quote a double one."""
+    return _FOLD.sub("", text).lower().replace("'", '"')

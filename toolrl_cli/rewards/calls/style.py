@@ -15,7 +15,8 @@ from toolrl_cli.rewards.errors import RewardError, nearest, one_of, shown
 from toolrl_cli.rewards.reading import CALL, CALL_END, UNREADABLE, read_calls
 
 BLOCKS = ("first", "last", "every", "whole")
-FORMS = ("lines", "json", "any")
+FORMS = ("lines", "json", "any", "react")
+ACTION, INPUT, RESULT = "Action:", "Action Input:", "Observation:"
 KEYS = ("parameters", "arguments", "either")
 MALFORMED = ("refuse", "drop")
 _OBJECT = re.compile(r"\{")
@@ -51,7 +52,8 @@ class Style:
     Attributes:
         block: the `first`, the `last` or `every` block between the tags, or the `whole` text without tags.
         form: `lines` (one JSON value a line), `json` (one value: a list of calls, or a call; a text is decoded once
-            more), or `any` (either, else every JSON object that can be found in it).
+            more), `any` (either, else every JSON object that can be found in it), or `react` (the last `Action:` and
+            the last `Action Input:` of the text, without tags).
         key: what a call has its arguments under: `parameters`, `arguments`, or `either`.
         malformed: a call without name or arguments object: `refuse` all calls, or `drop` it.
         tags: opening and closing tag of a block.
@@ -67,7 +69,8 @@ class Style:
         """The calls of a turn, tags kept."""
         blocks = self._blocks(turn)
         if not blocks:
-            return ReadCalls(None, False, False, f"no {self.tags[0]} … {self.tags[1]} block")
+            lacks = ACTION if self.form == "react" else f"{self.tags[0]} … {self.tags[1]} block"
+            return ReadCalls(None, False, False, f"no {lacks}")
         return self.read_blocks(blocks)
 
     def read_blocks(self, blocks: list[str]) -> ReadCalls:
@@ -91,7 +94,12 @@ class Style:
         return ReadCalls(tuple(calls), True, True, "")
 
     def write(self, calls: tuple[Call, ...]) -> str:
-        """Calls as text in this style, which `read` reads again."""
+        """Calls as text in this style, which `read` reads again; of `react` the last."""
+        if self.form == "react":
+            return "\n".join(
+                f"{ACTION} {call.name}\n{INPUT} {json.dumps(call.arguments, ensure_ascii=False)}"
+                for call in calls
+            )
         key = "arguments" if self.key == "either" else self.key
         values = [{"name": call.name, key: call.arguments} for call in calls]
         lines = [json.dumps(value, ensure_ascii=False) for value in values]
@@ -104,6 +112,8 @@ class Style:
         return {**found, **({"tags": list(self.tags)} if "tags" in found else {})}
 
     def _blocks(self, turn: str) -> list[str]:
+        if self.form == "react":
+            return [turn] if ACTION in turn else []
         if self.block == "whole":
             return [turn] if turn else []
         opening, closing = self.tags
@@ -160,10 +170,20 @@ def _objects(text: str) -> list[Any]:
     return found
 
 
+def _react(text: str) -> list[Any]:
+    """The last action of a text, up to the result that a model may have gone on with."""
+    if text.endswith(RESULT):
+        text = text.partition(RESULT)[0]
+    name = text.rpartition(ACTION)[2].partition(INPUT)[0].strip()
+    given = text.rpartition(INPUT)[2].strip() if INPUT in text else "{}"
+    return [{"name": name, "arguments": json.loads(given)}]
+
+
 _PARSERS: Mapping[str, Callable[[str], list[Any]]] = {
     "lines": read_calls,
     "json": _one_value,
     "any": _anything,
+    "react": _react,
 }
 
 STYLES: Mapping[str, Style] = {
@@ -171,9 +191,10 @@ STYLES: Mapping[str, Style] = {
     "tool_n1": Style("last", "json", "arguments"),
     "hermes": Style("every", "any", "arguments"),
     "bare": Style("whole", "json", "either"),
+    "react": Style("last", "react", "arguments"),
 }
 """By name: ToolRL's prompts; Tool-N1's (the last block, a JSON list); Hermes function calling (a block for every call,
-as Qwen's own chat template has it); JSON and nothing else."""
+as Qwen's own chat template has it); JSON and nothing else; ReAct's `Action:` and `Action Input:`."""
 
 
 def parse_style(raw: Any, where: str) -> Style:
@@ -196,6 +217,12 @@ def parse_style(raw: Any, where: str) -> Style:
                 f"{where}.{key}",
                 nearest(str(key), {*known, "tags", "like"}),
             )
+    if "react" in (raw.get("like"), raw.get("form")):
+        own = {**asdict(STYLES["react"]), "like": raw.get("like")}
+        other = next((key for key in raw if raw[key] != own[key]), None)
+        if other is not None:
+            raise RewardError("the form react has no other settings", f"{where}.{other}", "reading: react")
+        return STYLES["react"]
     given = asdict(STYLES[one_of(raw.get("like", "toolrl"), tuple(STYLES), f"{where}.like")])
     given |= {key: one_of(raw[key], words, f"{where}.{key}") for key, words in known.items() if key in raw}
     tags = raw.get("tags", given["tags"])

@@ -61,7 +61,7 @@ def profile(
     total_steps: int | None = None,
     rollouts: int = 4,
 ) -> Profile:
-    """Score all mutations of gold answers.
+    """Score all mutations of gold answers; those of one row are a group, where parts take groups.
 
     Args:
         reward: the design.
@@ -78,15 +78,15 @@ def profile(
     alike: list[float] = []
     style = style_of(reward)
     for position, (truth, row) in enumerate(rows):
-        scored: dict[str, tuple[float, bool]] = {}
         try:
-            for mutation in mutations(truth, style):
-                tokens = estimated_tokens(mutation.text)
-                total = reward.score(mutation.text, truth, step, total_steps, tokens, row).total
-                scored[mutation.name] = (total, mutation.right)
+            changed = list(mutations(truth, style))
+            texts = [mutation.text for mutation in changed]
+            lengths = [estimated_tokens(text) for text in texts]
+            found = reward.score_group(texts, truth, step, total_steps, lengths, row)
         except RewardError as fault:
             fault.where = f"row {position}: {fault.where}" if fault.where else f"row {position}"
             raise
+        scored = {m.name: (score.total, m.right) for m, score in zip(changed, found, strict=True)}
         gold = scored["gold"][0]
         for name, (total, right) in scored.items():
             totals.setdefault(name, []).append(total)

@@ -263,6 +263,23 @@ DESIGNS: tuple[FieldDesign, ...] = (
         "the schema of every call is looked at, and not of the first alone",
     ),
     FieldDesign(
+        "bfcl_ast",
+        "BFCL, ShishirPatil/gorilla@6ea5797, bfcl_eval/eval_checker/ast_eval/ast_checker.py",
+        "ran",
+        "1[as many calls as wanted, and each wanted one passed: its tool, known parameters of their types, each with "
+        "one of its accepted values, texts folded]",
+        {"reading": "hermes", "components": {"calls": {"kind": "ast_match"}}},
+        "Python's check; accepted values are extra_info.accepted, else the gold turn's alone",
+    ),
+    FieldDesign(
+        "ms_swift_toolbench",
+        "modelscope/ms-swift@3602360, swift/rewards/orm.py",
+        "ran",
+        "1[the last Action and its input are the wanted ones, as Python's == has it]",
+        {"reading": "react", "components": {"exact": {"kind": "exact", "equality": "python"}}},
+        "its F1 over the keys is cut to 0 below 1; inputs that are no JSON earn 0",
+    ),
+    FieldDesign(
         "ms_swift_toolrl",
         "modelscope/ms-swift@3602360, examples/train/grpo/plugin/plugin.py",
         "ran",

@@ -32,6 +32,9 @@ def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component
     if raw.get("sha256", sources.sha256) != sources.sha256:
         raise changed(source, f"{where}.sha256")
     check_defined(source, sources.files[sources.main].code, raw["function"], f"{where}.function")
+    batch = raw.get("batch", False)
+    if not isinstance(batch, bool):
+        raise RewardError(f"{shown(batch)} is neither true nor false", f"{where}.batch")
     timeout = raw.get("timeout", TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= MOST_SECONDS:
         hint = f"above 0, at most {MOST_SECONDS}"
@@ -40,10 +43,12 @@ def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component
         name,
         function=raw["function"],
         sha256=sources.sha256,
+        batch=batch,
         path=path,
         module=module,
         timeout=float(timeout),
     )
 
 
-PYTHON = ComponentKind("python", read, keys=("path", "module", "function", "sha256", "timeout"), position=3)
+KEYS = ("path", "module", "function", "sha256", "batch", "timeout")
+PYTHON = ComponentKind("python", read, keys=KEYS, position=3)

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.user_code.serving import Answer, Request
 from toolrl_cli.rewards.user_code.sources import Where
+from toolrl_cli.rewards.user_code.values import Returned
 
 IMPORT_FACTOR = 5
 """An import may take this many times as long as a call."""
@@ -35,16 +37,20 @@ class UserCodeError(Exception):
     """The trace-back of a user's function, as the cause of the error that names it."""
 
 
-def run(where: Where, reading: tuple[Any, ...] | None, timeout: float) -> float | None:
+Readings = Sequence[tuple[Any, ...]]
+"""The arguments of one `Reading`; of a function that is given all responses to a prompt together, of each."""
+
+
+def run(where: Where, readings: Readings | None, timeout: float) -> list[Returned]:
     """Call a function in the process for users' functions.
 
     Args:
         where: the function.
-        reading: arguments of `Reading`; None to import the function and look at its parameters.
+        readings: what it is called with; None to import the function and look at its parameters.
         timeout: seconds that a call may take.
 
     Returns:
-        The finite number that it returned; None if it was not called.
+        What it returned for each reading; nothing if it was not called.
 
     Raises:
         RewardError: it cannot be imported, raised, returned no number, took too long, or ended its process.
@@ -53,7 +59,7 @@ def run(where: Where, reading: tuple[Any, ...] | None, timeout: float) -> float 
         if where not in _runner().imported:
             _ask(where, None, timeout * IMPORT_FACTOR)
             _runner().imported.add(where)
-        return None if reading is None else _ask(where, reading, timeout)
+        return [] if readings is None else _ask(where, readings, timeout)
 
 
 def close() -> None:
@@ -62,23 +68,23 @@ def close() -> None:
         _CURRENT.pop().end()
 
 
-def _ask(where: Where, reading: tuple[Any, ...] | None, timeout: float) -> float | None:
+def _ask(where: Where, readings: Readings | None, timeout: float) -> list[Returned]:
     runner = _runner()
     try:
-        answer = runner.ask(Request(where, reading, timeout, sys.path if reading is None else []))
+        answer = runner.ask(Request(where, readings, timeout, sys.path if readings is None else []))
     except BaseException:  # an interrupt, too, must not leave an answer behind for the next request
         close()
         raise
     if isinstance(answer, str):
         close()
-        doing = "was being imported" if reading is None else "ran"
+        doing = "was being imported" if readings is None else "ran"
         hint = "or raise its timeout" if "did not" in answer else ""
         raise RewardError(answer.format(doing=doing), "", hint)
     if answer.fault:
         raise RewardError(answer.fault, "", answer.hint) from (
             UserCodeError(f"\n{answer.trace}") if answer.trace else None
         )
-    return answer.value
+    return answer.values or []
 
 
 class _Runner:

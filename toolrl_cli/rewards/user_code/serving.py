@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from toolrl_cli.rewards.errors import RewardError, one_line
 from toolrl_cli.rewards.reading import Reading
 from toolrl_cli.rewards.user_code.loading import function_of
 from toolrl_cli.rewards.user_code.sources import Where
-from toolrl_cli.rewards.user_code.values import called, inputs_of
+from toolrl_cli.rewards.user_code.values import Returned, called, inputs_of
 
 MOST_PRINTED = 100_000
 """Bytes that functions may print in the life of the process; the rest is left out."""
@@ -32,10 +32,10 @@ _GRACE = 60  # seconds after which the process ends itself
 
 
 class Request(NamedTuple):
-    """One call, with the arguments of `Reading`; or, without one, an import, with its folders."""
+    """One call, with the arguments of each `Reading`; or, without them, an import, with its folders."""
 
     where: Where
-    reading: tuple[Any, ...] | None
+    readings: Sequence[tuple[Any, ...]] | None
     timeout: float
     folders: list[str]
 
@@ -44,12 +44,12 @@ class Answer(NamedTuple):
     """What came of a request.
 
     Attributes:
-        value: what the function returned.
+        values: what the function returned, for each reading.
         fault, hint: why there is none, as in `RewardError`; empty where there is.
         trace: the trace-back of the user's code, if it raised.
     """
 
-    value: float | None
+    values: list[Returned] | None
     fault: str = ""
     hint: str = ""
     trace: str = ""
@@ -76,17 +76,18 @@ def _answer(request: Request, functions: dict[Where, Any]) -> Answer:
     where = request.where
     doing = "cannot be imported:"
     try:
-        if request.reading is None:
+        if request.readings is None:
             sys.path[:] = request.folders
         if where not in functions:
             found = function_of(where)
             doing = "cannot be inspected:"
-            functions[where] = (found, inputs_of(found, ""))
+            functions[where] = (found, inputs_of(found, "", where.batch))
         doing = "raised"
-        if request.reading is None:
+        if request.readings is None:
             return Answer(None)
         function, inputs = functions[where]
-        return Answer(called(function, inputs, Reading(*request.reading)))
+        readings = [Reading(*each) for each in request.readings]
+        return Answer(called(function, inputs, readings, where.batch))
     except RewardError as fault:
         return Answer(None, one_line(fault.what), one_line(fault.hint))
     except BaseException as fault:  # a user's function may raise SystemExit, and more

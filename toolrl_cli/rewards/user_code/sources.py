@@ -52,12 +52,16 @@ class Sources:
 
 
 class Where(NamedTuple):
-    """A function: its name, the digest of its sources, and the path of its file or the dotted name of its module."""
+    """A function: its name, the digest of its sources, and the path of its file or the dotted name of its module.
+
+    `batch` says that it is given all responses to a prompt together.
+    """
 
     function: str
     sha256: str
     path: str
     module: str
+    batch: bool = False
 
 
 def sources_of(path: Path, where: str, module: str = "") -> Sources:

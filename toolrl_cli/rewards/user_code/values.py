@@ -7,7 +7,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from toolrl_cli.rewards.errors import RewardError, shown
 from toolrl_cli.rewards.reading import Reading, read_calls
@@ -18,15 +18,44 @@ INPUTS = (
 )
 """Names of parameters; the last three, with `ground_truth`, are those of verl's reward functions."""
 
-ALIKE = 0.88
+OF_RUN = ("step", "total_steps")
+BATCH_INPUTS: Mapping[str, str] = {
+    name if name in (*OF_RUN, "tokens", "calls", "gold_calls") else f"{name}s": name for name in INPUTS
+}
+"""Of a function that is given all responses to a prompt: parameter → the input of which it is the list.
+
+Those `OF_RUN` are no lists. The names are those of verl's batch functions and of TRL's.
+"""
+
+ALIKE = 0.885
 """How like an input's name that of a parameter with a default may not be: one letter too few, too many or swapped."""
 
 SCORE = "score"
 """The key of a returned mapping that counts, as in verl."""
 
+OWN = ("raw", "weight", "weighted")
+"""What every part is logged with; no key of a returned mapping may be called so."""
 
-def inputs_of(function: Any, where: str) -> tuple[str, ...]:
+
+class Returned(NamedTuple):
+    """What a function returned.
+
+    Attributes:
+        value: the number that counts.
+        beside: of a mapping, its other keys with their numbers, or texts; without those that are None.
+    """
+
+    value: float
+    beside: dict[str, float | str]
+
+
+def inputs_of(function: Any, where: str, batch: bool = False) -> tuple[str, ...]:
     """Names of the inputs that a function takes.
+
+    Args:
+        function: the user's.
+        where: its key path, for messages.
+        batch: it is given all responses to a prompt together.
 
     Raises:
         RewardError: it is no function, or asks for what is no input.
@@ -37,22 +66,24 @@ def inputs_of(function: Any, where: str) -> tuple[str, ...]:
         raise RewardError(f"is {shown(function)}, which is no function", where)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise RewardError("yields, and has to return", where, "return one number")
+    known = tuple(BATCH_INPUTS) if batch else INPUTS
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as fault:  # built-in functions may have no signature
         raise RewardError("does not say what its inputs are", where) from fault
-    _refuse_unfed(parameters, INPUTS, where)
+    _refuse_unfed(parameters, known, where)
     for p in parameters:
-        if p.kind is p.POSITIONAL_ONLY and (p.default is p.empty or p.name in INPUTS):
+        if p.kind is p.POSITIONAL_ONLY and (p.default is p.empty or p.name in known):
             hint = f"inputs are given by name: leave out the / after {p.name}"
             raise RewardError(f"takes {p.name!r}, which cannot be given by its name", where, hint)
-        if p.name not in INPUTS and p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            raise RewardError(
-                f"takes {p.name!r}, which is no input of a component", where, f"inputs: {', '.join(INPUTS)}"
-            )
+        if p.name not in known and p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            hint = f"inputs{' under batch: true' if batch else ''}: {', '.join(known)}"
+            if not batch and p.name in BATCH_INPUTS:
+                hint = "`batch: true` gives the function all responses to a prompt, as lists"
+            raise RewardError(f"takes {p.name!r}, which is no input of a component", where, hint)
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return INPUTS
-    return tuple(p.name for p in parameters if p.name in INPUTS and p.kind is not p.POSITIONAL_ONLY)
+        return known
+    return tuple(p.name for p in parameters if p.name in known and p.kind is not p.POSITIONAL_ONLY)
 
 
 def _refuse_unfed(parameters: Iterable[inspect.Parameter], known: Sequence[str], where: str) -> None:
@@ -91,39 +122,84 @@ def given(reading: Reading, name: str) -> Any:
     return getattr(reading, name)
 
 
-def called(function: Callable[..., Any], inputs: tuple[str, ...], reading: Reading) -> float:
-    """The number that a function returns; of an async one, once it is done.
+def called(
+    function: Callable[..., Any], inputs: tuple[str, ...], readings: Sequence[Reading], batch: bool
+) -> list[Returned]:
+    """What a function returns for each response; of an async one, once it is done.
+
+    Args:
+        function: the user's.
+        inputs: as `inputs_of` names them.
+        readings: one; with `batch`, of all responses to a prompt.
+        batch: whether it is given them together.
 
     Raises:
         RewardError: it returned something else.
         BaseException: whatever it raises.
     """
-    value = function(**{name: given(reading, name) for name in inputs})
-    if inspect.isawaitable(value):
-        value = _finished(value)
-    return number(value)
+    if not batch:
+        return [returned(_result(function, {n: given(reading, n) for n in inputs})) for reading in readings]
+    lists = {n: [given(reading, BATCH_INPUTS[n]) for reading in readings] for n in inputs}
+    value = _result(function, {n: each[0] if n in OF_RUN else each for n, each in lists.items()})
+    if hasattr(value, "tolist"):  # of numpy or torch
+        value = value.tolist()
+    wanted = f"a list of one value for each of the {len(readings)} responses"
+    if not isinstance(value, (list, tuple)):
+        raise RewardError(f"returned {shown(value)}, which is no list", "", wanted)
+    if len(value) != len(readings):
+        raise RewardError(f"returned {len(value)} values for {len(readings)} responses", "", wanted)
+    return [returned(each, f" for response {n} of {len(value)}") for n, each in enumerate(value, start=1)]
 
 
-def number(value: Any) -> float:
-    """A returned value as a number: also of a mapping with `score`, and of a scalar of numpy or torch.
+def _result(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    value = function(**arguments)
+    return _finished(value) if inspect.isawaitable(value) else value
+
+
+def returned(value: Any, under: str = "") -> Returned:
+    """A number, or a mapping with the number under `score` and others beside it.
+
+    Args:
+        value: of a user's function.
+        under: where it stood, for messages.
+
+    Raises:
+        RewardError: it is neither.
+    """
+    if not isinstance(value, Mapping):
+        return Returned(number(value, under), {})
+    if SCORE not in value:
+        raise RewardError(f"returned a mapping without {SCORE!r}{under}: {shown(value)}")
+    beside: dict[str, float | str] = {}
+    for key, each in value.items():
+        if not isinstance(key, str) or not key.replace("-", "_").isidentifier():
+            raise RewardError(f"returned the key {shown(key)}", "", "letters, digits, _ and -")
+        if key in OWN:
+            raise RewardError(f"returned the key {key!r}", "", f"every part has one: call it my_{key}")
+        if key != SCORE and each is not None:
+            beside[key] = str(each) if isinstance(each, str) else number(each, f" under {key!r}{under}")
+    return Returned(number(value[SCORE], under), beside)
+
+
+def number(value: Any, under: str = "") -> float:
+    """A returned value as a number, also of a scalar of numpy or torch.
+
+    Args:
+        under: where it stood, for messages.
 
     Raises:
         RewardError: it is none, or no float can be so large.
     """
-    if isinstance(value, Mapping):
-        if SCORE not in value:
-            raise RewardError(f"returned a mapping without {SCORE!r}: {shown(value)}")
-        value = value[SCORE]
     if not isinstance(value, numbers.Real) and getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = value.item()
     if not isinstance(value, numbers.Real):
-        raise RewardError(f"returned {shown(value)}, which is no number")
+        raise RewardError(f"returned {shown(value)}{under}, which is no number")
     try:
         result = float(value)
     except OverflowError:
-        raise RewardError(f"returned {shown(value)}, which is too large") from None
+        raise RewardError(f"returned {shown(value)}{under}, which is too large") from None
     if not math.isfinite(result):
-        raise RewardError(f"returned {result}")
+        raise RewardError(f"returned {result}{under}")
     return result
 
 

@@ -42,7 +42,7 @@ def first_fault(run: RunSpec, written: Collection[str]) -> AlgorithmFault | None
     algorithm = ALGORITHMS[run.algorithm]
     for faults in (
         _contradictions(algorithm, run.rl),
-        _batches(algorithm, run.rl, run.resources.gpus),
+        _batches(algorithm, run.rl, run.resources.ranks),
         _critic(algorithm, run.rl),
         _unread(algorithm, run.rl, written),
         _parts(run),
@@ -67,7 +67,7 @@ def _contradictions(algorithm: Algorithm, rl: RlSpec) -> Iterator[AlgorithmFault
         )
 
 
-def _batches(algorithm: Algorithm, rl: RlSpec, gpus: int) -> Iterator[AlgorithmFault]:
+def _batches(algorithm: Algorithm, rl: RlSpec, ranks: int) -> Iterator[AlgorithmFault]:
     if algorithm.groups and rl.rollouts < 2:
         what = f"is {rl.rollouts}, and {algorithm.name} compares the responses to one prompt"
         yield AlgorithmFault("rl.rollouts", what, "2 or more")
@@ -77,11 +77,11 @@ def _batches(algorithm: Algorithm, rl: RlSpec, gpus: int) -> Iterator[AlgorithmF
     if algorithm.on_policy and rl.updates != 1:
         what = f"is {rl.updates}, and {algorithm.name} makes one update a step, exactly on-policy"
         yield AlgorithmFault("rl.updates", what, "set rl.updates: 1")
-    share = rl.mini_batch * rl.rollouts // gpus
+    share = rl.mini_batch * rl.rollouts // ranks
     if algorithm.whole_mini_batches and (rl.micro_batch is None or rl.micro_batch < share):
         told = "counted in tokens" if rl.micro_batch is None else str(rl.micro_batch)
         what = f"is {told}, and the loss of {algorithm.name} is not the same over parts of a mini-batch"
-        hint = f"set rl.micro_batch: {share} (rl.mini_batch × rl.rollouts / resources.gpus)"
+        hint = f"set rl.micro_batch: {share} (rl.mini_batch × rl.rollouts / GPUs)"
         yield AlgorithmFault("rl.micro_batch", what, hint)
 
 
@@ -121,6 +121,10 @@ def _parts(run: RunSpec) -> Iterator[AlgorithmFault]:
             what = f"is {part['max_length']}, more tokens than rl.max_response_length ({run.rl.max_response_length})"
             hint = f"set it to {run.rl.max_response_length}"
             yield AlgorithmFault(f"reward.components.{name}.max_length", what, hint)
+        if part.get("batch") and run.algorithm == "remax":
+            what = "takes all responses to a prompt together, and remax's baseline is a response that is scored alone"
+            hint = "name another algorithm, or score each response alone"
+            yield AlgorithmFault(f"reward.components.{name}.batch", what, hint)
     for name in run.rl.gdpo_weights or ():
         if name not in parts:
             what = f"{name!r} is no part of the reward"

@@ -135,6 +135,7 @@ def expand(document: Document) -> Grid:
                 raise two_named(arm, twin.origin, _origin(combination), source.name)
             dropped.append(Dropped(arm, settings, _origin(combination), "when", failed.where, arm))
             continue
+        _check_undone(kept, source.name)
         cells[arm] = Cell(arm, settings, kept)
     for axis, rule in when.items():
         if not rule.held:
@@ -270,6 +271,20 @@ def _check_clashes(factors: list[list[Choice]], name: str) -> None:
                     f"{key!r} is set by two factors of the grid", name, f"set it in one of them: {places}"
                 )
             owner[key] = factor
+
+
+def _check_undone(choices: tuple[Choice, ...], name: str) -> None:
+    """A choice's null (`lora: null`) may not be undone by another that sets something below it (`lora.rank`)."""
+    for choice in choices:
+        for key in (key for key, value in choice.settings.items() if value is None):
+            for other in choices:
+                below = next((path for path in other.settings if path.startswith(f"{key}.")), None)
+                if below is not None and other is not choice:
+                    raise SpecError(
+                        f"{key!r} is null in {choice.place}, and {other.place} sets {below!r} below it",
+                        name,
+                        "set it in the arms that have it, or under `when` by a setting that they alone have",
+                    )
 
 
 def _combinations(document: Document, factors: list[list[Choice]]) -> Iterator[tuple[Choice, ...]]:

@@ -17,6 +17,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.secrets import LOGIN, SECRET_NAME
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
+from toolrl_cli.spec.sweeps.settings import apply, copied
 
 MAX_VALUES = 100_000
 """Most values in what an interpolation gives; a text counts as one more for every 100 characters."""
@@ -31,7 +32,10 @@ GIVEN = "--set"
 
 
 def interpolated(
-    data: dict[str, Any], place: Callable[[KeyPath], str], file: Mapping[str, Any] | None = None
+    data: dict[str, Any],
+    place: Callable[[KeyPath], str],
+    file: Mapping[str, Any] | None = None,
+    over: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A mapping with every interpolation resolved; itself where it has none.
 
@@ -39,6 +43,7 @@ def interpolated(
         data: the mapping.
         place: key path → where it stands, for messages.
         file: what the interpolations refer to, where that is another mapping; key paths then begin with `GIVEN`.
+        over: dotted settings that take the place of the file's `base`, also where it is referred to.
 
     Raises:
         SpecError: one that is malformed or names nothing, some that refer to each other in a circle, or a result
@@ -47,13 +52,17 @@ def interpolated(
     if "${" not in repr(data):
         return data
     start = () if file is None else (GIVEN,)
-    found: dict[str, Any] = _Interpolation(data if file is None else file, place).value(start, data)[0]
+    found: dict[str, Any] = _Interpolation(data if file is None else file, place, over or {}).value(
+        start, data
+    )[0]
     return found
 
 
 class _Interpolation:
-    def __init__(self, data: Mapping[str, Any], place: Callable[[KeyPath], str]) -> None:
-        self._data, self._place = data, place
+    def __init__(
+        self, data: Mapping[str, Any], place: Callable[[KeyPath], str], over: Mapping[str, Any]
+    ) -> None:
+        self._data, self._place, self._over = data, place, over
         self._known: dict[KeyPath, tuple[Any, int]] = {}
         self._open: list[KeyPath] = []
 
@@ -119,8 +128,8 @@ class _Interpolation:
         parts = _PART.findall(match[2])
         if match[1]:
             parts = above[: len(above) - len(match[1])] + parts
-        node: Any = self._data
-        at: KeyPath = ()
+        whole = parts
+        node, at, parts = self._start(path, parts)
         while parts:
             if isinstance(node, str):
                 node = self.value(at, node)[0]
@@ -130,7 +139,22 @@ class _Interpolation:
                 hint = hint_for(rest, node, "keys there") if isinstance(node, dict) else ""
                 raise self._fault(path, f"{here} has no {rest!r}", hint)
             node, at, parts = node[key], (*at, key), parts[used:]
-        return self.value(at, node)
+        value, size = self.value(at, node)
+        for key, given in self._over.items() if isinstance(value, dict) else ():
+            below = ["base", *key.split(".")]
+            if len(below) > len(whole) and below[: len(whole)] == whole:
+                value, (inner, more) = copied(value), self.value((GIVEN, key), given)
+                apply({".".join(below[len(whole) :]): inner}, value)
+                size += more
+        return value, size
+
+    def _start(self, path: KeyPath, parts: list[str]) -> tuple[Any, KeyPath, list[str]]:
+        """Where a reference begins: what is laid over a setting of `base`, or the file."""
+        for key, given in self._over.items():
+            own = ["base", *key.split(".")]
+            if parts[: len(own)] == own and path[:2] != (GIVEN, key):
+                return given, (GIVEN, key), parts[len(own) :]
+        return self._data, (), parts
 
     def _variable(self, path: KeyPath, name: str, default: str | None) -> tuple[str, int]:
         value = os.environ.get(name, default)

@@ -12,11 +12,14 @@ from toolrl_cli.spec.models import OverSteps, RunSpec
 from toolrl_cli.spec.sweeps.grid import Cell, Dropped, Grid, expand, two_named
 from toolrl_cli.spec.sweeps.layers import Resolver
 from toolrl_cli.spec.sweeps.profile import Profile
-from toolrl_cli.spec.sweeps.settings import flatten, touches
+from toolrl_cli.spec.sweeps.settings import ABSENT, flatten, touches
 from toolrl_cli.spec.sweeps.sweep import Document
 
 MAX_SEED = 2**31 - 1
 """What every library that is seeded takes."""
+
+SHOWN = 3
+"""Arms that a line names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,11 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
     twins: dict[tuple[str, ...], Cell] = {}
     names: dict[str, Cell] = {}
     runs: list[Run] = []
+    given = flatten(dict(document.overrides), "--set")
+    undone: dict[str, list[str]] = {}
     for cell in grid.cells:
-        blocks, settings = resolver.blocks(cell)
+        blocks, planned = resolver.blocks(cell)
+        settings = _overlaid(planned, given) if given else planned
         arm = cell.arm if profile is None else profile.arm(cell)
         twin = twins.setdefault(blocks.texts, cell)
         if twin is not cell and profile is not None:
@@ -89,11 +95,34 @@ def resolve_sweep(document: Document, profile: Profile | None = None) -> Resolve
             arm = cell.arm  # it is its model, after all, that tells it from another
         if names.setdefault(arm, cell) is not cell:
             raise two_named(arm, names[arm].origin, cell.origin, source.name)
+        for key in (key for key in given if key in settings and planned.get(key, ABSENT) != given[key]):
+            undone.setdefault(key, []).append(arm)
         cells.append(cell if arm == cell.arm else Cell(arm, settings, cell.choices))
         runs += [Run(f"{arm}-seed{seed}", arm, seed, settings, blocks.run(seed)) for seed in seeds]
     resolver.check_read(grid.cells)
+    told = " ".join(warnings)
+    for key, arms in undone.items():
+        if f"--set {key}: " in told:
+            continue  # of cells that it makes equal
+        more = f" and {len(arms) - SHOWN} more" if len(arms) > SHOWN else ""
+        warnings.append(f"--set {key}: in place of what is set by {', '.join(arms[:SHOWN])}{more}")
     _check_over_steps(runs, source.where(("evaluate",)) if sweep.evaluate else source.name)
     return Resolved(runs, Grid(cells, [*grid.dropped, *dropped], [*warnings, *resolver.notes]))
+
+
+def _overlaid(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell's own settings as `--set` leaves them: what a table and W&B show of a run is what it ran with."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        over = next((path for path in given if key == path or key.startswith(f"{path}.")), None)
+        found |= {key: value} if over is None else {over: given[over]}
+    for path in given:
+        above = next((key for key in settings if path.startswith(f"{key}.")), None)
+        if above is not None:
+            if found.get(above, ABSENT) is None:
+                del found[above]  # no longer null
+            found[path] = given[path]
+    return found
 
 
 def _check_over_steps(runs: Sequence[Run], where: str) -> None:

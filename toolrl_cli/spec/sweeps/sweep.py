@@ -95,8 +95,12 @@ def document_of(source: Source, path: Path, sets: Iterable[str] = ()) -> Documen
             hint = deeper_hint(key) or hint_for(head, valid, "keys")
             raise SpecError(f"unknown key {head!r}", f"--set {key}", hint)
     source = replace(source, given=given)
-    resolved = interpolated(data, source.where)
-    overrides = interpolated(overrides, lambda path: f"{GIVEN} {dotted(path[1:])}", file=data)
+
+    def place(path: KeyPath) -> str:
+        return f"{GIVEN} {dotted(path[1:])}" if path[:1] == (GIVEN,) else source.where(path)
+
+    resolved = interpolated(data, place, over=overrides)
+    overrides = interpolated(overrides, place, file=data, over=overrides)
     if "name" not in resolved:
         raise SpecError("the key 'name' is missing", source.name, f"add `name: {path.stem}`")
     try:

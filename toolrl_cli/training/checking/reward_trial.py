@@ -23,7 +23,7 @@ from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.stretch import turning_steps
 from toolrl_cli.rewards.user_code.runner import close
 from toolrl_cli.spec.kind_configs import RlConfig
-from toolrl_cli.spec.models import VerlData
+from toolrl_cli.spec.models import OwnData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.checking import verdicts
@@ -41,6 +41,7 @@ def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
     """Score gold answers of the stages' data with each reward's own functions; equal stages are tried once.
 
     The first row is scored at step 0 (the validation before training), at step 1 and at the last; the others at step 1.
+    A function that takes groups is given the gold answer alone, and as often as a group has responses.
 
     Args:
         stages: of any kind; those whose reward has no part that is to be tried are ignored.
@@ -88,7 +89,7 @@ def _is_to_try(config: object) -> bool:
 
 def _may_fall_short(reward: Reward, config: RlConfig) -> bool:
     """Whether gold answers may earn less than the most."""
-    if isinstance(config.data, VerlData) or any(map(_is_composed, reward.components)):
+    if isinstance(config.data, OwnData) or any(map(_is_composed, reward.components)):
         return True
     steps = config.rl.steps
     return any(
@@ -101,6 +102,8 @@ def _digest(stage: StageSpec) -> str:
     assert isinstance(config, RlConfig)
     tried = {"reward": get_reward(config.reward).identity(), "data": stage.identity.get("data")}
     more = {"steps": config.rl.steps, "gold": not config.rl.allow_imperfect_gold}
+    if get_reward(config.reward).takes_groups:
+        more |= {"group": config.rl.rollouts}
     return verdicts.digest("reward", {**tried, **more})
 
 
@@ -114,7 +117,8 @@ def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
         try:
             for number, row in enumerate(rows):
                 for step in (0, 1, steps) if number == 0 else (1,):
-                    _score(alone, row, number, step, steps)
+                    for group in sorted({1, config.rl.rollouts}) if part.takes_groups else (1,):
+                        _score(alone, row, number, step, steps, group)
         except RewardError as fault:
             hint = f"{fault.hint}; tried on {fault.where}"
             faults.append((f"reward.components.{part.name}", OptionFault(fault.what, "", hint)))
@@ -125,13 +129,13 @@ def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
 
 def _gold_faults(reward: Reward, config: RlConfig, steps: int) -> list[tuple[str, OptionFault]]:
     """What the stage's own look at all gold answers would end with, as far as its first rows tell."""
-    most = OWN_ROWS if isinstance(config.data, VerlData) else GOLD_ROWS
+    most = OWN_ROWS if isinstance(config.data, OwnData) else GOLD_ROWS
     if any(isinstance(part, PythonComponent) for part in reward.components):  # which may take seconds a row
         most = GOLD_ROWS if any(map(_is_composed, reward.components)) else ROWS
     rows = first_rows(config.data.kind, dataset_params(config.data), "train", most)
     golds = [(n, row["reward_model"]["ground_truth"], row_facts(row)) for n, row in enumerate(rows)]
     try:
-        report = check_gold(reward, golds, steps, whole_data=config.data.kind != "verl")
+        report = check_gold(reward, golds, steps, whole_data=not isinstance(config.data, OwnData))
     except RewardError as fault:
         return [(f"reward.{fault.where}", OptionFault(fault.what, "", fault.hint))]
     if report.ok or config.rl.allow_imperfect_gold:
@@ -141,14 +145,15 @@ def _gold_faults(reward: Reward, config: RlConfig, steps: int) -> list[tuple[str
     return [("reward", OptionFault(f"{count} ({report.shortfalls[0]})", "", hint))]
 
 
-def _score(reward: Reward, row: Row, number: int, step: int, steps: int) -> None:
+def _score(reward: Reward, row: Row, number: int, step: int, steps: int, group: int) -> None:
     gold = row["reward_model"]["ground_truth"]
     place = f"the gold answer of train row {number} at step {step} of {steps}"
+    place += f", {group} times" if group > 1 else ""
     try:
-        known = row_facts(row)
-        total = reward.score(gold, gold, step, steps, estimated_tokens(gold), known).total
+        lengths = [estimated_tokens(gold)] * group
+        scores = reward.score_group([gold] * group, gold, step, steps, lengths, row_facts(row))
     except RewardError as fault:
         fault.where = place
         raise
-    if not math.isfinite(total):
+    for total in (score.total for score in scores if not math.isfinite(score.total)):
         raise RewardError(f"its weighted value is {total}", place, "lower its weight")

@@ -48,12 +48,13 @@ def _engine(prefix: str) -> Overrides:
     return {f"{prefix}.use_torch_compile": False, **fp32}
 
 
-def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1) -> Overrides:
+def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1, nodes: int = 1) -> Overrides:
     """Overrides of `verl.trainer.main_ppo` for the CPU.
 
     Args:
         critic: whether there is a value model (PPO with GAE).
-        ranks: trainer processes; each gets a rollout server of its own.
+        ranks: trainer processes on each node; each gets a rollout server of its own.
+        nodes: machines.
 
     Returns:
         Hydra keys, with `+` where verl's configuration lacks the key, and their values.
@@ -61,7 +62,7 @@ def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1) -> Overrides:
     overrides: Overrides = {
         "trainer.device": "cpu",
         "trainer.n_gpus_per_node": ranks,
-        "trainer.nnodes": 1,
+        "trainer.nnodes": nodes,
         "actor_rollout_ref.actor.strategy": "fsdp2",
         "actor_rollout_ref.actor.use_torch_compile": False,
         "actor_rollout_ref.ref.strategy": "fsdp2",
@@ -90,16 +91,17 @@ def cpu_rl_overrides(*, critic: bool = False, ranks: int = 1) -> Overrides:
     return overrides
 
 
-def cpu_sft_overrides(*, ranks: int = 1) -> Overrides:
+def cpu_sft_overrides(*, ranks: int = 1, nodes: int = 1) -> Overrides:
     """Overrides of `verl.trainer.sft_trainer` for the CPU.
 
     Args:
-        ranks: processes that torchrun starts.
+        ranks: processes that torchrun starts on each node.
+        nodes: machines.
     """
     return {
         "trainer.device": "cpu",
         "trainer.n_gpus_per_node": ranks,
-        "trainer.nnodes": 1,
+        "trainer.nnodes": nodes,
         "engine.strategy": "fsdp2",
         "data.num_workers": 0,
         **_model("model"),
@@ -177,17 +179,28 @@ def usable_cpus() -> int:
         return os.cpu_count() or 1
 
 
-def cpu_command(module: str, arguments: Sequence[str], *, ranks: int | None = None) -> list[str]:
+def cpu_command(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    ranks: int | None = None,
+    nodes: int = 1,
+    master: str | None = None,
+) -> list[str]:
     """The command that runs a verl module on the CPU, with its processes forked where the system can.
 
     Args:
         module: `verl.trainer.main_ppo` or `verl.trainer.sft_trainer`.
         arguments: its Hydra overrides.
         ranks: run the module as this many torch.distributed ranks (SFT); None for a Ray driver (RL).
+        nodes: machines with so many ranks each; more than one only where processes are forked.
+        master: `host:port` on the first of them where the ranks meet; None for this machine alone.
     """
     if sys.platform.startswith("linux"):
         host = [sys.executable, "-m", "toolrl_cli.training.cpu.forkhost"]
-        return [*host, *([] if ranks is None else ["--ranks", str(ranks)]), module, *arguments]
+        host += [] if ranks is None else ["--ranks", str(ranks)]
+        host += [] if master is None else ["--nodes", str(nodes), "--master", master]
+        return [*host, module, *arguments]
     if ranks is None:
         return [sys.executable, "-m", module, *arguments]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]

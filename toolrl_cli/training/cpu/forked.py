@@ -103,11 +103,24 @@ def _refresh_ray() -> None:
     AuthenticationTokenLoader.instance().reset_cache()
 
 
-def rank_environments(ranks: int) -> list[dict[str, str]]:
-    """The variables that torchrun sets, for each of some ranks on this machine."""
+def rank_environments(
+    ranks: int, nodes: int = 1, node: int = 0, master: str | None = None
+) -> list[dict[str, str]]:
+    """The variables that torchrun sets, for each of the ranks on this machine.
+
+    Args:
+        ranks: on each machine.
+        nodes: machines.
+        node: which of them this is, from 0 on.
+        master: `host:port` on the first where the ranks meet; None for a port of this machine, the only one.
+    """
+    host, _, port = (master or f"127.0.0.1:{_free_port()}").rpartition(":")
+    common = {"MASTER_ADDR": host, "MASTER_PORT": port, "WORLD_SIZE": str(ranks * nodes)}
+    common |= {"LOCAL_WORLD_SIZE": str(ranks), "GROUP_RANK": str(node), "ROLE_RANK": "0"}
+    return [common | {"RANK": str(node * ranks + rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
-    common |= {"LOCAL_WORLD_SIZE": str(ranks), "GROUP_RANK": "0", "ROLE_RANK": "0"}
-    return [common | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
+        return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
 """Runs a verl training with all its processes forked from one that has imported everything.
 
-    python -m toolrl_cli.training.cpu.forkhost [--ranks N] MODULE ARGUMENTS…
+    python -m toolrl_cli.training.cpu.forkhost [--ranks N [--nodes N --master HOST:PORT]] MODULE ARGUMENTS…
 
 A verl run has nine Python processes, and each imports torch, Transformers, Ray and verl: 6 to 8 seconds of
 processor time, most of a short run's start-up. The host imports them once and then forks the process that runs
@@ -248,6 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line, see the module's description."""
     parser = argparse.ArgumentParser(prog="python -m toolrl_cli.training.cpu.forkhost")
     parser.add_argument("--ranks", type=int, help="run MODULE as this many torch.distributed ranks")
+    parser.add_argument("--nodes", type=int, default=1, help="machines with so many ranks each")
+    parser.add_argument("--master", help="host:port on the first of them")
     parser.add_argument("module")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
@@ -258,7 +260,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     adopt_orphans()
     os.environ[INTERPRETER] = sys.executable
     preload([options.module, *(() if options.ranks else WORKERS_IMPORT)])
-    environments = rank_environments(options.ranks) if options.ranks else [{}]
+    place = options.nodes, int(os.environ.get("PET_NODE_RANK", "0")), options.master
+    environments = rank_environments(options.ranks, *place) if options.ranks else [{}]
     host = ForkHost()
     outcome = host.run([module_target(options.module, options.arguments, own) for own in environments])
     if callable(outcome):

@@ -49,19 +49,20 @@ def attention(precision: Precision) -> Attention:
     return "flash_attention_2" if precision == "bf16" and flash_attention_fault() is None else "sdpa"
 
 
-def cuda_rl_overrides(precision: Precision, *, critic: bool, gpus: int) -> dict[str, Any]:
+def cuda_rl_overrides(precision: Precision, *, critic: bool, gpus: int, nodes: int = 1) -> dict[str, Any]:
     """Overrides of `verl.trainer.main_ppo` for CUDA.
 
     Args:
         precision: of the computation; master weights are fp32.
         critic: whether there is a value model.
-        gpus: of this machine that the run takes.
+        gpus: of each machine that the run takes.
+        nodes: machines, with as many processors each as this one.
     """
     sections = ["actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config"]
     models = ["actor_rollout_ref.model"]
     if critic:
         sections, models = [*sections, "critic.fsdp"], [*models, "critic.model"]
-    options = _ray(gpus, usable_cpus())
+    options = _ray(gpus, nodes, usable_cpus())
     for section in sections:
         options |= _precision(section, precision)
     for model in models:
@@ -92,14 +93,15 @@ def _attention(model: str, precision: Precision) -> dict[str, Any]:
     return {} if chosen == "flash_attention_2" else {f"+{model}.override_config.attn_implementation": chosen}
 
 
-def _ray(gpus: int, cpus: int) -> dict[str, Any]:
-    """As many storage actors as fit, and at least as many logical processors as a run has to have.
+def _ray(gpus: int, nodes: int, cpus: int) -> dict[str, Any]:
+    """As many storage actors as fit, and at least as many logical processors of a node as a run has to have.
 
-    With fewer, verl and TransferQueue wait for ever without a word.
+    With fewer, verl and TransferQueue wait for ever without a word. Storage actors go round the nodes in turn; which
+    node has the controller and the actors without a number, nobody says.
     """
     others = CPUS_A_GPU * gpus + OTHER_CPUS
-    units = max(1, min(STORAGE_UNITS, cpus - others))
+    units = max(1, min(-(-STORAGE_UNITS // nodes), cpus - others))
     return {
-        "transfer_queue.backend.SimpleStorage.num_data_storage_units": units,
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units": units * nodes,
         "ray_kwargs.ray_init.num_cpus": max(cpus, others + units),
     }

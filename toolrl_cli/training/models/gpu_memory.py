@@ -76,7 +76,7 @@ def training_need(config: TrainingConfig, size: ModelSize, offload: Offload | No
         size: of its model; must have hidden size, layers and vocabulary.
         offload: whether weights and moments are offloaded; None for `chosen_offload`.
     """
-    gpus, networks, tokens = config.resources.gpus, config.networks, config.tokens_at_once
+    gpus, networks, tokens = config.resources.ranks, config.networks, config.tokens_at_once
     offload = offload or chosen_offload(config, size)
     states, resting = _states(config, size, offload)
     layers_at_once = size.layers if config.verl_option(*RECOMPUTATION) is False else 1
@@ -179,7 +179,7 @@ def _states(config: TrainingConfig, size: ModelSize, offload: Offload) -> tuple[
     """Bytes of weights, gradients and moments on each GPU while training, and of weights while generating."""
     if offload == "always":
         return 0.0, 0.0
-    policy, critics, weights = (amount / config.resources.gpus for amount in network_states(config, size))
+    policy, critics, weights = (amount / config.resources.ranks for amount in network_states(config, size))
     if offload == "idle" and config.offload_while_idle:  # actor and critic take turns
         return max(policy, critics), 0.0
     return policy + critics, weights

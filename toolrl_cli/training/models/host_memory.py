@@ -1,4 +1,4 @@
-"""Estimates the memory that a stage needs on its machine: all of it on a CPU; on GPUs what rests beside them.
+"""Estimates the memory that a stage needs on each of its machines: all of it on a CPU; on GPUs what rests beside them.
 
 On a CPU verl trains in fp32, without recomputation, on rows packed to `tokens_at_once`. `HIDDEN`, `LOGITS` and
 `PROCESS` are fitted to measured peaks of one process with a model of 134.5 M parameters: SFT of 750 tokens 4.7 GB (4.7
@@ -46,7 +46,7 @@ LOOSE = 1.5
 
 @dataclass(frozen=True)
 class HostNeed:
-    """The memory that a stage needs on its machine, on top of what else runs there.
+    """The memory that a stage needs on each of its machines, on top of what else runs there.
 
     Attributes:
         peak: bytes.
@@ -60,7 +60,7 @@ class HostNeed:
 def host_need(
     config: StageConfig, size: ModelSize, device: Device, options: Mapping[str, Any] | None = None
 ) -> HostNeed | None:
-    """The memory that a stage needs on its machine; None of a kind that nothing is known of.
+    """The memory that a stage needs on each of its machines; None of a kind that nothing is known of.
 
     Args:
         config: of the stage.
@@ -85,12 +85,13 @@ def host_need(
 
 def _on_cpu(config: TrainingConfig, size: ModelSize, options: Mapping[str, Any]) -> HostNeed:
     ranks, tokens = config.resources.gpus, config.tokens_at_once
-    policy, critics, _ = network_states(config, size)
+    policy, critics, _ = (amount / config.resources.nodes for amount in network_states(config, size))
     fixed = policy + critics + PROCESS * ranks
     others: Bounds = (0, 0, 0)
     if isinstance(config, RlConfig):
         server = WEIGHTS * size.parameters * ranks
-        fixed += server + (WEIGHTS * size.parameters if config.reference else 0)
+        reference = WEIGHTS * size.parameters / config.resources.nodes if config.reference else 0
+        fixed += server + reference
         others = (OTHERS[0], OTHERS[1] + CACHE / 2 * ranks, OTHERS[2] + CACHE * ranks)
     hidden = size.layers * size.hidden * (2 * 4 if _recomputes(options) else HIDDEN)
     if _recomputes(options):
@@ -107,11 +108,11 @@ def _on_cpu(config: TrainingConfig, size: ModelSize, options: Mapping[str, Any])
 def _on_gpus(config: TrainingConfig, size: ModelSize) -> HostNeed:
     gpus, offload = config.resources.gpus, chosen_offload(config, size)
     whole = WEIGHTS * size.parameters
-    policy, critics, weights = network_states(config, size)
+    policy, critics, weights = (amount / config.resources.nodes for amount in network_states(config, size))
     states = policy + critics
     rests = {"never": 0, "idle": states - weights, "always": states}[offload]
     if config.reference:
-        rests += whole  # the reference model is always kept here
+        rests += whole / config.resources.nodes  # the reference model is always kept here
     if isinstance(config, RlConfig) and config.resources.rollout == "transformers":
         rests += gpus * (whole if config.precision == "fp32" else whole // 2)  # the server's, while it sleeps
     processes = GPU_PROCESS * gpus * (2 if isinstance(config, RlConfig) else 1)

@@ -45,7 +45,7 @@ RUNNING: tuple[Rule, ...] = (
     Rule(
         f"{ROLLOUT}.{{nnodes,n_gpus_per_node,checkpoint_manager_class,disaggregation.**}}",
         OTHER_TRAINERS,
-        "set resources.gpus",
+        "set resources.gpus or resources.nodes",
     ),
     Rule(f"{ROLLOUT}.custom.**", OTHER_TRAINERS),
     Rule(
@@ -106,7 +106,6 @@ RUNNING: tuple[Rule, ...] = (
         "leave it out; toolrl feeds W&B from that file",
     ),
     Rule("trainer.device", setting="resources.device", same=True),
-    Rule("trainer.nnodes", "is 1: a stage runs on one machine", "set resources.gpus", passes=one_of(1)),
     Rule(
         "**.checkpoint.save_contents",
         "has to have model, optimizer and extra, for resume and export",
@@ -130,7 +129,11 @@ RUNNING: tuple[Rule, ...] = (
     Rule("distillation.**", "needs GPUs that are not in the plan", "leave it out"),
     Rule("skip.**", "answers with stored rollouts of another run", "leave it out", passes=one_of(False)),
     Rule("transfer_queue.enable", "is always true in verl's V1 trainer", passes=one_of(True)),
-    Rule("ray_kwargs.ray_init.address", "cannot be chosen: an attempt has a Ray of its own", "leave it out"),
+    Rule(
+        "ray_kwargs.ray_init.address",
+        "cannot be chosen: an attempt has a Ray of its own, on all its nodes",
+        "leave it out",
+    ),
     Rule("hydra.**", "is toolrl's: an attempt's folder is the stage's", "leave it out"),
     # read in no place
     Rule(f"{ROLLOUT}.{{over_sample_rate,multi_stage_wake_up}}", "is read by no rollout that toolrl starts"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets import own_rows, rlla, toolworld
+from toolrl_cli.datasets import mapped_rows, own_rows, rlla, toolworld
 from toolrl_cli.datasets.repeats import Triple, find_repeats
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.training.preflight.question import Answer, Measures, Rows
@@ -105,9 +105,8 @@ def _rows(rows: Rows) -> list[Row]:
     params = json.loads(rows.params)
     if rows.kind == "benchmark":
         return []
-    if rows.kind == "verl":
-        files = {rows.name: params["files"][rows.name]}
-        return [_told(row) for row in own_rows.load(files, params["limit"])[rows.name]]
+    if "files" in params:
+        return [_told(row) for row in _of_files(params, (rows.name,))[rows.name]]
     if rows.kind == "rlla":
         split = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))[0][rows.name]
     else:
@@ -117,6 +116,14 @@ def _rows(rows: Rows) -> list[Row]:
         ([{"role": "system", "content": system}, {"role": "user", "content": user}], answer)
         for system, user, answer in split
     ]
+
+
+def _of_files(params: Mapping[str, Any], splits: Sequence[str]) -> dict[str, list[Any]]:
+    """The rows of the user's own files."""
+    files = {split: params["files"][split] for split in splits}
+    if "fields" in params:
+        return mapped_rows.load(files, params["fields"], params["limit"])[0]
+    return own_rows.load(files, params["limit"])
 
 
 def _told(row: Mapping[str, Any]) -> Row:
@@ -157,9 +164,8 @@ def _own(params: Mapping[str, Any]) -> Path | None:
 
 def _repeats(rows: Rows) -> Answer:
     params = json.loads(rows.params)
-    if rows.kind == "verl":
-        files = {split: params["files"][split] for split in (rows.name, "val")}
-        loaded = own_rows.load(files, params["limit"])
+    if "files" in params:
+        loaded = _of_files(params, (rows.name, "val"))
         return Answer(
             repeats=find_repeats({s: [_triple(r) for r in found] for s, found in loaded.items()}, "val")
         )

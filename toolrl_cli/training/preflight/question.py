@@ -21,7 +21,7 @@ class Rows:
         mark: what identifies them, for the cache.
     """
 
-    kind: Literal["toolworld", "rlla", "verl", "benchmark"]
+    kind: Literal["toolworld", "rlla", "verl", "jsonl", "benchmark"]
     name: str
     params: str
     mark: str

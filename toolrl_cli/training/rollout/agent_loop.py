@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -43,6 +43,8 @@ AGENT = "single_turn_agent"
 BUNDLE_SAMPLES = 32
 
 Prompt = dict[str, Any]
+Sample = tuple[str, Prompt, AgentLoopOutput]
+"""A response: its key, the fields of its prompt, and what was generated."""
 
 
 class BundleAgentLoopWorker(AgentLoopWorker):
@@ -124,7 +126,7 @@ class BundleAgentLoopWorker(AgentLoopWorker):
         await mark("running")
         try:
             samples = await self._generate(bundle, validate)
-            await self._score(samples)
+            await score_together(self.reward_loop_worker_handles, samples)
             await self._store(samples, partition)
         except Exception:  # the task has no caller; the replay buffer reads the status
             # verl's own message, by which the cause is found in the log
@@ -133,9 +135,7 @@ class BundleAgentLoopWorker(AgentLoopWorker):
         else:
             await mark("finished")
 
-    async def _generate(
-        self, bundle: list[Prompt], validate: bool
-    ) -> list[tuple[str, Prompt, AgentLoopOutput]]:
+    async def _generate(self, bundle: list[Prompt], validate: bool) -> list[Sample]:
         """Generate samples of all prompts, each with its key and its prompt's fields."""
         requests = []
         for prompt in bundle:
@@ -182,17 +182,7 @@ class BundleAgentLoopWorker(AgentLoopWorker):
             },
         )
 
-    async def _score(self, samples: list[tuple[str, Prompt, AgentLoopOutput]]) -> None:
-        started = time.perf_counter()
-        worker = random.choice(self.reward_loop_worker_handles)
-        results = await worker.compute_score_batch.remote(_scoring_batch(samples))
-        seconds = time.perf_counter() - started
-        for (_, _, output), result in zip(samples, results, strict=True):
-            output.reward_score = result["reward_score"]
-            output.extra_fields["reward_extra_info"] = result["reward_extra_info"]
-            output.metrics.compute_score = seconds
-
-    async def _store(self, samples: list[tuple[str, Prompt, AgentLoopOutput]], partition: str) -> None:
+    async def _store(self, samples: list[Sample], partition: str) -> None:
         keys, fields, tags = [], [], []
         for key, prompt, output in samples:
             keys.append(key)
@@ -250,7 +240,18 @@ def _rows(batch: TensorDict) -> list[Prompt]:
     return rows
 
 
-def _scoring_batch(samples: list[tuple[str, Prompt, AgentLoopOutput]]) -> DataProto:
+async def score_together(workers: Sequence[Any], samples: list[Sample]) -> None:
+    """Score samples in one call of one of verl's reward workers."""
+    started = time.perf_counter()
+    results = await random.choice(workers).compute_score_batch.remote(_scoring_batch(samples))
+    seconds = time.perf_counter() - started
+    for (_, _, output), result in zip(samples, results, strict=True):
+        output.reward_score = result["reward_score"]
+        output.extra_fields["reward_extra_info"] = result["reward_extra_info"]
+        output.metrics.compute_score = seconds
+
+
+def _scoring_batch(samples: list[Sample]) -> DataProto:
     """The input of verl's reward managers: left-aligned prompts and responses with a mask, and the row's fields."""
     prompts = _padded([output.prompt_ids for _, _, output in samples])
     responses = _padded([output.response_ids for _, _, output in samples])

@@ -59,7 +59,7 @@ class Rehearsal(Profile):
         before = get_setting(tree, RL_STEPS) or RlSpec().steps
         if not self.cuda:
             self._without_gpu(tree)
-        gpus = get_setting(tree, "resources.gpus") or 1
+        gpus = (get_setting(tree, "resources.gpus") or 1) * (get_setting(tree, "resources.nodes") or 1)
         small = {
             "rehearsal": True,
             "evaluation.limit": ITEMS,
@@ -101,6 +101,8 @@ class Rehearsal(Profile):
 
     def _without_gpu(self, tree: dict[str, Any]) -> None:
         changes = {"resources.device": "auto", "resources.rollout": "auto", "resources.gpus": 1}
+        if (get_setting(tree, "resources.nodes") or 1) > 1:
+            changes["resources.nodes"] = 1
         wanted = {"resources.device": "cuda", "resources.rollout": "vllm"}
         if any(get_setting(tree, key) == value for key, value in wanted.items()):
             apply(changes, tree)

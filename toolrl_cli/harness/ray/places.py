@@ -1,0 +1,167 @@
+"""A job over several nodes: it holds its share of each by a placement group, and runs the attempt on the first.
+
+Ray lets it wait for all of them at once, so that two such jobs never hold halves of what each needs. The job itself
+takes nothing of the cluster. On each node an actor has the GPUs and runs programs as its children; the attempt, on the
+first, has them run on the others by `harness.ray.there`. All of it ends with the job, whose actors Ray ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from toolrl_cli.attempt.execution import STOPPED
+from toolrl_cli.harness.ray.stopping import ask_to_stop, asked_to_stop
+from toolrl_cli.harness.ray.there import ADDRESS
+from toolrl_cli.log import LOG
+from toolrl_cli.processes.child import end_child, start_child
+from toolrl_cli.processes.gpus import DEVICES
+from toolrl_cli.processes.nodes import Nodes
+
+LOOK = 2.0
+"""Seconds between two looks whether a job that waits was asked to stop."""
+
+CHUNK = 65536
+
+
+class Place:
+    """The job's share of one node; the class of a Ray actor."""
+
+    def run(self, argv: Sequence[str], environment: Mapping[str, str], cwd: str) -> Iterator[bytes | int]:
+        """Run a program on the share's GPUs; what it writes, and in the end its exit status."""
+        own = os.environ.get(
+            DEVICES
+        )  # of this node; none on a CPU, where Ray refuses logical GPUs if it is empty
+        given = {name: value for name, value in environment.items() if name != DEVICES}
+        child = start_child(
+            argv, env=given | ({DEVICES: own} if own else {}), cwd=Path(cwd), stdout=subprocess.PIPE
+        )
+        try:
+            assert child.stdout is not None
+            while data := os.read(child.stdout.fileno(), CHUNK):
+                yield data
+            yield child.wait()
+        finally:
+            end_child(child)
+
+
+def run_over(
+    bundle: Mapping[str, float],
+    labels: Mapping[str, str],
+    nodes: int,
+    attempt_dir: Path,
+    command: Sequence[str],
+) -> int:
+    """Wait for the nodes and run the attempt; its exit status, or `STOPPED` where it was asked to stop before.
+
+    Args:
+        bundle: what it takes of each node, by Ray's names.
+        labels: of each node.
+        nodes: how many.
+        attempt_dir: its folder.
+        command: what runs the attempt.
+    """
+    ray.init(log_to_driver=False, logging_level="warning")
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: ask_to_stop(attempt_dir, at_once=False))
+    selectors = {"bundle_label_selector": [dict(labels)] * nodes} if labels else {}
+    group = placement_group([dict(bundle)] * nodes, strategy="STRICT_SPREAD", **selectors)
+    LOG.info(
+        "waits for %d nodes with %s each", nodes, ", ".join(f"{n:g} {name}" for name, n in bundle.items())
+    )
+    ready = group.ready()
+    while not ray.wait([ready], timeout=LOOK)[0]:
+        if asked_to_stop(attempt_dir):
+            LOG.info("the attempt was cancelled while its job waited; nothing to do")
+            return STOPPED
+    places = [_place(bundle, group, number) for number in range(nodes)]
+    server = Server(places[1:])
+    there = Nodes(nodes, (sys.executable, "-m", "toolrl_cli.harness.ray.there")).variable()
+    environment = {**os.environ, **there, ADDRESS: server.address}
+    status = 1
+    for said in _answers(places[0], command, environment, str(Path.cwd())):
+        if isinstance(said, int):
+            status = said
+        else:
+            sys.stdout.buffer.write(said)
+            sys.stdout.flush()
+    return status if status >= 0 else 128 - status
+
+
+class Server:
+    """Runs programs on the other nodes for the attempt, which asks by `harness.ray.there`.
+
+    Args:
+        places: actors on them.
+
+    Attributes:
+        address: value of `there.ADDRESS` for the attempt.
+    """
+
+    def __init__(self, places: Sequence[Any]) -> None:
+        self._places = places
+        key = secrets.token_hex(16)
+        self._listener = Listener(("", 0), authkey=key.encode())
+        port = self._listener.address[1]
+        self.address = f"{ray.util.get_node_ip_address()}:{port}:{key}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                asked = self._listener.accept()
+            except Exception:  # whoever does not know the key, or went away
+                continue
+            threading.Thread(target=self._run, args=(asked,), daemon=True).start()
+
+    def _run(self, asked: Connection[Any, Any]) -> None:
+        argv, environment, cwd = asked.recv()
+        lock = threading.Lock()
+
+        def relay(place: Any) -> None:
+            for said in _answers(place, argv, environment, cwd):
+                with lock:
+                    asked.send(said)
+
+        for place in self._places:
+            threading.Thread(target=relay, args=(place,), daemon=True).start()
+
+
+def _answers(
+    place: Any, argv: Sequence[str], environment: Mapping[str, str], cwd: str
+) -> Iterator[bytes | int]:
+    """See `Place.run`; 1 at the end of one whose node is gone."""
+    try:
+        for answer in place.run.options(num_returns="streaming").remote(argv, environment, cwd):
+            yield ray.get(answer)
+    except ray.exceptions.RayError as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        yield f"toolrl: a node is gone: {lines[-1] if lines else type(error).__name__}\n".encode()
+        yield 1
+
+
+def _place(bundle: Mapping[str, float], group: Any, number: int) -> Any:
+    """The actor of one bundle, by this interpreter."""
+    rest = {name: amount for name, amount in bundle.items() if name not in ("CPU", "GPU", "memory")}
+    strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=number)
+    options = {
+        "num_cpus": bundle.get("CPU", 0),
+        "num_gpus": bundle.get("GPU", 0),
+        "memory": bundle.get("memory") or None,
+        "resources": rest or None,
+        "scheduling_strategy": strategy,
+        "runtime_env": {"py_executable": sys.executable},
+    }
+    return ray.remote(Place).options(**options).remote()
