@@ -45,8 +45,18 @@ def test_a_table_of_another_benchmark_is_named(sweep: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("filter: {algorithm: ppo}\n", "no arm fits its filter"),
-        ("rows: [{name: a, label: A, where: {reward: finegrained}}]\n", "no arm fits any of its rows"),
+        (
+            "filter: {algorithm: ppo}\n",
+            ": the filter fits no arm: none has algorithm ppo (did you mean 'grpo'?)",
+        ),
+        (
+            "rows: [{name: a, label: A, where: {reward: finegrained}}]\n",
+            ": row 'a' fits no arm: none has reward finegrained (valid values: coarse, original)",
+        ),
+        (
+            "rows: [{name: a, label: A, where: {rl.stesp: 5}}]\n",
+            "row 'a' fits no arm: rl.stesp: unknown key 'stesp'",
+        ),
         ("rows: [{name: a, label: A, where: {reward: coarse}}]\n", ""),
     ],
 )

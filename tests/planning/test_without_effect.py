@@ -48,6 +48,30 @@ def test_a_setting_that_an_arm_writes_and_does_not_read_is_refused(
     assert told in line and "\n" not in line
 
 
+CONSTANT = [
+    ("clamp: [5, 10], components: {format: {}, correctness: {}}",
+     "s.yaml:2: base.reward: every answer earns the same: clamp [5, 10] leaves one value of -3 to 4 (give parts"),
+    ("clamp: [4, 10], components: {format: {}, correctness: {}}", "clamp [4, 10] leaves one value of -3 to 4"),
+    ("components: {format: {weight: 0}, correctness: {weight: 0}}", "its parts add up to 0 whatever the answer"),
+    ("components: {format: {range: [1, 1]}}", "its parts add up to 1 whatever the answer"),
+    ("components: {calls: {credit: {call: 0}}}", "its parts add up to 0 whatever the answer"),
+    ("components: {format: {weight: {kind: step, at: 30, from: 0, to: 1}}}", "its parts add up to 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reward", "told"), CONSTANT, ids=[reward for reward, _ in CONSTANT])
+def test_a_reward_under_which_every_answer_earns_the_same_is_refused(
+    tmp_path: Path, reward: str, told: str
+) -> None:
+    line = refusal(tmp_path, GRPO % f"reward: {{{reward}}}")
+    assert told in line and "\n" not in line
+
+
+def test_a_reward_whose_parts_gdpo_weighs_itself_is_planned(tmp_path: Path) -> None:
+    parts = "reward: {components: {format: {weight: 0}, correctness: {weight: 0}}}"
+    assert notes(tmp_path, GRPO % f"algorithm: gdpo, rl.gdpo_weights: {{format: 1.0}}, {parts}") == ()
+
+
 def test_every_value_of_an_axis_that_nothing_reads_is_one_line(tmp_path: Path) -> None:
     assert refusal(tmp_path, GRPO % "" + "\naxes: {rl.kl_coef: [0.001, 0.1]}").count("\n") == 1
 
@@ -75,6 +99,8 @@ UNREACHED = [
     ("reward: two_stage", "base.reward: format.weight and correctness.weight change at step 30, and the run has 25"),
     ("reward: {components: {format: {weight: {kind: linear, until: 60, from: 0, to: 1}}, correctness: {}}}",
      "base.reward.components.format.weight: changes until step 60, and the run has 25 (rl.steps; "),
+    ("reward: {components: {format: {}, none: {kind: format, range: [1, 1]}}}",
+     "base.reward.components.none: earns the same whatever the answer"),
     ("rl.warmup_steps: 25", "base.rl.warmup_steps: the learning rate rises over 25 steps, and the run has 25"),
     ("checkpoint: best, rl.validate_every: 1000", "base.checkpoint: best is last: no step before 25 is both saved"),
     ("train: [sft, rl], sft.warmup: 1.0", "base.sft.warmup: the learning rate rises over all steps"),

@@ -381,9 +381,36 @@ def test_where_a_row_is_empty_scored_arms_that_fit_none_are_named(tree: Tree) ->
     tree.sweep().run("b", reward="coarse_2").done({"overall": 0.5})
     tree.sweep().run("c", train=("sft",)).done({"overall": 0.5})
     tree.sweep().run("waits", reward="coarse_3")
-    assert table_of(tree.write(), spec).problems == ("In no row, though scored on toolworld: b, c.",)
+    assert table_of(tree.write(), spec).problems == (
+        "Row 'coarse' fits no arm: none has reward coarse (did you mean 'coarse_3'?).",
+        "In no row, though scored on toolworld: b, c.",
+    )
     tree.sweep().run("d", reward="coarse").done({"overall": 0.5})
     assert table_of(tree.write(), spec).problems == ()
+
+
+UNMET = [
+    ({"filter": {"model": "tiny-base-x"}}, "The filter fits no arm: none has model tiny-base-x ("),
+    ({"group_by": "evaluation.temprature"}, "group_by fits no arm: evaluation.temprature: unknown key 'temprature'"),
+    ({"rows": [{"name": "a", "label": "A", "where": {"evaluation.temprature": 0.7}}]},
+     "Row 'a' fits no arm: evaluation.temprature: unknown key 'temprature' (did you mean 'temperature'?)"),
+    ({"rows": [{"name": "a", "label": "A", "where": {"arm": "nosuch"}}]}, "Row 'a' fits no arm: none has arm nosuch ("),
+    ({"columns": [{"name": "overal", "label": "O"}]},
+     "Column 'overal': no scores of toolworld have 'overal' (did you mean 'overall'?)."),
+    ({"columns": [{"name": "overall", "label": "O", "categories": ["paralel"]}]},
+     "Column 'overall': toolworld has no category 'paralel' (did you mean 'parallel'?)."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "told"), UNMET, ids=[told for _, told in UNMET])
+def test_what_a_table_asks_for_and_nothing_has_is_named(
+    tree: Tree, changes: dict[str, Any], told: str
+) -> None:
+    tree.sweep().run("a").done({"overall": 0.5})
+    assert table_of(tree.write(), spec_with(**changes)).problems[0].startswith(told)
+    assert (
+        table_of(tree.write(), spec_with(group_by="data.limit.train")).problems == ()
+    )  # a setting that none sets
 
 
 def test_two_arms_that_fit_one_row_are_not_averaged(tree: Tree) -> None:

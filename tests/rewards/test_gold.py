@@ -10,6 +10,7 @@ import pytest
 from tests.rewards.turns import GOLD, SFO, turn
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
+from toolrl_cli.rewards.stretch import turning_steps
 
 GOOD = [GOLD, turn(response="ok"), turn(SFO, response="ok"), turn()]
 NO_THINK = turn(SFO, think=None)
@@ -110,3 +111,43 @@ def test_a_component_that_asks_for_tokens_gets_some_of_a_gold_answer(tmp_path: P
     part = {"kind": "python", "path": "user.py", "function": "f"}
     reward = get_reward({"components": {"mine": part}}, base_dir=tmp_path)
     assert check_gold(reward, [("a", GOLD, {"extra_info": {"n": 1}})]).ok
+
+
+CRLF = GOLD.replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize(
+    ("weight", "gold", "told"),
+    [
+        (
+            {"kind": "step", "at": 10, "from": 0, "to": 1},
+            CRLF,
+            ["row 0 from step 10 on: its lines end in CRLF"],
+        ),
+        ({"kind": "linear", "until": 9, "from": 0, "to": 1}, CRLF, ["row 0: its lines end in CRLF"]),
+        ({"kind": "step", "at": 10, "from": 1, "to": -1}, GOLD, ["row 0 from step 10 on: format -1 of 0"]),
+        (
+            {"kind": "linear", "unit": "share", "until": 1, "from": 1, "to": -1},
+            GOLD,
+            ["row 0 from step 25 on: "],
+        ),
+        (
+            {"kind": "linear", "until": 5, "from": 3, "to": 1, "extrapolate": True},
+            GOLD,
+            ["row 0 from step 25 on: "],
+        ),
+        ({"kind": "step", "at": 26, "from": 1, "to": -1}, GOLD, []),  # the run has ended
+        (0, CRLF, []),  # a metric
+    ],
+)
+def test_a_part_is_judged_wherever_it_counts_and_not_at_the_first_step_alone(
+    weight: object, gold: str, told: list[str]
+) -> None:
+    parts = {"correctness": {"kind": "correctness"}, "format": {"kind": "format", "weight": weight}}
+    report = check_gold(get_reward({"components": parts}), [gold], 25)
+    assert [str(short)[: len(start)] for short, start in zip(report.shortfalls, told, strict=True)] == told
+
+
+def test_a_step_that_judges_as_an_earlier_one_is_not_scored_again() -> None:
+    assert turning_steps(get_reward("two_stage"), 105) == turning_steps(get_reward("length"), 105) == (1,)
+    assert turning_steps(get_reward("dynamic"), 105) == (1, 75, 105)

@@ -33,7 +33,7 @@ def test_a_text_alone_is_not_scored_as_a_short_one() -> None:
 
 
 def test_a_gold_answer_earns_its_maximum_with_it() -> None:
-    assert check_gold(get_reward(overlong()), [TURN], 1, 10).shortfalls == ()
+    assert check_gold(get_reward(overlong()), [TURN], 10).shortfalls == ()
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,16 @@ def test_a_file_without_the_function_is_refused_before_any_run(
             r"'question', which is no input of a component \(in .*user\.py; inputs: comp",
         ),
         ("f = max", "f does not say what its inputs are"),
+        (
+            "def f(*args): return 1",
+            r"takes \*args, and inputs are given by name \(.*name those that it reads: comp",
+        ),
+        (
+            "def f(completion, gold_call=()): return 1",
+            r"takes 'gold_call', which is no input and stays \(\) \(.*did you mean 'gold_calls'\?",
+        ),
+        ("def f(completoin=''): return 1", "did you mean 'completion'"),
+        ("def f(completion='', /): return 1", "'completion', which cannot be given by its name"),
     ],
 )
 def test_a_function_that_cannot_be_called_is_refused_at_the_first_score(
@@ -217,6 +227,18 @@ def test_a_function_that_cannot_be_called_is_refused_at_the_first_score(
 ) -> None:
     with pytest.raises(RewardError, match=message):
         reward_of(tmp_path, source).score("", "")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(completion, *args): return 1",
+        "def f(*args, **inputs): return 1",
+        "def f(completion, max_tokens=512, weight=1.0, scale=2, n_calls=3, prompt_only=True): return 1",
+    ],
+)
+def test_a_function_with_settings_of_its_own_is_called(tmp_path: Path, source: str) -> None:
+    assert reward_of(tmp_path, source).score(GOLD, GOLD).total == 1
 
 
 def test_a_function_that_the_file_only_seems_to_define_is_refused_at_the_first_score(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"kind": "linear", "points": []}, "^w.points: points are a list of"),
     ({"kind": "linear", "points": [[0, 1, 2]]}, "^w.points: points are a list of"),
     ({"kind": "linear", "points": [[0, 1]]}, "^w: linear needs two points"),
+    ({"kind": "constant", "points": [[5, 1], [10, 3]]}, "^w: constant has one value, and these are 2"),
     (
         {"kind": "cosine", "until": 3, "from": 1, "to": 2, "extrapolate": True},
         "^w.extrapolate: True does not fit",

@@ -15,7 +15,14 @@ from toolrl_cli.datasets.repeats import find_repeats
 from toolrl_cli.datasets.verl_rows import write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import EndpointModel, HuggingFaceModel, RllaData, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import (
+    EndpointModel,
+    HuggingFaceModel,
+    RllaData,
+    TinyModel,
+    ToolWorldData,
+    VerlData,
+)
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.models.tiny_tokenizer import write_tokenizer
 from toolrl_cli.training.preflight import answers, measuring, row_questions, tokenizer_files
@@ -334,6 +341,31 @@ def test_repeated_rows_of_a_training_are_told(
         "data.path: 3 of 3 train rows have a prompt of the test set (val); rows 0, 1, 2",
         "data.path: 2 of 3 train rows are equal to an earlier one; rows 1, 2",
     ]
+
+
+def test_repeated_rows_of_ones_own_are_told(
+    model: HuggingFaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
+    for name, questions in (("train", "aabc"), ("val", "c"), ("sft", "dd")):
+        told = [{"role": "user", "content": q} for q in questions]
+        rows: list[dict[str, object]] = [
+            {"messages": [one, {"role": "assistant", "content": GOLD}]}
+            if name == "sft"
+            else {"data_source": "x", "prompt": [one], "reward_model": {"ground_truth": GOLD}}
+            for one in told
+        ]
+        lines_of = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(lines_of, encoding="utf-8")
+    files = {name: str(tmp_path / f"{name}.jsonl") for name in ("train", "val", "sft")}
+    found = [line for line in lines(rl(model, VerlData(kind="verl", **files))) if line.startswith("data.")]
+    assert found == [
+        "data.train: 1 of 4 train rows have a prompt of the test set (val); row 3",
+        "data.train: 1 of 4 train rows are equal to an earlier one; row 1",
+    ]
+    sft_stage = sft(model, data=VerlData(kind="verl", **files))
+    found = [line for line in lines(sft_stage) if line.startswith("data.")]
+    assert found == ["data.sft: 1 of 2 sft rows are equal to an earlier one; row 1"]
 
 
 def test_rows_that_cannot_be_read_are_refused_in_one_line(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.spec.conftest import FixedFacts
+from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.resolve import resolve_runs
@@ -96,3 +97,40 @@ def test_a_reward_file_that_changes_is_read_again_in_the_same_process(tmp_path: 
         (tmp_path / "mine.yaml").write_text(f"name: {name}\n", encoding="utf-8")
         (run,) = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
         assert run.spec.reward["name"] == name
+
+
+GOLD = '<think> a </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("golds", "settings", "told"),
+    [
+        ([""] * 3, "reward: original", ["3 of the first 3 gold answers earn less than the most (row 0: "]),
+        ([GOLD] * 70 + ["x"], "reward: original", ["1 of the first 71 gold answers earn less than the most (row 70: "]),
+        ([GOLD] * 2 + ["x"], "reward: original, data.limit.train: 2", []),  # a row that nothing trains on
+        ([""] * 3, "reward: original, rl.allow_imperfect_gold: true", []),
+        ([GOLD], "reward: original", []),
+    ],
+)  # fmt: skip
+def test_gold_answers_of_own_rows_are_judged_by_the_paper_s_rewards_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golds: list[str], settings: str, told: list[str]
+) -> None:
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
+    rows = [rl_row("s", f"u {n}", gold, data_source="x", index=n, extra={}) for n, gold in enumerate(golds)]
+    write_parquet(rows, tmp_path / "rows.parquet")
+    data = "data: {kind: verl, train: rows.parquet, val: rows.parquet}"
+    text = f"name: s\nbase: {{preset: tiny_grpo, {data}, {settings}}}\n"
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    (run,) = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
+    findings = try_rewards(run_stages(run.spec, FixedFacts()))
+    assert [one.fault.what[: len(start)] for one, start in zip(findings, told, strict=True)] == told
+
+
+def test_a_part_that_is_punished_at_some_step_is_tried_on_generated_rows(tmp_path: Path) -> None:
+    weight = "{kind: step, at: 5, from: 1, to: -1}"
+    reward = f"{{components: {{format: {{weight: {weight}}}, correctness: {{}}}}}}"
+    text = f"name: s\nbase: {{preset: tiny_grpo, reward: {reward}}}\n"
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    (run,) = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
+    (finding,) = try_rewards(run_stages(run.spec, FixedFacts()))
+    assert "(row 0 from step 5 on: format -1 of 0)" in finding.fault.what

@@ -303,7 +303,6 @@ def _checked(file: Path, reward: Any) -> GoldReport:
     from toolrl_cli.rewards.gold import check_gold
     from toolrl_cli.training.rollout_dumps import gold_rows
 
-    # a maximum is reached at every step or at none: any length will do for schedules over a share of it
     return check_gold(reward, gold_rows(file), total_steps=PAPER_STEPS)
 
 

@@ -134,6 +134,7 @@ def first_rows(kind: str, params: Mapping[str, Any], split: str, rows: int) -> l
         SpecError: as `write_dataset`.
     """
     _check(kind, params)
+    rows = min(rows, (params.get("limit") or {}).get(split, rows))
     if kind == "toolworld":
         sizes: dict[str, int] = {**dict.fromkeys(_SFT_SPLITS + _RL_SPLITS, 1), split: rows}
         return _toolworld_rows({"seed": params.get("seed", 0), "sizes": sizes})[split]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Triple = tuple[str, str, str]
-"""System message, user message, gold answer."""
+"""System message, user message, gold answer; or an empty text, all messages of the prompt as JSON, gold answer."""
 
 
 @dataclass(frozen=True)

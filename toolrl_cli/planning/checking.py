@@ -144,11 +144,15 @@ def unreached_warnings(runs: Sequence[Run], place: Callable[[str, str], str]) ->
         runs: of all seeds.
         place: setting and arm → where the sweep sets it.
     """
-    from toolrl_cli.spec.unreached import unreached
+    from toolrl_cli.spec.unreached import Unreached, unreached
 
     told: dict[str, list[str]] = {}
+    known: dict[tuple[int, ...], list[Unreached]] = {}  # cells share their blocks
     for arm, run in {run.arm: run.spec for run in runs}.items():
-        for one in unreached(run):
+        key = tuple(id(block) for block in (run.reward, run.rl, run.sft, run.train, run.checkpoint))
+        if key not in known:
+            known[key] = list(unreached(run))
+        for one in known[key]:
             told.setdefault(f"{place(one.setting, arm)}: {one.what}", []).append(arm)
     return [f"{line}; {_concerned(arms)}" for line, arms in told.items()]
 

@@ -8,6 +8,7 @@ from toolrl_cli.planning.plan import Plan
 from toolrl_cli.report.arms import Arm, collect_arms, holds
 from toolrl_cli.report.sources.results import Run, Stage, Sweep
 from toolrl_cli.report.table_spec import TableSpec, load_table
+from toolrl_cli.report.unmet import unmet_conditions
 from toolrl_cli.store.ledger import Ledger
 
 
@@ -30,22 +31,25 @@ def unfilled_warnings(plan: Plan, tables: Sequence[str], ledger: Ledger) -> list
             "benchmark; added later, nothing is trained again for it)"
         ]
     arms = _arms(plan, ledger) if tables else []
-    return [line for name in tables if (line := _unfilled(name, load_table(name), evaluated, arms))]
+    return [line for name in tables for line in _unfilled(name, load_table(name), evaluated, arms)]
 
 
-def _unfilled(name: str, table: TableSpec, evaluated: Sequence[str], arms: Sequence[Arm]) -> str:
+def _unfilled(name: str, table: TableSpec, evaluated: Sequence[str], arms: Sequence[Arm]) -> list[str]:
     wanted = list(dict.fromkeys(column.benchmark or table.benchmark for column in table.columns))
     if not set(wanted) & set(evaluated):
         told = f"reads {', '.join(wanted)}, and the runs are evaluated on {', '.join(evaluated)}"
-        return f"the table {name} will be empty: it {told} (change `tables:` or `evaluate:`)"
+        return [f"the table {name} will be empty: it {told} (change `tables:` or `evaluate:`)"]
+    unmet = [f"the table {name}: {line[0].lower()}{line[1:-1]}" for line in unmet_conditions(table, arms)]
     known = [arm for arm in arms if holds(arm, table.filter)]
     rows = table.rows
     if not known or (
         isinstance(rows, list) and not any(holds(arm, row.where) for arm in known for row in rows)
     ):
         what = "its filter" if not known else "any of its rows"
-        return f"the table {name} will be empty: no arm fits {what} (change `tables:`, or the table)"
-    return ""
+        return unmet or [
+            f"the table {name} will be empty: no arm fits {what} (change `tables:`, or the table)"
+        ]
+    return unmet
 
 
 def _arms(plan: Plan, ledger: Ledger) -> list[Arm]:

@@ -8,7 +8,7 @@ So is that a part of it can earn a part of the reward, where the reward gives pa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from toolrl_cli.rewards.components import Correctness
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.reading import read_truth, unmatchable
 from toolrl_cli.rewards.reward import Reward
+from toolrl_cli.rewards.stretch import turning_steps
 
 TOLERANCE = 1e-9
 CRLF = "its lines end in CRLF, and the format wants LF"
@@ -34,15 +35,18 @@ class Shortfall:
         row: the row's name or position, as given.
         parts: of each part that falls short, [reached, maximum] weighted.
         problem: why the row cannot be scored at all, or no part of its calls can; empty otherwise.
+        step: the first at which it falls short.
     """
 
     row: str
     parts: dict[str, tuple[float, float]]
     problem: str = ""
+    step: int = 1
 
     def __str__(self) -> str:
-        short = ", ".join(f"{part} {got:.4g} of {most:.4g}" for part, (got, most) in self.parts.items())
-        return f"row {self.row}: {self.problem or short}"
+        short = ", ".join(f"{part} {got:.4g} of {most + 0.0:.4g}" for part, (got, most) in self.parts.items())
+        later = f" from step {self.step} on" if self.step > 1 else ""
+        return f"row {self.row}{later}: {self.problem or short}"
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,11 @@ def estimated_tokens(text: str) -> int:
 def check_gold(
     reward: Reward,
     ground_truths: Iterable[str | tuple[object, str] | tuple[object, str, Mapping[str, Any]]],
-    step: int = 1,
     total_steps: int | None = None,
     *,
     whole_data: bool = True,
 ) -> GoldReport:
-    """Score each ground truth as if it were the completion.
+    """Score each ground truth as if it were the completion, at every step from which the reward judges otherwise.
 
     Length is not checked, in words or in tokens: the length of a gold thought does not make its answer right or wrong
     (the RL rows of the paper have one-line placeholder thoughts), and a user component that asks for the tokens gets
@@ -100,50 +103,65 @@ def check_gold(
 
     Args:
         ground_truths: texts, named by their position from 0; or name of the row, text, and `row` as in `Reward.score`.
-        step, total_steps: where the reward is evaluated. The choice does not matter: a row that reaches its maximum at
-            one step reaches it at every step.
+        total_steps: length of the run; changes behind it are not looked at.
         whole_data: these are all the rows that there are, so that a part for sources that none of them has counts
             nowhere.
 
     Raises:
         RewardError: a user component failed, a schedule lacks `total_steps`, or a part is for no row.
     """
-    judged = {part.name for part in reward.components if part.judges}
     graded = {part.granularity for part in reward.components if isinstance(part, Correctness)} - {"coarse"}
     whole = reward.fidelity == "released" and graded == {"intermediate"}
-    foreign = any(getattr(part, "reading", Style()) != Style() for part in reward.components)
+    steps = turning_steps(reward, total_steps)
     shortfalls, rows, sources = [], 0, set[object]()
     for rows, row in enumerate(ground_truths, start=1):
         name, text, *known = (rows - 1, row) if isinstance(row, str) else row
         sources.update(each.get("data_source") for each in known)
-        try:
-            ranges = reward.part_ranges(step, total_steps, text, *known)
-        except RewardError as fault:
-            if fault.ground_truth is None:  # the fault is in the reward and not in the row
-                raise
-            shortfalls.append(Shortfall(str(name), {}, str(fault)))
-            continue
-        tokens = estimated_tokens(text)
-        try:
-            parts = reward.score(text, text, step, total_steps, tokens, *known).parts
-        except RewardError as fault:
-            fault.where = f"row {name}: {fault.where}" if fault.where else f"row {name}"
-            raise
-        short = {
-            part: (parts[part].weighted, ranges[part][1])
-            for part in parts
-            if part in judged
-            and math.isfinite(ranges[part][1])
-            and parts[part].weighted < ranges[part][1] - TOLERANCE
-        }
-        problem = CRLF if short and "\r\n" in text else FORM if short and foreign else ""
-        if graded and not problem:
+        found = None
+        for step in steps:
+            found = found or _shortfall(reward, str(name), text, known, step, total_steps)
+        if graded and not (found and found.problem):
             problem = unmatchable(read_truth(text).calls, whole=whole)
-            problem += "; an answer earns all or nothing" if problem else ""
-        if short or problem:
-            shortfalls.append(Shortfall(str(name), short, problem))
+            if problem:
+                parts = found.parts if found else {}
+                found = Shortfall(str(name), parts, f"{problem}; an answer earns all or nothing")
+        if found:
+            shortfalls.append(found)
     for component in reward.components if whole_data and sources else ():
         if component.sources and not sources & set(component.sources):
             there = f"the rows are of {', '.join(sorted(map(str, sources)))}"
             raise RewardError("no row is of these sources", f"components.{component.name}.sources", there)
     return GoldReport(reward.name, rows, tuple(shortfalls))
+
+
+def _shortfall(
+    reward: Reward,
+    name: str,
+    text: str,
+    known: Sequence[Mapping[str, Any]],
+    step: int,
+    total_steps: int | None,
+) -> Shortfall | None:
+    """What a row's gold answer lacks at one step; None where that is nothing."""
+    try:
+        ranges = reward.part_ranges(step, total_steps, text, *known)
+    except RewardError as fault:
+        if fault.ground_truth is None:  # the fault is in the reward and not in the row
+            raise
+        return Shortfall(name, {}, str(fault))
+    try:
+        parts = reward.score(text, text, step, total_steps, estimated_tokens(text), *known).parts
+    except RewardError as fault:
+        fault.where = f"row {name}: {fault.where}" if fault.where else f"row {name}"
+        raise
+    short = {
+        part.name: (parts[part.name].weighted, ranges[part.name][1])
+        for part in reward.components
+        if part.judges
+        and math.isfinite(ranges[part.name][1])
+        and parts[part.name].weighted < ranges[part.name][1] - TOLERANCE
+    }
+    if not short:
+        return None
+    foreign = any(getattr(part, "reading", Style()) != Style() for part in reward.components)
+    return Shortfall(name, short, CRLF if "\r\n" in text else FORM if foreign else "", step)

@@ -249,7 +249,10 @@ class Reward:
         """
         spans = self.part_ranges(step, total_steps, ground_truth).values()
         low, high = sum(low for low, _ in spans), sum(high for _, high in spans)
-        return (low, high) if self.clamp is None else (max(low, self.clamp[0]), min(high, self.clamp[1]))
+        if self.clamp is None:
+            return low, high
+        least, most = self.clamp
+        return min(max(low, least), most), min(max(high, least), most)
 
     def max_total(
         self, step: int = 0, total_steps: int | None = None, ground_truth: str | None = None

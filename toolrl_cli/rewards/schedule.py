@@ -119,6 +119,10 @@ def parse_schedule(raw: Any, where: str, width: int, final: Values | None = None
         raise RewardError(f"positions must rise, and are {places}", where)
     if len(points) < 2 and kind != "constant":
         raise RewardError(f"{kind} needs two points or more", where, "use a plain number for a constant")
+    if len(points) > 1 and kind == "constant":
+        raise RewardError(
+            f"constant has one value, and these are {len(points)}", where, "step changes at points"
+        )
     return Schedule(kind, unit, points, extrapolate)
 
 

@@ -96,6 +96,36 @@ def unfinished(reward: Reward, total_steps: int) -> list[tuple[str, Schedule]]:
     ]
 
 
+def turning_steps(reward: Reward, total_steps: int | None = None) -> tuple[int, ...]:
+    """Steps of training that between them see every sign that a part's weight takes, and every range at its points.
+
+    Between two points a value only moves from one to the other. A step whose signs and ranges an earlier one has is
+    left out: a completion that is the best there is at one is so at the other.
+
+    Args:
+        reward: any reward.
+        total_steps: length of the run, in steps; without it no point in shares of a run is looked at.
+
+    Returns:
+        Ascending, the first is 1.
+
+    Raises:
+        RewardError: a schedule lacks `total_steps`.
+    """
+    known = [each for part in reward.components for each in _schedules(part).values()]
+    lengths = {"steps": 1, "share": total_steps or 0}
+    points = {math.ceil(at * lengths[schedule.unit]) for schedule in known for at, _ in schedule.points}
+    steps = sorted({1, *points, *((total_steps,) if known and total_steps else ())})
+    looked: dict[tuple[tuple[float, float, float], ...], int] = {}
+    for step in (step for step in steps if 1 <= step <= (total_steps or step)):
+        judged = []
+        for part in reward.components:
+            weight = part.weight_at(step, total_steps)
+            judged.append((math.copysign(1, weight) if weight else 0.0, *part.range_at(step, total_steps)))
+        looked.setdefault(tuple(judged), step)
+    return tuple(looked.values())
+
+
 def _schedules(component: Component) -> dict[str, Schedule]:
     target = component.target if isinstance(component, Length) else None
     changing = {"weight": component.weight, "schedule": component.range_schedule, "target": target}

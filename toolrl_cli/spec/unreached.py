@@ -1,4 +1,6 @@
-"""What a run ends before: changes of its reward, the end of a warm-up, a second checkpoint to choose from."""
+"""What a run's settings say and it never comes to: changes of its reward behind its end, a part of it that always earns
+the same, the end of a warm-up, a second checkpoint to choose from.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toolrl_cli.rewards import get_reward
+from toolrl_cli.rewards.composing.varying import constant_parts
 from toolrl_cli.rewards.stretch import unfinished
 from toolrl_cli.spec.over_steps import best_candidates
 
@@ -35,9 +38,13 @@ def unreached(run: RunSpec) -> Iterator[Unreached]:
         yield Unreached("sft.warmup", "the learning rate rises over all steps, and never gets to sft.lr")
     if "rl" not in run.train:
         return
-    steps = run.rl.steps
+    steps, reward = run.rl.steps, get_reward(run.reward)
+    for name in constant_parts(reward, steps):
+        yield Unreached(
+            f"reward.components.{name}", "earns the same whatever the answer (its range, or what it counts)"
+        )
     ends: dict[str, list[str]] = {}
-    for part, schedule in unfinished(get_reward(run.reward), steps):
+    for part, schedule in unfinished(reward, steps):
         until = "at" if schedule.kind == "step" else "until"
         ends.setdefault(f"{until} step {schedule.points[-1][0]:g}", []).append(part)
     for when, parts in ends.items():

@@ -162,11 +162,18 @@ def _best_keeper(config: RlConfig, checkpoints: Path) -> BestKeeper:
 def _check_gold(config: RlConfig, rows: Path, failure_file: Path) -> None:
     """Refuse rows whose gold answer does not earn the maximum, or report their number if they are allowed."""
     try:
-        report = check_gold(get_reward(config.reward), gold_rows(rows), 1, config.rl.steps)
+        report = check_gold(get_reward(config.reward), gold_rows(rows), config.rl.steps)
     except RewardError as error:  # of a component that the user wrote
         hint = error.hint
         if error.completion is not None and error.ground_truth is not None:
-            known = (error.completion, error.ground_truth, 1, config.rl.steps, error.tokens, error.row or {})
+            known = (
+                error.completion,
+                error.ground_truth,
+                error.step or 1,
+                config.rl.steps,
+                error.tokens,
+                error.row or {},
+            )
             ScoringFailure.of(error, *known).save(failure_file)
             hint = f"{hint}; the completion is kept: toolrl reward explain {failure_file}"
         raise StageError(error.what, error.where, hint, failure_class="reward") from error

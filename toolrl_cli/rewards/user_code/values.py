@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from toolrl_cli.rewards.errors import RewardError, shown
@@ -25,6 +26,9 @@ BATCH_INPUTS: Mapping[str, str] = {
 
 Those `OF_RUN` are no lists. The names are those of verl's batch functions and of TRL's.
 """
+
+ALIKE = 0.885
+"""How like an input's name that of a parameter with a default may not be: one letter too few, too many or swapped."""
 
 SCORE = "score"
 """The key of a returned mapping that counts, as in verl."""
@@ -67,8 +71,9 @@ def inputs_of(function: Any, where: str, batch: bool = False) -> tuple[str, ...]
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as fault:  # built-in functions may have no signature
         raise RewardError("does not say what its inputs are", where) from fault
+    _refuse_unfed(parameters, known, where)
     for p in parameters:
-        if p.kind is p.POSITIONAL_ONLY and p.default is p.empty:
+        if p.kind is p.POSITIONAL_ONLY and (p.default is p.empty or p.name in known):
             hint = f"inputs are given by name: leave out the / after {p.name}"
             raise RewardError(f"takes {p.name!r}, which cannot be given by its name", where, hint)
         if p.name not in known and p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
@@ -79,6 +84,26 @@ def inputs_of(function: Any, where: str, batch: bool = False) -> tuple[str, ...]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return known
     return tuple(p.name for p in parameters if p.name in known and p.kind is not p.POSITIONAL_ONLY)
+
+
+def _refuse_unfed(parameters: Iterable[inspect.Parameter], known: Sequence[str], where: str) -> None:
+    """Refuse parameters that look as if they were given an input and never are: `*args`, and a misspelt one's default.
+
+    Raises:
+        RewardError: with the first.
+    """
+    parameters = list(parameters)
+    named = any(p.name in known or p.kind is p.VAR_KEYWORD for p in parameters)
+    for p in parameters:
+        if p.kind is p.VAR_POSITIONAL and not named:
+            hint = f"name those that it reads: {', '.join(known)}"
+            raise RewardError(f"takes *{p.name}, and inputs are given by name", where, hint)
+        close = get_close_matches(p.name, known, n=1, cutoff=ALIKE) if p.default is not p.empty else []
+        if close and p.name not in known:
+            hint = f"did you mean {close[0]!r}? If it is a setting of your own, give it another name"
+            raise RewardError(
+                f"takes {p.name!r}, which is no input and stays {shown(p.default)}", where, hint
+            )
 
 
 def given(reading: Reading, name: str) -> Any:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import RewardError, get_reward
+from toolrl_cli.rewards.composing.varying import constant_total
 from toolrl_cli.rewards.errors import shown
 from toolrl_cli.spec.algorithms.rules import first_fault
 from toolrl_cli.spec.benchmarks import BENCHMARKS, check_benchmarks
@@ -124,6 +125,7 @@ class Resolver:
         idle = self._readings.of_cell(run, cell.arm, cell.settings)
         if idle is not None:
             raise self._idle(idle[0], cell, idle[1])
+        self._check_reward(run, cell)
         if isinstance(run.model, EndpointModel) and run.train:
             what = f"arm {cell.arm!r} trains an endpoint, which can only be evaluated"
             raise SpecError(what, self.where("model", cell), "set train: [], or give a model folder")
@@ -193,6 +195,18 @@ class Resolver:
         if fault is not None:
             where = full_place_of(fault.setting, cell, self._document)
             raise SpecError(f"{fault.what}", where, f"arm {cell.arm!r}; {fault.hint}")
+
+    def _check_reward(self, run: RunSpec, cell: Cell) -> None:
+        """Refuse a reward under which every answer earns the same: nothing would be learned."""
+        if "rl" not in run.train or run.rl.gdpo_weights:  # which take the place of the reward's own weights
+            return
+        key = ("constant", canonical_json(run.reward), run.rl.steps)
+        if key not in self._known:
+            self._known[key] = constant_total(get_reward(run.reward), run.rl.steps)
+        if self._known[key] is not None:
+            what = f"every answer earns the same: {self._known[key]}"
+            hint = "give parts a weight and a range, and a clamp within them"
+            raise SpecError(what, self.where("reward", cell), f"{hint}; arm {cell.arm!r}")
 
     def check_read(self, cells: Sequence[Cell]) -> None:
         """Refuse a setting of `base` or `--set` that no cell reads, once all are resolved.

@@ -1,6 +1,7 @@
-"""Tries rewards on a few gold rows when a sweep is planned, so that a fault costs no training.
+"""Tries rewards on gold rows when a sweep is planned, so that a fault costs no training.
 
-That is users' functions, and parts that need what a row may not have, such as the tools that it offers.
+That is users' functions, parts that need what a row may not have, such as the tools that it offers, and whatever may
+fall short on gold answers: parts that are not ToolRL's own, punished ones, and any reward on rows of the user's own.
 
 They run in the process for users' functions, within their time limits. What passed is remembered by the functions'
 files, the data and the length of the run (`verdicts`).
@@ -19,6 +20,7 @@ from toolrl_cli.rewards.components import Component
 from toolrl_cli.rewards.gold import check_gold, estimated_tokens
 from toolrl_cli.rewards.python_component import PythonComponent
 from toolrl_cli.rewards.reading import row_facts
+from toolrl_cli.rewards.stretch import turning_steps
 from toolrl_cli.rewards.user_code.runner import close
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.models import OwnData
@@ -31,6 +33,8 @@ from toolrl_cli.training.inputs import dataset_params
 
 ROWS = 4
 GOLD_ROWS = 64
+OWN_ROWS = 10_000
+"""Gold answers of the user's own rows that are looked at, most: a second, once. The stage itself looks at all."""
 
 
 def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
@@ -79,7 +83,18 @@ def _is_composed(part: Component) -> bool:
 def _is_to_try(config: object) -> bool:
     if not isinstance(config, RlConfig):
         return False
-    return any(_is_tried(part) or _is_composed(part) for part in get_reward(config.reward).components)
+    reward = get_reward(config.reward)
+    return _may_fall_short(reward, config) or any(map(_is_tried, reward.components))
+
+
+def _may_fall_short(reward: Reward, config: RlConfig) -> bool:
+    """Whether gold answers may earn less than the most."""
+    if isinstance(config.data, OwnData) or any(map(_is_composed, reward.components)):
+        return True
+    steps = config.rl.steps
+    return any(
+        part.weight_at(n, steps) < 0 for n in turning_steps(reward, steps) for part in reward.components
+    )
 
 
 def _digest(stage: StageSpec) -> str:
@@ -107,17 +122,20 @@ def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
         except RewardError as fault:
             hint = f"{fault.hint}; tried on {fault.where}"
             faults.append((f"reward.components.{part.name}", OptionFault(fault.what, "", hint)))
-    if not faults and any(map(_is_composed, reward.components)):
+    if not faults and _may_fall_short(reward, config):
         faults += _gold_faults(reward, config, steps)
     return faults
 
 
 def _gold_faults(reward: Reward, config: RlConfig, steps: int) -> list[tuple[str, OptionFault]]:
     """What the stage's own look at all gold answers would end with, as far as its first rows tell."""
-    rows = first_rows(config.data.kind, dataset_params(config.data), "train", GOLD_ROWS)
+    most = OWN_ROWS if isinstance(config.data, OwnData) else GOLD_ROWS
+    if any(isinstance(part, PythonComponent) for part in reward.components):  # which may take seconds a row
+        most = GOLD_ROWS if any(map(_is_composed, reward.components)) else ROWS
+    rows = first_rows(config.data.kind, dataset_params(config.data), "train", most)
     golds = [(n, row["reward_model"]["ground_truth"], row_facts(row)) for n, row in enumerate(rows)]
     try:
-        report = check_gold(reward, golds, 1, steps, whole_data=not isinstance(config.data, OwnData))
+        report = check_gold(reward, golds, steps, whole_data=not isinstance(config.data, OwnData))
     except RewardError as fault:
         return [(f"reward.{fault.where}", OptionFault(fault.what, "", fault.hint))]
     if report.ok or config.rl.allow_imperfect_gold:

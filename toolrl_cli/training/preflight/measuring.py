@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.datasets import mapped_rows, own_rows, rlla, toolworld
-from toolrl_cli.datasets.repeats import find_repeats
+from toolrl_cli.datasets.repeats import Triple, find_repeats
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.training.preflight.question import Answer, Measures, Rows
 
@@ -105,12 +105,8 @@ def _rows(rows: Rows) -> list[Row]:
     params = json.loads(rows.params)
     if rows.kind == "benchmark":
         return []
-    files = {rows.name: params["files"][rows.name]} if "files" in params else {}
-    if rows.kind == "jsonl":
-        found, _ = mapped_rows.load(files, params["fields"], params["limit"])
-        return [_told(row) for row in found[rows.name]]
-    if rows.kind == "verl":
-        return [_told(row) for row in own_rows.load(files, params["limit"])[rows.name]]
+    if "files" in params:
+        return [_told(row) for row in _of_files(params, (rows.name,))[rows.name]]
     if rows.kind == "rlla":
         split = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))[0][rows.name]
     else:
@@ -122,10 +118,23 @@ def _rows(rows: Rows) -> list[Row]:
     ]
 
 
+def _of_files(params: Mapping[str, Any], splits: Sequence[str]) -> dict[str, list[Any]]:
+    """The rows of the user's own files."""
+    files = {split: params["files"][split] for split in splits}
+    if "fields" in params:
+        return mapped_rows.load(files, params["fields"], params["limit"])[0]
+    return own_rows.load(files, params["limit"])
+
+
 def _told(row: Mapping[str, Any]) -> Row:
     if "messages" in row:
         return row["messages"][:-1], row["messages"][-1]["content"]
     return row["prompt"], row["reward_model"]["ground_truth"]
+
+
+def _triple(row: Mapping[str, Any]) -> Triple:
+    messages, gold = _told(row)
+    return ("", json.dumps(messages), gold or "")
 
 
 def _items(rows: Rows) -> list[Row]:
@@ -155,6 +164,11 @@ def _own(params: Mapping[str, Any]) -> Path | None:
 
 def _repeats(rows: Rows) -> Answer:
     params = json.loads(rows.params)
+    if "files" in params:
+        loaded = _of_files(params, (rows.name, "val"))
+        return Answer(
+            repeats=find_repeats({s: [_triple(r) for r in found] for s, found in loaded.items()}, "val")
+        )
     splits, notes = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))
     return Answer(repeats=find_repeats(splits, None if rlla.NOTE_SAME_ROWS in notes else "val"))
 

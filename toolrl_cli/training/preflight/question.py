@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True)
 class RepeatsQuestion:
-    """A folder's rows, to be looked through for repetitions."""
+    """A folder's rows, or a split of files with the test set, to be looked through for repetitions."""
 
     rows: Rows
 

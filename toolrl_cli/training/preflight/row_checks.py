@@ -10,7 +10,7 @@ from typing import Any
 from toolrl_cli.errors import StageError
 from toolrl_cli.log import LOG
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import EndpointModel, ModelSpec, TinyModel, ToolWorldData
+from toolrl_cli.spec.models import EndpointModel, ModelSpec, OwnData, TinyModel, ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.device import planned_device
@@ -174,7 +174,9 @@ def _faults(
         for split, found in answer.repeats.items():
             used = (config.sft.split,) if isinstance(config, SftConfig) else ("train", "val")
             if split in used:
-                yield from repeated(found, split, "data.path")
+                yield from repeated(
+                    found, split, f"data.{split if isinstance(config.data, OwnData) else 'path'}"
+                )
     if not counted:
         return
     if isinstance(config, SftConfig):

@@ -54,8 +54,9 @@ def questions_of(
         template = json.dumps(template_of(config), sort_keys=True)
         splits = (config.sft.split,) if isinstance(config, SftConfig) else ("train", "val")
         rows = {split: _rows_of(config.data, split, known) for split in splits}
-        if isinstance(config.data, RllaData):
-            yield "", RepeatsQuestion(_rows_of(config.data, "", known))
+        if not isinstance(config.data, ToolWorldData):  # whose rows differ by construction
+            whole = "" if isinstance(config.data, RllaData) else splits[0]  # a folder is read in one go
+            yield "", RepeatsQuestion(_rows_of(config.data, whole, known))
     if tokenizer is not None:
         for name, part in rows.items():
             trained = isinstance(config, SftConfig)
