@@ -27,7 +27,7 @@ settings.register_profile("explore", deadline=None, max_examples=2_000, print_bl
 settings.load_profile("same")
 
 TRAINERS = "tests/e2e/"
-NO_TRAINERS = ("tests/e2e/test_slurm.py", "tests/e2e/test_ray.py")
+NO_TRAINERS = ("tests/e2e/test_slurm.py", "tests/e2e/test_ray.py", "tests/e2e/test_ray_nodes.py")
 
 
 def trains(nodeid: str) -> bool:
