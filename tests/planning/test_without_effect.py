@@ -35,8 +35,6 @@ UNREAD = [
     (GRPO % "" + "\naxes: {algorithm: [ppo, grpo], rl.gamma: [0.9]}",
      "(arm 'grpo-gamma-0.9'; `when: {rl.gamma: {algorithm: ppo}}` keeps it to the arms that read it)"),
     (GRPO % "train: [sft, rl], sft: {steps: 3, epochs: 2}", "base.sft.epochs: changes nothing: sft.steps (3) counts"),
-    ("base: {preset: tiny_ppo, model: tiny_base, rl.critic_warmup: 25}",
-     "base.rl.critic_warmup: is 25: only the critic learns before that step, and the run has 25 (rl.steps)"),
 ]  # fmt: skip
 
 
@@ -88,11 +86,33 @@ def test_a_setting_on_the_command_line_that_nothing_reads_is_refused(tmp_path: P
         (GRPO % "rl: {kl: in_loss, kl_coef: 0.1}", ("rl.kl=none",)),  # --set takes it back
         (GRPO % "rl.gamma: 0.9, algorithm: reinforce++", ()),
         (GRPO % "train: [sft, rl], sft.epochs: 2", ("sft.steps=3",)),
-        ("base: {preset: tiny_ppo, model: tiny_base, rl.critic_warmup: 24}", ()),
+        ("base: {preset: tiny_ppo, model: tiny_base, rl.critic_warmup: 25}", ()),
+        (
+            "base: {preset: tiny_grpo, model: tiny_base}\narms: {a: {sft.epochs: 1, train: [sft]}}",
+            ("sft.steps=3",),
+        ),
+        (
+            "base: {preset: tiny_grpo, model: tiny_base}\nablate:\n"
+            "  baseline: {rl.kl: in_loss, rl.kl_coef: 0.1}\n  change: {no-kl: {rl.kl: none}}",
+            (),
+        ),
+        (
+            GRPO % "reward: {clamp: [0.5, 1], components: {exact: {weight: "
+            "{kind: linear, until: 20, from: 0.1, to: 1}}}}",
+            (),
+        ),
     ],
 )
 def test_a_setting_that_some_arm_reads_is_planned(tmp_path: Path, text: str, sets: tuple[str, ...]) -> None:
     assert notes(tmp_path, text, *sets) == ()
+
+
+def test_a_policy_that_is_never_trained_is_told_and_a_smoke_run_planned(tmp_path: Path) -> None:
+    (line,) = notes(tmp_path, "base: {preset: tiny_ppo, model: tiny_base, rl.critic_warmup: 5}", "rl.steps=2")
+    assert (
+        "only the critic learns before step 5, and the run has 2 (rl.steps): the policy is never trained"
+        in line
+    )
 
 
 UNREACHED = [

@@ -134,6 +134,16 @@ def check_gold(
     return GoldReport(reward.name, rows, tuple(shortfalls))
 
 
+def _judging(reward: Reward) -> set[str]:
+    """Parts that a gold answer alone can be held against: neither they nor what they are made of needs more than it."""
+    judging = {part.name for part in reward.components if part.judges}
+    while lost := {
+        p.name for p in reward.components if p.name in judging and not judging.issuperset(p.refers_to)
+    }:
+        judging -= lost
+    return judging
+
+
 def _shortfall(
     reward: Reward,
     name: str,
@@ -154,10 +164,11 @@ def _shortfall(
     except RewardError as fault:
         fault.where = f"row {name}: {fault.where}" if fault.where else f"row {name}"
         raise
+    judging = _judging(reward)
     short = {
         part.name: (parts[part.name].weighted, ranges[part.name][1])
         for part in reward.components
-        if part.judges
+        if part.name in judging
         and math.isfinite(ranges[part.name][1])
         and parts[part.name].weighted < ranges[part.name][1] - TOLERANCE
     }

@@ -96,6 +96,20 @@ def unfinished(reward: Reward, total_steps: int) -> list[tuple[str, Schedule]]:
     ]
 
 
+def schedule_steps(reward: Reward, total_steps: int | None = None) -> list[int]:
+    """The first step of training, those at which a schedule has a point, and the last where there is a schedule.
+
+    Args:
+        reward: any reward.
+        total_steps: length of the run, in steps; without it no point in shares of a run is looked at.
+    """
+    known = [each for part in reward.components for each in _schedules(part).values()]
+    lengths = {"steps": 1, "share": total_steps or 0}
+    points = {math.ceil(at * lengths[schedule.unit]) for schedule in known for at, _ in schedule.points}
+    steps = sorted({1, *points, *((total_steps,) if known and total_steps else ())})
+    return [step for step in steps if 1 <= step <= (total_steps or step)]
+
+
 def turning_steps(reward: Reward, total_steps: int | None = None) -> tuple[int, ...]:
     """Steps of training that between them see every sign that a part's weight takes, and every range at its points.
 
@@ -112,12 +126,8 @@ def turning_steps(reward: Reward, total_steps: int | None = None) -> tuple[int, 
     Raises:
         RewardError: a schedule lacks `total_steps`.
     """
-    known = [each for part in reward.components for each in _schedules(part).values()]
-    lengths = {"steps": 1, "share": total_steps or 0}
-    points = {math.ceil(at * lengths[schedule.unit]) for schedule in known for at, _ in schedule.points}
-    steps = sorted({1, *points, *((total_steps,) if known and total_steps else ())})
     looked: dict[tuple[tuple[float, float, float], ...], int] = {}
-    for step in (step for step in steps if 1 <= step <= (total_steps or step)):
+    for step in schedule_steps(reward, total_steps):
         judged = []
         for part in reward.components:
             weight = part.weight_at(step, total_steps)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.composing.varying import constant_parts
 from toolrl_cli.rewards.stretch import unfinished
+from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.over_steps import best_candidates
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ def unreached(run: RunSpec) -> Iterator[Unreached]:
     if run.rl.warmup_steps >= steps:
         what = f"the learning rate rises over {run.rl.warmup_steps} steps, and the run has {steps} (rl.steps)"
         yield Unreached("rl.warmup_steps", f"{what}: it never gets to rl.lr")
+    if ALGORITHMS[run.algorithm].critic and run.rl.critic_warmup > steps:  # verl trains the policy from it on
+        what = (
+            f"only the critic learns before step {run.rl.critic_warmup}, and the run has {steps} (rl.steps)"
+        )
+        yield Unreached("rl.critic_warmup", f"{what}: the policy is never trained")
     if run.checkpoint == "best" and len(best_candidates(run.rl, run.rl.save_every)) == 1:
         every = f"rl.save_every: {run.rl.save_every}, rl.validate_every: {run.rl.validate_every}"
         yield Unreached(

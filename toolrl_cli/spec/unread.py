@@ -89,7 +89,8 @@ class Readings:
                     self._left.setdefault(key, (arm, found[key]))
             elif key.partition(".")[0] in run.train:
                 self._read.add(key)
-        return next(((k, why) for k, why in found.items() if k in written and k not in self._overrides), None)
+        own = ((k, why) for k, why in found.items() if k in written and k not in self._overrides)
+        return next(((k, why) for k, why in own if why.because not in self._overrides), None)
 
     def of_all(self) -> tuple[str, str, Unread] | None:
         """The first shared setting that no cell reads: setting, one of the arms, and why."""

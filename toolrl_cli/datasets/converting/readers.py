@@ -49,7 +49,7 @@ def answered(tools: tuple[Tool, ...], before: tuple[tuple[str, str], ...], raw: 
         found = [call for call in read_truth(raw).calls if isinstance(call, Mapping)]
     except RewardError:
         raise Refused("the calls of the gold turn are not one JSON object a line") from None
-    return Turn(tools, before, tuple((str(call.get("name")), call) for call in found), whole=raw)
+    return Turn(tools, before, tuple((str(call.get("name")), call) for call in found), think=think, whole=raw)
 
 
 def read_hermes(row: Json, fields: Mapping[str, str]) -> Iterator[Turn]:

@@ -23,6 +23,9 @@ TYPES = {
     **{"dict": "object", "object": "object", "any": "string"},
 }
 
+PARAMETERS = ("parameters", "inputSchema", "input_schema")
+"""Where a tool's schema stands: OpenAI's word, MCP's and Anthropic's."""
+
 
 class Refused(Exception):
     """A row cannot be converted; the message says why, without the row's own text, so that reasons can be counted."""
@@ -114,7 +117,8 @@ class Turn:
     def gold(self) -> str:
         """The gold turn."""
         if self.whole:
-            return self.whole
+            thought = f"<think> {self.think} </think>\n" if self.think and "<think>" not in self.whole else ""
+            return thought + self.whole
         if not self.calls:
             return (
                 f"<think> {self.think or THINK_RESPONSE} </think>\n<response> {self.text.strip()} </response>"
@@ -165,7 +169,8 @@ def _tool(raw: Any) -> Tool:
     told = raw.get("function", raw) if isinstance(raw, Mapping) else None
     if not isinstance(told, Mapping) or not isinstance(told.get("name"), str):
         raise Refused("a tool has no name")
-    parameters = told.get("parameters") or {}
+    named = next((told[key] for key in PARAMETERS if told.get(key)), None)
+    parameters = {} if named is None else named
     if not isinstance(parameters, Mapping):
         raise Refused("a tool's parameters are no object")
     if isinstance(parameters.get("properties"), Mapping):

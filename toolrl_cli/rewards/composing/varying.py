@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolrl_cli.rewards.reward import Reward
-from toolrl_cli.rewards.stretch import turning_steps
+from toolrl_cli.rewards.stretch import schedule_steps
 
 
 def constant_total(reward: Reward, total_steps: int) -> str | None:
@@ -13,7 +13,7 @@ def constant_total(reward: Reward, total_steps: int) -> str | None:
         reward: any reward.
         total_steps: length of the run, in steps.
     """
-    steps = turning_steps(reward, total_steps)
+    steps = schedule_steps(reward, total_steps)
     totals = [reward.total_range(step, total_steps) for step in steps]
     if any(low < high for low, high in totals):
         return None
@@ -26,7 +26,7 @@ def constant_total(reward: Reward, total_steps: int) -> str | None:
 
 def constant_parts(reward: Reward, total_steps: int) -> list[str]:
     """Names of parts that have a weight at some step and give every answer the same at every one."""
-    steps = turning_steps(reward, total_steps)
+    steps = schedule_steps(reward, total_steps)
     ranges = [reward.part_ranges(step, total_steps) for step in steps]
     return [
         part.name

@@ -43,7 +43,6 @@ def first_fault(run: RunSpec, written: Collection[str]) -> AlgorithmFault | None
     for faults in (
         _contradictions(algorithm, run.rl),
         _batches(algorithm, run.rl, run.resources.ranks),
-        _critic(algorithm, run.rl),
         _unread(algorithm, run.rl, written),
         _parts(run),
     ):
@@ -83,12 +82,6 @@ def _batches(algorithm: Algorithm, rl: RlSpec, ranks: int) -> Iterator[Algorithm
         what = f"is {told}, and the loss of {algorithm.name} is not the same over parts of a mini-batch"
         hint = f"set rl.micro_batch: {share} (rl.mini_batch × rl.rollouts / GPUs)"
         yield AlgorithmFault("rl.micro_batch", what, hint)
-
-
-def _critic(algorithm: Algorithm, rl: RlSpec) -> Iterator[AlgorithmFault]:
-    if algorithm.critic and rl.critic_warmup >= max(rl.steps, 2):  # verl trains the policy from that step on
-        what = f"is {rl.critic_warmup}: only the critic learns before that step, and the run has {rl.steps} (rl.steps)"
-        yield AlgorithmFault("rl.critic_warmup", what, "set it below rl.steps")
 
 
 def _unread(algorithm: Algorithm, rl: RlSpec, written: Collection[str]) -> Iterator[AlgorithmFault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from toolrl_cli.errors import SpecError
@@ -30,6 +30,7 @@ class Choice:
         settings: dotted settings.
         place: file, line and key path of the rule.
         path: the key path alone.
+        inherited: those of the settings that it has from `ablate`'s baseline.
     """
 
     factor: str
@@ -37,6 +38,7 @@ class Choice:
     settings: Mapping[str, Any]
     place: str
     path: KeyPath = ()
+    inherited: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +236,8 @@ def _ablated(document: Document) -> list[Choice]:
         if changed.label == "baseline":
             raise SpecError("'baseline' is the name of the baseline", changed.place, "choose another name")
         settings = {**baseline.settings, **changed.settings}
-        choices.append(Choice("ablate", changed.label, settings, changed.place, changed.path))
+        inherited = baseline.settings.keys() - changed.settings.keys()
+        choices.append(replace(changed, settings=settings, inherited=frozenset(inherited)))
     return choices
 
 

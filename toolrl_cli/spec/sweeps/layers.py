@@ -122,7 +122,8 @@ class Resolver:
         blocks, settings = self._blocks(cell)
         run = blocks.run(0)
         self._check_algorithm(run, cell)
-        idle = self._readings.of_cell(run, cell.arm, cell.settings)
+        inherited = frozenset[str]().union(*(choice.inherited for choice in cell.choices))
+        idle = self._readings.of_cell(run, cell.arm, cell.settings.keys() - inherited)
         if idle is not None:
             raise self._idle(idle[0], cell, idle[1])
         self._check_reward(run, cell)
@@ -222,7 +223,7 @@ class Resolver:
     def _idle(self, key: str, cell: Cell, why: Unread) -> SpecError:
         wanted = f"{why.because}: {why.read_where}"
         hint = f"remove it, or set {wanted}"
-        if why.because in cell.settings:
+        if why.because in cell.settings and any(choice.factor == key for choice in cell.choices):
             hint = f"`when: {{{key}: {{{wanted}}}}}` keeps it to the arms that read it"
         return SpecError(
             f"changes nothing: {why.what}",
