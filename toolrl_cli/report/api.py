@@ -27,7 +27,8 @@ from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.render import aggregates_text as over_tasks
 from toolrl_cli.report.render import claims_text as claims
 from toolrl_cli.report.render import csv_format, html, json_format, latex, markdown, terminal
-from toolrl_cli.report.sources.imported import read_runs
+from toolrl_cli.report.sources.apart import file_names
+from toolrl_cli.report.sources.imported import digest_of, read_runs
 from toolrl_cli.report.sources.published import load_published
 from toolrl_cli.report.sources.results import Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
@@ -272,12 +273,14 @@ def build_report(
     published = load_published(against) if against is not None else None
     # the runs of a sweep or file that is named twice must not count twice
     local = [downloaded(path, results) if is_wandb(path) else path for path in imports]
-    files = {path.absolute(): path for path in reversed(local)}
     found = [read_sweep(results, name) for name in dict.fromkeys(sweeps)]
     skipped: list[str] = []
     if not sweeps and not imports:
         found, skipped = _read_all(results)
-    read = (*found, *(read_runs(path, columns) for path in reversed(files.values())))
+    files, copies = _distinct(local)
+    skipped += copies
+    named = file_names(files, {sweep.name for sweep in found})
+    read = (*found, *(read_runs(path, columns, name) for path, name in zip(files, named, strict=True)))
     _check_rehearsals(read)
     if not read:
         raise SpecError("there are no sweeps", str(results), NOTHING_YET)
@@ -287,6 +290,17 @@ def build_report(
     chosen = specs if specs is not None else _asked_for(read)
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
     return Report(built, read, results, tuple(chosen), tuple(skipped), reader)
+
+
+def _distinct(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files without those that are another's copy, and a line on each of these."""
+    files: dict[str, Path] = {}
+    told = []
+    for path in {path.absolute(): path for path in paths}.values():
+        first = files.setdefault(digest_of(path), path)
+        if first is not path:
+            told.append(f"import passed over: {path} is a copy of {first}")
+    return list(files.values()), told
 
 
 def _check_rehearsals(sweeps: Sequence[Sweep]) -> None:
