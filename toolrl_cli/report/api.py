@@ -58,6 +58,7 @@ class Report:
         results: the results root.
         specs: the declarations of the tables, in their order; empty for published numbers alone.
         skipped: why some sweeps were left out, if none was requested by name.
+        claims_file: the user's claims, which stand in every format in place of the paper's.
     """
 
     tables: tuple[Table, ...]
@@ -65,6 +66,7 @@ class Report:
     results: Path
     specs: tuple[TableSpec, ...] = ()
     skipped: tuple[str, ...] = ()
+    claims_file: Path | None = None
     reader: CurveReader = field(default_factory=CurveReader, repr=False, compare=False)
 
     @property
@@ -143,15 +145,15 @@ class Report:
         return json_format.document(self.tables)
 
     def claims(self, path: Path | None = None) -> list[ClaimResult]:
-        """The verdicts of these results on the shipped claims, or on those of a user's file.
+        """The verdicts of these results on the claims of a user's file, the report's own, or the shipped ones.
 
         Raises:
             SpecError: the file cannot be used.
         """
         if any(sweep.rehearsal for sweep in self.sweeps):
             return []  # nothing can be claimed with numbers that mean nothing
-        arms = {run.arm for sweep in self.sweeps for run in sweep.runs}
-        return judge_claims(load_claims(path, arms), self.sweeps, self.results, self.reader.metric)
+        claimed = load_claims(path or self.claims_file, _arm_names(self.sweeps))
+        return judge_claims(claimed, self.sweeps, self.results, self.reader.metric)
 
     def pairs(self, a: str, b: str) -> list[Pair]:
         """Compare two rows in every table that has both, over seeds and over items.
@@ -242,6 +244,7 @@ def build_report(
     published_only: bool = False,
     imports: Sequence[Path] = (),
     columns: Mapping[str, str] | None = None,
+    claims_file: Path | None = None,
 ) -> Report:
     """Compute the tables of some sweeps.
 
@@ -255,13 +258,18 @@ def build_report(
         imports: files of runs made elsewhere (see `imported`), and `wandb:ENTITY/PROJECT[?FILTER]` (see
             `tracking.downloads`), reported after the sweeps.
         columns: their fields that hold scores under other names → BENCHMARK/METRIC.
+        claims_file: claims of the user's in place of the paper's.
 
     Raises:
-        SpecError: an unknown sweep, table or source.
+        SpecError: an unknown sweep, table or source; or something that reads results, where only printed tables are
+            asked for.
         LedgerError: a plan that cannot be read.
         TrackingError: W&B does not say what it has.
     """
     if published_only:
+        asked = {"SWEEP": sweeps, "--import": imports, "--map": columns, "--claims-file": claims_file}
+        for option in (name for name, value in asked.items() if value):
+            raise SpecError(f"{option} reads results", "--published-only", "leave one of the two out")
         source = against or "paper"
         names = tables if tables is not None else _printed_tables(source)
         printed = tuple(published_table(load_table(name), source) for name in names)
@@ -289,7 +297,13 @@ def build_report(
     reader.answers.room = READ_BYTES // max(1, len(trained))
     chosen = specs if specs is not None else _asked_for(read)
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
-    return Report(built, read, results, tuple(chosen), tuple(skipped), reader)
+    if claims_file is not None:
+        load_claims(claims_file, _arm_names(read))  # its faults are told before anything is written
+    return Report(built, read, results, tuple(chosen), tuple(skipped), claims_file, reader)
+
+
+def _arm_names(sweeps: Sequence[Sweep]) -> set[str]:
+    return {run.arm for sweep in sweeps for run in sweep.runs}
 
 
 def _distinct(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
