@@ -20,7 +20,7 @@ from toolrl_cli.errors import Mistakes, SpecError
 from toolrl_cli.report.sources.apart import differences, parting
 from toolrl_cli.report.sources.records import Record, read_records
 from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage, Status, Sweep
-from toolrl_cli.report.table_spec import load_table, shipped_tables
+from toolrl_cli.report.units import known_units
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
@@ -60,7 +60,7 @@ def read_runs(
     fields = list(dict.fromkeys(field for record in records for field in record.fields))
     key = next((k for k in ("arm", "Name") if k in fields), None)
     metrics = [f for f in fields if "/" in f and not f.endswith("/") and f.split("/")[0]]
-    known = _known_metrics()
+    known = known_units()
     benchmarks = {name.split("/", 1)[0] for name in known}
     faults += _misspelt(metrics, known, path)
     ours = [m for m in metrics if m.split("/", 1)[0] in benchmarks]
@@ -161,15 +161,6 @@ def _finished(run: Run) -> bool:
 def _cleaned(name: str) -> str:
     """A name as a sweep's arms have them: letters, digits, dots, underscores and dashes."""
     return _UNSAFE.sub("-", name).strip("-.")[:120].rstrip("-.")
-
-
-def _known_metrics() -> dict[str, str]:
-    """BENCHMARK/METRIC → unit, of every column of the shipped tables."""
-    return {
-        f"{column.benchmark or spec.benchmark}/{column.metric or column.name}": column.unit
-        for spec in map(load_table, shipped_tables())
-        for column in spec.columns
-    }
 
 
 def _misspelt(metrics: Sequence[str], known: Mapping[str, str], path: Path) -> list[SpecError]:
