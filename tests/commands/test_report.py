@@ -270,6 +270,7 @@ def test_every_row_against_one_and_over_all_models_in_every_format(toolrl: Toolr
     [
         (("--map", "a=toolworld/overall"), "there is nothing to map"),
         (("--import", "runs.csv", "--map", "toolworld/overall"), "is no FIELD=COLUMN"),
+        (("--import", "r.csv", "--map", "a=x/y", "--map", "a=x/z"), "'a' is mapped twice"),
     ],
 )
 def test_a_map_that_maps_nothing_is_refused(

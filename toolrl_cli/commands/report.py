@@ -214,6 +214,8 @@ def _mapped(columns: list[str] | tuple[str, ...], imports: bool) -> dict[str, st
             raise SpecError(
                 f"{text!r} is no FIELD=COLUMN", "--map", "for example quant_acc=toolworld/overall"
             )
+        if field in pairs:
+            raise SpecError(f"{field!r} is mapped twice", "--map", "leave one of the two out")
         pairs[field] = column
     return pairs
 

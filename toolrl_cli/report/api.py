@@ -34,6 +34,7 @@ from toolrl_cli.report.sources.results import Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 from toolrl_cli.report.table_spec import TableSpec, is_file, load_table, shipped_tables
 from toolrl_cli.report.tables import build_table
+from toolrl_cli.report.units import known_units
 from toolrl_cli.spec.identity import slugify
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.files import replacing
@@ -296,6 +297,7 @@ def build_report(
     trained = {s.id for sweep in read for run in sweep.runs for s in run.training if s.kind == "rl"}
     reader.answers.room = READ_BYTES // max(1, len(trained))
     chosen = specs if specs is not None else _asked_for(read)
+    skipped += [told for sweep in read for told in _unread(sweep, chosen)]
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
     if claims_file is not None:
         load_claims(claims_file, _arm_names(read))  # its faults are told before anything is written
@@ -315,6 +317,29 @@ def _distinct(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
         if first is not path:
             told.append(f"import passed over: {path} is a copy of {first}")
     return list(files.values()), told
+
+
+def _unread(sweep: Sweep, tables: Sequence[TableSpec]) -> list[str]:
+    """Imported fields of a shipped benchmark that no table reads, each with the nearest that one does.
+
+    Points on the way (`toolworld/overall@15`), which toolrl writes to W&B, are no results of their own.
+    """
+    read = {f"{c.benchmark or t.benchmark}/{c.metric or c.name}" for t in tables for c in t.columns}
+    known = known_units().keys() | read
+    benchmarks = {name.partition("/")[0] for name in known}
+    found = {
+        f"{e.benchmark}/{metric}": run.imported
+        for run in sweep.runs
+        if run.imported
+        for e in run.evaluations
+        if e.benchmark in benchmarks
+        for metric in e.metrics
+    }
+    return [
+        f"{source}: no table reads {name!r} ({hint_for(name, [*known], 'columns')})"
+        for name, source in found.items()
+        if name not in known and "@" not in name
+    ]
 
 
 def _check_rehearsals(sweeps: Sequence[Sweep]) -> None:
@@ -353,16 +378,22 @@ def _printed_tables(source: str) -> list[str]:
 
 
 def _asked_for(sweeps: Sequence[Sweep]) -> list[TableSpec]:
-    """The tables that the sweeps name; if they name none, all shipped ones for benchmarks that they ran."""
+    """The tables that the sweeps name; for imports and sweeps that name none, the shipped ones of what they ran.
+
+    Beside named tables, a shipped one is added only for benchmarks that no table reads yet.
+    """
     named = {name: sweep.name for sweep in reversed(sweeps) for name in reversed(sweep.tables)}
-    own = own_tables(sweeps)
-    if named:
-        found = [_load_for(sweep, name) for name, sweep in reversed(named.items())]
-        covered = {benchmark for spec in found for benchmark in spec.benchmarks}
-        return [*found, *(spec for spec in own if spec.benchmark not in covered)]
-    ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
-    shipped = map(load_table, shipped_tables())
-    return [*(s for s in shipped if s.rows == "arms" and ran.issuperset(s.benchmarks)), *own]
+    found = [_load_for(sweep, name) for name, sweep in reversed(named.items())]
+    covered = {benchmark for spec in found for benchmark in spec.benchmarks}
+    ran = {e.benchmark for s in sweeps if not s.tables for run in s.runs for e in run.evaluations}
+    shipped = [spec for spec in map(load_table, shipped_tables()) if spec.rows == "arms"]
+    taken = {spec.name for spec in found}
+    found += [
+        spec
+        for spec in shipped
+        if ran.issuperset(spec.benchmarks) and covered.isdisjoint(spec.benchmarks) and spec.name not in taken
+    ]
+    return [*found, *(spec for spec in own_tables(sweeps) if spec.benchmark not in covered)]
 
 
 def _load_for(sweep: str, name: str) -> TableSpec:

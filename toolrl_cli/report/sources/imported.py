@@ -62,7 +62,7 @@ def read_runs(
     metrics = [f for f in fields if "/" in f and not f.endswith("/") and f.split("/")[0]]
     known = known_units()
     benchmarks = {name.split("/", 1)[0] for name in known}
-    faults += _misspelt(metrics, known, path)
+    faults += [*_misspelt(metrics, known, path), *_other_case(fields, path)]
     ours = [m for m in metrics if m.split("/", 1)[0] in benchmarks]
     wandb = key != "arm" or "Name" in fields
     if wandb:
@@ -139,6 +139,8 @@ def _renamed(records: Sequence[Record], columns: Mapping[str, str], path: Path) 
         SpecError: no record has such a field, or its new name is there already, or is no BENCHMARK/METRIC.
     """
     fields = {field for record in records for field in record.fields}
+    known = known_units()
+    benchmarks = {name.split("/", 1)[0] for name in known}
     for field, column in columns.items():
         if field not in fields:
             raise SpecError(f"has no field {field!r}", str(path), hint_for(field, sorted(fields), "fields"))
@@ -148,6 +150,10 @@ def _renamed(records: Sequence[Record], columns: Mapping[str, str], path: Path) 
             raise SpecError(
                 f"{column!r} is no BENCHMARK/METRIC", "--map", f"for example {field}=toolworld/overall"
             )
+        if column not in known and column.split("/", 1)[0] in benchmarks:
+            raise SpecError(f"no table reads {column!r}", "--map", hint_for(column, [*known], "columns"))
+        if list(columns.values()).count(column) > 1:
+            raise SpecError(f"two fields are mapped to {column!r}", "--map", "leave one of the two out")
     return [
         replace(record, fields={columns.get(key, key): value for key, value in record.fields.items()})
         for record in records
@@ -171,6 +177,16 @@ def _misspelt(metrics: Sequence[str], known: Mapping[str, str], path: Path) -> l
         if metric not in known and near in known and near not in metrics:
             faults.append(SpecError(f"no table reads {metric!r}", str(path), f"name the field {near!r}"))
     return faults
+
+
+def _other_case(fields: Sequence[str], path: Path) -> list[SpecError]:
+    """Fields that are read under another case only, such as `Seed`, where the right one is not there."""
+    meant = {name.lower(): name for name in ("arm", "seed", "protocol", "model")}
+    return [
+        SpecError(f"the field {field!r} is not read", str(path), f"name it {meant[field.lower()]!r}")
+        for field in fields
+        if field not in meant.values() and field.lower() in meant and meant[field.lower()] not in fields
+    ]
 
 
 def _run(
