@@ -123,6 +123,51 @@ def test_a_pair_is_tested_on_its_items(toolrl: Toolrl, results: Path) -> None:
     assert "A - B over items" in toolrl("report", "world", "--pair", "grpo", "ppo").out
 
 
+OWN_CLAIM = """
+claims:
+  - {name: mine, text: The critic does not help., order: [ppo, grpo], measure: [toolworld/overall]}
+"""
+
+
+def test_claims_of_ones_own_are_what_is_written_and_on_the_page(toolrl: Toolrl, results: Path) -> None:
+    Path("mine.yaml").write_text(OWN_CLAIM)
+    said = toolrl("report", "world", "--claims-file", "mine.yaml", "--output", "out")
+    assert said.code == 0 and "The critic does not help." in said.out
+    assert [claim["name"] for claim in json.loads(Path("out/claims.json").read_text())["claims"]] == ["mine"]
+    for name in ("claims.md", "report.html"):
+        assert "The critic does not help." in Path("out", name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--pair", "grpo", "ppo", "--claims"), "--claims and --pair are two views"),
+        (("--pair", "grpo", "ppo", "--aggregate"), "--pair and --aggregate are two views"),
+        (("--claims-file", "no.yaml", "--pair", "grpo", "ppo"), "--claims and --pair are two views"),
+        (("--claims", "--aggregate"), "--claims and --aggregate are two views"),
+        (("--json", "--format", "latex"), "--json and --format latex are two formats"),
+        (("--claims", "--table", "T6"), "--table is of tables, and --claims shows none"),
+        (("--pair", "grpo", "ppo", "--against", "paper"), "--against is of tables, and --pair shows none"),
+        (("--published-only",), "--published-only: SWEEP reads results"),
+        (("--published-only", "--claims"), "--published-only: --claims reads results"),
+        (("--published-only", "--pair", "grpo", "ppo"), "--published-only: --pair reads results"),
+        (("--published-only", "--aggregate"), "--published-only: --aggregate reads results"),
+        (("--published-only", "--figure", "fig6", "--output", "out"), "--published-only: --figure reads"),
+    ],
+)
+def test_an_option_that_would_be_dropped_is_refused(
+    toolrl: Toolrl, results: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    said = toolrl("report", "world", *arguments)
+    assert said.code == 2 and said.out == "" and told in said.err
+    assert not Path("out").exists()
+
+
+def test_printed_tables_alone_refuse_an_import(toolrl: Toolrl) -> None:
+    said = toolrl("report", "--published-only", "--import", "no.csv")
+    assert said.code == 2 and "--import reads results" in said.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -225,6 +270,7 @@ def test_every_row_against_one_and_over_all_models_in_every_format(toolrl: Toolr
     [
         (("--map", "a=toolworld/overall"), "there is nothing to map"),
         (("--import", "runs.csv", "--map", "toolworld/overall"), "is no FIELD=COLUMN"),
+        (("--import", "r.csv", "--map", "a=x/y", "--map", "a=x/z"), "'a' is mapped twice"),
     ],
 )
 def test_a_map_that_maps_nothing_is_refused(

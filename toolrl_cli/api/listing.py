@@ -8,13 +8,14 @@ from typing import Any
 
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.planning.sweep_status import sweep_status
+from toolrl_cli.report.units import Unit, checked, unit_of
 from toolrl_cli.spec.over_steps import point_of
 from toolrl_cli.spec.sweeps.reading.shipped import own_sweeps, shipped_sweeps
 from toolrl_cli.spec.sweeps.source import read_unresolved
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import results_root
 from toolrl_cli.store.schemas import PRINTED, SCORES
-from toolrl_cli.store.scores import read_scores
+from toolrl_cli.store.scores import Score, read_scores
 from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
 
 TELLING = ("base", "arms", "axes", "ablate", "models", "evaluate", "seeds", "include", "zip")
@@ -56,7 +57,8 @@ def list_runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any
 
     Returns:
         sweep; and runs with id, arm, seed, settings (those that tell arms apart), status (of its first stage that is
-        not done), stage (that stage's kind) and scores (benchmark → column → value; None where there is none yet).
+        not done), stage (that stage's kind), scores (benchmark → column → value; None where there is none) and faults
+        (`BENCHMARK/COLUMN` → why its value is not taken); and units (benchmark → column → `percent` or `count`).
 
     Raises:
         SpecError: there is no such sweep.
@@ -64,14 +66,19 @@ def list_runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any
     """
     root = results_root(results)
     ledger, rows = Ledger(root), []
+    known: dict[tuple[str, str], list[Score]] = {}
+    read_so_far: list[dict[str, dict[str, Score]]] = []
     for found in sweep_status(SweepFolder(root, sweep).load(), ledger).runs:
         stages = {spec.id: spec for spec in found.run.stages}
-        scores: dict[str, dict[str, float | None]] = {}
+        scores: dict[str, dict[str, Score]] = {}
         for spec in found.run.stages:
             if spec.kind == "evaluate" and point_of(spec, stages) is None:
                 benchmark = str(spec.config["benchmark"])
                 read = read_scores(ledger.folder(spec).path / "output" / SCORES.name, benchmark)
-                scores[benchmark] = {name: score.value for name, score in read.metrics.items()}
+                scores[benchmark] = dict(read.metrics)
+                for name, score in read.metrics.items():
+                    known.setdefault((benchmark, name), []).append(score)
+        read_so_far.append(scores)
         rows.append(
             {
                 "id": found.run.id,
@@ -80,10 +87,20 @@ def list_runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any
                 "settings": dict(found.run.settings),
                 "status": found.status,
                 "stage": found.stage.kind,
-                "scores": scores,
             }
         )
-    return {"schema": PRINTED, "sweep": sweep, "runs": rows}
+    units: dict[str, dict[str, Unit]] = {}
+    for (benchmark, name), every in known.items():
+        units.setdefault(benchmark, {})[name] = unit_of(benchmark, name, every)
+    for row, raw in zip(rows, read_so_far, strict=True):
+        looked = {
+            b: {name: checked(s, units[b][name]) for name, s in given.items()} for b, given in raw.items()
+        }
+        row["scores"] = {b: {name: score.value for name, score in f.items()} for b, f in looked.items()}
+        row["faults"] = {
+            f"{b}/{name}": score.why for b, f in looked.items() for name, score in f.items() if score.fault
+        }
+    return {"schema": PRINTED, "sweep": sweep, "units": units, "runs": rows}
 
 
 def _shipped_files() -> set[Path]:

@@ -13,6 +13,7 @@ from toolrl_cli.harness.reach import Reach
 from toolrl_cli.planning.forecasts.measured import on_gpus, seconds_used
 from toolrl_cli.planning.stage_differences import compare
 from toolrl_cli.planning.sweep_status import unreadable
+from toolrl_cli.report.units import Unit, checked, unit_of
 from toolrl_cli.spec.over_steps import point_of
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
@@ -24,7 +25,7 @@ from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.roots import results_root
 from toolrl_cli.store.schemas import PRINTED, SCORES
-from toolrl_cli.store.scores import read_scores
+from toolrl_cli.store.scores import Score, read_scores
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SweepFolder, find_run
 from toolrl_cli.tracking.status import read_status
@@ -41,7 +42,8 @@ def show(run: str, *, results: Path | str | None = None) -> dict[str, Any]:
 
     Returns:
         sweep, id, arm, seed; settings that tell its arm from the others; seconds and gpu_hours of all attempts; scores
-        (benchmark → column → value, correct, total, why; `toolworld@15` for a model on the way); wandb (id, mode, url,
+        (benchmark → column → value, correct, total, why, unit: `percent` of a share, else
+        `count`; `toolworld@15` for a model on the way); wandb (id, mode, url,
         folder; None before anything was written for W&B); and its stages, with id, folder, size, inputs, resolved
         config, state, metrics (name → its last value), command and environment.
 
@@ -77,9 +79,9 @@ def diff(a: str, b: str, *, results: Path | str | None = None) -> dict[str, Any]
 
     Returns:
         a, b (sweep and id); settings: for each resolved setting that differs field, a, b (as text, `–` where there is
-        none) and the kinds of stages that have it; results: for each score, seconds and GPU-hours name, a, b and
-        difference (b − a; None where one is missing). Whether a difference is more than chance, `toolrl report
-        --pair` says.
+        none) and the kinds of stages that have it; results: for each score, seconds and GPU-hours name, a, b,
+        difference (b − a; None where one is missing) and unit (`percent`: a share, or `count`). Whether a difference is
+        more than chance, `toolrl report --pair` says.
 
     Raises:
         SpecError: there is no such run.
@@ -91,7 +93,7 @@ def diff(a: str, b: str, *, results: Path | str | None = None) -> dict[str, Any]
         "a": f"{one['sweep']}/{one['id']}",
         "b": f"{other['sweep']}/{other['id']}",
         "settings": _different_settings(one, other),
-        "results": _side_by_side(_results(one), _results(other)),
+        "results": _side_by_side(one, other),
     }
 
 
@@ -152,10 +154,15 @@ def _scores(run: PlannedRun, ledger: Ledger) -> dict[str, dict[str, Any]]:
         benchmark, point = str(spec.config["benchmark"]), point_of(spec, stages)
         scores = read_scores(ledger.folder(spec).path / "output" / SCORES.name, benchmark)
         found[benchmark if point is None else f"{benchmark}@{point}"] = {
-            name: {"value": s.value, "correct": s.correct, "total": s.total, "why": s.why}
-            for name, s in scores.metrics.items()
+            name: _shown(s, unit_of(benchmark, name, [s])) for name, s in scores.metrics.items()
         }
     return found
+
+
+def _shown(score: Score, unit: Unit) -> dict[str, Any]:
+    found = checked(score, unit)
+    told = {"value": found.value, "correct": found.correct, "total": found.total, "why": found.why}
+    return {**told, "unit": unit}
 
 
 def _wandb(root: Path, run: PlannedRun) -> dict[str, Any] | None:
@@ -198,19 +205,23 @@ def _configs(document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _results(document: Mapping[str, Any]) -> dict[str, float | None]:
+def _results(document: Mapping[str, Any]) -> dict[str, Score]:
     scores = {
-        f"{benchmark}/{column}": score["value"]
+        f"{benchmark}/{column}": Score(score["value"], score["correct"], score["total"])
         for benchmark, columns in document["scores"].items()
         for column, score in columns.items()
     }
-    return {**scores, "seconds": document["seconds"], "gpu_hours": document["gpu_hours"]}
+    return {**scores, **{name: Score(document[name]) for name in ("seconds", "gpu_hours")}}
 
 
-def _side_by_side(a: Mapping[str, float | None], b: Mapping[str, float | None]) -> list[dict[str, Any]]:
+def _side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    sides = _results(before), _results(after)
     rows = []
-    for name in dict.fromkeys((*a, *b)):
-        one, other = a.get(name), b.get(name)
+    for name in dict.fromkeys((*sides[0], *sides[1])):
+        scores = [side[name] for side in sides if name in side]
+        benchmark, _, metric = name.partition("/")
+        unit = unit_of(benchmark, metric, scores) if metric else "count"
+        one, other = (checked(side.get(name, Score(None)), unit).value for side in sides)
         difference = None if one is None or other is None else other - one
-        rows.append({"name": name, "a": one, "b": other, "difference": difference})
+        rows.append({"name": name, "a": one, "b": other, "difference": difference, "unit": unit})
     return rows

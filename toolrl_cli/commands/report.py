@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,14 +41,15 @@ def report(
         ),
     ] = None,
     form: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             metavar="FORMAT",
             help="terminal, markdown, latex, csv, json or html.",
             autocompletion=completing.one_of("terminal", "markdown", "latex", "csv", "json", "html"),
+            show_default="terminal",
         ),
-    ] = "terminal",
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(
@@ -120,12 +122,21 @@ def report(
     from toolrl_cli.errors import SpecError
     from toolrl_cli.report.api import build_report, check_format
 
+    if as_json and form not in (None, "json"):
+        check_format(form)
+        raise SpecError(f"--json and --format {form} are two formats", "report", "leave one of the two out")
+    form = "json" if as_json else form or "terminal"
     check_format(form)
+    views = _views(claims or claims_file is not None, pair is not None, together)
+    drawn = {"--figure": figures, **dict.fromkeys(views, True)}
+    given = {"--table": tables, "--against": against}
+    _check_options(views, given, drawn if published_only else {}, written=output is not None and not figures)
     if figures and output is None:
         raise SpecError("a figure needs a folder", "--figure", "add --output DIR")
     root = results_root(results)
     mapped = _mapped(columns or (), bool(imports))
-    built = build_report(root, sweeps or (), tables, against, published_only, tuple(imports or ()), mapped)
+    files = tuple(imports or ())
+    built = build_report(root, sweeps or (), tables, against, published_only, files, mapped, claims_file)
     undrawn: list[str] = []
     if output is not None:
         written = (
@@ -138,7 +149,6 @@ def report(
             note(f"{name} was not drawn: these results have fewer than two of its lines or bars")
     for fault in built.faults:
         note(f"warning: {fault}")
-    form = "json" if as_json else form
     if form == "latex" or (output is not None and not figures):
         _warn_of_lost(built)
     if pair is not None:
@@ -146,11 +156,40 @@ def report(
     elif together:
         _print_aggregates(built, form)
     elif claims or claims_file is not None:
-        _print_claims(built, form, claims_file)
+        _print_claims(built, form)
     else:
         print_report(built, form)
     if undrawn:
         raise typer.Exit(FAILED)
+
+
+def _views(claims: bool, pair: bool, together: bool) -> list[str]:
+    """The options that show something else than tables."""
+    asked = {"--claims": claims, "--pair": pair, "--aggregate": together}
+    return [name for name, wanted in asked.items() if wanted]
+
+
+def _check_options(
+    views: Sequence[str], given: Mapping[str, object], unread: Mapping[str, object], written: bool
+) -> None:
+    """Refuse options of which one would be dropped.
+
+    Args:
+        views: what is asked for instead of tables.
+        given: options that tables alone read, or tables and some views.
+        unread: options that read results, where none are read.
+        written: whether tables are written to a folder as well.
+    """
+    from toolrl_cli.errors import SpecError
+
+    if len(views) > 1:
+        raise SpecError(f"{' and '.join(views)} are two views", "report", "leave one of them out")
+    for option in (name for name, value in unread.items() if value):
+        raise SpecError(f"{option} reads results", "--published-only", "leave one of the two out")
+    for option in (name for name, value in given.items() if value and views and not written):
+        if option == "--against" or views == ["--claims"]:
+            what = f"{option} is of tables, and {views[0]} shows none"
+            raise SpecError(what, "report", "leave one of the two out, or write tables with --output")
 
 
 def _warn_of_lost(built: Report) -> None:
@@ -175,6 +214,8 @@ def _mapped(columns: list[str] | tuple[str, ...], imports: bool) -> dict[str, st
             raise SpecError(
                 f"{text!r} is no FIELD=COLUMN", "--map", "for example quant_acc=toolworld/overall"
             )
+        if field in pairs:
+            raise SpecError(f"{field!r} is mapped twice", "--map", "leave one of the two out")
         pairs[field] = column
     return pairs
 
@@ -191,11 +232,11 @@ def print_report(built: Report, form: str) -> None:
         sys.stdout.write(built.render(form))
 
 
-def _print_claims(built: Report, form: str, file: Path | None) -> None:
+def _print_claims(built: Report, form: str) -> None:
     from toolrl_cli.errors import SpecError
     from toolrl_cli.report.render import claims_text as render
 
-    judged = built.claims(file)
+    judged = built.claims()
     if form == "json":
         print_json(render.document(judged))
     elif form == "markdown":

@@ -27,12 +27,14 @@ from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.render import aggregates_text as over_tasks
 from toolrl_cli.report.render import claims_text as claims
 from toolrl_cli.report.render import csv_format, html, json_format, latex, markdown, terminal
-from toolrl_cli.report.sources.imported import read_runs
+from toolrl_cli.report.sources.apart import file_names
+from toolrl_cli.report.sources.imported import digest_of, read_runs
 from toolrl_cli.report.sources.published import load_published
 from toolrl_cli.report.sources.results import Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 from toolrl_cli.report.table_spec import TableSpec, is_file, load_table, shipped_tables
 from toolrl_cli.report.tables import build_table
+from toolrl_cli.report.units import known_units
 from toolrl_cli.spec.identity import slugify
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.files import replacing
@@ -57,6 +59,7 @@ class Report:
         results: the results root.
         specs: the declarations of the tables, in their order; empty for published numbers alone.
         skipped: why some sweeps were left out, if none was requested by name.
+        claims_file: the user's claims, which stand in every format in place of the paper's.
     """
 
     tables: tuple[Table, ...]
@@ -64,6 +67,7 @@ class Report:
     results: Path
     specs: tuple[TableSpec, ...] = ()
     skipped: tuple[str, ...] = ()
+    claims_file: Path | None = None
     reader: CurveReader = field(default_factory=CurveReader, repr=False, compare=False)
 
     @property
@@ -142,15 +146,15 @@ class Report:
         return json_format.document(self.tables)
 
     def claims(self, path: Path | None = None) -> list[ClaimResult]:
-        """The verdicts of these results on the shipped claims, or on those of a user's file.
+        """The verdicts of these results on the claims of a user's file, the report's own, or the shipped ones.
 
         Raises:
             SpecError: the file cannot be used.
         """
         if any(sweep.rehearsal for sweep in self.sweeps):
             return []  # nothing can be claimed with numbers that mean nothing
-        arms = {run.arm for sweep in self.sweeps for run in sweep.runs}
-        return judge_claims(load_claims(path, arms), self.sweeps, self.results, self.reader.metric)
+        claimed = load_claims(path or self.claims_file, _arm_names(self.sweeps))
+        return judge_claims(claimed, self.sweeps, self.results, self.reader.metric)
 
     def pairs(self, a: str, b: str) -> list[Pair]:
         """Compare two rows in every table that has both, over seeds and over items.
@@ -241,6 +245,7 @@ def build_report(
     published_only: bool = False,
     imports: Sequence[Path] = (),
     columns: Mapping[str, str] | None = None,
+    claims_file: Path | None = None,
 ) -> Report:
     """Compute the tables of some sweeps.
 
@@ -254,13 +259,18 @@ def build_report(
         imports: files of runs made elsewhere (see `imported`), and `wandb:ENTITY/PROJECT[?FILTER]` (see
             `tracking.downloads`), reported after the sweeps.
         columns: their fields that hold scores under other names → BENCHMARK/METRIC.
+        claims_file: claims of the user's in place of the paper's.
 
     Raises:
-        SpecError: an unknown sweep, table or source.
+        SpecError: an unknown sweep, table or source; or something that reads results, where only printed tables are
+            asked for.
         LedgerError: a plan that cannot be read.
         TrackingError: W&B does not say what it has.
     """
     if published_only:
+        asked = {"SWEEP": sweeps, "--import": imports, "--map": columns, "--claims-file": claims_file}
+        for option in (name for name, value in asked.items() if value):
+            raise SpecError(f"{option} reads results", "--published-only", "leave one of the two out")
         source = against or "paper"
         names = tables if tables is not None else _printed_tables(source)
         printed = tuple(published_table(load_table(name), source) for name in names)
@@ -272,12 +282,14 @@ def build_report(
     published = load_published(against) if against is not None else None
     # the runs of a sweep or file that is named twice must not count twice
     local = [downloaded(path, results) if is_wandb(path) else path for path in imports]
-    files = {path.absolute(): path for path in reversed(local)}
     found = [read_sweep(results, name) for name in dict.fromkeys(sweeps)]
     skipped: list[str] = []
     if not sweeps and not imports:
         found, skipped = _read_all(results)
-    read = (*found, *(read_runs(path, columns) for path in reversed(files.values())))
+    files, copies = _distinct(local)
+    skipped += copies
+    named = file_names(files, {sweep.name for sweep in found})
+    read = (*found, *(read_runs(path, columns, name) for path, name in zip(files, named, strict=True)))
     _check_rehearsals(read)
     if not read:
         raise SpecError("there are no sweeps", str(results), NOTHING_YET)
@@ -285,8 +297,49 @@ def build_report(
     trained = {s.id for sweep in read for run in sweep.runs for s in run.training if s.kind == "rl"}
     reader.answers.room = READ_BYTES // max(1, len(trained))
     chosen = specs if specs is not None else _asked_for(read)
+    skipped += [told for sweep in read for told in _unread(sweep, chosen)]
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
-    return Report(built, read, results, tuple(chosen), tuple(skipped), reader)
+    if claims_file is not None:
+        load_claims(claims_file, _arm_names(read))  # its faults are told before anything is written
+    return Report(built, read, results, tuple(chosen), tuple(skipped), claims_file, reader)
+
+
+def _arm_names(sweeps: Sequence[Sweep]) -> set[str]:
+    return {run.arm for sweep in sweeps for run in sweep.runs}
+
+
+def _distinct(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files without those that are another's copy, and a line on each of these."""
+    files: dict[str, Path] = {}
+    told = []
+    for path in {path.absolute(): path for path in paths}.values():
+        first = files.setdefault(digest_of(path), path)
+        if first is not path:
+            told.append(f"import passed over: {path} is a copy of {first}")
+    return list(files.values()), told
+
+
+def _unread(sweep: Sweep, tables: Sequence[TableSpec]) -> list[str]:
+    """Imported fields of a shipped benchmark that no table reads, each with the nearest that one does.
+
+    Points on the way (`toolworld/overall@15`), which toolrl writes to W&B, are no results of their own.
+    """
+    read = {f"{c.benchmark or t.benchmark}/{c.metric or c.name}" for t in tables for c in t.columns}
+    known = known_units().keys() | read
+    benchmarks = {name.partition("/")[0] for name in known}
+    found = {
+        f"{e.benchmark}/{metric}": run.imported
+        for run in sweep.runs
+        if run.imported
+        for e in run.evaluations
+        if e.benchmark in benchmarks
+        for metric in e.metrics
+    }
+    return [
+        f"{source}: no table reads {name!r} ({hint_for(name, [*known], 'columns')})"
+        for name, source in found.items()
+        if name not in known and "@" not in name
+    ]
 
 
 def _check_rehearsals(sweeps: Sequence[Sweep]) -> None:
@@ -325,16 +378,22 @@ def _printed_tables(source: str) -> list[str]:
 
 
 def _asked_for(sweeps: Sequence[Sweep]) -> list[TableSpec]:
-    """The tables that the sweeps name; if they name none, all shipped ones for benchmarks that they ran."""
+    """The tables that the sweeps name; for imports and sweeps that name none, the shipped ones of what they ran.
+
+    Beside named tables, a shipped one is added only for benchmarks that no table reads yet.
+    """
     named = {name: sweep.name for sweep in reversed(sweeps) for name in reversed(sweep.tables)}
-    own = own_tables(sweeps)
-    if named:
-        found = [_load_for(sweep, name) for name, sweep in reversed(named.items())]
-        covered = {benchmark for spec in found for benchmark in spec.benchmarks}
-        return [*found, *(spec for spec in own if spec.benchmark not in covered)]
-    ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
-    shipped = map(load_table, shipped_tables())
-    return [*(s for s in shipped if s.rows == "arms" and ran.issuperset(s.benchmarks)), *own]
+    found = [_load_for(sweep, name) for name, sweep in reversed(named.items())]
+    covered = {benchmark for spec in found for benchmark in spec.benchmarks}
+    ran = {e.benchmark for s in sweeps if not s.tables for run in s.runs for e in run.evaluations}
+    shipped = [spec for spec in map(load_table, shipped_tables()) if spec.rows == "arms"]
+    taken = {spec.name for spec in found}
+    found += [
+        spec
+        for spec in shipped
+        if ran.issuperset(spec.benchmarks) and covered.isdisjoint(spec.benchmarks) and spec.name not in taken
+    ]
+    return [*found, *(spec for spec in own_tables(sweeps) if spec.benchmark not in covered)]
 
 
 def _load_for(sweep: str, name: str) -> TableSpec:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from toolrl_cli.report.sources.apart import differences
 from toolrl_cli.report.sources.results import Run, Stage, Sweep, short_name
 from toolrl_cli.spec.identity import digest
 
@@ -42,33 +43,49 @@ def collect_arms(sweeps: Sequence[Sweep]) -> list[Arm]:
     """The arms of one or several sweeps, in order.
 
     Arms of the same name in two sweeps are one arm if they differ only in the seed (a sweep that adds seeds to an
-    earlier one). Otherwise each gets its sweep's name in brackets. Arms whose evaluations are the same stages are one,
-    under the first of their names (see `_same`); imported scores of benchmarks that an arm of that name was not
-    evaluated on are that arm's.
+    earlier one). Otherwise each gets its sweep's name in brackets. Imported runs of one file and name are one arm if
+    they differ only in the seed; otherwise each gets its settings in brackets. Arms whose evaluations are the same
+    stages are one, under the first of their names (see `_same`); imported scores of benchmarks that the one arm of
+    that name and these settings was not evaluated on are that arm's.
     """
     named: dict[str, dict[str, list[Run]]] = {}
     for sweep in sweeps:
         signatures: dict[str, str] = {}
         for run in sweep.runs:
-            if run.arm not in signatures:
-                signatures[run.arm] = _signature(run) if len(sweeps) > 1 else ""
-            named.setdefault(run.arm, {}).setdefault(signatures[run.arm], []).append(run)
+            if run.imported:
+                signature = digest([run.sweep, run.parting])
+            elif len(sweeps) > 1:
+                signature = signatures.get(run.arm) or signatures.setdefault(run.arm, _signature(run))
+            else:
+                signature = ""
+            named.setdefault(run.arm, {}).setdefault(signature, []).append(run)
     found = [(name, runs) for name, variants in named.items() for runs in variants.values()]
     merged: list[tuple[list[str], list[Run]]] = []
     for name, runs in found:
-        twin = next((one for one in merged if _same(one[1], runs) or _joins(one, name, runs)), None)
+        twin = next((one for one in merged if _same(one[1], runs)), None)
+        if twin is None:
+            fitting = [one for one in merged if _joins(one, name, runs)]
+            twin = fitting[0] if len(fitting) == 1 else None
         if twin is None:
             merged.append(([name], list(runs)))
         else:
             twin[0].append(name)
             twin[1].extend(runs)
-    names = Counter(names[0] for names, _ in merged)
     arms = []
     for all_names, runs in merged:
         name, *others = dict.fromkeys(all_names)
-        unique = name if names[name] == 1 else f"{name} [{runs[0].sweep}]"
-        arms.append(Arm(unique, tuple(runs), tuple(others)))
+        told = _told_apart(runs, [one for names, one in merged if names[0] == name])
+        arms.append(Arm(f"{name} [{told}]" if told else name, tuple(runs), tuple(others)))
     return arms
+
+
+def _told_apart(runs: Sequence[Run], namesakes: Sequence[Sequence[Run]]) -> str:
+    """What tells an arm from others of its name: its sweep, and within one file the settings that differ."""
+    beside = [one for one in namesakes if one[0].sweep == runs[0].sweep]
+    told = [runs[0].sweep] if len(beside) < len(namesakes) else []
+    if len(beside) > 1:
+        told.append(differences([one[0].parting for one in beside])[beside.index(runs)])
+    return ", ".join(told)
 
 
 def _evaluated(runs: Iterable[Run]) -> dict[tuple[int, str], set[str]]:
@@ -98,7 +115,25 @@ def _joins(arm: tuple[Sequence[str], Sequence[Run]], name: str, runs: Sequence[R
     if name not in names or not imported or both:
         return False
     benchmarks = [{e.benchmark for run in side for e in run.evaluations} for side in (others, runs)]
-    return not benchmarks[0] & benchmarks[1]
+    return not benchmarks[0] & benchmarks[1] and not any(_contradict(one, runs[0]) for one in others)
+
+
+def _contradict(a: Run, b: Run) -> bool:
+    """Whether both runs know some setting that an import names, and have it otherwise."""
+    keys = {key.removesuffix(".name") for key in (*a.parting, *b.parting)}
+    for key in keys:
+        ours, theirs = (_plain(run.lookup(key), key) for run in (a, b))
+        if ours not in (None, "") and theirs not in (None, "") and not _alike(ours, theirs, key):
+            return True
+    return False
+
+
+def _alike(a: Any, b: Any, key: str) -> bool:
+    """Whether two settings are one, of which one may be a cell of a file: text, and a number in another form."""
+    with contextlib.suppress(TypeError, ValueError):
+        return float(a) == float(b)
+    names = [setting_text(value).strip().lower() for value in (a, b)]
+    return len({_STRETCHED.sub("", name) for name in names} if key == "reward" else set(names)) == 1
 
 
 def holds(arm: Arm, conditions: Mapping[str, Any]) -> bool:
@@ -151,7 +186,7 @@ def _meets(arm: Arm, key: str, wanted: Any) -> bool:
     value = _plain(arm.lookup(key), key)
     options = wanted if isinstance(wanted, list) else [wanted]
     if key == "arm":
-        names = [str(value), *arm.aliases]
+        names = [str(value), arm.runs[0].arm, *arm.aliases]
         return any(fnmatchcase(name.lower(), str(option).lower()) for name in names for option in options)
     values = [value]
     if key == "reward" and isinstance(value, str):

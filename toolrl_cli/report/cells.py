@@ -15,9 +15,9 @@ from toolrl_cli.report.sources.results import Evaluation, Run, Stage
 from toolrl_cli.report.statistics.items import wilson, wilson_error
 from toolrl_cli.report.statistics.seeds import seed_mean
 from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
+from toolrl_cli.report.units import fault_of
 from toolrl_cli.spec.benchmarks import why_not_run
 from toolrl_cli.spec.stage_kind import trains
-from toolrl_cli.store.scores import ROUNDED, Score
 
 ABSENT = "–"
 NOISE = 10
@@ -190,34 +190,18 @@ def _read(run: Run, evaluation: Evaluation, column: ColumnSpec, results: Path) -
     if score is None:
         why = "not in the import" if run.imported else f"scores.json has no {column.metric or column.name!r}"
         return _Reading(replace(source, state="n/a"), lacks=why)
-    if score.fault:
-        return _Reading(replace(source, state="unreadable"), lacks=f"unreadable: {score.fault}")
+    fault = fault_of(score, column.unit)
+    if fault:
+        return _Reading(replace(source, state="unreadable"), lacks=f"unreadable: {fault}")
     if score.value is None:
         return _Reading(replace(source, state="n/a"), lacks=f"n/a: {score.why}")
     if column.unit == "count":
         return _Reading(replace(source, value=score.value))
-    fault = _share_fault(score)
-    if fault:
-        return _Reading(replace(source, state="unreadable"), lacks=f"unreadable: {fault}")
     found = _Reading(replace(source, value=round(100 * score.value, NOISE)))
     if score.correct is None or not score.total:
         return found
     low, high = wilson(score.correct, score.total)
     return replace(found, sampling=50 * (high - low), total=score.total)
-
-
-def _share_fault(score: Score) -> str:
-    """Why a score is not the share of its items; empty if it is."""
-    value, correct, total = score.value or 0.0, score.correct, score.total
-    if not 0 <= value <= 1:
-        return f"{value} is no share"
-    if correct is None or total is None:
-        return ""
-    if not 0 <= correct <= total:
-        return f"{correct} of {total} is no share"
-    if total == 0:
-        return "a share of no items"
-    return f"{value} is not {correct} of {total}" if abs(value - correct / total) > ROUNDED else ""
 
 
 def _waiting(stage: Stage, evaluation: Evaluation) -> tuple[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from toolrl_cli.report.sources.results import Evaluation, Sweep
 from toolrl_cli.report.table_spec import RESERVED, ColumnSpec, TableSpec, shipped_tables
+from toolrl_cli.report.units import unit_of
+from toolrl_cli.store.scores import Score
 
 
 def own_tables(sweeps: Sequence[Sweep]) -> list[TableSpec]:
@@ -18,19 +20,28 @@ def own_tables(sweeps: Sequence[Sweep]) -> list[TableSpec]:
 
 
 def _table(name: str, evaluations: Sequence[Evaluation]) -> TableSpec:
-    values: dict[str, list[float]] = {}
+    scores: dict[str, list[Score]] = {}
     for evaluation in evaluations:
         for metric, score in evaluation.metrics.items():
-            values.setdefault(metric, []).extend([] if score.value is None else [score.value])
+            scores.setdefault(metric, []).append(score)
     taken = name.lower() in RESERVED or name in shipped_tables()
-    columns = [
-        ColumnSpec(name=metric, label=metric, unit="percent" if all(0 <= v <= 1 for v in known) else "count")
-        for metric, known in values.items()
-    ] or [ColumnSpec(name="overall", label="overall")]
+    columns = [_column(name, metric, found) for metric, found in scores.items()]
+    mixed = [
+        column.name
+        for column in columns
+        if column.unit == "count" and {v > 1 for s in scores[column.name] if (v := s.value)} == {True, False}
+    ]
+    told = f" Values on both sides of 1, as they are: {', '.join(mixed)}." if mixed else ""
     return TableSpec(
         name=f"own-{name}" if taken else name,
         title=name,
-        caption="An evaluation of one's own; values from 0 to 1 are shares, in %.",
+        caption=f"An evaluation of one's own; shares are in %, other numbers as they are.{told}",
         benchmark=name,
-        columns=columns,
+        columns=columns or [ColumnSpec(name="overall", label="overall")],
     )
+
+
+def _column(benchmark: str, metric: str, scores: Sequence[Score]) -> ColumnSpec:
+    unit = unit_of(benchmark, metric, scores)
+    small = unit == "count" and any(0 < abs(s.value) <= 1 for s in scores if s.value is not None)
+    return ColumnSpec(name=metric, label=metric, unit=unit, precision=3 if small else None)

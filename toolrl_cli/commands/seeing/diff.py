@@ -68,6 +68,6 @@ def _result(row: dict[str, Any]) -> tuple[str, ...]:
     if row["name"] == "seconds":
         sign = "-" if (row["difference"] or 0) < 0 else "+"
         return "time", *map(duration, values[:2]), sign + duration(abs(values[2]))
-    share = all(value is None or -1 <= value <= 1 for value in values) and row["name"] != "gpu_hours"
+    share = row["unit"] == "percent"
     told = ["–" if v is None else f"{100 * v:.1f}" if share else f"{v:.3g}" for v in values]
     return row["name"], *told

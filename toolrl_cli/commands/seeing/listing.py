@@ -70,7 +70,14 @@ def _print_runs(found: dict[str, Any]) -> None:
     for run in found["runs"]:
         settings = ", ".join(f"{key}={value}" for key, value in run["settings"].items())
         stage = "" if run["status"] == "succeeded" else f"{run['stage']} "
-        values = ({"value": run["scores"].get(name, {}).get(columns[name])} for name in benchmarks)
+        values = (
+            {
+                "value": run["scores"].get(name, {}).get(columns[name]),
+                "why": run["faults"].get(f"{name}/{columns[name]}"),
+                "unit": found["units"].get(name, {}).get(columns[name]),
+            }
+            for name in benchmarks
+        )
         rows.append((run["id"], stage + run["status"], settings, *map(score_text, values)))
     _print(headers, rows)
 

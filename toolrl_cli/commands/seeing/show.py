@@ -74,7 +74,7 @@ def score_text(score: Mapping[str, Any]) -> str:
     value = score["value"]
     if value is None:
         return f"– ({score['why']})" if score.get("why") else "–"
-    share = score.get("total") is not None or 0 <= value <= 1
+    share = score["unit"] == "percent"
     counts = f" ({score['correct']}/{score['total']})" if score.get("total") is not None else ""
     return (f"{100 * value:.1f}" if share else f"{value:g}") + counts
 

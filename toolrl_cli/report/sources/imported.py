@@ -8,17 +8,19 @@ the files.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import Mistakes, SpecError
+from toolrl_cli.report.sources.apart import differences, parting
 from toolrl_cli.report.sources.records import Record, read_records
 from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage, Status, Sweep
-from toolrl_cli.report.table_spec import load_table, shipped_tables
+from toolrl_cli.report.units import known_units
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
@@ -39,11 +41,14 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _OWN_FIELDS = frozenset({"arm", "Name", "seed", "State", "protocol"})
 
 
-def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Sweep:
+def read_runs(
+    path: Path, columns: Mapping[str, str] | None = None, names: tuple[str, str] | None = None
+) -> Sweep:
     """The runs of a file as a sweep named after the file; they are marked as imported.
 
     Args:
         columns: field → BENCHMARK/METRIC, for scores under other names.
+        names: the sweep's and the file's, where another file has the same (see `apart.file_names`).
 
     Raises:
         SpecError: the file does not exist, or has no such records.
@@ -55,20 +60,22 @@ def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Sweep:
     fields = list(dict.fromkeys(field for record in records for field in record.fields))
     key = next((k for k in ("arm", "Name") if k in fields), None)
     metrics = [f for f in fields if "/" in f and not f.endswith("/") and f.split("/")[0]]
-    known = _known_metrics()
+    known = known_units()
     benchmarks = {name.split("/", 1)[0] for name in known}
-    faults += _misspelt(metrics, known, path)
+    faults += [*_misspelt(metrics, known, path), *_other_case(fields, path)]
     ours = [m for m in metrics if m.split("/", 1)[0] in benchmarks]
-    if key != "arm" or "Name" in fields:
+    wandb = key != "arm" or "Name" in fields
+    if wandb:
         # W&B also exports last values of curves under names with a slash, so known benchmarks are preferred
         metrics = ours or metrics
     if records and (key is None or not metrics):
         missing = "field 'arm' (or 'Name')" if key is None else "fields BENCHMARK/METRIC"
         raise SpecError(f"has no {missing}", str(path), "for example: arm,seed,model,toolworld/overall")
-    runs: dict[str, Run] = {}
+    runs: dict[tuple[str, str], Run] = {}
     given: dict[str, str] = {}
+    source = _Source(path.parent, *(names or (path.stem, path.name)), digest_of(path), wandb)
     for record in records:
-        run = _run(record, key or "arm", metrics, known, path, faults)
+        run = _run(record, key or "arm", metrics, known, source, faults)
         if run is None:
             continue
         name = _text(record.fields.get(key or "arm"))
@@ -77,16 +84,52 @@ def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Sweep:
             faults.append(
                 SpecError(what, record.where, "rename one: letters, digits, '.', '_' and '-' count")
             )
-        twin = runs.get(run.id)
+        place = run.id, digest(run.parting)
+        twin = runs.get(place)
         if twin is not None and _finished(twin) and _finished(run):
             faults.append(
                 SpecError(f"a second run {run.id!r}", record.where, "give every run of an arm its seed")
             )
         if twin is None or _finished(run) or not _finished(twin):
-            runs[run.id] = run  # of a run that crashed and the one that took its place, the one that finished
+            runs[place] = run  # of a run that crashed and the one that took its place, the one that finished
     if faults:
         raise Mistakes(faults)
-    return Sweep(path.stem, tuple(runs.values()), ())
+    return Sweep(source.sweep, _with_ids(list(runs.values())), ())
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where runs are from; `content` identifies the file wherever it lies, `wandb` says whether W&B wrote it."""
+
+    folder: Path
+    sweep: str
+    name: str
+    content: str
+    wandb: bool
+
+
+def digest_of(path: Path) -> str:
+    """What identifies a file's content.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SpecError(f"cannot be read ({error.strerror})", str(path), "name a file") from None
+
+
+def _with_ids(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The runs; where two have one name and seed, their ids hold the settings in which they differ."""
+    found = []
+    for run in runs:
+        twins = [other for other in runs if other.id == run.id]
+        if len(twins) > 1:
+            told = differences([other.parting for other in twins])[twins.index(run)]
+            run = replace(run, id=f"{run.arm}-{_cleaned(told)}-seed{run.seed}")
+        found.append(run)
+    return tuple(found)
 
 
 def _renamed(records: Sequence[Record], columns: Mapping[str, str], path: Path) -> list[Record]:
@@ -96,6 +139,8 @@ def _renamed(records: Sequence[Record], columns: Mapping[str, str], path: Path) 
         SpecError: no record has such a field, or its new name is there already, or is no BENCHMARK/METRIC.
     """
     fields = {field for record in records for field in record.fields}
+    known = known_units()
+    benchmarks = {name.split("/", 1)[0] for name in known}
     for field, column in columns.items():
         if field not in fields:
             raise SpecError(f"has no field {field!r}", str(path), hint_for(field, sorted(fields), "fields"))
@@ -105,6 +150,10 @@ def _renamed(records: Sequence[Record], columns: Mapping[str, str], path: Path) 
             raise SpecError(
                 f"{column!r} is no BENCHMARK/METRIC", "--map", f"for example {field}=toolworld/overall"
             )
+        if column not in known and column.split("/", 1)[0] in benchmarks:
+            raise SpecError(f"no table reads {column!r}", "--map", hint_for(column, [*known], "columns"))
+        if list(columns.values()).count(column) > 1:
+            raise SpecError(f"two fields are mapped to {column!r}", "--map", "leave one of the two out")
     return [
         replace(record, fields={columns.get(key, key): value for key, value in record.fields.items()})
         for record in records
@@ -120,15 +169,6 @@ def _cleaned(name: str) -> str:
     return _UNSAFE.sub("-", name).strip("-.")[:120].rstrip("-.")
 
 
-def _known_metrics() -> dict[str, str]:
-    """BENCHMARK/METRIC → unit, of every column of the shipped tables."""
-    return {
-        f"{column.benchmark or spec.benchmark}/{column.metric or column.name}": column.unit
-        for spec in map(load_table, shipped_tables())
-        for column in spec.columns
-    }
-
-
 def _misspelt(metrics: Sequence[str], known: Mapping[str, str], path: Path) -> list[SpecError]:
     """Fields that no table reads and that resemble a missing one: other case, or a part of a summary."""
     faults = []
@@ -139,12 +179,22 @@ def _misspelt(metrics: Sequence[str], known: Mapping[str, str], path: Path) -> l
     return faults
 
 
+def _other_case(fields: Sequence[str], path: Path) -> list[SpecError]:
+    """Fields that are read under another case only, such as `Seed`, where the right one is not there."""
+    meant = {name.lower(): name for name in ("arm", "seed", "protocol", "model")}
+    return [
+        SpecError(f"the field {field!r} is not read", str(path), f"name it {meant[field.lower()]!r}")
+        for field in fields
+        if field not in meant.values() and field.lower() in meant and meant[field.lower()] not in fields
+    ]
+
+
 def _run(
     record: Record,
     key: str,
     metrics: Sequence[str],
     units: Mapping[str, str],
-    path: Path,
+    source: _Source,
     faults: list[SpecError],
 ) -> Run | None:
     """A record as a run; None if it names none. Errors are added to `faults`."""
@@ -178,26 +228,28 @@ def _run(
     evaluations = []
     for benchmark, found in scores.items():
         own = not any(name.startswith(f"{benchmark}/") for name in units)
-        identity = {"file": path.name, "line": record.number, "benchmark": benchmark}
+        identity = {"file": source.content, "line": record.number, "benchmark": benchmark}
         spec = StageSpec(
             f"imported-{digest(identity)}", "evaluate", identity, config={"benchmark": benchmark, "own": own}
         )
         failure = ("unknown", "as imported") if status == "failed" else ("", "")
-        stage = Stage(spec, path.parent / spec.id, status, failure)
+        stage = Stage(spec, source.folder / spec.id, status, failure)
         conditions = {"protocol": _text(row.get("protocol"))}
         evaluations.append(Evaluation(stage, benchmark, Origin(), conditions, found))
     settings = {
         k: _text(v) for k, v in row.items() if k not in _OWN_FIELDS and "/" not in k and _text(v) != ""
     }
+    named = _named(settings)
     return Run(
         id=f"{arm}-seed{seed}",
-        sweep=path.stem,
+        sweep=source.sweep,
         arm=arm,
         seed=seed,
-        settings=_named(settings),
+        settings=named,
         stages=tuple(e.stage for e in evaluations),
         evaluations=tuple(evaluations),
-        imported=path.name if arm == given else f"{path.name}, where it is {given!a}",
+        imported=source.name if arm == given else f"{source.name}, where it is {given!a}",
+        parting=parting(named, source.wandb),
     )
 
 

@@ -97,7 +97,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Run:
-    """One arm with one seed; `imported` names its file if it was not run here."""
+    """One arm with one seed.
+
+    Attributes:
+        imported: the file it is from if it was not run here.
+        parting: of an imported run, the settings that make it another arm than a run of the same name.
+    """
 
     id: str
     sweep: str
@@ -107,6 +112,7 @@ class Run:
     stages: tuple[Stage, ...]
     evaluations: tuple[Evaluation, ...]
     imported: str = ""
+    parting: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def pretraining(self) -> Stage | None:

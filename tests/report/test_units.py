@@ -1,0 +1,74 @@
+"""One unit of a metric in `report`, `list`, `show` and `diff`, and one check of what a score can be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.builder import Tree
+from toolrl_cli.api.listing import list_runs
+from toolrl_cli.api.looking import diff, show
+from toolrl_cli.commands.seeing.show import score_text
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.units import unit_of
+from toolrl_cli.store.scores import Score
+
+
+def views(tree: Tree, benchmark: str, raw: dict[str, Any], sft: dict[str, Any]) -> Path:
+    for arm, metrics in (("raw", raw), ("sft", sft)):
+        made = tree.sweep().run(arm, benchmarks=(benchmark,))
+        made.stage("evaluate").config["own"] = benchmark == "mine"
+        made.done(metrics, benchmark)
+    return tree.write()
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "metric", "scores", "unit"),
+    [
+        ("mine", "latency", [Score(0.4), Score(1.4)], "count"),
+        ("mine", "latency", [Score(0.4)], "count"),
+        ("mine", "sums", [Score(0.5, 1, 2)], "percent"),
+        ("mine", "accuracy", [Score(0.5)], "percent"),
+        ("mine", "accuracy", [Score(0.5), Score(45.0)], "percent"),
+        ("mine", "accuracy", [Score(45.0)], "count"),
+        ("bamboogle", "avg_tool_calls", [Score(0.8)], "count"),
+        ("toolworld@15", "overall", [Score(0.8)], "percent"),
+        ("bfcl", "live", [Score(0.8)], "percent"),
+    ],
+)
+def test_a_unit_does_not_hang_on_which_runs_are_shown(
+    benchmark: str, metric: str, scores: list[Score], unit: str
+) -> None:
+    assert unit_of(benchmark, metric, scores) == unit
+
+
+def test_every_view_shows_a_number_without_counts_as_it_is(tree: Tree) -> None:
+    root = views(tree, "mine", {"latency": 0.4, "acc": 0.4}, {"latency": 1.4, "acc": 45.0})
+    (table,) = build_report(root, ["demo"]).tables
+    assert [row.cells["latency"].mean for row in table.rows] == [0.4, 1.4]
+    assert any("both sides of 1, as they are: latency, acc" in note for note in table.notes)
+    found = show("raw-seed1", results=root)["scores"]["mine"]
+    assert [score_text(found[name]) for name in ("latency", "acc")] == ["0.4", "0.4"]
+    assert list_runs("demo", results=root)["units"]["mine"] == {"latency": "count", "acc": "count"}
+    units = {row["name"]: row["unit"] for row in diff("raw-seed1", "sft-seed1", results=root)["results"]}
+    assert units["mine/latency"] == "count"
+
+
+def test_what_the_report_calls_unreadable_no_view_shows(tree: Tree) -> None:
+    root = views(tree, "toolworld", {"overall": (1, 2)}, {"overall": (1, 2)})
+    for path in root.glob("stages/evaluate/*raw*/output/scores.json"):
+        document = json.loads(path.read_text())
+        document["metrics"]["overall"]["value"] = 0.9
+        path.write_text(json.dumps(document))
+    table = build_report(root, ["demo"]).tables[0]
+    assert table.rows[0].cells["overall"].state == "unreadable"
+    told = score_text(show("raw-seed1", results=root)["scores"]["toolworld"]["overall"])
+    assert told == "– (unreadable: 0.9 is not 1 of 2)"
+    raw, sft = list_runs("demo", results=root)["runs"]
+    assert raw["scores"]["toolworld"]["overall"] is None and sft["scores"]["toolworld"]["overall"] == 0.5
+    assert raw["faults"] == {"toolworld/overall": "unreadable: 0.9 is not 1 of 2"}
+    (row,) = [r for r in diff("raw-seed1", "sft-seed1", results=root)["results"] if "/" in r["name"]]
+    assert (row["a"], row["b"], row["difference"]) == (None, 0.5, None)
