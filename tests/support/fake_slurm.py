@@ -107,16 +107,14 @@ def indices(spans: str) -> list[int]:
     return found
 
 
-def waits_for(number: str, options: dict[str, str]) -> Iterator[str]:
+def waits_for(options: dict[str, str]) -> Iterator[str]:
     for wish in filter(None, options.get("dependency", "").split(",")):
-        word, *jobs = wish.split(":")
-        for job in jobs:
-            yield job if word == "afterok" else f"{job}_{number.partition('_')[2]}"
+        yield from wish.split(":")[1:]
 
 
 def run(number: str) -> None:
     def due(jobs: dict[str, dict]) -> bool:  # type: ignore[type-arg]
-        states = [jobs[other]["state"] for other in waits_for(number, jobs[number]["options"])]
+        states = [jobs[other]["state"] for other in waits_for(jobs[number]["options"])]
         if any(state not in (WAITS, RUNS, "COMPLETED") for state in states):
             jobs[number]["state"] = "CANCELLED"
         return not (ROOT / "hold").exists() and all(state == "COMPLETED" for state in states)

@@ -48,7 +48,8 @@ from toolrl_cli.store.state import Handle, StageState
 
 SUCCEEDED, FAILED, STOPPED, LEDGER_FAILED, NOT_MINE = 0, 1, 3, LEDGER_UNWRITABLE, LEASE_LOST
 
-_LAUNCH_PATIENCE = 30.0  # seconds that a harness may take to start an attempt and write it down
+#: Seconds that a harness may take to start an attempt, with those that it starts together, and to write it down.
+_LAUNCH_PATIENCE = 600.0
 
 
 class NotMine(Exception):

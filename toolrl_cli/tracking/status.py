@@ -152,7 +152,7 @@ class StatusWriter:
         self._lock = threading.Lock()
         self._runs: dict[str, RunStatus] = {}
         self.urls: dict[str, str] = {}
-        self._written = 0.0
+        self._written = self._checked = 0.0
         with suppress(LedgerError):
             known = read_status(sweep, mode)
             if known and known.mode == mode:
@@ -191,8 +191,10 @@ class StatusWriter:
         Returns:
             False where another machine's publisher has taken over, because it saw none of this one.
         """
-        if time.monotonic() - self._written < BEAT:
+        now = time.monotonic()
+        if now - self._checked < BEAT:
             return True
+        self._checked = now
         with suppress(LedgerError):
             known = read_status(self._path.parent, self._mode)
             if known is not None and known.at_work and known.owner != ProcessId.current():

@@ -126,49 +126,24 @@ def test_a_task_that_slurm_starts_anew_goes_on_as_the_next_attempt(cluster: Clus
     eventually(lambda: all(cluster.ledger.read(spec).status == "stopped" for spec in specs))
 
 
-def test_detached_arrays_wait_task_by_task_and_single_jobs_for_one_task(cluster: Cluster) -> None:
+def test_what_waits_for_a_task_is_a_job_of_its_own_and_what_waits_for_a_job_an_array(
+    cluster: Cluster,
+) -> None:
     base = cluster.stages("base", kind="sft")
     trainings = several(cluster, "rl", "abc", base, base, base)
     exports = several(cluster, "export", "def", *trainings)
-    odd = cluster.stages("odd", kind="evaluate", after=(exports[2],))
     both = cluster.stages("both", kind="evaluate", after=(exports[0], exports[1]))
     cluster.switch("hold")
     chosen = options(sft="finish", rl="finish", export="finish", evaluate="finish")
-    done = detach([base, *trainings, *exports, odd, both], cluster.ledger, cluster.launcher(), chosen)
-    assert len(done.submitted) == 9 and not done.left
+    done = detach([base, *trainings, *exports, both], cluster.ledger, cluster.launcher(), chosen)
+    assert len(done.submitted) == 8 and not done.left
     calls = cluster.calls("sbatch")
     wishes = [call.partition("--dependency=")[2].partition(" ")[0] for call in calls]
-    assert sorted(wishes[:3]) == sorted(["", "afterok:1", "aftercorr:2"])
-    assert sorted(wishes[3:]) == ["afterok:3_0:3_1", "afterok:3_2"]
-    assert ["--array=0-2" in call for call in calls] == [False, True, True, False, False]
+    assert wishes == ["", "afterok:1", "afterok:2_0", "afterok:2_1", "afterok:2_2", "afterok:3:4"]
+    assert ["--array=0-2" in call for call in calls] == [False, True, False, False, False, False]
     cluster.switch("hold", on=False)
-    everything = [base, *trainings, *exports, odd, both]
+    everything = [base, *trainings, *exports, both]
     eventually(lambda: all(cluster.ledger.read(spec).status == "succeeded" for spec in everything), 60)
-
-
-def test_what_is_done_leaves_gaps_in_the_numbers_and_nothing_is_made_twice(cluster: Cluster) -> None:
-    trainings = several(cluster, "rl", "abcd")
-    cluster.switch("hold")
-    detach(trainings, cluster.ledger, cluster.launcher(), options(rl="finish"))
-    exports = several(cluster, "export", "efgh", *trainings)
-    owed = [*trainings, exports[0], exports[1], exports[3]]
-    done = detach(owed, cluster.ledger, cluster.launcher(), options(export="finish"))
-    assert (len(done.submitted), len(done.at_work)) == (3, 4)
-    assert "--dependency=aftercorr:1 " in cluster.calls("sbatch")[1]
-    assert "--array=0-1,3 " in cluster.calls("sbatch")[1]
-    cluster.switch("hold", on=False)
-    eventually(lambda: all(cluster.ledger.read(spec).status == "succeeded" for spec in owed), 60)
-
-
-def test_two_readers_of_each_task_are_two_arrays(cluster: Cluster) -> None:
-    exports = several(cluster, "export", "ab")
-    readers = several(cluster, "evaluate", "cdef", *(exports * 2))
-    cluster.switch("hold")
-    detach([*exports, *readers], cluster.ledger, cluster.launcher(), options())
-    assert [call.count("--dependency=aftercorr:1 ") for call in cluster.calls("sbatch")] == [0, 1, 1]
-    assert jobs(cluster, readers) == ["2_0", "2_1", "3_0", "3_1"]
-    for spec in (*exports, *readers):
-        Reach().cancel(cluster.ledger.read(spec).launcher or {})
 
 
 def test_where_there_is_no_room_for_an_array_its_half_is_tried(
@@ -176,8 +151,11 @@ def test_where_there_is_no_room_for_an_array_its_half_is_tried(
 ) -> None:
     monkeypatch.setenv("FAKE_SLURM_MOST", "3")
     cluster.switch("hold")
-    answers = start(cluster, several(cluster, "export", "abcde"), "finish")
+    specs = several(cluster, "export", "abcde")
+    answers = start(cluster, specs, "finish")
     assert [isinstance(answer, Started) for answer in answers] == [True, True, True, False, False]
+    named = {(cluster.ledger.read(spec).launcher or {}).get("array") for spec in specs} - {None}
+    assert {path.name for path in (cluster.ledger.results / "arrays").iterdir()} == named
     assert "the queue is full" in str(answers[-1])
 
 

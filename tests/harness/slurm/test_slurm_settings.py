@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchPlan, LaunchRequest
 from toolrl_cli.harness.launcher_settings import over
 from toolrl_cli.harness.launchers.slurm import open_cluster
+from toolrl_cli.harness.slurm import programs
 from toolrl_cli.harness.slurm.job import nodes_of_job
+from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.script import fixed, options, script
 from toolrl_cli.harness.slurm.settings import SlurmSettings, seconds_of
 from toolrl_cli.processes.nodes import Nodes
@@ -140,3 +143,23 @@ def test_a_stage_planned_for_a_cpu_is_refused_before_it_waits_for_a_gpu() -> Non
     ):
         open_cluster(LaunchPlan("x", [spec]))
     open_cluster(LaunchPlan("x", [spec], settings=settings(gpus=False)))
+
+
+def test_a_job_is_told_nothing_of_the_job_that_submits_it_and_a_full_queue_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "sbatch"
+    told.write_text("#!/bin/sh\nenv | grep '^SLURM' | sort\n")
+    told.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_RESTART_COUNT", "SLURM_CPUS_PER_TASK", "SLURMD_NODENAME"):
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("SLURM_CONF", "/etc/s.conf")
+    assert ask("sbatch").split() == ["SLURM_CONF=/etc/s.conf", "SLURM_TIME_FORMAT=standard"]
+    told.write_text(
+        "#!/bin/sh\necho 'sbatch: error: temporarily unable to accept job, sleeping and retrying' >&2\nexec sleep 9\n"
+    )
+    monkeypatch.setattr(programs, "PATIENCE", 0.5)
+    with pytest.raises(programs.Refused) as refused:
+        ask("sbatch")
+    assert refused.value.full

@@ -23,6 +23,7 @@ from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from toolrl_cli.attempt.execution import STOPPED
+from toolrl_cli.harness.ray.states import NODE_LOST
 from toolrl_cli.harness.ray.stopping import ask_to_stop, asked_to_stop
 from toolrl_cli.harness.ray.there import ADDRESS
 from toolrl_cli.log import LOG
@@ -41,13 +42,11 @@ class Place:
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str], cwd: str) -> Iterator[bytes | int]:
         """Run a program on the share's GPUs; what it writes, and in the end its exit status."""
-        own = os.environ.get(
-            DEVICES
-        )  # of this node; none on a CPU, where Ray refuses logical GPUs if it is empty
+        own = dict(os.environ)  # of this node: its GPUs, its libraries and its network
+        if not own.get(DEVICES):  # on a CPU, where Ray refuses logical GPUs if it is empty
+            own.pop(DEVICES, None)
         given = {name: value for name, value in environment.items() if name != DEVICES}
-        child = start_child(
-            argv, env=given | ({DEVICES: own} if own else {}), cwd=Path(cwd), stdout=subprocess.PIPE
-        )
+        child = start_child(argv, env=own | given, cwd=Path(cwd), stdout=subprocess.PIPE)
         try:
             assert child.stdout is not None
             while data := os.read(child.stdout.fileno(), CHUNK):
@@ -90,8 +89,8 @@ def run_over(
     server = Server(places[1:])
     there = Nodes(nodes, (sys.executable, "-m", "toolrl_cli.harness.ray.there")).variable()
     environment = {**os.environ, **there, ADDRESS: server.address}
-    status = 1
-    for said in _answers(places[0], command, environment, str(Path.cwd())):
+    status = NODE_LOST
+    for said in _answers(places[0], command, environment, str(Path.cwd()), lost=NODE_LOST):
         if isinstance(said, int):
             status = said
         else:
@@ -140,16 +139,16 @@ class Server:
 
 
 def _answers(
-    place: Any, argv: Sequence[str], environment: Mapping[str, str], cwd: str
+    place: Any, argv: Sequence[str], environment: Mapping[str, str], cwd: str, *, lost: int = 1
 ) -> Iterator[bytes | int]:
-    """See `Place.run`; 1 at the end of one whose node is gone."""
+    """See `Place.run`; `lost` at the end of one whose node is gone."""
     try:
         for answer in place.run.options(num_returns="streaming").remote(argv, environment, cwd):
             yield ray.get(answer)
     except ray.exceptions.RayError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         yield f"toolrl: a node is gone: {lines[-1] if lines else type(error).__name__}\n".encode()
-        yield 1
+        yield lost
 
 
 def _place(bundle: Mapping[str, float], group: Any, number: int) -> Any:

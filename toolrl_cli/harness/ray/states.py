@@ -8,6 +8,9 @@ from typing import Any
 from toolrl_cli.harness.launcher import Seen
 from toolrl_cli.store.failures import Failure, FailureClass
 
+NODE_LOST = 79
+"""Exit status of a job over several nodes whose attempt's node is gone."""
+
 CANCELLED = Failure.of("killed", "its job was cancelled before it started")
 
 NEVER_STARTED: Mapping[str, tuple[FailureClass, str]] = {
@@ -50,6 +53,8 @@ def seen(job: Mapping[str, Any], *, began: bool, said: str = "") -> Seen | None:
         return None
     code = job.get("driver_exit_code")
     code = 128 - code if isinstance(code, int) and code > 128 else code
+    if began and code == NODE_LOST:
+        return Seen("ended", code, Failure.of("infra", f"the first of its nodes is gone (Ray {called})"))
     if began:
         return Seen("ended", code)
     why = f"it did not begin on its node (status {code})"

@@ -2,7 +2,8 @@
 
 What a task is to run stands in `RESULTS/arrays/ID`, which is written before the array is submitted, and its number in
 the attempt's folder, so that an array whose answer was lost is found. Slurm writes each task's log through a link there
-into the attempt's folder. A task that waits for a task of the same number in another array does so by `aftercorr`.
+into the attempt's folder. What waits for a task of an array is a job of its own: Slurm's `aftercorr` compares ten tasks
+at a time, and of one that has ended minutes ago it asks how the whole array ended.
 """
 
 from __future__ import annotations
@@ -71,37 +72,26 @@ def grouped(
     groups: dict[object, list[Task]] = {}
     seen: Counter[object] = Counter()
     for request in requests:
-        jobs, arrays, index = inputs(request)
-        key = (request.spec.kind, asks(request), jobs, arrays)
-        group: object
-        if not arrays:
-            group, index = divmod(seen[key], most)
-            seen[key] += 1
-        elif index is None or index >= most:  # no array can say that
-            group, index = request.id, 0
-        else:  # of several with one number, each is in an array of its own
-            group = seen[key, index]
-            seen[key, index] += 1
+        jobs = inputs(request)
+        if any("_" in job for job in jobs):
+            groups[request.id] = [Task(0, request)]
+            continue
+        key = (request.spec.kind, asks(request), jobs)
+        group, index = divmod(seen[key], most)
+        seen[key] += 1
         groups.setdefault((key, group), []).append(Task(index, request))
-    return [sorted(tasks, key=lambda task: task.index) for tasks in groups.values()]
+    return list(groups.values())
 
 
-def inputs(request: LaunchRequest) -> tuple[tuple[str, ...], tuple[str, ...], int | None]:
-    """The jobs that an attempt waits for: single ones, arrays, and its inputs' common number in these, if there is."""
-    parts = [str(handle["job"]).partition("_") for handle in request.after]
-    numbers = {int(number) for _, sign, number in parts if sign}
-    single = tuple(sorted(job for job, sign, _ in parts if not sign))
-    arrays = tuple(sorted({job for job, sign, _ in parts if sign}))
-    return single, arrays, numbers.pop() if len(numbers) == 1 else None
+def inputs(request: LaunchRequest) -> tuple[str, ...]:
+    """The jobs that an attempt waits for."""
+    return tuple(sorted(str(handle["job"]) for handle in request.after))
 
 
 def dependency(tasks: Sequence[Task]) -> str:
     """The value of `--dependency` for an array; empty for none."""
-    single, arrays, _ = inputs(tasks[0].request)
-    wishes = [
-        f"{word}:{':'.join(jobs)}" for word, jobs in (("afterok", single), ("aftercorr", arrays)) if jobs
-    ]
-    return ",".join(wishes)
+    jobs = inputs(tasks[0].request)
+    return f"afterok:{':'.join(jobs)}" if jobs else ""
 
 
 def numbers(tasks: Sequence[Task]) -> str:

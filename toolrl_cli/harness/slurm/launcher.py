@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -109,6 +110,7 @@ class SlurmLauncher:
         try:
             job = _number(ask("sbatch", *argv, script=array_script(place.array, folder, self._settings)))
         except Refused as error:
+            shutil.rmtree(folder, ignore_errors=True)
             if not error.full or len(tasks) == 1:
                 raise
             middle = len(tasks) // 2

@@ -19,14 +19,24 @@ _NO_ANSWER = (
     "socket timed out",
     "zero bytes were transmitted",
     "unexpected message received",
-    "temporarily unable to accept job",
     "resource temporarily unavailable",
     "slurm backup controller in standby",
     "plugin initialization failed",
     "communication connection failure",
     "protocol authentication error",
 )
-_FULL = ("maxsubmit", "max submit", "grpsubmit", "maxjobcount", "too many jobs", "pending job limit")
+SITE = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT")
+"""Variables of Slurm's that say where it is, and who asks."""
+
+_FULL = (
+    "temporarily unable to accept job",
+    "maxsubmit",
+    "max submit",
+    "grpsubmit",
+    "maxjobcount",
+    "too many jobs",
+    "pending job limit",
+)
 
 
 class NoAnswer(LaunchError):
@@ -65,13 +75,20 @@ def ask(program: str, *arguments: str, script: str | None = None, said: bool = F
             text=True,
             errors="replace",
             timeout=PATIENCE,
-            env=importable(None) | {"SLURM_TIME_FORMAT": "standard"},
+            env=_environment(),
             check=False,
         )
     except FileNotFoundError as error:
         hint = "use a machine of the cluster, or put Slurm's programs on the PATH"
         raise LaunchError(f"there is no program {program!r} here", "slurm launcher", hint) from error
     except subprocess.TimeoutExpired as error:
+        told = (
+            error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr or ""
+        )
+        if _FULL[0] in told.lower():  # it sleeps, and tries again for two minutes
+            refused = Refused(_last(told), program)
+            refused.full = True
+            raise refused from error
         raise NoAnswer(f"{program} does not answer within {PATIENCE:.0f} s", "slurm launcher") from error
     except OSError as error:
         raise NoAnswer(f"{program} cannot be run: {error.strerror}", "slurm launcher") from error
@@ -84,6 +101,12 @@ def ask(program: str, *arguments: str, script: str | None = None, said: bool = F
     refused = Refused(why, program)
     refused.full = any(sign in lower for sign in _FULL)
     raise refused
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without what Slurm has said of a job that it runs in: jobs that it submits would inherit that."""
+    own = {k: v for k, v in importable(None).items() if not k.startswith(("SLURM_", "SLURMD_")) or k in SITE}
+    return own | {"SLURM_TIME_FORMAT": "standard"}
 
 
 def me() -> str:
