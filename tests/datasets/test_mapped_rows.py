@@ -18,6 +18,7 @@ from toolrl_cli.datasets.prepare import dataset_fingerprint, first_rows, read_ma
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.gold import check_gold
+from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.spec.models import DataSpec
 from toolrl_cli.training.rollout_dumps import gold_rows
 
@@ -99,7 +100,7 @@ def test_a_row_tells_its_source_its_name_and_its_thought(tmp_path: Path) -> None
     given = {**row(), "why": " because ", "from": "mine", "n": 7, "more": {"level": 3}}
     (made,) = taken(tmp_path, given, fields=fields)
     assert made["reward_model"]["ground_truth"].startswith("<think> because </think>")
-    extra = made["extra_info"]
+    extra = row_facts(made)["extra_info"]
     assert (extra["data_source"], extra["id"], extra["level"], extra["index"]) == ("mine", "7", 3, 0)
     assert taken(tmp_path, row())[0]["extra_info"]["data_source"] == mapped_rows.SOURCE
 

@@ -15,6 +15,7 @@ from toolrl_cli.datasets.prepare import dataset_fingerprint, first_rows, write_d
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.gold import check_gold
+from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.training.rollout_dumps import gold_rows
 
 GOLD = '<think> t </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
@@ -44,6 +45,20 @@ def params(folder: Path, *rows: Any, **limit: int) -> dict[str, Any]:
     return {"files": {"train": path, "val": path}, "limit": limit}
 
 
+def test_a_reward_is_given_what_its_row_says_and_nothing_of_other_rows(tmp_path: Path) -> None:
+    own = [{"must": {"k0": 0}}, {"must": {"k1": [1]}, "level": 1}, {"level": "hard"}, {}]
+    given = params(tmp_path, *(rl(extra_info=extra) for extra in own))
+    write_dataset("verl", given, tmp_path / "data")
+    trained = [facts["extra_info"] for _, _, facts in gold_rows(tmp_path / "data/train.parquet")]
+    planned = [row_facts(row)["extra_info"] for row in first_rows("verl", given, "train", 4)]
+    for found in (trained, planned):
+        ours = ("index", "split", "id", "data_source")
+        assert [{k: v for k, v in extra.items() if k not in ours} for extra in found] == own
+    mixed = params(tmp_path, rl(extra_info={"tools_kwargs": 1}), rl(extra_info={"tools_kwargs": "x"}))
+    with pytest.raises(SpecError, match="values of one column are of several types"):
+        write_dataset("verl", mixed, tmp_path / "other")
+
+
 def test_rows_of_any_turns_and_sources_become_verls_and_rewards_see_their_own_source(tmp_path: Path) -> None:
     turns = [{"role": role, "content": role} for role in ("system", "user", "assistant", "tool")]
     tools = [{"name": "f", "parameters": {"required": ["a"]}}]
@@ -54,7 +69,8 @@ def test_rows_of_any_turns_and_sources_become_verls_and_rewards_see_their_own_so
     assert {split: entry.rows for split, entry in manifest.files.items()} == {"train": 1, "val": 2}
     (row,) = pq.read_table(tmp_path / "data/train.parquet").to_pylist()
     assert row["prompt"] == turns and row["data_source"] == own_rows.SOURCE
-    assert json.loads(row["extra_info"]["tools"]) == tools and row["extra_info"]["k"] == 1
+    assert json.loads(row["extra_info"]["tools"]) == tools
+    assert row_facts(row)["extra_info"]["k"] == 1
     sources = [known["data_source"] for _, _, known in gold_rows(tmp_path / "data/val.parquet")]
     assert sources == ["mine", "other"]
     assert first_rows("verl", given, "val", 1)[0]["prompt"] == turns

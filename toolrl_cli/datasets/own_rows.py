@@ -14,6 +14,7 @@ from typing import Any
 
 from toolrl_cli.datasets.verl_rows import ABILITY, Row, check_text, parquet_rows
 from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards.reading import GIVEN
 
 SOURCE = "own"
 """`data_source` of all rows as verl is given them, so that its metrics have one name; a row's own one is
@@ -21,6 +22,8 @@ SOURCE = "own"
 ROLES = ("system", "user", "assistant", "tool")
 LINES = (".jsonl", ".ndjson")
 """Endings of files of JSON lines."""
+COLUMNS = ("id", "tools", "accepted", "interaction_kwargs", "tools_kwargs", "need_tools_kwargs")
+"""Of `extra_info`, what is read by its name, by toolrl or by verl."""
 RL_SPLITS = ("train", "val")
 SPLITS = ("sft", *RL_SPLITS)
 
@@ -161,6 +164,7 @@ def rl_row(row: Row, position: int, path: Path, split: str) -> Row:
     for key in ("tools", "accepted"):  # of many shapes, which a column cannot hold
         if own.get(key) is not None and not isinstance(own[key], str):
             own[key] = json.dumps(own[key], ensure_ascii=False)
+    own = _as_given(own)
     check_text((gold, source), position, path)
     identity = str(own.get("id") or f"{split}-{position:05d}")
     return {
@@ -170,6 +174,16 @@ def rl_row(row: Row, position: int, path: Path, split: str) -> Row:
         "reward_model": {"style": "rule", "ground_truth": gold},
         "extra_info": {**own, "index": position, "split": split, "id": identity, "data_source": source},
     }
+
+
+def _as_given(own: Row) -> Row:
+    """What a row has of its own, as one text: a column would give every row the keys, and the type, of all others."""
+    kept = {key: value for key, value in own.items() if key in COLUMNS}
+    rest = {key: value for key, value in own.items() if key not in COLUMNS}
+    try:
+        return {**kept, GIVEN: json.dumps(rest, ensure_ascii=False)}
+    except (TypeError, ValueError):  # of a parquet file, whose column has one type: a date, say
+        return own
 
 
 def messages(raw: Any, column: str, position: int, path: Path) -> list[dict[str, str]]:

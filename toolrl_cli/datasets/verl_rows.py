@@ -50,12 +50,21 @@ def rl_row(
 
 
 def write_parquet(rows: Sequence[Row], path: Path) -> None:
-    """Write rows to `path`, completely or not at all."""
+    """Write rows to `path`, completely or not at all.
+
+    Raises:
+        SpecError: a column would have several types.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    try:
+        table = pa.Table.from_pylist(list(rows))
+    except pa.ArrowInvalid as error:
+        hint = "give every row the same type there"
+        raise SpecError(f"values of one column are of several types: {error}", path.stem, hint) from None
     with replacing(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
+        pq.write_table(table, temporary)
 
 
 def parquet_rows(table: pa.Table, path: Path) -> list[Row]:

@@ -247,6 +247,8 @@ def _count(names: list[Any] | None) -> dict[Any, int] | None:
 
 _UNREAD: list[Any] = []
 NO_ROW: Mapping[str, Any] = {}
+GIVEN = "toolrl_given"
+"""Under this `extra_info` has the rest of a row's own, as JSON text."""
 GROUP = "group"
 """Under this `Reading.memo` tells how many responses to the prompt were scored together."""
 
@@ -257,6 +259,8 @@ def row_facts(row: Mapping[str, Any]) -> dict[str, Any]:
     All rows of the user's own have one `data_source` for verl's metrics, and their own one in `extra_info`.
     """
     extra = row.get("extra_info")
+    if isinstance(extra, Mapping) and isinstance(given := extra.get(GIVEN), str):
+        extra = {**{key: value for key, value in extra.items() if key != GIVEN}, **json.loads(given)}
     own = extra.get("data_source") if isinstance(extra, Mapping) else None
     prompt = row.get("raw_prompt", row.get("prompt"))  # verl's dataset renames it
     messages = prompt if prompt is None or isinstance(prompt, str) else [dict(message) for message in prompt]
