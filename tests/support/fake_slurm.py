@@ -170,7 +170,7 @@ def squeue(options: dict[str, str], names: list[str]) -> int:
                 **{"JobID": number, "JobArrayID": number, "State": job["state"]},
                 **{"exit_code": str(job["status"]), "Reason": "None"},
                 **{"Comment": job["options"]["comment"], "TimeLeft": "0:50"},
-                **{"Name": job["options"].get("job-name", "")},
+                **{"Name": job["options"].get("job-name", ""), "NodeList": "n1"},
             }
             print("|".join(values[name] for name in names))
     return 0
@@ -196,7 +196,7 @@ def scontrol(words: list[str]) -> int:
     if words[:2] == ["show", "config"]:
         print("ClusterName             = fake\nMaxArraySize            = 1001")
         return 0
-    if words[0] == "hold":
+    if words[0] in ("hold", "update"):
         return 0
     with cluster() as jobs:
         job = jobs[words[1]]

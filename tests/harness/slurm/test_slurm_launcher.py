@@ -20,8 +20,9 @@ from toolrl_cli.harness import scheduler as scheduler_module
 from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest
 from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.slurm import forgotten, job, states
+from toolrl_cli.harness.slurm.bad_nodes import BadNodes
 from toolrl_cli.harness.slurm.programs import ask
-from toolrl_cli.harness.slurm.settings import SlurmSettings
+from toolrl_cli.harness.slurm.settings import Asked, SlurmSettings
 from toolrl_cli.harness.starting import AttemptOptions, Busy, start_attempt
 from toolrl_cli.harness.stopping import Stopping
 from toolrl_cli.processes.process_id import ProcessId
@@ -250,7 +251,12 @@ def test_without_slurms_programs_it_is_said(cluster: Cluster, monkeypatch: pytes
 
 def test_a_node_on_which_stages_fail_for_no_fault_of_theirs_is_left_out(cluster: Cluster) -> None:
     cluster.switch("hold")
+    cluster.settings = cluster.settings.model_copy(update={"kinds": {"sft": Asked(exclude="n1")}})
     launcher = cluster.launcher()
+    waiting = [cluster.stages("w", kind=kind) for kind in ("export", "sft")]
+    for spec in waiting:
+        start_attempt(cluster.ledger.folder(spec), spec, launcher, ())
+    launcher.poll([cluster.ledger.read(spec).launcher or {} for spec in waiting])
     infra, config = Failure.of("infra", "ECC error"), Failure.of("config", "no such key")
     elsewhere = Failure.of("infra", "node n5: its part of the training is gone without a word")
     for name, failure, node, nodes in (
@@ -272,7 +278,37 @@ def test_a_node_on_which_stages_fail_for_no_fault_of_theirs_is_left_out(cluster:
         write_json(folder.attempt(1) / "environment.json", named)
         start_attempt(folder, spec, launcher, ())
     excluded = [call.partition("--exclude=")[2].partition(" ")[0] for call in cluster.calls("sbatch")]
-    assert excluded == ["", "", "n7", "n7", "n7", "n5,n7", "n5,n7"]
+    assert excluded == ["", "n1", "", "", "n7", "n7", "n7", "n5,n7", "n5,n7"]
+    updates = [call for call in cluster.calls("scontrol") if "update" in call]
+    assert updates == [  # what waits since before keeps off too
+        f"scontrol update JobId={job} ExcNodeList={nodes}"
+        for job, nodes in (("1", "n7"), ("2", "n1,n7"), ("1", "n5,n7"), ("2", "n1,n5,n7"))
+    ]
+
+
+def test_a_node_on_which_more_ends_well_than_fails_is_not_left_out(cluster: Cluster) -> None:
+    spec = cluster.stages("a")
+    folder = cluster.ledger.folder(spec)
+    bad = BadNodes(2)
+    for attempt in (1, 2):
+        make_folder(folder.attempt(attempt))
+        named = {**describe_environment({}), "environment": {"SLURMD_NODENAME": "n1"}}
+        write_json(folder.attempt(attempt) / "environment.json", named)
+        with take(folder.path, purpose="launch") as lease:
+            state = folder.state() if attempt > 1 else StageState(spec.id, spec.kind)
+            state = state.begun(attempt, None).running({}).over("failed", Failure.of("infra", "ECC error"))
+            folder.write_state(state, lease)
+    bad.note(LaunchRequest(folder.path, spec, 3, (), ProcessId.current()))
+    assert bad.excluded() == ("n1",)
+    for number in ("7", "7", "8"):
+        bad.well("n1", number)
+    assert bad.excluded() == ()
+    # the launcher hears of it by its polls
+    launcher = cluster.launcher()
+    outcome, _ = cluster.run([other := cluster.stages("b")])
+    assert outcome.exit_code == 0
+    launcher.poll([cluster.ledger.read(other).launcher or {}])
+    assert launcher._bad._well == {"n1": {"1"}}
 
 
 def test_a_training_whose_jobs_end_before_their_first_checkpoint_is_not_run_for_ever(

@@ -14,15 +14,19 @@ FAULTS: frozenset[FailureClass] = frozenset({"infra", "hang"})
 
 
 class BadNodes:
-    """Counts, from the attempts of stages that are submitted again.
+    """Counts failures, from the attempts of stages that are submitted again, and jobs that ended well.
+
+    A sound node meets a fault of the network now and then: over days all of them would be left out. So one is bad
+    only while more has failed on it than has not.
 
     Args:
-        most: failures of one node after which it is left out.
+        most: failures of one node after which it may be left out.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._failures: dict[str, set[str]] = {}
+        self._well: dict[str, set[str]] = {}
 
     def note(self, request: LaunchRequest) -> None:
         """Take in how earlier attempts of the stage ended, and where they ran.
@@ -39,9 +43,19 @@ class BadNodes:
             if node := _to_blame(folder, attempt.n, attempt.failure.message, request.spec.nodes):
                 self._failures.setdefault(node, set()).add(f"{request.spec.id}/{attempt.n}")
 
+    def well(self, node: str, job: str) -> None:
+        """Take in that a job has ended well on a node; of one on several, `node` names none."""
+        self._well.setdefault(node, set()).add(job)
+
     def excluded(self) -> tuple[str, ...]:
         """The nodes to leave out, by name."""
-        return tuple(sorted(node for node, failed in self._failures.items() if len(failed) >= self._most))
+        return tuple(
+            sorted(
+                node
+                for node, failed in self._failures.items()
+                if len(failed) >= self._most and len(failed) > len(self._well.get(node, ()))
+            )
+        )
 
 
 def _to_blame(folder: StageFolder, attempt: int, message: str, nodes: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import shutil
 import time
@@ -21,18 +22,22 @@ from toolrl_cli.harness.slurm.script import (
     fixed,
     fixed_of_array,
     job_name,
+    off,
     options,
     script,
 )
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.store.state import Handle
 
-FIELDS = ("JobID", "JobArrayID", "State", "exit_code", "Reason", "Comment")
+FIELDS = ("JobID", "JobArrayID", "State", "exit_code", "Reason", "Name", "NodeList", "Comment")
 FRESH = 1.0
 """Seconds for which an answer of `squeue` serves those who ask again."""
 
 DOWN = 15.0
 """The same of no answer, which takes the programs ten seconds to find out."""
+
+AT_ONCE = 1000
+"""Jobs that one command names."""
 
 MOST = 500
 """Tasks of an array; sites have a limit of their own (`MaxArraySize`), of 1000 by default."""
@@ -52,6 +57,8 @@ class SlurmLauncher:
         self._settings = settings or SlurmSettings()
         self.delay = self._settings.delay
         self._cluster, self._most_tasks = "", 0
+        self._followed: list[str] = []
+        self._kept_off: tuple[str, ...] = ()
         self._watched = 0
         self._jobs: dict[str, Mapping[str, str]] = {}
         self._listed: tuple[float, frozenset[str]] = (-1e9, frozenset())
@@ -85,6 +92,7 @@ class SlurmLauncher:
                     new.append(request)
                 else:
                     answers[request.id] = self._handle(request, *there)
+            self._keep_off(self._bad.excluded())
             most = min(MOST, self._most_tasks)
             for tasks in grouped(new, self._asks, max(1, most)):
                 if len(tasks) < max(2, self._settings.array or MOST + 1) or most < 2:
@@ -97,6 +105,25 @@ class SlurmLauncher:
             for request in requests:
                 answers.setdefault(request.id, _told(error, request))
         return [answers[request.id] for request in requests]
+
+    def _keep_off(self, nodes: tuple[str, ...]) -> None:
+        """Have the jobs that wait keep off nodes too that have failed since they were submitted."""
+        if nodes == self._kept_off:
+            return
+        wishes: dict[str, list[str]] = {}
+        for job in self._followed:
+            row = self._jobs.get(job)
+            if row is not None and states.waits(row["State"]):
+                kind = row["Name"].partition(":")[0]
+                wishes.setdefault(off(kind, self._settings, nodes), []).append(job)
+        for wish, jobs in wishes.items():
+            for begin in range(0, len(jobs), AT_ONCE):
+                some = ",".join(jobs[begin : begin + AT_ONCE])
+                with contextlib.suppress(
+                    Refused
+                ):  # of those that have started meanwhile; the others keep off
+                    ask("scontrol", "update", f"JobId={some}", f"ExcNodeList={wish}")
+        self._kept_off = nodes
 
     def _together(self, tasks: list[Task], answers: dict[str, Handle | LaunchError]) -> None:
         """Submit an array; halves of it where the queue has no room for all.
@@ -152,6 +179,7 @@ class SlurmLauncher:
         try:
             cluster = self._cluster_name()
             here = [handle for handle in handles if handle.get("cluster") == cluster]
+            self._followed = [str(handle["job"]) for handle in here]
             self._list(here)
             gone = [str(handle["job"]) for handle in here if str(handle["job"]) not in self._jobs]
             accounted = self._accounted(gone) if gone else {}
@@ -168,6 +196,10 @@ class SlurmLauncher:
         if row is None or row["Comment"] != handle.get("array", handle.get("id")):
             return accounted.get(job) or self._forgotten.seen(handle)
         seen = states.seen(row["State"], row["exit_code"], row["Reason"], f"job {job}")
+        if seen.phase != "ended":
+            return seen
+        if seen.returncode == 0:
+            self._bad.well(row["NodeList"], job)
         return states.never_began(seen, self.log(handle)) or seen
 
     def _whole(self, job: str) -> Mapping[str, str] | None:

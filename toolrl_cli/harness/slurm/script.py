@@ -33,9 +33,8 @@ def options(spec: StageSpec, settings: SlurmSettings, excluded: tuple[str, ...] 
     """
     asked = settings.of(spec.kind)
     argv = [f"--{name}={asked[name]}" for name in _SAME if asked[name] is not None]
-    nodes = [*([asked["exclude"]] if asked["exclude"] else []), *excluded]
-    if nodes:
-        argv.append(f"--exclude={','.join(nodes)}")
+    if nodes := off(spec.kind, settings, excluded):
+        argv.append(f"--exclude={nodes}")
     gpus = gpus_of(spec, settings)
     if gpus:
         argv.append(f"--gres=gpu:{asked['gpu_type']}:{gpus}" if asked["gpu_type"] else f"--gres=gpu:{gpus}")
@@ -46,6 +45,12 @@ def options(spec: StageSpec, settings: SlurmSettings, excluded: tuple[str, ...] 
     if memory:
         argv.append(f"--mem={round(1024 * memory)}M")
     return [*argv, f"--nodes={spec.nodes}", f"--ntasks={spec.nodes}", *asked["flags"]]
+
+
+def off(kind: str, settings: SlurmSettings, excluded: tuple[str, ...]) -> str:
+    """The nodes that no stage of a kind may have: the user's, and those that have failed."""
+    own = settings.of(kind)["exclude"]
+    return ",".join([*([own] if own else []), *excluded])
 
 
 def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:

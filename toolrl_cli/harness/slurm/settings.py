@@ -113,7 +113,7 @@ class SlurmSettings(Asked):
         description="so many attempts that ask alike, at once, are one job array; 0: never",
     )
     exclude_after: Positive = Field(
-        2, description="failures of machine or network on one node after which later jobs exclude it"
+        2, description="failures of machine or network on one node after which jobs exclude it"
     )
     poll: Annotated[Number, Field(gt=0)] | None = Field(
         None, description="seconds between two looks; default: 2, and more with many jobs"

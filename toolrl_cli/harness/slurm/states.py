@@ -38,6 +38,11 @@ ORDINARY = frozenset({"", "None", "Priority", "Resources", "Dependency", "BeginT
 """Reasons for waiting that a user need not hear of."""
 
 
+def waits(state: str) -> bool:
+    """Whether a job of this state waits."""
+    return state.partition(" ")[0].rstrip("+") in QUEUED
+
+
 def goes_on(state: str) -> bool:
     """Whether a job of this state waits or runs."""
     return state.partition(" ")[0].rstrip("+") in QUEUED | RUNNING
