@@ -116,8 +116,12 @@ def test_a_part_that_is_killed_and_an_attempt_that_is_end_the_rest_of_it(site: S
     ]
     os.kill(attempt, signal.SIGKILL)
     eventually(lambda: len(site.processes("raylet/raylet")) == 2, 60)
-    (part,) = [p for p, argv in site.processes("training.nodes.part").items() if "srun" not in argv]
-    os.kill(part, signal.SIGKILL)
+
+    def parts() -> list[int]:
+        return [p for p, argv in site.processes("training.nodes.part").items() if "srun" not in argv]
+
+    eventually(lambda: len(parts()) == 1, 60)  # that of the other one ends with its attempt
+    os.kill(parts()[0], signal.SIGKILL)
     eventually(lambda: site.state(lost).status == "failed", 60)
     failure = site.state(lost).failure
     assert failure is not None and failure.kind == "infra" and failure.message.startswith("node n2: ")

@@ -151,3 +151,12 @@ def test_a_part_is_judged_wherever_it_counts_and_not_at_the_first_step_alone(
 def test_a_step_that_judges_as_an_earlier_one_is_not_scored_again() -> None:
     assert turning_steps(get_reward("two_stage"), 105) == turning_steps(get_reward("length"), 105) == (1,)
     assert turning_steps(get_reward("dynamic"), 105) == (1, 75, 105)
+
+
+def test_a_gold_answer_is_not_held_against_what_is_made_of_a_groups_part(tmp_path: Path) -> None:
+    (tmp_path / "group.py").write_text("def f(completions):\n    return [0.25] * len(completions)\n")
+    grouped = {"kind": "python", "path": "group.py", "function": "f", "batch": True, "range": [0, 0.5]}
+    parts = {"shortest": grouped, "bonus": {"kind": "exact", "only_if": ["shortest"]}, "exact": {}}
+    reward = get_reward({"components": parts}, base_dir=tmp_path)
+    call = '<think> t </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n</tool_call>'
+    assert check_gold(reward, [call]).ok

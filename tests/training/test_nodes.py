@@ -14,6 +14,7 @@ from tests.support.stages import ROOT, eventually
 from toolrl_cli.errors import StageError
 from toolrl_cli.processes.child import ChildFailed, ChildStopped
 from toolrl_cli.processes.nodes import NodeLost, Nodes
+from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import descendants
 from toolrl_cli.training.cpu.forked import rank_environments
 from toolrl_cli.training.nodes import parts as parts_module
@@ -27,6 +28,20 @@ SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 
 def ending(status: int, after: str = "") -> list[str]:
     return [sys.executable, "-S", "-c", f"import sys, time; {after or 'pass'}; sys.exit({status})"]
+
+
+EARLIER = set[ProcessId]()
+
+
+@pytest.fixture(autouse=True)
+def earlier() -> None:
+    """What other tests of this process keep, such as the one that runs users' rewards."""
+    EARLIER.clear()
+    EARLIER.update(descendants(os.getpid()))
+
+
+def left() -> list[ProcessId]:
+    return [process for process in descendants(os.getpid()) if process not in EARLIER]
 
 
 @pytest.fixture
@@ -44,14 +59,14 @@ def test_a_part_knows_its_number_and_ends_with_the_trainer(parts: Parts, tmp_pat
         assert parts.lifeline.names == ["n2"]
         eventually(lambda: told.exists() and told.read_text() == "1")
         parts.run(ending(0), os.environ, "the trainer")
-    assert descendants(os.getpid()) == []
+    assert left() == []
 
 
 def test_a_part_that_fails_ends_the_trainer_and_is_named(parts: Parts) -> None:
     with parts, pytest.raises(ChildFailed, match="the part on node n2 ended with status 3"):
         parts.start_there(ending(3, "time.sleep(0.5)"), os.environ)
         parts.run(SLEEP, os.environ, "the trainer")
-    assert descendants(os.getpid()) == []
+    assert left() == []
 
 
 def test_a_part_that_is_killed_is_a_node_that_is_lost(parts: Parts) -> None:
@@ -65,7 +80,7 @@ def test_a_part_that_is_killed_is_a_node_that_is_lost(parts: Parts) -> None:
         os.kill(part.pid, signal.SIGKILL)
         parts.run(SLEEP, os.environ, "the trainer")
     assert (lost.value.where, lost.value.failure_class) == ("node n2", "infra")
-    assert descendants(os.getpid()) == []
+    assert left() == []
 
 
 def test_parts_that_end_well_are_waited_for_and_are_no_loss(parts: Parts) -> None:
@@ -84,7 +99,7 @@ def test_a_trainer_that_fails_by_itself_is_told_as_ever(parts: Parts) -> None:
 def test_a_stop_is_heeded_while_the_nodes_begin(tmp_path: Path) -> None:
     with Parts(Nodes(3, SRUN.run), lambda: True, tmp_path) as parts, pytest.raises(ChildStopped):
         parts.start_there(SLEEP, os.environ)
-    assert descendants(os.getpid()) == []
+    assert left() == []
 
 
 def test_nodes_that_do_not_begin_are_told(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,7 +293,7 @@ def _told_late(planned: SweepPlan, mode: Mode, beside: Literal["loggers", "disab
     done = [
         run.id
         for run in planned.chosen.runs
-        if all(planned.chosen.stages[stage.id].status == DONE for stage in run.stages)
+        if all(planned.whole.stages[stage.id].status == DONE for stage in run.stages)
     ]
     modes = [m for m in (mode, beside) if owed(planned.results, planned.name, m, done)]
     if mode in modes and done:

@@ -135,13 +135,11 @@ def check_gold(
 
 
 def _judging(reward: Reward) -> set[str]:
-    """Parts that a gold answer alone can be held against: neither they nor what they are made of needs more than it."""
-    judging = {part.name for part in reward.components if part.judges}
-    while lost := {
-        p.name for p in reward.components if p.name in judging and not judging.issuperset(p.refers_to)
-    }:
-        judging -= lost
-    return judging
+    """Parts that a gold answer alone can be held against: none of a group's responses, nor what is made of such."""
+    grouped = {part.name for part in reward.components if part.takes_groups}
+    while more := {p.name for p in reward.components if grouped.intersection(p.refers_to)} - grouped:
+        grouped |= more
+    return {part.name for part in reward.components if part.judges} - grouped
 
 
 def _shortfall(
