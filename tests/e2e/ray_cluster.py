@@ -17,6 +17,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.nodes_program import NAME
+
 MARK = "TOOLRL_TEST_RAY"
 GPUS, CPUS = 2, 8
 
@@ -50,17 +52,18 @@ class RayCluster:
         head = ["--head", f"--port={self._gcs}", f"--dashboard-port={self._dashboard}"]
         head += [f"--dashboard-agent-listen-port={self._agent}", f"--temp-dir={self.folder}/ray"]
         self._start(*head, "--include-dashboard=true", "--disable-usage-stats")
-        for _ in range(self.nodes - 1):
-            self._start(f"--address=127.0.0.1:{self._gcs}")
+        for number in range(1, self.nodes):
+            self._start(f"--address=127.0.0.1:{self._gcs}", number=number)
         deadline = time.monotonic() + 60
         while not self._answers():
             assert time.monotonic() < deadline, "the dashboard does not answer"
             time.sleep(0.2)
 
-    def _start(self, *options: str) -> None:
+    def _start(self, *options: str, number: int = 0) -> None:
         argv = [sys.executable, "-m", "ray.scripts.scripts", "start", "--node-ip-address=127.0.0.1", *options]
         argv += [f"--num-cpus={CPUS}", f"--num-gpus={GPUS}", f"--object-store-memory={80 * 2**20}"]
-        done = subprocess.run(argv, env=self._environment, capture_output=True, text=True, check=False)
+        env = {**self._environment, NAME: f"n{number}"}
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def kill_head(self) -> None:

@@ -3,80 +3,45 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
-from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.e2e.over_nodes import TAG, OverNodes
 from tests.e2e.slurm_cluster import SlurmCluster, why_not
-from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
+from tests.support.stages import ROOT, Stages, eventually
 from toolrl_cli import api
 from toolrl_cli.harness.reach import Reach
 from toolrl_cli.harness.slurm.launcher import SlurmLauncher
 from toolrl_cli.harness.slurm.settings import SlurmSettings
-from toolrl_cli.harness.starting import AttemptOptions, Started, start_attempt
-from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.state import Handle, StageState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(bool(why_not()), reason=f"no Slurm here: {why_not()}")]
 
-TAG = "TOOLRL_TEST_TAG"
 
+class Site(OverNodes):
+    """On the cluster, through which they inherit the test's mark."""
 
-class Site:
-    """Stages over both nodes, and all processes that they have there."""
+    def __init__(self, slurm: SlurmCluster, ledger: Ledger, stages: Stages) -> None:
+        super().__init__(ledger, stages, "cpu")
+        self.slurm = slurm
 
-    def __init__(self, slurm: SlurmCluster, ledger: Ledger, stages: Stages, tag: str) -> None:
-        self.slurm, self.ledger, self.stages, self._tag = slurm, ledger, stages, tag
-
-    def start(self, name: str) -> tuple[StageSpec, Handle]:
-        resources = {"nodes": 2, "device": "cpu"}
-        config = {"seconds": 600, "resources": resources}
-        spec = self.stages(name, kind="rl", config=config, total_steps=1, slots=2, nodes=2)
-        options = AttemptOptions({"rl": f"{FUNCTIONS}:run_over_ray"}, heartbeat=0.5)
-        launcher = SlurmLauncher(SlurmSettings(poll=0.3, delay=0.5))
-        started = start_attempt(self.ledger.folder(spec), spec, launcher, (), options)
-        assert isinstance(started, Started) and started.state.launcher is not None
-        return spec, started.state.launcher
-
-    def until_up(self, *specs: StageSpec) -> None:
-        for spec in specs:
-            folder = self.ledger.folder(spec).attempt(1)
-            eventually((folder / "up").exists, 120, lambda f=folder: (f / "log.txt").read_text())  # type: ignore[misc]
-
-    def state(self, spec: StageSpec) -> StageState:
-        return self.ledger.read(spec)
-
-    def processes(self, words: str = "") -> dict[int, str]:
-        """pid → command line of all that inherited the test's mark through Slurm, this process's children apart."""
-        found = {}
-        for entry in os.scandir("/proc"):
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                argv = Path(entry.path, "cmdline").read_text(errors="replace").replace("\0", " ")
-                marked = f"{TAG}={self._tag}" in Path(entry.path, "environ").read_text(errors="replace")
-            except OSError:
-                continue
-            if marked and words in argv:
-                found[int(entry.name)] = argv
-        return found
+    def launcher(self) -> SlurmLauncher:
+        return SlurmLauncher(SlurmSettings(poll=0.3, delay=0.5))
 
     def until_all_have_ended(self) -> None:
-        eventually(lambda: not self.processes(), 60, lambda: "\n".join(self.processes().values()))
+        super().until_all_have_ended()
         self.slurm.until_idle()
 
 
 @pytest.fixture
 def site(slurm: SlurmCluster, ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch) -> Site:
-    tag = secrets.token_hex(8)
-    for name, value in {**slurm.environment, TAG: tag}.items():
+    site = Site(slurm, ledger, stages)
+    for name, value in {**slurm.environment, TAG: site.tag}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(ROOT)
-    return Site(slurm, ledger, stages, tag)
+    return site
 
 
 def test_verl_trains_on_two_nodes(site: Site) -> None:

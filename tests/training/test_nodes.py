@@ -144,6 +144,17 @@ def test_the_lifeline_takes_nobody_who_does_not_know_its_word() -> None:
     line.close()
 
 
+def test_nodes_of_one_name_are_told_apart() -> None:
+    lifeline = Lifeline()
+    lines = [join(lifeline.address, "localhost")[0] for _ in range(2)]
+    lines[0].sendall(b"0\n")
+    for line in lines:
+        line.close()
+    eventually(lambda: len(lifeline.ended) == 2)
+    assert sorted(lifeline.ended, key=str) == [("localhost", 0), ("localhost", None)]
+    lifeline.close()
+
+
 def test_what_is_the_rays_own_is_said_to_it_and_not_to_the_driver() -> None:
     options = {
         "ray_kwargs.ray_init.num_cpus": 32,

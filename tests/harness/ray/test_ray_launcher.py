@@ -250,7 +250,8 @@ def test_a_job_over_several_nodes_takes_nothing_itself_and_holds_its_share_of_ea
     body = job_request(LaunchRequest(Path("a"), spec, 1, (), ProcessId.current()), settings)
     assert not any(name.startswith("entrypoint_") for name in body)
     bundle = {"CPU": 1, "GPU": 2, "memory": 4 * 2**30, "tpu": 1}
-    assert places_of(spec, settings) == {"bundle": bundle, "labels": {"zone": "a"}, "nodes": 2}
+    wanted = {"bundle": bundle, "labels": {"zone": "a"}, "nodes": 2, "prologue": []}
+    assert places_of(spec, settings) == wanted
     assert (
         f"--places {shlex.quote(json.dumps(places_of(spec, settings)))}"
         in shlex.split(body["entrypoint"])[-1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -40,13 +41,23 @@ CHUNK = 65536
 class Place:
     """The job's share of one node; the class of a Ray actor."""
 
-    def run(self, argv: Sequence[str], environment: Mapping[str, str], cwd: str) -> Iterator[bytes | int]:
-        """Run a program on the share's GPUs; what it writes, and in the end its exit status."""
-        own = dict(os.environ)  # of this node: its GPUs, its libraries and its network
+    def environment(self) -> dict[str, str]:
+        """This node's: its GPUs, its libraries, its network, and what Ray and the job's settings say."""
+        own = dict(os.environ)
         if not own.get(DEVICES):  # on a CPU, where Ray refuses logical GPUs if it is empty
             own.pop(DEVICES, None)
-        given = {name: value for name, value in environment.items() if name != DEVICES}
-        child = start_child(argv, env=own | given, cwd=Path(cwd), stdout=subprocess.PIPE)
+        return own
+
+    def run(self, argv: Sequence[str], changes: Mapping[str, str | None], cwd: str) -> Iterator[bytes | int]:
+        """Run a program on the share's GPUs; what it writes, and in the end its exit status.
+
+        Args:
+            argv: the program.
+            changes: to `environment`; None where a variable is taken out.
+            cwd: its folder.
+        """
+        env = {k: v for k, v in {**self.environment(), **changes}.items() if v is not None}
+        child = start_child(argv, env=env, cwd=Path(cwd), stdout=subprocess.PIPE)
         try:
             assert child.stdout is not None
             while data := os.read(child.stdout.fileno(), CHUNK):
@@ -60,6 +71,7 @@ def run_over(
     bundle: Mapping[str, float],
     labels: Mapping[str, str],
     nodes: int,
+    prologue: Sequence[str],
     attempt_dir: Path,
     command: Sequence[str],
 ) -> int:
@@ -69,6 +81,7 @@ def run_over(
         bundle: what it takes of each node, by Ray's names.
         labels: of each node.
         nodes: how many.
+        prologue: shell lines before the attempt, on the first node: what they set there is known to all nodes.
         attempt_dir: its folder.
         command: what runs the attempt.
     """
@@ -85,12 +98,17 @@ def run_over(
         if asked_to_stop(attempt_dir):
             LOG.info("the attempt was cancelled while its job waited; nothing to do")
             return STOPPED
-    places = [_place(bundle, group, number) for number in range(nodes)]
-    server = Server(places[1:])
+    first, *others = (_place(bundle, group, number) for number in range(nodes))
+    try:
+        server = Server(others, ray.get(first.environment.remote()))
+    except ray.exceptions.RayError as error:
+        LOG.error("the first of its nodes is gone: %s", _last_line(error))
+        return NODE_LOST
     there = Nodes(nodes, (sys.executable, "-m", "toolrl_cli.harness.ray.there")).variable()
-    environment = {**os.environ, **there, ADDRESS: server.address}
+    changes = {**there, ADDRESS: server.address}
     status = NODE_LOST
-    for said in _answers(places[0], command, environment, str(Path.cwd()), lost=NODE_LOST):
+    argv = ["bash", "-c", "\n".join(["set -e", *prologue, f"exec {shlex.join(command)}"])]
+    for said in _answers(first, argv, changes, str(Path.cwd()), lost=NODE_LOST):
         if isinstance(said, int):
             status = said
         else:
@@ -104,13 +122,14 @@ class Server:
 
     Args:
         places: actors on them.
+        base: environment of the attempt's own node before the attempt has set anything.
 
     Attributes:
         address: value of `there.ADDRESS` for the attempt.
     """
 
-    def __init__(self, places: Sequence[Any]) -> None:
-        self._places = places
+    def __init__(self, places: Sequence[Any], base: Mapping[str, str]) -> None:
+        self._places, self._base = places, base
         key = secrets.token_hex(16)
         self._listener = Listener(("", 0), authkey=key.encode())
         port = self._listener.address[1]
@@ -127,10 +146,11 @@ class Server:
 
     def _run(self, asked: Connection[Any, Any]) -> None:
         argv, environment, cwd = asked.recv()
+        changes = changed(self._base, environment)
         lock = threading.Lock()
 
         def relay(place: Any) -> None:
-            for said in _answers(place, argv, environment, cwd):
+            for said in _answers(place, argv, changes, cwd):
                 with lock:
                     asked.send(said)
 
@@ -138,17 +158,27 @@ class Server:
             threading.Thread(target=relay, args=(place,), daemon=True).start()
 
 
+def changed(base: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str | None]:
+    """What an attempt has set (or taken out: None) since its node's `base`; another node keeps its own of the rest."""
+    names = (base.keys() | environment.keys()) - {DEVICES}
+    return {n: environment.get(n) for n in sorted(names) if base.get(n) != environment.get(n)}
+
+
 def _answers(
-    place: Any, argv: Sequence[str], environment: Mapping[str, str], cwd: str, *, lost: int = 1
+    place: Any, argv: Sequence[str], changes: Mapping[str, str | None], cwd: str, *, lost: int = 1
 ) -> Iterator[bytes | int]:
     """See `Place.run`; `lost` at the end of one whose node is gone."""
     try:
-        for answer in place.run.options(num_returns="streaming").remote(argv, environment, cwd):
+        for answer in place.run.options(num_returns="streaming").remote(argv, changes, cwd):
             yield ray.get(answer)
     except ray.exceptions.RayError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        yield f"toolrl: a node is gone: {lines[-1] if lines else type(error).__name__}\n".encode()
+        yield f"toolrl: a node is gone: {_last_line(error)}\n".encode()
         yield lost
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _place(bundle: Mapping[str, float], group: Any, number: int) -> Any:

@@ -110,7 +110,8 @@ def places_of(spec: StageSpec, settings: RaySettings) -> dict[str, Any]:
     amounts = {"CPU": wanted["entrypoint_num_cpus"], "GPU": wanted.get("entrypoint_num_gpus", 0)}
     amounts |= {"memory": wanted.get("entrypoint_memory", 0), **wanted.get("entrypoint_resources", {})}
     bundle = {name: amount for name, amount in amounts.items() if amount}
-    return {"bundle": bundle, "labels": wanted.get("entrypoint_label_selector", {}), "nodes": spec.nodes}
+    labels = wanted.get("entrypoint_label_selector", {})
+    return {"bundle": bundle, "labels": labels, "nodes": spec.nodes, "prologue": settings.prologue}
 
 
 def request_of(job: Mapping[str, Any]) -> dict[str, Any]:

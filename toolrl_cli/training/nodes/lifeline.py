@@ -33,7 +33,7 @@ class Lifeline:
         self._listener = socket.create_server(("", 0))
         self.address = f"{self.host}:{self._listener.getsockname()[1]}:{self._token}"
         self._names: dict[int, str] = {}
-        self._ended: dict[str, int | None] = {}
+        self._ended: dict[int, int | None] = {}
         self._lock = threading.Lock()
         self._over, self._wake = socket.socketpair()
         threading.Thread(target=self._serve, name="toolrl-lifeline", daemon=True).start()
@@ -45,10 +45,13 @@ class Lifeline:
             return list(self._names.values())
 
     @property
-    def ended(self) -> dict[str, int | None]:
-        """Node → exit status of its part, of those that have ended; None where it has gone without a word."""
+    def ended(self) -> list[tuple[str, int | None]]:
+        """Nodes whose parts have ended, with the exit status; None where one has gone without a word.
+
+        Two may have one name (containers, or nodes called `localhost`).
+        """
         with self._lock:
-            return dict(self._ended)
+            return [(self._names[number], status) for number, status in self._ended.items()]
 
     def close(self) -> None:
         """Let the parts end."""
@@ -75,7 +78,7 @@ class Lifeline:
                     word = _received(key.fileobj).strip()
                     selector.unregister(key.fileobj)  # whatever it was, it was the last
                     with self._lock:
-                        self._ended[self._names[parts[key.fileobj]]] = int(word) if word.isdigit() else None
+                        self._ended[parts[key.fileobj]] = int(word) if word.isdigit() else None
 
     def _welcomed(self, number: int) -> socket.socket | None:
         """A part that has just connected; None for somebody else."""

@@ -105,7 +105,7 @@ class Parts:
     def broken(self) -> bool:
         """Whether a part has failed, or a node does not answer."""
         statuses = [process.poll() or 0 for process in self._running.values()]
-        return any(status != 0 for status in (*statuses, *self.lifeline.ended.values()))
+        return any(status != 0 for status in (*statuses, *(s for _, s in self.lifeline.ended)))
 
     def _over(self) -> bool:
         return self._stop_requested() or self.broken
@@ -113,11 +113,11 @@ class Parts:
     def _failure(self) -> StageError:
         """Why `broken`."""
         deadline = time.monotonic() + LAST_WORD
-        while time.monotonic() < deadline and not any(self.lifeline.ended.values()):
+        while time.monotonic() < deadline and not any(s for _, s in self.lifeline.ended):
             if any(process.poll() for process in self._running.values()):
                 break
             time.sleep(0.05)
-        for node, status in self.lifeline.ended.items():
+        for node, status in self.lifeline.ended:
             if status is None:
                 return NodeLost(node)
             if status:
