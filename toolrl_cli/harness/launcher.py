@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -286,8 +286,10 @@ class Launcher(Protocol):
 class TakesMany(Protocol):
     """What a launcher may be beside: one that submits many attempts with fewer questions than one for each."""
 
-    def submit_many(self, requests: Sequence[LaunchRequest]) -> list[Handle | LaunchError]:
-        """As `Launcher.submit`: of each attempt its handle, or why it has none."""
+    def submit_many(
+        self, requests: Sequence[LaunchRequest]
+    ) -> Iterator[tuple[LaunchRequest, Handle | LaunchError]]:
+        """As `Launcher.submit`: each attempt once, as soon as it is known, with its handle or why it has none."""
 
 
 def for_several_nodes() -> str:

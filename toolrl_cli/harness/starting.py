@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +89,7 @@ class Wanted:
 
 
 TOGETHER = 200
-"""Most stages that are started together: their first attempts wait until the last one is written down."""
+"""Most stages that are started together, each of which is held until its attempt is written down."""
 
 
 def start_attempt(
@@ -138,7 +138,6 @@ def start_attempts(
         LaunchError: the launcher cannot start one; those that it could are written down.
     """
     reach = reach or Reach(launcher)
-    answers: list[Started | Done | Busy | LaunchLater] = []
     with ExitStack() as leases_held:
         found: list[Done | Busy | _Due] = []
         for stage in wanted:
@@ -146,17 +145,16 @@ def start_attempts(
             if isinstance(due, _Due):
                 leases_held.enter_context(due.lease)
             found.append(due)
-        dues = [due for due in found if isinstance(due, _Due)]
-        handles = iter(_submit([due.request for due in dues], launcher))
-        refusal: LaunchError | None = None
-        for due in found:
-            answer = due if not isinstance(due, _Due) else due.submitted(next(handles))
-            if isinstance(answer, LaunchError) and not isinstance(answer, LaunchLater):
-                refusal = refusal or answer
-            else:
-                answers.append(answer)
-        if refusal is not None:
-            raise refusal
+        dues = {due.request.id: due for due in found if isinstance(due, _Due)}
+        submitted: dict[str, Started | LaunchError] = {}
+        for request, handle in _submit([due.request for due in dues.values()], launcher):
+            submitted[request.id] = dues[request.id].submitted(handle)
+    answers: list[Started | Done | Busy | LaunchLater] = []
+    for due in found:
+        answer = submitted[due.request.id] if isinstance(due, _Due) else due
+        if isinstance(answer, LaunchError) and not isinstance(answer, LaunchLater):
+            raise answer
+        answers.append(answer)
     return answers
 
 
@@ -188,16 +186,20 @@ class _Due:
         return Started(state)
 
 
-def _submit(requests: list[LaunchRequest], launcher: Launcher) -> list[Handle | LaunchError]:
+def _submit(
+    requests: list[LaunchRequest], launcher: Launcher
+) -> Iterator[tuple[LaunchRequest, Handle | LaunchError]]:
+    """Each as soon as it is submitted: until it is written down, its attempt waits."""
     if isinstance(launcher, TakesMany) and len(requests) > 1:
-        return launcher.submit_many(requests)
-    answers: list[Handle | LaunchError] = []
+        yield from launcher.submit_many(requests)
+        return
     for request in requests:
         try:
-            answers.append(launcher.submit(request))
+            handle = launcher.submit(request)
         except LaunchError as error:
-            answers.append(error)
-    return answers
+            yield request, error
+        else:
+            yield request, handle
 
 
 def _due(wanted: Wanted, launcher: Launcher, options: AttemptOptions, reach: Reach) -> Done | Busy | _Due:

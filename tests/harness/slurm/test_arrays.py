@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.detaching import detach
 from toolrl_cli.harness.launcher import LaunchLater
 from toolrl_cli.harness.reach import Reach
+from toolrl_cli.harness.slurm import launcher as launcher_module
 from toolrl_cli.harness.slurm.arrays import PLACE, TASKS
 from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.settings import SlurmSettings
@@ -67,6 +69,23 @@ def test_fewer_than_the_setting_says_are_jobs_of_their_own(cluster: Cluster) -> 
     cluster.settings = SlurmSettings(poll=0.05, delay=0.0, array=0)
     assert cluster.run(several(cluster, "export", "def"))[0].exit_code == 0
     assert len(cluster.calls("sbatch")) == 6 and not (cluster.ledger.results / "arrays").exists()
+
+
+def test_a_job_finds_itself_written_down_before_the_next_one_is_submitted(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.settings = SlurmSettings(poll=0.05, delay=0.0)
+    cluster.switch("hold")
+    specs, known = several(cluster, "export", "abc"), list[int]()
+
+    def asked(program: str, *arguments: str, **more: Any) -> str:
+        if program == "sbatch":
+            known.append(sum(cluster.ledger.read(spec).active for spec in specs))
+        return ask(program, *arguments, **more)
+
+    monkeypatch.setattr(launcher_module, "ask", asked)
+    start(cluster, specs, "finish")
+    assert known == [0, 1, 2]
 
 
 def test_an_array_whose_answer_was_lost_is_found_task_by_task_and_not_made_again(cluster: Cluster) -> None:

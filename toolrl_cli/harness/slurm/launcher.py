@@ -6,7 +6,7 @@ import contextlib
 import select
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from toolrl_cli.errors import LaunchError
@@ -42,6 +42,8 @@ AT_ONCE = 1000
 MOST = 500
 """Tasks of an array; sites have a limit of their own (`MaxArraySize`), of 1000 by default."""
 
+Submitted = tuple[LaunchRequest, Handle | LaunchError]
+
 
 class SlurmLauncher:
     """Submits attempts to Slurm and says how their jobs stand.
@@ -74,14 +76,14 @@ class SlurmLauncher:
 
     def submit(self, request: LaunchRequest) -> Handle:
         """See `Launcher.submit`."""
-        (answer,) = self.submit_many([request])
+        ((_, answer),) = self.submit_many([request])
         if isinstance(answer, LaunchError):
             raise answer
         return answer
 
-    def submit_many(self, requests: Sequence[LaunchRequest]) -> list[Handle | LaunchError]:
+    def submit_many(self, requests: Sequence[LaunchRequest]) -> Iterator[Submitted]:
         """See `TakesMany.submit_many`; those that ask alike become arrays."""
-        answers: dict[str, Handle | LaunchError] = {}
+        left = {request.id: request for request in requests}
         try:
             self._cluster_name()
             new = []
@@ -91,20 +93,19 @@ class SlurmLauncher:
                     self._bad.note(request)
                     new.append(request)
                 else:
-                    answers[request.id] = self._handle(request, *there)
+                    del left[request.id]
+                    yield request, self._handle(request, *there)
             self._keep_off(self._bad.excluded())
             most = min(MOST, self._most_tasks)
             for tasks in grouped(new, self._asks, max(1, most)):
-                if len(tasks) < max(2, self._settings.array or MOST + 1) or most < 2:
-                    for task in tasks:
-                        answers[task.request.id] = self._handle(task.request, *self._alone(task.request))
-                else:
-                    self._together(tasks, answers)
+                alone = len(tasks) < max(2, self._settings.array or MOST + 1) or most < 2
+                for request, handle in self._each(tasks) if alone else self._together(tasks):
+                    del left[request.id]
+                    yield request, handle
         except LaunchError as error:
             # whoever is refused for himself is told so; what nobody was asked for waits as long as the rest
-            for request in requests:
-                answers.setdefault(request.id, _told(error, request))
-        return [answers[request.id] for request in requests]
+            for request in left.values():
+                yield request, _told(error, request)
 
     def _keep_off(self, nodes: tuple[str, ...]) -> None:
         """Have the jobs that wait keep off nodes too that have failed since they were submitted."""
@@ -125,7 +126,16 @@ class SlurmLauncher:
                     ask("scontrol", "update", f"JobId={some}", f"ExcNodeList={wish}")
         self._kept_off = nodes
 
-    def _together(self, tasks: list[Task], answers: dict[str, Handle | LaunchError]) -> None:
+    def _each(self, tasks: list[Task]) -> Iterator[tuple[LaunchRequest, Handle]]:
+        """Submit jobs of their own.
+
+        Raises:
+            LaunchError: as `ask`.
+        """
+        for task in tasks:
+            yield task.request, self._handle(task.request, *self._alone(task.request))
+
+    def _together(self, tasks: list[Task]) -> Iterator[tuple[LaunchRequest, Handle]]:
         """Submit an array; halves of it where the queue has no room for all.
 
         Raises:
@@ -141,11 +151,11 @@ class SlurmLauncher:
             if not error.full or len(tasks) == 1:
                 raise
             middle = len(tasks) // 2
-            self._together(tasks[:middle], answers)
-            self._together(tasks[middle:], answers)
+            yield from self._together(tasks[:middle])
+            yield from self._together(tasks[middle:])
             return
         for task in tasks:
-            answers[task.request.id] = self._handle(task.request, f"{job}_{task.index}", place.array)
+            yield task.request, self._handle(task.request, f"{job}_{task.index}", place.array)
 
     def _alone(self, request: LaunchRequest) -> tuple[str, str]:
         """Submit one job; its number and its comment.
