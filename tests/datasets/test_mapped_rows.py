@@ -56,6 +56,12 @@ def taken(folder: Path, *rows: Any, fields: Any = FIELDS) -> list[dict[str, Any]
         ([{"function": {"name": "f", "arguments": '{"a": 1}'}}], '{"name": "f", "parameters": {"a": 1}}'),
         ("No tool fits.", "<response> No tool fits. </response>"),
         (GOLD, GOLD),
+        (
+            '<think> t </think>\n<tool_call>\n{"name": "f",\n "arguments": {"a": 1}}\n</tool_call>\n'
+            "<tool_call>{'name': 'f', 'arguments': {'a': 2}}</tool_call>",
+            '<think> t </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n'
+            '{"name": "f", "parameters": {"a": 2}}\n</tool_call>',
+        ),
     ],
 )
 def test_a_gold_answer_is_calls_or_words_or_a_whole_turn_and_earns_the_most(
@@ -95,6 +101,15 @@ def test_each_turn_of_the_assistant_in_a_dialogue_is_a_row(tmp_path: Path) -> No
     )
 
 
+def test_words_beside_calls_are_lost_and_told(tmp_path: Path) -> None:
+    spoken = [SPOKEN[1], {**SPOKEN[2], "content": "Let me see."}]
+    fields = {"messages": "chat", "tools": "tools"}
+    files = params(tmp_path, {"chat": spoken, "tools": [TOOL]})["files"]
+    rows, notes = mapped_rows.load(files, fields, {})
+    assert "Let me see." not in rows["train"][0]["reward_model"]["ground_truth"]
+    assert notes[0].endswith("rows lose the words beside its calls (1: line 1)")
+
+
 def test_a_row_tells_its_source_its_name_and_its_thought(tmp_path: Path) -> None:
     fields = {**FIELDS, "think": "why", "data_source": "from", "id": "n", "extra_info": "more"}
     given = {**row(), "why": " because ", "from": "mine", "n": 7, "more": {"level": 3}}
@@ -103,6 +118,9 @@ def test_a_row_tells_its_source_its_name_and_its_thought(tmp_path: Path) -> None
     extra = row_facts(made)["extra_info"]
     assert (extra["data_source"], extra["id"], extra["level"], extra["index"]) == ("mine", "7", 3, 0)
     assert taken(tmp_path, row())[0]["extra_info"]["data_source"] == mapped_rows.SOURCE
+    own = {**given, **row(answer=GOLD)}
+    _, (told, *_) = mapped_rows.load(params(tmp_path, own)["files"], fields, {})
+    assert told.endswith("rows lose its thought, in whose place that of the gold turn stands (1: line 1)")
 
 
 def test_what_cannot_be_taken_is_counted_by_reason_with_its_lines(tmp_path: Path) -> None:

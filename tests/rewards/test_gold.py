@@ -101,6 +101,13 @@ def test_gold_in_another_form_is_no_fault_where_all_or_nothing_is_what_is_asked_
     assert not check_gold(get_reward("intermediate@paper"), [text_parameters]).ok
 
 
+def test_gold_with_a_block_for_every_call_is_told_that_only_the_first_counts() -> None:
+    block = '<tool_call>\n{"name": "f", "parameters": {}}\n</tool_call>'
+    for design in ("coarse", "nemo_gym_f1", "match_tir"):
+        report = check_gold(get_reward(design), [f"<think> t </think>\n{block}\n{block}"])
+        assert "only the first of its <tool_call> blocks counts" in str(report.shortfalls[0]), design
+
+
 def test_gold_with_the_line_ends_of_windows_is_told_so() -> None:
     report = check_gold(get_reward("original"), [GOLD.replace("\n", "\r\n")])
     assert str(report.shortfalls[0]) == "row 0: its lines end in CRLF, and the format wants LF"

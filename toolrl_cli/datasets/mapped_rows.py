@@ -19,7 +19,7 @@ from toolrl_cli.datasets.verl_rows import Row
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for
 
-VERSION = 1
+VERSION = 2
 """Of the conversion: other rows from the same file are another version, and other data."""
 SOURCE = "jsonl"
 """`data_source` of rows whose mapping names none."""

@@ -46,6 +46,8 @@ class Component(ABC):
     sources: tuple[str, ...] = ()
 
     kind: ClassVar[str]
+    compares_calls: ClassVar[bool] = False
+    """Whether it holds calls against those of the gold turn."""
 
     @property
     def needs(self) -> frozenset[str]:
@@ -163,6 +165,7 @@ class Correctness(Component):
     granularity: str = "original"
 
     kind: ClassVar[str] = "correctness"
+    compares_calls: ClassVar[bool] = True
 
     def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
         if reading.truth.wants_call:

@@ -15,7 +15,7 @@ from typing import Any
 from toolrl_cli.rewards.calls.style import Style
 from toolrl_cli.rewards.components import Correctness
 from toolrl_cli.rewards.errors import RewardError
-from toolrl_cli.rewards.reading import read_truth, unmatchable
+from toolrl_cli.rewards.reading import CALL, read_truth, unmatchable
 from toolrl_cli.rewards.reward import Reward
 from toolrl_cli.rewards.stretch import turning_steps
 
@@ -24,6 +24,7 @@ CRLF = "its lines end in CRLF, and the format wants LF"
 FORM = (
     "the reward reads calls in another form than the gold answer has them in; `reading: toolrl` reads these"
 )
+BLOCKS = f"only the first of its {CALL} blocks counts; write all calls into one, a JSON object a line"
 ROWS_NAMED = 5  # rows named in the one-line error; the report lists all
 
 
@@ -112,6 +113,7 @@ def check_gold(
     """
     graded = {part.granularity for part in reward.components if isinstance(part, Correctness)} - {"coarse"}
     whole = reward.fidelity == "released" and graded == {"intermediate"}
+    comparing = any(part.compares_calls for part in reward.components)
     steps = turning_steps(reward, total_steps)
     shortfalls, rows, sources = [], 0, set[object]()
     for rows, row in enumerate(ground_truths, start=1):
@@ -125,6 +127,8 @@ def check_gold(
             if problem:
                 parts = found.parts if found else {}
                 found = Shortfall(str(name), parts, f"{problem}; an answer earns all or nothing")
+        if comparing and text.count(CALL) > 1:
+            found = Shortfall(str(name), found.parts if found else {}, BLOCKS)
         if found:
             shortfalls.append(found)
     for component in reward.components if whole_data and sources else ():

@@ -56,7 +56,7 @@ def take(
         except (Refused, SpecError, RecursionError) as fault:
             taken.refused.setdefault(_why(fault), []).append(number)
             continue
-        for lost in dict.fromkeys(turn.lost for turn, _ in found if turn.lost):
+        for lost in dict.fromkeys(each for turn, _ in found for each in turn.lost):
             taken.lost.setdefault(lost, []).append(number)
         taken.rows[number] = [each for _, each in found]
         made += len(found)

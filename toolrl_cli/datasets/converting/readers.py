@@ -45,6 +45,11 @@ def answered(tools: tuple[Tool, ...], before: tuple[tuple[str, str], ...], raw: 
         return Turn(tools, before, calls_of(raw), think=think)
     if CALL not in raw and RESPONSE not in raw:
         return Turn(tools, before, text=raw, think=think)
+    if len(blocks := _BLOCK.findall(raw)) > 1:  # Hermes' form: a block for every call, and here a line
+        calls = tuple(call for block in blocks for call in _calls_in(block))
+        whole = Turn(tools, before, calls).calls_block()
+        first, *rest = _BLOCK.split(raw)[::2]
+        raw = "\n".join(part.strip() for part in (first, whole, *rest) if part.strip())
     try:
         found = [call for call in read_truth(raw).calls if isinstance(call, Mapping)]
     except RewardError:
@@ -63,6 +68,18 @@ def read_hermes(row: Json, fields: Mapping[str, str]) -> Iterator[Turn]:
     listed = re.search(r"<tools>\s*(.*?)\s*</tools>", system, re.DOTALL)
     tools = tools_of(row["tools"] if row.get("tools") else _lines(listed.group(1)) if listed else None)
     yield from spoken([message for message in conversation if message.role != "system"], tools)
+
+
+def _calls_in(block: str) -> tuple[tuple[str, Json], ...]:
+    """The calls of one block: one or a list, or one a line.
+
+    Raises:
+        Refused: a call cannot be read.
+    """
+    try:
+        return calls_of(_python(block))
+    except Refused:
+        return tuple(call for line in block.split("\n") if line.strip() for call in calls_of(_python(line)))
 
 
 class Message(NamedTuple):

@@ -23,6 +23,7 @@ TYPES = {
     **{"dict": "object", "object": "object", "any": "string"},
 }
 
+THOUGHT = "<think>"
 PARAMETERS = ("parameters", "inputSchema", "input_schema")
 """Where a tool's schema stands: OpenAI's word, MCP's and Anthropic's."""
 
@@ -91,10 +92,16 @@ class Turn:
             raise Refused("nobody asks anything")
 
     @property
-    def lost(self) -> str:
-        """What of it is in no row; empty where nothing is."""
-        own = self.tools and any(role == "system" for role, _ in self.before)
-        return "its own system message, in whose place that of the tools stands" if own else ""
+    def lost(self) -> list[str]:
+        """What of it is in no row."""
+        found = []
+        if self.tools and any(role == "system" for role, _ in self.before):
+            found.append("its own system message, in whose place that of the tools stands")
+        if self.think and THOUGHT in self.whole:
+            found.append("its thought, in whose place that of the gold turn stands")
+        if self.calls and self.text.strip():
+            found.append("the words beside its calls")
+        return found
 
     def row(self, source: str, identity: str) -> dict[str, Any]:
         """An RL row in the format of ToolRL's prompts; where no tools are known, with the dialogue as it is."""
@@ -117,18 +124,21 @@ class Turn:
     def gold(self) -> str:
         """The gold turn."""
         if self.whole:
-            thought = f"<think> {self.think} </think>\n" if self.think and "<think>" not in self.whole else ""
+            thought = f"<think> {self.think} </think>\n" if self.think and THOUGHT not in self.whole else ""
             return thought + self.whole
         if not self.calls:
             return (
                 f"<think> {self.think or THINK_RESPONSE} </think>\n<response> {self.text.strip()} </response>"
             )
+        return f"<think> {self.think or THINK_TOOL} </think>\n{self.calls_block()}"
+
+    def calls_block(self) -> str:
+        """The calls as they stand in the gold turn."""
         lines = [
             json.dumps({"name": name, "parameters": dict(arguments)}, ensure_ascii=False)
             for name, arguments in self.calls
         ]
-        block = "\n".join(("<tool_call>", *lines, "</tool_call>"))
-        return f"<think> {self.think or THINK_TOOL} </think>\n{block}"
+        return "\n".join(("<tool_call>", *lines, "</tool_call>"))
 
 
 def _told(role: str, text: str) -> str:

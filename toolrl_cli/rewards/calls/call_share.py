@@ -44,6 +44,7 @@ class CallShare(Component):
     no_call: str = "silence"
 
     kind: ClassVar[str] = "calls"
+    compares_calls: ClassVar[bool] = True
 
     def raw(self, reading: Reading, fidelity: str, low: float, high: float) -> float:
         share = self.share(reading)

@@ -36,6 +36,7 @@ class AstMatch(Component):
     no_call: str = "silence"
 
     kind: ClassVar[str] = "ast_match"
+    compares_calls: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[str]:

@@ -38,6 +38,7 @@ class Faults(Component):
     reading: Style = field(default_factory=Style)
 
     kind: ClassVar[str] = "faults"
+    compares_calls: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[str]:
