@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,13 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from tests.support.stages import eventually
 from tests.support.wandb_server import Fault, WandbServer
 from tests.tracking.tree import SWEEP, ResultsTree, rows_of, same_rows
+from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.publishing import PATIENCE, Publishing
 from toolrl_cli.processes.process_id import ProcessId
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking.place import choose_mode, tracking_of
 from toolrl_cli.tracking.status import read_status, told_of
 
 HARNESS = """
@@ -208,3 +213,32 @@ def test_runs_that_another_harness_has_planned_meanwhile_are_told_too(
     eventually(lambda: over(tree), 60.0)
     tree.sync()
     same_rows(server, tree)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        (
+            {"project": "team/mine"},
+            "W&B takes no / in a project's name, and this is 'team/mine'; the team goes",
+        ),
+        ({"project": "a%b?"}, "W&B takes no ? % in a project's name"),
+        ({"tags": ["fine", ""]}, "tags"),
+        ({"tags": ["x" * 65]}, "tags"),
+    ],
+)
+def test_what_wandb_would_refuse_is_refused_before_anything_is_trained(
+    setting: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        Tracking.model_validate(setting)
+    with pytest.raises(SpecError, match=r"of the saved sweep: .*`toolrl sweep`"):
+        tracking_of(setting)
+
+
+def test_a_project_of_the_environment_is_one_that_wandb_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "team/mine")
+    with pytest.raises(SpecError, match=r"\$WANDB_PROJECT"):
+        choose_mode("offline")
+    assert choose_mode("disabled") == "disabled"
+    assert choose_mode("offline", {"project": "own"}) == "offline"

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 from toolrl_cli.errors import LedgerError, TrackingError
 from toolrl_cli.log import LOG
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep
 from toolrl_cli.tracking.extras import REPORT, attach, report_told
-from toolrl_cli.tracking.place import Place
+from toolrl_cli.tracking.place import Place, tracking_of
 from toolrl_cli.tracking.status import RunStatus, StatusWriter
 from toolrl_cli.tracking.told import ROW, TOLD, Told, tell
 
@@ -68,7 +67,7 @@ class Feed:
     ) -> None:
         self._saved, self._ledger, self._place, self._client = saved, ledger, place, client
         self._status, self._mode = status, mode
-        self._tracking = Tracking.model_validate(saved.tracking)
+        self._tracking = tracking_of(saved.tracking)
         self._open: dict[str, _Open] = {}
         self.stale = False
         """A run failed; the client has to be reset before it is tried again."""
@@ -84,7 +83,7 @@ class Feed:
     def follow(self, saved: SavedSweep) -> None:
         """Go on with another plan of the sweep; where it is in W&B stays as it was."""
         self._saved = saved
-        self._tracking = Tracking.model_validate(saved.tracking)
+        self._tracking = tracking_of(saved.tracking)
 
     def told(self, run: PlannedRun, *, live: bool = True) -> Told | None:
         """What W&B is told of a run; None, and written down why, where a file of it cannot be read."""

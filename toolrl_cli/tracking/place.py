@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import ValidationError
+
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.sweeps.sweep_file import MODES, Mode, Tracking
+from toolrl_cli.spec.sweeps.sweep_file import MODES, Mode, Tracking, project_fault
 from toolrl_cli.store.files import explained, make_folder, write_json
 from toolrl_cli.store.schemas import WANDB
 from toolrl_cli.tracking.status import LOGGERS, read_status
@@ -34,13 +36,33 @@ def choose_mode(asked: str | None, tracking: Mapping[str, Any] | None = None) ->
     """The option, else the sweep's, else `$WANDB_MODE`, else online where a login is found and offline where none is.
 
     Raises:
-        SpecError: an unknown mode.
+        SpecError: an unknown mode, or a project of the environment that W&B would refuse once all is trained.
     """
     given = asked or (tracking or {}).get("mode") or os.environ.get("WANDB_MODE")
     told = given or ("online" if _logged_in() else "offline")
     if told not in MODES:
         raise SpecError(f"unknown W&B mode {told!r}", "--wandb or $WANDB_MODE", f"one of {', '.join(MODES)}")
+    project = os.environ.get("WANDB_PROJECT", "")
+    if told != "disabled" and not (tracking or {}).get("project") and (why := project_fault(project)):
+        raise SpecError(why, "$WANDB_PROJECT", "WANDB_ENTITY=TEAM WANDB_PROJECT=PROJECT names both")
     return told
+
+
+def tracking_of(saved: Mapping[str, Any]) -> Tracking:
+    """The settings as a sweep was saved with them.
+
+    Raises:
+        SpecError: an earlier version took what W&B does not.
+    """
+    try:
+        return Tracking.model_validate(saved)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("tracking", *first["loc"])))
+        hint = (
+            "correct it in the sweep's file and run `toolrl sweep` with that again: nothing is trained anew"
+        )
+        raise SpecError(first["msg"], f"{where} of the saved sweep", hint) from None
 
 
 def _logged_in() -> bool:

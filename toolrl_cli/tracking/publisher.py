@@ -24,12 +24,11 @@ from typing import TYPE_CHECKING
 from toolrl_cli.errors import LedgerError, SpecError, ToolrlError, TrackingError
 from toolrl_cli.log import LOG, on_stderr
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import attempt_alive
 from toolrl_cli.store.schemas import PLAN
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
-from toolrl_cli.tracking.place import LOCK, place_of, publishing_alone
+from toolrl_cli.tracking.place import LOCK, place_of, publishing_alone, tracking_of
 from toolrl_cli.tracking.status import LOGGERS, SILENT, RunStatus, StatusWriter
 from toolrl_cli.tracking.told import Told, watched_files
 
@@ -240,7 +239,7 @@ def _run(results: Path, name: str, mode: str) -> int:
 
 def _follow(results: Path, name: str, mode: str) -> int:
     saved = SweepFolder(results, name).load()
-    place = place_of(SweepFolder(results, name).path, Tracking.model_validate(saved.tracking))
+    place = place_of(SweepFolder(results, name).path, tracking_of(saved.tracking))
     status = StatusWriter(SweepFolder(results, name).path, mode)
     status.write()
     if mode == LOGGERS:

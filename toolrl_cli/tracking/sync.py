@@ -10,13 +10,12 @@ from pathlib import Path
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.client import Client, Seen
 from toolrl_cli.tracking.extras import REPORT
 from toolrl_cli.tracking.feed import Feed, has_all
-from toolrl_cli.tracking.place import place_of, publishing_alone
+from toolrl_cli.tracking.place import place_of, publishing_alone, tracking_of
 from toolrl_cli.tracking.status import StatusWriter, read_status
 from toolrl_cli.tracking.told import Told
 
@@ -76,7 +75,7 @@ def sync(
             raise SpecError(
                 f"is being sent to W&B now{who}", f"sweep {saved.name}", "sync again once that has ended"
             )
-        place = place_of(folder, Tracking.model_validate(saved.tracking), rebuild if not dry_run else None)
+        place = place_of(folder, tracking_of(saved.tracking), rebuild if not dry_run else None)
         client = Client(place, "online" if mode == "online" else "offline", results)
         status_file = StatusWriter(folder, mode)
         status_file.keep({*(run.id for run in saved.runs), REPORT})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from toolrl_cli.spec.models import Frozen, Whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NOT_IN_PROJECTS = "/\\#?%:"
+"""Characters that W&B refuses in a project's name (`wandb.Settings.validate_project`, wandb 0.31)."""
 
 
 Mode = Literal["online", "offline", "disabled"]
@@ -37,7 +39,9 @@ class Tracking(Frozen):
         None, min_length=1, max_length=128, description="default $WANDB_PROJECT, then toolrl"
     )
     entity: str | None = Field(None, min_length=1, description="user or team; default: that of the login")
-    tags: list[str] = Field([], description="of every run, beside its axes and seed")
+    tags: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+        [], description="of every run, beside its axes and seed"
+    )
     notes: str = Field("", description="of every run; default: the sweep's description")
     mode: Mode | None = Field(None, description="default: $WANDB_MODE, then online where a login is found")
     every: Literal["step", "checkpoint"] = Field(
@@ -49,6 +53,20 @@ class Tracking(Frozen):
     loggers: list[Literal["tensorboard", "mlflow", "trackio", "swanlab"]] = Field(
         [], description="get the same rows beside W&B"
     )
+
+    @field_validator("project")
+    @classmethod
+    def _project(cls, name: str | None) -> str | None:
+        if name is not None and (why := project_fault(name)):
+            raise ValueError(why)
+        return name
+
+
+def project_fault(name: str) -> str:
+    """Why W&B takes no project of this name; empty where it does."""
+    bad = [character for character in NOT_IN_PROJECTS if character in name]
+    hint = "; the team goes into `entity`" if "/" in bad else ""
+    return f"W&B takes no {' '.join(bad)} in a project's name, and this is {name!r}{hint}" if bad else ""
 
 
 class SweepFile(Frozen):

@@ -15,13 +15,12 @@ from typing import Any
 from toolrl_cli.errors import LedgerError, SpecError, TrackingError
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
-from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.files import explained, make_folder
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.feed import Feed
 from toolrl_cli.tracking.loggers.logger import AT_END, Logger, check_installed, points, start
-from toolrl_cli.tracking.place import place_of, publishing_alone
+from toolrl_cli.tracking.place import place_of, publishing_alone, tracking_of
 from toolrl_cli.tracking.status import LOGGERS, RunStatus, StatusWriter
 from toolrl_cli.tracking.told import ROW, STEP, Told
 
@@ -98,7 +97,7 @@ def sync_loggers(saved: SavedSweep, results: Path) -> str:
         SpecError: one is not installed, or somebody feeds them now.
         LedgerError: the results root cannot be read or written.
     """
-    tracking = Tracking.model_validate(saved.tracking)
+    tracking = tracking_of(saved.tracking)
     check_installed(tracking.loggers, "tracking.loggers")
     folder = SweepFolder(results, saved.name).path
     with publishing_alone(folder, PATIENCE, LOGGERS) as alone:
