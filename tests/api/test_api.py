@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -59,6 +60,19 @@ def test_what_has_no_scores_yet_is_a_row_that_says_why(sweep: Path) -> None:
     waiting = frame.loc["coarse"]
     assert waiting["status"] == "pending" and waiting["column"] == "" and waiting["why"] == "pending"
     assert frame.loc["raw"]["status"].unique().tolist() == ["succeeded"]
+
+
+def test_a_score_that_no_table_shows_is_none_in_a_frame(sweep: Path) -> None:
+    api.run(sweep, only="raw")
+    (path,) = Path("results/stages/evaluate").glob("*/output/scores.json")
+    scores = json.loads(path.read_text())
+    scores["metrics"]["overall"] |= {"value": 0.5, "correct": 50}
+    path.write_text(json.dumps(scores))
+    (path.parent / "items.jsonl").unlink()  # nothing to hold them against
+    frame = api.results(sweeps=["small"])
+    (row,) = frame.query("arm == 'raw' and column == 'overall'").to_dict("records")
+    assert (row["status"], row["why"]) == ("unreadable", "unreadable: 50 of 8 is no share")
+    assert math.isnan(row["value"])
 
 
 def test_a_failed_stage_is_named_with_its_message(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:

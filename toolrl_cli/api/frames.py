@@ -10,8 +10,10 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.drawing.scored_steps import scored_on_the_way
 from toolrl_cli.report.sources.results import Evaluation, Run, Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
+from toolrl_cli.report.units import checked, unit_of
 from toolrl_cli.store.metrics import machine_samples, merge_metrics
 from toolrl_cli.store.roots import results_root
+from toolrl_cli.store.scores import Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +94,8 @@ def curves(
         for sweep in read
         for run in sweep.runs
         for step, evaluation in scored_on_the_way(run)
-        for name, score in evaluation.metrics.items()
+        for name, read in evaluation.metrics.items()
+        for score in [_checked(evaluation, name, read)]
         for metric in [f"{evaluation.benchmark}/{name}"]
         if (wanted is None or metric in wanted) and score.value is not None
     ]
@@ -175,14 +178,21 @@ def _scores(run: Run) -> Iterator[dict[str, Any]]:
                 "column": "",
                 "why": _why(evaluation, waits.problem or waits.failure[1] or waits.status),
             }
-        for name, score in evaluation.metrics.items():
+        for name, read in evaluation.metrics.items():
+            score = _checked(evaluation, name, read)
             yield row | {
                 "column": name,
+                **({"status": "unreadable"} if score.fault else {}),
                 "value": score.value,
                 "correct": score.correct,
                 "total": score.total,
                 "why": score.why,
             }
+
+
+def _checked(evaluation: Evaluation, name: str, score: Score) -> Score:
+    """The score, without its value where every other view finds it unreadable."""
+    return checked(score, unit_of(evaluation.benchmark, name, [score]))
 
 
 def _why(evaluation: Evaluation, otherwise: str) -> str:

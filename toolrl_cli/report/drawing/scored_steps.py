@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from toolrl_cli.report.sources.results import Evaluation, Run
+from toolrl_cli.report.units import checked
 from toolrl_cli.spec.benchmarks import OVERALL
 
 MEASURES = (OVERALL, "accuracy")
@@ -33,7 +34,9 @@ def scores_by_step(run: Run, benchmark: str) -> dict[int, float]:
     found: dict[int, float] = {}
     for step, evaluation in scored_on_the_way(run):
         name = next((m for m in MEASURES if m in evaluation.metrics), None)
-        value = evaluation.metrics[name].value if evaluation.benchmark == benchmark and name else None
+        if evaluation.benchmark != benchmark or name is None:
+            continue
+        value = checked(evaluation.metrics[name], "percent").value
         if value is not None:
             found[step] = 100 * value
     return found
