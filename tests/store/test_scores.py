@@ -32,6 +32,13 @@ def test_scores_that_agree_with_their_items_are_read_with_what_was_cut(tmp_path:
     assert read_scores(tmp_path / "scores.json", "b").problem == ""
 
 
+def test_a_category_may_be_called_as_the_whole_of_other_benchmarks_is(tmp_path: Path) -> None:
+    rows = [{**row, "category": "accuracy" if row["category"] == "x" else "y"} for row in ROWS]
+    metrics = {"accuracy" if name == "x" else name: entry for name, entry in METRICS.items()}
+    write_scores(tmp_path, {**SCORES, "metrics": metrics}, rows)
+    assert read_scores(tmp_path / "scores.json", "b").problem == ""
+
+
 @pytest.mark.parametrize(
     ("row", "change", "told"),
     [

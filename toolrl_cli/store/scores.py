@@ -182,7 +182,8 @@ def _disagreement(data: Mapping[str, Any], items: Path) -> str:
 def _unlike(name: str, entry: Mapping[str, Any], found: Mapping[str, list[int]]) -> str:
     """Where one metric is not what the items of its category, or all of them, say."""
     counts = found.get(name)
-    if name in WHOLES:
+    whole = name == OVERALL or (name in WHOLES and counts is None)  # a category may have the name
+    if whole:
         counts = [sum(column) for column in zip(*found.values(), strict=True)]
     elif counts is not None and OVERALL in found:  # items that count for every category
         counts = [a + b for a, b in zip(counts, found[OVERALL], strict=True)]
@@ -195,7 +196,7 @@ def _unlike(name: str, entry: Mapping[str, Any], found: Mapping[str, list[int]])
         return f"scores.json has {correct} of {total} right in {name}, and {ITEMS} {counts[0]} of {counts[1]}"
     value = number(entry.get("value"))
     shares = [right / of for right, of, _ in found.values()]
-    if name not in WHOLES or value is None or any(unknown for *_, unknown in found.values()):
+    if not whole or value is None or any(unknown for *_, unknown in found.values()):
         return ""
     if min(shares) - ROUNDED <= value <= max(shares) + ROUNDED:
         return ""  # some mean of the categories
