@@ -59,6 +59,15 @@ def test_show_says_scores_times_metrics_and_the_wandb_run(swept: Toolrl, tmp_pat
     assert "nothing yet" in swept("show", "raw-seed1").out
 
 
+def test_scores_that_their_items_contradict_are_unreadable_there_too(swept: Toolrl, tmp_path: Path) -> None:
+    (stage,) = [s for s in swept("show", "raw-seed1", "--json").json["stages"] if s["kind"] == "evaluate"]
+    with (Path(stage["folder"]) / "output/items.jsonl").open("a") as items:
+        items.write('{"id": "more", "category": "x", "correct": true}\n')
+    told = "unreadable: scores.json is of 8 items, and items.jsonl has 9"
+    assert swept("list", "small", "--json").json["runs"][0]["faults"] == {"toolworld": told}
+    assert f"toolworld: {told}" in swept("show", "raw-seed1").out
+
+
 def test_diff_says_what_differs_in_settings_and_results(swept: Toolrl) -> None:
     found = swept("diff", "coarse-seed1", "small/original-seed1", "--json").json
     names = {row["field"]: (row["a"], row["b"], row["kinds"]) for row in found["settings"]}

@@ -58,7 +58,8 @@ def list_runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any
     Returns:
         sweep; and runs with id, arm, seed, settings (those that tell arms apart), status (of its first stage that is
         not done), stage (that stage's kind), scores (benchmark → column → value; None where there is none) and faults
-        (`BENCHMARK/COLUMN` → why its value is not taken); and units (benchmark → column → `percent` or `count`).
+        (`BENCHMARK` or `BENCHMARK/COLUMN` → why no value is taken); and units (benchmark → column → `percent` or
+        `count`).
 
     Raises:
         SpecError: there is no such sweep.
@@ -68,17 +69,23 @@ def list_runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any
     ledger, rows = Ledger(root), []
     known: dict[tuple[str, str], list[Score]] = {}
     read_so_far: list[dict[str, dict[str, Score]]] = []
+    faults_so_far: list[dict[str, str]] = []
     for found in sweep_status(SweepFolder(root, sweep).load(), ledger).runs:
         stages = {spec.id: spec for spec in found.run.stages}
         scores: dict[str, dict[str, Score]] = {}
+        faults: dict[str, str] = {}
         for spec in found.run.stages:
             if spec.kind == "evaluate" and point_of(spec, stages) is None:
                 benchmark = str(spec.config["benchmark"])
-                read = read_scores(ledger.folder(spec).path / "output" / SCORES.name, benchmark)
+                path = ledger.folder(spec).path / "output" / SCORES.name
+                read = read_scores(path, benchmark)
+                if read.problem and path.exists():
+                    faults[benchmark] = f"unreadable: {read.problem}"
                 scores[benchmark] = dict(read.metrics)
                 for name, score in read.metrics.items():
                     known.setdefault((benchmark, name), []).append(score)
         read_so_far.append(scores)
+        faults_so_far.append(faults)
         rows.append(
             {
                 "id": found.run.id,
@@ -92,14 +99,15 @@ def list_runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any
     units: dict[str, dict[str, Unit]] = {}
     for (benchmark, name), every in known.items():
         units.setdefault(benchmark, {})[name] = unit_of(benchmark, name, every)
-    for row, raw in zip(rows, read_so_far, strict=True):
+    for row, raw, whole in zip(rows, read_so_far, faults_so_far, strict=True):
         looked = {
             b: {name: checked(s, units[b][name]) for name, s in given.items()} for b, given in raw.items()
         }
         row["scores"] = {b: {name: score.value for name, score in f.items()} for b, f in looked.items()}
-        row["faults"] = {
-            f"{b}/{name}": score.why for b, f in looked.items() for name, score in f.items() if score.fault
-        }
+        whole.update(
+            {f"{b}/{name}": score.why for b, f in looked.items() for name, score in f.items() if score.fault}
+        )
+        row["faults"] = whole
     return {"schema": PRINTED, "sweep": sweep, "units": units, "runs": rows}
 
 

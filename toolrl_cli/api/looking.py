@@ -43,9 +43,9 @@ def show(run: str, *, results: Path | str | None = None) -> dict[str, Any]:
     Returns:
         sweep, id, arm, seed; settings that tell its arm from the others; seconds and gpu_hours of all attempts; scores
         (benchmark → column → value, correct, total, why, unit: `percent` of a share, else
-        `count`; `toolworld@15` for a model on the way); wandb (id, mode, url,
-        folder; None before anything was written for W&B); and its stages, with id, folder, size, inputs, resolved
-        config, state, metrics (name → its last value), command and environment.
+        `count`; `toolworld@15` for a model on the way); faults (benchmark → why its scores cannot be used); wandb (id,
+        mode, url, folder; None before anything was written for W&B); and its stages, with id, folder, size, inputs,
+        resolved config, state, metrics (name → its last value), command and environment.
 
     Raises:
         SpecError: there is no such run.
@@ -55,6 +55,7 @@ def show(run: str, *, results: Path | str | None = None) -> dict[str, Any]:
     found, ledger, now = find_run(root, run), Ledger(root), time.time()
     states = {spec.id: _state(ledger, spec) for spec in found.stages}
     known = [(spec, state) for spec in found.stages if (state := states[spec.id][0]) is not None]
+    scores, faults = _scores(found, ledger)
     return {
         "schema": PRINTED,
         "sweep": found.sweep,
@@ -64,7 +65,8 @@ def show(run: str, *, results: Path | str | None = None) -> dict[str, Any]:
         "settings": dict(found.settings),
         "seconds": sum(seconds_used(state, now) for _, state in known),
         "gpu_hours": sum(seconds_used(s, now) * spec.slots / 3600 for spec, s in known if on_gpus(s)),
-        "scores": _scores(found, ledger),
+        "scores": scores,
+        "faults": faults,
         "wandb": _wandb(root, found),
         "stages": [_stage(ledger, spec, states[spec.id][1]) for spec in found.stages],
     }
@@ -145,18 +147,21 @@ def _sizes(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def _scores(run: PlannedRun, ledger: Ledger) -> dict[str, dict[str, Any]]:
+def _scores(run: PlannedRun, ledger: Ledger) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The scores of each evaluation, and why those of some cannot be used."""
     found: dict[str, dict[str, Any]] = {}
+    faults: dict[str, str] = {}
     stages = {spec.id: spec for spec in run.stages}
     for spec in run.stages:
         if spec.kind != "evaluate":
             continue
         benchmark, point = str(spec.config["benchmark"]), point_of(spec, stages)
-        scores = read_scores(ledger.folder(spec).path / "output" / SCORES.name, benchmark)
-        found[benchmark if point is None else f"{benchmark}@{point}"] = {
-            name: _shown(s, unit_of(benchmark, name, [s])) for name, s in scores.metrics.items()
-        }
-    return found
+        path = ledger.folder(spec).path / "output" / SCORES.name
+        called, scores = benchmark if point is None else f"{benchmark}@{point}", read_scores(path, benchmark)
+        found[called] = {name: _shown(s, unit_of(benchmark, name, [s])) for name, s in scores.metrics.items()}
+        if scores.problem and path.exists():
+            faults[called] = f"unreadable: {scores.problem}"
+    return found, faults
 
 
 def _shown(score: Score, unit: Unit) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _print_runs(found: dict[str, Any]) -> None:
         values = (
             {
                 "value": run["scores"].get(name, {}).get(columns[name]),
-                "why": run["faults"].get(f"{name}/{columns[name]}"),
+                "why": run["faults"].get(f"{name}/{columns[name]}", run["faults"].get(name)),
                 "unit": found["units"].get(name, {}).get(columns[name]),
             }
             for name in benchmarks

@@ -58,7 +58,7 @@ def _about(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is worth a line about the run: its name there, and the line."""
     for benchmark, columns in document["scores"].items():
         told = ", ".join(f"{name} {score_text(score)}" for name, score in columns.items())
-        yield "scores", f"{benchmark}: {told or 'none yet'}"
+        yield "scores", f"{benchmark}: {told or document['faults'].get(benchmark, 'none yet')}"
     hours = document["gpu_hours"]
     yield "time", duration(document["seconds"]) + (f", {hours:.3g} GPU-hours" if hours else ", no GPU")
     sent = document["wandb"]
