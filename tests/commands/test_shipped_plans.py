@@ -22,7 +22,8 @@ def released(tmp_path: Path) -> Path:
     folder.mkdir()
     row = {"instruction": "s", "input": "u", "output": "a"}
     (folder / "rlla_sft.json").write_text(json.dumps([row] * 3), encoding="utf-8")
-    write_parquet([rl_row("s", "u", "g", data_source="rlla", index=0, extra={})], folder / "test.parquet")
+    gold = "<think> t </think>\n<response> r </response>"
+    write_parquet([rl_row("s", "u", gold, data_source="rlla", index=0, extra={})], folder / "test.parquet")
     return folder
 
 

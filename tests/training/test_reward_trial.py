@@ -112,18 +112,23 @@ GOLD = '<think> a </think>\n<tool_call>\n{"name": "f", "parameters": {"a": 1}}\n
         ([GOLD], "reward: original", []),
     ],
 )  # fmt: skip
-def test_gold_answers_of_own_rows_are_judged_by_the_paper_s_rewards_too(
+def test_gold_answers_in_files_are_judged_by_the_paper_s_rewards_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golds: list[str], settings: str, told: list[str]
 ) -> None:
     monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
     rows = [rl_row("s", f"u {n}", gold, data_source="x", index=n, extra={}) for n, gold in enumerate(golds)]
-    write_parquet(rows, tmp_path / "rows.parquet")
-    data = "data: {kind: verl, train: rows.parquet, val: rows.parquet}"
-    text = f"name: s\nbase: {{preset: tiny_grpo, {data}, {settings}}}\n"
-    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
-    (run,) = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
-    findings = try_rewards(run_stages(run.spec, FixedFacts()))
-    assert [one.fault.what[: len(start)] for one, start in zip(findings, told, strict=True)] == told
+    write_parquet(rows, tmp_path / "train.parquet")
+    write_parquet(rows, tmp_path / "test.parquet")
+    (tmp_path / "rlla_sft.json").write_text('[{"instruction": "s", "input": "u", "output": "a"}]')
+    for data in (
+        "{kind: verl, train: train.parquet, val: test.parquet}",
+        f"{{kind: rlla, path: {tmp_path}}}",
+    ):
+        text = f"name: s\nbase: {{preset: tiny_grpo, data: {data}, {settings}}}\n"
+        (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+        (run,) = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
+        findings = try_rewards(run_stages(run.spec, FixedFacts()))
+        assert [one.fault.what[: len(start)] for one, start in zip(findings, told, strict=True)] == told
 
 
 def test_a_part_that_is_punished_at_some_step_is_tried_on_generated_rows(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Tries rewards on gold rows when a sweep is planned, so that a fault costs no training.
 
 That is users' functions, parts that need what a row may not have, such as the tools that it offers, and whatever may
-fall short on gold answers: parts that are not ToolRL's own, punished ones, and any reward on rows of the user's own.
+fall short on gold answers: parts that are not ToolRL's own, punished ones, and any reward on rows in files, which a
+user may have written.
 
 They run in the process for users' functions, within their time limits. What passed is remembered by the functions'
 files, the data and the length of the run (`verdicts`).
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from toolrl_cli.datasets.prepare import first_rows
 from toolrl_cli.datasets.verl_rows import Row
@@ -23,7 +25,7 @@ from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.stretch import turning_steps
 from toolrl_cli.rewards.user_code.runner import close
 from toolrl_cli.spec.kind_configs import RlConfig
-from toolrl_cli.spec.models import OwnData
+from toolrl_cli.spec.models import OwnData, RllaData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.checking import verdicts
@@ -89,11 +91,19 @@ def _is_to_try(config: object) -> bool:
 
 def _may_fall_short(reward: Reward, config: RlConfig) -> bool:
     """Whether gold answers may earn less than the most."""
-    if isinstance(config.data, OwnData) or any(map(_is_composed, reward.components)):
+    if _may_be_edited(config) or any(map(_is_composed, reward.components)):
         return True
     steps = config.rl.steps
     return any(
         part.weight_at(n, steps) < 0 for n in turning_steps(reward, steps) for part in reward.components
+    )
+
+
+def _may_be_edited(config: RlConfig) -> bool:
+    """Whether the rows are files that a user may have written."""
+    data = config.data
+    return isinstance(data, OwnData) or (
+        isinstance(data, RllaData) and data.path is not None and Path(data.path).is_dir()
     )
 
 
@@ -129,7 +139,7 @@ def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
 
 def _gold_faults(reward: Reward, config: RlConfig, steps: int) -> list[tuple[str, OptionFault]]:
     """What the stage's own look at all gold answers would end with, as far as its first rows tell."""
-    most = OWN_ROWS if isinstance(config.data, OwnData) else GOLD_ROWS
+    most = OWN_ROWS if _may_be_edited(config) else GOLD_ROWS
     if any(isinstance(part, PythonComponent) for part in reward.components):  # which may take seconds a row
         most = GOLD_ROWS if any(map(_is_composed, reward.components)) else ROWS
     rows = first_rows(config.data.kind, dataset_params(config.data), "train", most)
