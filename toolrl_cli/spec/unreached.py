@@ -4,14 +4,17 @@ the same, the end of a warm-up, a second checkpoint to choose from.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.composing.varying import constant_parts
 from toolrl_cli.rewards.stretch import unfinished
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
+from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.over_steps import best_candidates
 
 if TYPE_CHECKING:
@@ -39,21 +42,8 @@ def unreached(run: RunSpec) -> Iterator[Unreached]:
         yield Unreached("sft.warmup", "the learning rate rises over all steps, and never gets to sft.lr")
     if "rl" not in run.train:
         return
-    steps, reward = run.rl.steps, get_reward(run.reward)
-    for name in constant_parts(reward, steps):
-        yield Unreached(
-            f"reward.components.{name}", "earns the same whatever the answer (its range, or what it counts)"
-        )
-    ends: dict[str, list[str]] = {}
-    for part, schedule in unfinished(reward, steps):
-        until = "at" if schedule.kind == "step" else "until"
-        ends.setdefault(f"{until} step {schedule.points[-1][0]:g}", []).append(part)
-    for when, parts in ends.items():
-        setting, told = f"reward.components.{parts[0]}", "changes"
-        if len(parts) > 1:
-            setting, told = "reward", f"{' and '.join(parts)} change"
-        hint = "`unit: share` counts in shares of a run"
-        yield Unreached(setting, f"{told} {when}, and the run has {steps} (rl.steps; {hint})")
+    steps = run.rl.steps
+    yield from _of_reward(canonical_json(run.reward), steps)
     if run.rl.warmup_steps >= steps:
         what = f"the learning rate rises over {run.rl.warmup_steps} steps, and the run has {steps} (rl.steps)"
         yield Unreached("rl.warmup_steps", f"{what}: it never gets to rl.lr")
@@ -67,3 +57,23 @@ def unreached(run: RunSpec) -> Iterator[Unreached]:
         yield Unreached(
             "checkpoint", f"best is last: no step before {steps} is both saved and validated ({every})"
         )
+
+
+@lru_cache(maxsize=256)  # the cells of a grid share few rewards
+def _of_reward(reward_json: str, steps: int) -> tuple[Unreached, ...]:
+    """What a reward says and a run of so many steps never comes to."""
+    reward, found = get_reward(json.loads(reward_json)), []
+    for name in constant_parts(reward, steps):
+        what = "earns the same whatever the answer (its range, or what it counts)"
+        found.append(Unreached(f"reward.components.{name}", what))
+    ends: dict[str, list[str]] = {}
+    for part, schedule in unfinished(reward, steps):
+        until = "at" if schedule.kind == "step" else "until"
+        ends.setdefault(f"{until} step {schedule.points[-1][0]:g}", []).append(part)
+    for when, parts in ends.items():
+        setting, told = f"reward.components.{parts[0]}", "changes"
+        if len(parts) > 1:
+            setting, told = "reward", f"{' and '.join(parts)} change"
+        hint = "`unit: share` counts in shares of a run"
+        found.append(Unreached(setting, f"{told} {when}, and the run has {steps} (rl.steps; {hint})"))
+    return tuple(found)

@@ -24,6 +24,7 @@ from toolrl_cli.rewards.python_component import PythonComponent
 from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.stretch import turning_steps
 from toolrl_cli.rewards.user_code.runner import close
+from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.models import OwnData, RllaData
 from toolrl_cli.spec.stage import StageSpec
@@ -55,8 +56,9 @@ def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
         SpecError: the data cannot be read.
     """
     alike: dict[str, list[StageSpec]] = {}
+    rewards: dict[str, Reward] = {}  # the cells of a grid share few
     for stage in stages:
-        if _is_to_try(settings_of(stage)):
+        if _is_to_try(settings_of(stage), rewards):
             alike.setdefault(_digest(stage), []).append(stage)
     known = verdicts.accepted() if alike else set()
     findings, good = [], []
@@ -82,10 +84,13 @@ def _is_composed(part: Component) -> bool:
     return bool(part.sources) or part.kind not in ("format", "correctness", "length", "overlong", "python")
 
 
-def _is_to_try(config: object) -> bool:
+def _is_to_try(config: object, rewards: dict[str, Reward]) -> bool:
     if not isinstance(config, RlConfig):
         return False
-    reward = get_reward(config.reward)
+    text = canonical_json(config.reward)
+    if text not in rewards:
+        rewards[text] = get_reward(config.reward)
+    reward = rewards[text]
     return _may_fall_short(reward, config) or any(map(_is_tried, reward.components))
 
 
