@@ -192,26 +192,28 @@ def table(scores: Scores, forecasts: Sequence[Forecast], minutes: float) -> str:
     """Both tables, as Markdown."""
     means = {arm: float(np.mean(values)) for arm, values in scores.items()}
     order = sorted(means, key=lambda arm: -means[arm])
+    took = f" ({minutes:.0f} min)" if minutes >= 1 else ""  # else they were there before
     lines = [
         "# Do forecasts rank designs as training does?",
         "",
         f"`python benches/bench_forecasts.py --write`: {len(scores)} designs × {len(scores[order[0]])} seeds of "
-        f"`sweeps/reward_designs.yaml` ({minutes:.0f} min in this call). Outcome: mean share of ToolWorld's turns "
-        "answered exactly right.",
+        f"`sweeps/reward_designs.yaml`{took}. Outcome: mean share of ToolWorld's turns answered exactly right.",
         "",
         f"One seed's ranks agree with the mean of the others' at {agreement(scores):.2f} (Spearman): the noise "
         "between seeds bounds what any forecast can reach.",
         "",
-        "| Forecast | Should be | Spearman | 95 % | p | Holm | Designs |",
-        "|:--|:--|--:|:--|--:|--:|--:|",
+        "| | Forecast | Should be | Spearman | 95 % | p | Holm | Designs |",
+        "|--:|:--|:--|--:|:--|--:|--:|--:|",
     ]
     told = [_of(forecast, scores) for forecast in forecasts]
     adjusted = holm([p for _, _, p, _ in told])
-    for forecast, (value, (low, high), p, count), corrected in zip(forecasts, told, adjusted, strict=True):
+    rows = zip(forecasts, told, adjusted, strict=True)
+    for number, (forecast, (value, (low, high), p, count), corrected) in enumerate(rows, start=1):
         wanted = "above 0" if forecast.sign > 0 else "below 0"
         told_of = f"{value:.2f} | {low:.2f} to {high:.2f} | {p:.3f} | {corrected:.3f} | {count}"
-        lines.append(f"| {forecast.name} | {wanted} | {told_of} |")
-    lines += ["", "| Design | Exactly right | Seeds | " + " | ".join(f.name for f in forecasts) + " |"]
+        lines.append(f"| {number} | {forecast.name} | {wanted} | {told_of} |")
+    numbers = " | ".join(str(number) for number in range(1, len(forecasts) + 1))
+    lines += ["", f"| Design | Exactly right | Seeds | {numbers} |"]
     lines += ["|:--|--:|:--|" + "--:|" * len(forecasts)]
     for arm in order:
         seeds = ", ".join(f"{100 * value:.1f}" for value in scores[arm])

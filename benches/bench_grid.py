@@ -157,7 +157,14 @@ def sweep_text(cells: int) -> str:
     }
     lines = [f"  {key}: {json.dumps(values)}" for key, values in axes.items()]
     return "\n".join(
-        ["name: grid", "base: {preset: tiny_grpo, rl.kl: in_loss}", "axes:", *lines, "evaluate: [toolworld]", ""]
+        [
+            "name: grid",
+            "base: {preset: tiny_grpo, rl.kl: in_loss}",
+            "axes:",
+            *lines,
+            "evaluate: [toolworld]",
+            "",
+        ]
     )
 
 
