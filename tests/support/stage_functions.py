@@ -15,6 +15,7 @@ from toolrl_cli.processes.nodes import Nodes
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store import files
 from toolrl_cli.training.checkpointing.checkpoints import prepare_resume
+from toolrl_cli.training.checkpointing.last_save import WITHIN
 from toolrl_cli.training.nodes.spread import run_over_nodes
 from toolrl_cli.training.own_ray import own_ray
 from toolrl_cli.training.trainer import Trainer
@@ -76,6 +77,14 @@ def sleep(ctx: StageContext) -> None:
     """Run until it is asked to stop."""
     while not ctx.stop_requested():
         time.sleep(0.01)
+
+
+def tell_time_to_save(ctx: StageContext) -> None:
+    """Run until it is asked to stop, and write down how long it is given to save."""
+    (ctx.attempt_dir / "up").touch()
+    sleep(ctx)
+    (ctx.attempt_dir / "within").write_text(os.environ.get(WITHIN, "none"))
+    raise InterruptedError("asked to stop")
 
 
 def interrupt_when_stopped(ctx: StageContext) -> None:

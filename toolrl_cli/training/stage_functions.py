@@ -32,6 +32,7 @@ from toolrl_cli.training.checkpointing.chosen_checkpoint import (
     step_to_export,
 )
 from toolrl_cli.training.checkpointing.kept_steps import StepKeeper, wanted_steps
+from toolrl_cli.training.checkpointing.last_save import CALLBACK, SAVE_IN, LastSave
 from toolrl_cli.training.cpu.cpu_options import cpu_environment
 from toolrl_cli.training.cuda.cuda_options import cuda_environment
 from toolrl_cli.training.data_identity import check_data
@@ -200,6 +201,8 @@ def _train(
     LOG.info("%s", resume)
     watch.start()
     cwd, stop = ctx.attempt_dir, ctx.stop_requested
+    if trainer.options.get("trainer.checkpoint_callback_class") == CALLBACK:
+        stop = LastSave(ctx.attempt_dir, stop)
     try:
         with TemporaryDirectory(prefix="toolrl-", ignore_cleanup_errors=True) as scratch:
             env = _environment(ctx, config, trainer.device, Path(scratch))
@@ -276,6 +279,7 @@ def _environment(ctx: StageContext, config: TrainingConfig, device: Device, scra
     # verl's data sets write every file that they read once more, and by default into the home, for good
     env.setdefault("HF_DATASETS_CACHE", str(scratch / "datasets"))
     env["VERL_FILE_LOGGER_PATH"] = str(ctx.attempt_dir / METRICS_FILE)
+    env[SAVE_IN] = str(ctx.attempt_dir)
     env["HYDRA_FULL_ERROR"] = "1"
     env |= own_ray()
     env["WANDB_MODE"] = "disabled"  # `tracking` feeds W&B from the files

@@ -106,6 +106,19 @@ def test_stop_reaches_a_job_that_put_itself_back_into_the_queue(cluster: Cluster
     assert folder.state().attempt == 1
 
 
+@pytest.mark.parametrize(("signal", "within"), [("USR1", "75"), ("TERM", "none")])
+def test_who_is_warned_of_its_end_has_the_time_to_save_and_who_is_stopped_has_not(
+    cluster: Cluster, signal: str, within: str
+) -> None:
+    spec = cluster.stages("a")
+    handle = cluster.start(spec, "tell_time_to_save")
+    folder = cluster.ledger.folder(spec).attempt(1)
+    eventually((folder / "up").exists)
+    ask("scancel", f"--signal={signal}", "--batch", str(handle["job"]))
+    told = folder / "within"
+    eventually(lambda: told.exists() and told.read_text() == within)
+
+
 def test_nothing_is_started_twice_while_the_controller_is_down(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,12 +34,16 @@ from toolrl_cli.store.lease import LeaseHeld
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.state import AttemptRecord
 from toolrl_cli.training.checkpointing.checkpoints import saved_steps
+from toolrl_cli.training.checkpointing.last_save import WITHIN
 
 CLOCKS = 5.0
 """Seconds by which the file server's clock may differ from a node's."""
 
 EARLY = 75.0
 """Seconds by which Slurm may send its warning too early; it looks once a minute."""
+
+ENDING = 45.0
+"""Seconds of the warning that are kept for the trainer's end and the job's return into the queue."""
 
 INPUTS_PATIENCE = 90.0
 """Seconds for what another node has written to be seen here: NFS keeps attributes for up to 60."""
@@ -59,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def on_warning(signum: int, frame: FrameType | None) -> None:
         taken.append(signum)
+        os.environ[WITHIN] = f"{max(0.0, own.warn - ENDING):g}"
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGUSR1, on_warning)

@@ -103,7 +103,7 @@ class SlurmSettings(Asked):
         {}, description="kind of stage → what its jobs ask for instead, such as evaluate: {time: 2:00:00}"
     )
     warn: Positive = Field(
-        120, description="seconds before its limit at which a job is told to stop in good order"
+        120, description="seconds before its limit at which a job is told to save and stop in good order"
     )
     restarts: Natural = Field(
         20, description="most times that one job goes on by itself after it was taken back"

@@ -23,6 +23,6 @@ FREE: tuple[str, ...] = (
     "ray_kwargs.ray_init.{num_cpus,include_dashboard,object_store_memory}",
     "**.override_config.**",
     "**.{use_remove_padding,enable_gradient_checkpointing,use_torch_compile}",
-    "trainer.{project_name,experiment_name,val_before_train}",
+    "trainer.{project_name,experiment_name,val_before_train,checkpoint_callback_class}",
 )
 """Options that toolrl sets, or a setting changes, and that may be set all the same: nothing else relies on them."""

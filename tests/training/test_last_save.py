@@ -1,0 +1,60 @@
+"""A stop that lets RL save first; tests/e2e has verl do it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.stages import eventually
+from toolrl_cli.training.checkpointing import last_save, save_callback
+from toolrl_cli.training.checkpointing.last_save import ASKED, CALLBACK, SAVE_IN, SAVED, WITHIN, LastSave
+from toolrl_cli.training.checkpointing.save_callback import SaveWhenAsked
+
+
+def test_a_stop_waits_for_the_checkpoint_where_it_is_given_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    stop = LastSave(tmp_path, lambda: bool(asked))
+    monkeypatch.setenv(WITHIN, "60")
+    assert not stop() and not (tmp_path / ASKED).exists()
+    asked.append(True)
+    assert not stop() and (tmp_path / ASKED).exists()
+    (tmp_path / SAVED).touch()
+    assert stop()
+
+
+def test_a_stop_waits_for_nothing_without_time_and_no_longer_than_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(WITHIN, raising=False)
+    assert LastSave(tmp_path, lambda: True)() and not (tmp_path / ASKED).exists()
+    now = [100.0]
+    monkeypatch.setattr(last_save.time, "monotonic", lambda: now[0])
+    monkeypatch.setenv(WITHIN, "30")
+    stop = LastSave(tmp_path, lambda: True)
+    assert not stop()
+    now[0] += 30
+    assert stop()
+
+
+def test_the_trainer_saves_after_every_step_once_it_is_asked_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SAVE_IN, str(tmp_path))
+    monkeypatch.setattr(save_callback, "LOOK", 0.01)
+    config = SimpleNamespace(trainer=SimpleNamespace(save_freq=40))
+    callback = SaveWhenAsked(config=config)
+    callback.on_save(trainer=None, global_step=40, checkpoint_dir="x")
+    assert config.trainer.save_freq == 40 and not (tmp_path / SAVED).exists()
+    (tmp_path / ASKED).touch()
+    eventually(lambda: config.trainer.save_freq == 1)
+    callback.on_save(trainer=None, global_step=41, checkpoint_dir="x")
+    assert (tmp_path / SAVED).exists()
+
+
+def test_the_callback_is_found_by_its_name() -> None:
+    module, _, name = CALLBACK.rpartition(".")
+    assert (module, getattr(save_callback, name)) == (save_callback.__name__, SaveWhenAsked)

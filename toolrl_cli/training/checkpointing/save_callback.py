@@ -1,0 +1,45 @@
+"""The trainer's side of `last_save`, in the process of verl's trainer.
+
+Source: `trainer.checkpoint_callback_class` gives a callback the trainer's own configuration (verl 0.9.1,
+`trainer/ppo/checkpoint_callback.py`), whose `trainer.save_freq` is read after every step (`v1/trainer_base.py: fit`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
+
+from toolrl_cli.training.checkpointing.last_save import ASKED, SAVE_IN, SAVED
+
+LOOK = 0.5
+"""Seconds between two looks whether it is asked."""
+
+
+class SaveWhenAsked(CheckpointCallback):  # type: ignore[misc]
+    """Has verl save after every step from when it is asked on, and tells when it has.
+
+    Args:
+        config: of the trainer; changed.
+    """
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        folder = os.environ.get(SAVE_IN)
+        self._folder = Path(folder) if folder else None
+        if self._folder is not None:
+            threading.Thread(target=self._watch, args=(self._folder,), daemon=True).start()
+
+    def _watch(self, folder: Path) -> None:
+        while not (folder / ASKED).exists():
+            time.sleep(LOOK)
+        self.config.trainer.save_freq = 1
+
+    def on_save(self, *args: Any, **kwargs: Any) -> None:
+        """Called by verl when a checkpoint is whole."""
+        if self._folder is not None and (self._folder / ASKED).exists():
+            (self._folder / SAVED).touch()
