@@ -33,15 +33,13 @@ def test_a_training_that_is_told_of_its_end_goes_on_from_the_step_that_it_was_in
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-        (folder,) = _wait_for(tmp_path, "results/stages/rl/*", log)
-        eventually(lambda: "step 2/" in log.read_text(), 300, log.read_text)
+        logged = "results/stages/rl/*/attempts/1/metrics.jsonl"
+        eventually(
+            lambda: any(p.read_text().count("\n") > 2 for p in tmp_path.glob(logged)), 300, log.read_text
+        )
         subprocess.run([*TOOLRL, "stop", "last", *where], cwd=ROOT, check=True, capture_output=True)
         sweep.wait(240)
+    (folder,) = tmp_path.glob("results/stages/rl/*")
     found = prepare_resume(folder / "checkpoints")
     assert found.path is not None and 2 <= found.step < 200, log.read_text()
     assert "stopped" in log.read_text()
-
-
-def _wait_for(folder: Path, pattern: str, log: Path) -> list[Path]:
-    eventually(lambda: bool(list(folder.glob(pattern))), 120, log.read_text)
-    return list(folder.glob(pattern))
