@@ -18,8 +18,12 @@ from tests.commands.conftest import Toolrl
 from toolrl_cli.attempt.code_version import code_identity
 from toolrl_cli.commands.options import print_json
 from toolrl_cli.commands.views.quantities import most_text, size_text, sum_text, time_text, total_text
+from toolrl_cli.datasets import mapped_rows
+from toolrl_cli.datasets.prepare import write_dataset
 from toolrl_cli.planning.forecasts import this_machine as machine
 from toolrl_cli.planning.forecasts.ranges import Range
+from toolrl_cli.spec.models import JsonlData
+from toolrl_cli.training.inputs import data_name, dataset_params
 
 GPU_SWEEP = """
 name: large
@@ -46,7 +50,7 @@ base:
 
 
 def test_rows_of_ones_own_are_planned_with_what_is_refused_and_a_mapping_that_finds_nothing_is_not(
-    toolrl: Toolrl, tmp_path: Path
+    toolrl: Toolrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = {"q": "do it", "meta": {"calls": [{"name": "f", "arguments": {}}]}, "tools": [{"name": "f"}]}
     rows = [*[row] * 9, {**row, "meta": {"calls": "[{"}}]
@@ -60,6 +64,12 @@ def test_rows_of_ones_own_are_planned_with_what_is_refused_and_a_mapping_that_fi
     assert "has 4 train rows, too few for a step of 8 prompts" in few.err
     wrong = toolrl("plan", "s.yaml", "--set", "data.fields.gold=meta.call")
     assert wrong.code == 2 and "no row of" in wrong.err and "did you mean 'meta.calls'?" in wrong.err
+    files = dict.fromkeys(("train", "val"), str(tmp_path / "rows.jsonl"))
+    fields = {"prompt": "q", "gold": "meta.calls", "tools": "tools"}
+    data = JsonlData.model_validate({"kind": "jsonl", **files, "fields": fields})
+    write_dataset("jsonl", dataset_params(data), tmp_path / "results/data" / data_name(data))
+    monkeypatch.setattr(mapped_rows, "load", None)  # what was made of them says it, too
+    assert toolrl("plan", "s.yaml").err.count(told) == 1
 
 
 def forget(environment: Path, key: str, value: str) -> None:

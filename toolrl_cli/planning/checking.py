@@ -190,15 +190,17 @@ def inert_ranges(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def data_warnings(plan: Plan) -> list[str]:
+def data_warnings(plan: Plan, results: Path) -> list[str]:
     """What the data's folder lacks for the trainings that are owed, before anything is spent on them."""
     from toolrl_cli.datasets import mapped_rows
     from toolrl_cli.datasets.own_rows import count
+    from toolrl_cli.datasets.prepare import read_manifest
     from toolrl_cli.datasets.rlla import most_train_rows
     from toolrl_cli.spec.kind_configs import RlConfig
     from toolrl_cli.spec.models import JsonlData, RllaData, ToolWorldData
     from toolrl_cli.spec.stage_config import TrainingConfig
     from toolrl_cli.spec.stage_kind import settings_of
+    from toolrl_cli.training.inputs import data_name
 
     rows: dict[str, int] = {}
     taken: dict[str, int] = {}
@@ -208,9 +210,13 @@ def data_warnings(plan: Plan) -> list[str]:
         if not (stage.owed and isinstance(config, TrainingConfig)) or isinstance(config.data, ToolWorldData):
             continue
         if isinstance(config.data, JsonlData) and (told := config.data.model_dump_json()) not in taken:
-            limit = {str(split): most for split, most in config.data.limit.items()}
-            splits, notes = mapped_rows.load(config.data.files(), config.data.fields.named(), limit)
-            taken[told] = len(splits["train"])
+            made = read_manifest(results / "data" / data_name(config.data))  # its name has the files' content
+            if made is not None:
+                taken[told], notes = made.files["train"].rows, made.notes
+            else:
+                limit = {str(split): most for split, most in config.data.limit.items()}
+                splits, notes = mapped_rows.load(config.data.files(), config.data.fields.named(), limit)
+                taken[told] = len(splits["train"])
             found.update(notes)
         if not isinstance(config, RlConfig) and config.amount(None).what != "train":
             continue

@@ -146,7 +146,7 @@ def load(
         *unreached_warnings(resolved.runs, lambda key, arm: full_place_of(key, cells[arm], document)),
         *twin_warnings(plan),
         *inert_ranges(resolved.runs),
-        *data_warnings(plan),
+        *data_warnings(plan, results),
         *lost_points(plan, results),
         *benchmark_data_warnings(plan, results, fetch=fetch),
         *lacking_warnings(plan),
