@@ -22,9 +22,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
+from toolrl_cli import api
 from toolrl_cli.spec.kind_configs import RlConfig
-from toolrl_cli.spec.sweeps.resolve import resolve_runs
-from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.training.checking.composed import config_folder
 from toolrl_cli.training.checking.config_check import planned_options, quick_fault
 from toolrl_cli.training.checking.verl_verdict import verdict
@@ -36,12 +35,11 @@ def option_sets(cells: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
         sweep = Path(folder) / "bench.yaml"
         sweep.write_text("name: bench\nbase: {preset: tiny_grpo}\n")
-        run = resolve_runs(read_sweep(sweep))[0].spec
-    given = {name: getattr(run, name) for name in RlConfig.model_fields if name != "verl_options"}
-    config = RlConfig.model_validate(given)
+        (run,) = api.plan(sweep, results=folder).runs
+    config = next(stage for stage in run.stages if stage.kind == "rl").settings(RlConfig)
     changes = ({"lr": 1e-6 * (cell + 1), "max_response_length": 64 + cell} for cell in range(cells))
     return [
-        planned_options(config.model_copy(update={"rl": run.rl.model_copy(update=change)}), "cuda")
+        planned_options(config.model_copy(update={"rl": config.rl.model_copy(update=change)}), "cuda")
         for change in changes
     ]
 

@@ -20,11 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli import api
 from toolrl_cli.datasets.prepare import write_dataset
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.kind_configs import RlConfig
-from toolrl_cli.spec.sweeps.resolve import resolve_runs
-from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.training.cpu.cpu_options import cpu_command, cpu_environment, hydra_arguments
 from toolrl_cli.training.models.tiny_model import make_tiny_model
 from toolrl_cli.training.verl_options import REWARD_FILE, Paths, rl_options
@@ -36,16 +35,16 @@ def options_of(work: Path, side: str, steps: int) -> dict[str, Any]:
     """verl's options for one side, with folders of its own."""
     sweep = work / "bench.yaml"
     sweep.write_text(f"name: bench\nbase: {{preset: tiny_grpo, rl.steps: {steps}, rl.save_every: 1000}}\n")
-    run = resolve_runs(read_sweep(sweep))[0].spec
+    (run,) = api.plan(sweep, results=work / "results").runs
+    config = next(stage for stage in run.stages if stage.kind == "rl").settings(RlConfig)
     attempt = work / side
     attempt.mkdir()
     (attempt / REWARD_FILE).write_text(json.dumps(get_reward("original").to_dict()))
-    given = {name: getattr(run, name) for name in RlConfig.model_fields if name != "verl_options"}
     data = work / "data"
     paths = Paths(
         work / "model", data / "train.parquet", data / "val.parquet", attempt / "checkpoints", attempt
     )
-    return rl_options(RlConfig.model_validate(given), paths, "cpu")
+    return rl_options(config, paths, "cpu")
 
 
 def measure(work: Path, side: str, steps: int) -> tuple[float, float]:

@@ -138,6 +138,8 @@ def test_what_cannot_be_taken_is_counted_by_reason_with_its_lines(tmp_path: Path
         row(answer="[{"),
         row(answer="\ud83d"),
         row(answer="<tool_call>\n{\n</tool_call>"),
+        row(answer="<tool_call>{'name': 'f', 'arguments': {'a': {1}}}</tool_call><tool_call>{}</tool_call>"),
+        row(answer='<tool_call>\n{"name": "f", "parameters": {}}\n</tool_call>\n<tool_call>\n{}'),
         row(),
     ]
     path.write_text("\n".join(map(json.dumps, rows[:3])) + "\n\n" + "\n".join(map(json.dumps, rows[3:])))
@@ -146,16 +148,18 @@ def test_what_cannot_be_taken_is_counted_by_reason_with_its_lines(tmp_path: Path
     assert made.files["train"].rows == 2 and made.files["val"].rows == 1
     (train,) = made.notes  # of the other split one row was enough
     assert train == (
-        f"{path}: 8 of 10 rows refused: a tool is called that is not offered (1: line 2); "
+        f"{path}: 10 of 12 rows refused: a tool is called that is not offered (1: line 2); "
         "nothing stands at 'meta.answer' (1: line 3); no tools are offered (2: lines 5, 6); "
         "the assistant neither calls nor says anything (1: line 7); the calls are no JSON (1: line 8); "
         r"holds half a character ('\ud83d', a lone surrogate) (1: line 9); "
-        "the calls of the gold turn are not one JSON object a line (1: line 10)"
+        "the calls of the gold turn are not one JSON object a line (1: line 10); "
+        "the arguments of a call are no JSON (1: line 11); "
+        "of several <tool_call> blocks of the gold turn one is not closed (1: line 12)"
     )
     assert read_manifest(tmp_path / "data") == made
     assert [name for name, _, _ in gold_rows(tmp_path / "data/train.parquet")] == [
         "0 (rows:1)",
-        "1 (rows:11)",
+        "1 (rows:13)",
     ]
 
 

@@ -223,6 +223,7 @@ def test_runs_that_another_harness_has_planned_meanwhile_are_told_too(
             "W&B takes no / in a project's name, and this is 'team/mine'; the team goes",
         ),
         ({"project": "a%b?"}, "W&B takes no ? % in a project's name"),
+        ({"project": "x" * 129}, "128"),
         ({"tags": ["fine", ""]}, "tags"),
         ({"tags": ["x" * 65]}, "tags"),
     ],
@@ -239,6 +240,9 @@ def test_what_wandb_would_refuse_is_refused_before_anything_is_trained(
 def test_a_project_of_the_environment_is_one_that_wandb_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_PROJECT", "team/mine")
     with pytest.raises(SpecError, match=r"\$WANDB_PROJECT"):
+        choose_mode("offline")
+    monkeypatch.setenv("WANDB_PROJECT", "x" * 129)
+    with pytest.raises(SpecError, match="takes 128 characters"):
         choose_mode("offline")
     assert choose_mode("disabled") == "disabled"
     assert choose_mode("offline", {"project": "own"}) == "offline"

@@ -19,6 +19,7 @@ from toolrl_cli.training.checkpointing.best_checkpoint import (
     BestKeeper,
     CheckpointWatch,
     best_folder,
+    of_candidates,
     read_best,
     validation_judge,
 )
@@ -73,6 +74,19 @@ def test_the_best_step_is_kept_after_verl_has_removed_it(training: Training) -> 
     best = best_folder(training.checkpoints, 2)
     assert torn_model(best / "actor") is None
     assert [name for name in training.folders() if name.startswith("best")] == ["best_step_2"]
+
+
+def test_a_checkpoint_that_a_stop_left_on_the_way_takes_no_candidate_s_place(tmp_path: Path) -> None:
+    training = Training(tmp_path, keep=1)
+    training.keeper = BestKeeper(
+        training.checkpoints,
+        of_candidates(lambda step, data: data.get("val-aux/toolworld/total/mean@1"), save_every=2, steps=5),
+    )
+    for step, value in [(2, 0.5), (3, 0.9), (4, 0.3), (5, 0.4)]:
+        training.step(step, value)
+    best = read_best(training.checkpoints)
+    assert (best.step, sorted(best.judged)) == (2, [2, 4, 5])
+    assert torn_model(best_folder(training.checkpoints, 2) / "actor") is None
 
 
 def test_keeping_the_best_takes_no_disk_while_verl_keeps_it_too(training: Training) -> None:

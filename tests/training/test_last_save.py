@@ -9,7 +9,16 @@ import pytest
 
 from tests.support.stages import eventually
 from toolrl_cli.training.checkpointing import last_save, save_callback
-from toolrl_cli.training.checkpointing.last_save import ASKED, CALLBACK, SAVE_IN, SAVED, WITHIN, LastSave
+from toolrl_cli.training.checkpointing.last_save import (
+    ASKED,
+    CALLBACK,
+    OPTION,
+    SAVE_IN,
+    SAVED,
+    WITHIN,
+    LastSave,
+    saves_when_asked,
+)
 from toolrl_cli.training.checkpointing.save_callback import SaveWhenAsked
 
 
@@ -22,7 +31,11 @@ def test_a_stop_waits_for_the_checkpoint_where_it_is_given_the_time(
     assert not stop() and not (tmp_path / ASKED).exists()
     asked.append(True)
     assert not stop() and (tmp_path / ASKED).exists()
-    (tmp_path / SAVED).touch()
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 6, "data": {}}\n')
+    (tmp_path / SAVED).write_text("7")
+    assert not stop()  # the step's row, its validation in it, is not there yet
+    log.write_text('{"step": 7, "data": {}}\n')
     assert stop()
 
 
@@ -52,7 +65,13 @@ def test_the_trainer_saves_after_every_step_once_it_is_asked_and_says_so(
     (tmp_path / ASKED).touch()
     eventually(lambda: config.trainer.save_freq == 1)
     callback.on_save(trainer=None, global_step=41, checkpoint_dir="x")
-    assert (tmp_path / SAVED).exists()
+    assert (tmp_path / SAVED).read_text() == "41"
+
+
+@pytest.mark.parametrize("name", ["trainer.checkpoint_callback_class", "++trainer.checkpoint_callback_class"])
+def test_a_callback_of_the_user_s_takes_its_place(name: str) -> None:
+    assert saves_when_asked({OPTION: CALLBACK}) and not saves_when_asked({})
+    assert not saves_when_asked({OPTION: CALLBACK} | {name: "mine.Callback"})
 
 
 def test_the_callback_is_found_by_its_name() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.drawing.scored_steps import scored_on_the_way
 from toolrl_cli.report.sources.results import Evaluation, Run, Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
-from toolrl_cli.report.units import checked, unit_of
+from toolrl_cli.report.units import Unit, checked, unit_of
 from toolrl_cli.store.metrics import machine_samples, merge_metrics
 from toolrl_cli.store.roots import results_root
 from toolrl_cli.store.scores import Score
@@ -48,7 +48,14 @@ def results(root: Path | str | None = None, sweeps: Sequence[str] | None = None)
     """
     import pandas as pd
 
-    rows = [row for sweep in _read(root, sweeps) for run in sweep.runs for row in _scores(run)]
+    read = list(_read(root, sweeps))
+    rows = [
+        row
+        for sweep in read
+        for units in [_units(sweep)]
+        for run in sweep.runs
+        for row in _scores(run, units)
+    ]
     settings = sorted({key for row in rows for key in row} - set(RESULTS))
     columns = [*RESULTS[:6], *settings, *RESULTS[6:]]
     frame = pd.DataFrame(rows, columns=columns)
@@ -80,6 +87,7 @@ def curves(
 
     wanted = None if metrics is None else set(metrics)
     read = list(_read(root, sweeps))
+    units = {sweep.name: _units(sweep) for sweep in read}
     rows = [
         (sweep.name, run.id, run.arm, run.seed, stage.kind, stage.id, logged["step"], name, value)
         for sweep in read
@@ -94,8 +102,8 @@ def curves(
         for sweep in read
         for run in sweep.runs
         for step, evaluation in scored_on_the_way(run)
-        for name, read in evaluation.metrics.items()
-        for score in [_checked(evaluation, name, read)]
+        for name, found in evaluation.metrics.items()
+        for score in [checked(found, units[sweep.name][evaluation.benchmark, name])]
         for metric in [f"{evaluation.benchmark}/{name}"]
         if (wanted is None or metric in wanted) and score.value is not None
     ]
@@ -151,7 +159,7 @@ def _read(root: Path | str | None, sweeps: Sequence[str] | None) -> Iterator[Swe
                 raise
 
 
-def _scores(run: Run) -> Iterator[dict[str, Any]]:
+def _scores(run: Run, units: Mapping[tuple[str, str], Unit]) -> Iterator[dict[str, Any]]:
     about = {
         "sweep": run.sweep,
         "run": run.id,
@@ -179,7 +187,7 @@ def _scores(run: Run) -> Iterator[dict[str, Any]]:
                 "why": _why(evaluation, waits.problem or waits.failure[1] or waits.status),
             }
         for name, read in evaluation.metrics.items():
-            score = _checked(evaluation, name, read)
+            score = checked(read, units[evaluation.benchmark, name])
             yield row | {
                 "column": name,
                 **({"status": "unreadable"} if score.fault else {}),
@@ -190,9 +198,13 @@ def _scores(run: Run) -> Iterator[dict[str, Any]]:
             }
 
 
-def _checked(evaluation: Evaluation, name: str, score: Score) -> Score:
-    """The score, without its value where every other view finds it unreadable."""
-    return checked(score, unit_of(evaluation.benchmark, name, [score]))
+def _units(sweep: Sweep) -> dict[tuple[str, str], Unit]:
+    """(benchmark, metric) → unit, by all scores of a sweep, as the other views have it."""
+    known: dict[tuple[str, str], list[Score]] = {}
+    for evaluation in (each for run in sweep.runs for each in run.evaluations):
+        for name, score in evaluation.metrics.items():
+            known.setdefault((evaluation.benchmark, name), []).append(score)
+    return {(benchmark, name): unit_of(benchmark, name, every) for (benchmark, name), every in known.items()}
 
 
 def _why(evaluation: Evaluation, otherwise: str) -> str:

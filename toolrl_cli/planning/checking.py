@@ -211,7 +211,7 @@ def data_warnings(plan: Plan, results: Path) -> list[str]:
             continue
         if isinstance(config.data, JsonlData) and (told := config.data.model_dump_json()) not in taken:
             made = read_manifest(results / "data" / data_name(config.data))  # its name has the files' content
-            if made is not None:
+            if made is not None and made.params.get("files") == config.data.files():  # its notes name them
                 taken[told], notes = made.files["train"].rows, made.notes
             else:
                 limit = {str(split): most for split, most in config.data.limit.items()}

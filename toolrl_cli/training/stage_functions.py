@@ -24,7 +24,12 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.ledger import StageFolder
 from toolrl_cli.store.metrics import merge_metrics
 from toolrl_cli.store.schemas import CHECKPOINT, OPTIONS
-from toolrl_cli.training.checkpointing.best_checkpoint import BestKeeper, CheckpointWatch, validation_judge
+from toolrl_cli.training.checkpointing.best_checkpoint import (
+    BestKeeper,
+    CheckpointWatch,
+    of_candidates,
+    validation_judge,
+)
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
 from toolrl_cli.training.checkpointing.chosen_checkpoint import (
     best_to_export,
@@ -32,7 +37,7 @@ from toolrl_cli.training.checkpointing.chosen_checkpoint import (
     step_to_export,
 )
 from toolrl_cli.training.checkpointing.kept_steps import StepKeeper, wanted_steps
-from toolrl_cli.training.checkpointing.last_save import CALLBACK, SAVE_IN, LastSave
+from toolrl_cli.training.checkpointing.last_save import SAVE_IN, LastSave, saves_when_asked
 from toolrl_cli.training.cpu.cpu_options import cpu_environment
 from toolrl_cli.training.cuda.cuda_options import cuda_environment
 from toolrl_cli.training.data_identity import check_data
@@ -157,7 +162,8 @@ def _best_keeper(config: RlConfig, checkpoints: Path) -> BestKeeper:
         reward = get_reward(config.reward)
     except RewardError as error:  # of a component that the user wrote
         raise StageError(error.what, error.where, error.hint, failure_class="reward") from error
-    return BestKeeper(checkpoints, validation_judge(reward, config.rl.steps))
+    judge = validation_judge(reward, config.rl.steps)
+    return BestKeeper(checkpoints, of_candidates(judge, config.rl.save_every, config.rl.steps))
 
 
 def _check_gold(config: RlConfig, rows: Path, failure_file: Path) -> None:
@@ -201,7 +207,7 @@ def _train(
     LOG.info("%s", resume)
     watch.start()
     cwd, stop = ctx.attempt_dir, ctx.stop_requested
-    if trainer.options.get("trainer.checkpoint_callback_class") == CALLBACK:
+    if saves_when_asked(trainer.options):
         stop = LastSave(ctx.attempt_dir, stop)
     try:
         with TemporaryDirectory(prefix="toolrl-", ignore_cleanup_errors=True) as scratch:

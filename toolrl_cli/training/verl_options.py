@@ -16,7 +16,7 @@ from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
 from toolrl_cli.spec.models import LoraSpec
 from toolrl_cli.spec.stage_config import Offload
 from toolrl_cli.training.algorithm_options import algorithm_options
-from toolrl_cli.training.checkpointing.last_save import CALLBACK
+from toolrl_cli.training.checkpointing.last_save import CALLBACK, OPTION
 from toolrl_cli.training.cpu.cpu_options import AGENT_LOOP_MANAGER, cpu_rl_overrides, cpu_sft_overrides
 from toolrl_cli.training.cuda.cuda_options import cuda_rl_overrides, cuda_sft_overrides
 from toolrl_cli.training.device import Device
@@ -109,7 +109,7 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         "trainer.total_epochs": 1_000_000,  # the number of steps ends the run, not the data
         "trainer.critic_warmup": rl.critic_warmup,
         "trainer.save_freq": rl.save_every,
-        "trainer.checkpoint_callback_class": CALLBACK,
+        OPTION: CALLBACK,
         "trainer.test_freq": rl.validate_every,
         "trainer.max_actor_ckpt_to_keep": rl.keep_checkpoints,
         "trainer.max_critic_ckpt_to_keep": rl.keep_checkpoints,

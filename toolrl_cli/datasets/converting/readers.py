@@ -45,7 +45,10 @@ def answered(tools: tuple[Tool, ...], before: tuple[tuple[str, str], ...], raw: 
         return Turn(tools, before, calls_of(raw), think=think)
     if CALL not in raw and RESPONSE not in raw:
         return Turn(tools, before, text=raw, think=think)
-    if len(blocks := _BLOCK.findall(raw)) > 1:  # Hermes' form: a block for every call, and here a line
+    blocks = _BLOCK.findall(raw)
+    if raw.count(CALL) > max(1, len(blocks)):
+        raise Refused("of several <tool_call> blocks of the gold turn one is not closed")
+    if len(blocks) > 1:  # Hermes' form: a block for every call, and here a line
         calls = tuple(call for block in blocks for call in _calls_in(block))
         whole = Turn(tools, before, calls).calls_block()
         first, *rest = _BLOCK.split(raw)[::2]

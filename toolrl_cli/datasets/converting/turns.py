@@ -217,6 +217,10 @@ def calls_of(raw: Any) -> tuple[tuple[str, Json], ...]:
             arguments = decoded(arguments, "the arguments of a call are no JSON")
         if not isinstance(told.get("name"), str) or not isinstance(arguments, Mapping):
             raise Refused("a call has no name, or no object of arguments")
+        try:
+            json.dumps(arguments)
+        except (TypeError, ValueError):  # a set or bytes of a Python dict
+            raise Refused("the arguments of a call are no JSON") from None
         found.append((told["name"], arguments))
     return tuple(found)
 

@@ -43,7 +43,7 @@ EARLY = 75.0
 """Seconds by which Slurm may send its warning too early; it looks once a minute."""
 
 ENDING = 45.0
-"""Seconds of the warning that are kept for the trainer's end and the job's return into the queue."""
+"""Seconds of the warning that are kept for the trainer's end (twice, with parts on other nodes) and the requeue."""
 
 INPUTS_PATIENCE = 90.0
 """Seconds for what another node has written to be seen here: NFS keeps attributes for up to 60."""
@@ -60,14 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     own, rest = parser.parse_known_args(argv)
     folder = StageFolder(own.stage_dir.absolute())
     taken: list[int] = []
+    job, restarts = job_id(os.environ), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
     def on_warning(signum: int, frame: FrameType | None) -> None:
         taken.append(signum)
-        os.environ[WITHIN] = f"{max(0.0, own.warn - ENDING):g}"
+        if _out_of_time(job, own.warn):  # on pre-emption nobody knows how long is left
+            nodes = Nodes.given(os.environ).count
+            os.environ[WITHIN] = f"{max(0.0, own.warn - ENDING * min(nodes, 2)):g}"
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGUSR1, on_warning)
-    job, restarts = job_id(os.environ), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     with on_stderr("toolrl: ", may_fail=True):
         again = None
         try:

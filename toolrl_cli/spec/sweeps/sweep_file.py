@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from toolrl_cli.spec.models import Frozen, Whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LONGEST_PROJECT = 128
 NOT_IN_PROJECTS = "/\\#?%:"
 """Characters that W&B refuses in a project's name (`wandb.Settings.validate_project`, wandb 0.31)."""
 
@@ -36,7 +37,7 @@ class Tracking(Frozen):
     """How a sweep is shown in W&B; no part of what any stage is."""
 
     project: str | None = Field(
-        None, min_length=1, max_length=128, description="default $WANDB_PROJECT, then toolrl"
+        None, min_length=1, max_length=LONGEST_PROJECT, description="default $WANDB_PROJECT, then toolrl"
     )
     entity: str | None = Field(None, min_length=1, description="user or team; default: that of the login")
     tags: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
@@ -64,6 +65,8 @@ class Tracking(Frozen):
 
 def project_fault(name: str) -> str:
     """Why W&B takes no project of this name; empty where it does."""
+    if len(name) > LONGEST_PROJECT:
+        return f"W&B takes {LONGEST_PROJECT} characters of a project's name, and this has {len(name)}"
     bad = [character for character in NOT_IN_PROJECTS if character in name]
     hint = "; the team goes into `entity`" if "/" in bad else ""
     return f"W&B takes no {' '.join(bad)} in a project's name, and this is {name!r}{hint}" if bad else ""

@@ -74,6 +74,23 @@ def validation_judge(reward: Reward, total_steps: int) -> Judge:
     return judge
 
 
+def of_candidates(judge: Judge, save_every: int, steps: int) -> Judge:
+    """The judge of the steps that settings name, and of no checkpoint that a stop has left between them.
+
+    Another run would not have such a one, and to keep it would be to drop the best of those (`last_save`).
+
+    Args:
+        judge: of any step.
+        save_every: steps between the training's checkpoints.
+        steps: of the training.
+    """
+
+    def judge_candidate(step: int, metrics: Mapping[str, Any]) -> float | None:
+        return judge(step, metrics) if step % save_every == 0 or step == steps else None
+
+    return judge_candidate
+
+
 def read_best(checkpoints: Path) -> Best:
     """The content of `best.json`; empty where no step was judged yet.
 

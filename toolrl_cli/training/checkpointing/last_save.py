@@ -1,17 +1,20 @@
 """A stop that lets RL save first, where whoever stops it says how long that may take: the end of a job's time.
 
 The trainer is asked by a file (`save_callback`), saves at the end of the step that it is in, and says so by another.
-The checkpoint is one to go on from, and no more: the best one is chosen among the steps that the settings name.
+It is ended once that step is logged, too: what goes on from a checkpoint does not log its step again. The checkpoint
+is one to go on from, and no more: the best one is chosen among the steps that the settings name.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from toolrl_cli.log import LOG
+from toolrl_cli.store.metrics import FILE, last_rows
 
 WITHIN = "TOOLRL_SAVE_WITHIN"
 """Variable of the attempt, set when it is asked to stop: seconds that it has for a step and a checkpoint."""
@@ -19,11 +22,17 @@ WITHIN = "TOOLRL_SAVE_WITHIN"
 SAVE_IN = "TOOLRL_SAVE_IN"
 """Variable of the trainer: the attempt's folder."""
 
+OPTION = "trainer.checkpoint_callback_class"
 CALLBACK = "toolrl_cli.training.checkpointing.save_callback.SaveWhenAsked"
-"""Value of verl's option `trainer.checkpoint_callback_class`."""
+"""verl's option, and its value."""
 
 ASKED, SAVED = "save", "saved"
-"""The two files in the attempt's folder."""
+"""The two files in the attempt's folder; the second has the step."""
+
+
+def saves_when_asked(options: Mapping[str, Any]) -> bool:
+    """Whether a trainer with these options of verl does; a callback of the user's takes that one's place."""
+    return {value for name, value in options.items() if name.lstrip("+") == OPTION} == {CALLBACK}
 
 
 class LastSave:
@@ -39,13 +48,29 @@ class LastSave:
         self._deadline: float | None = None
 
     def __call__(self) -> bool:
-        """True once it was asked to stop and has saved, or has had its time."""
+        """True once it was asked to stop and its step is saved and logged, or it has had its time."""
         if not self._stop_requested():
             return False
         if self._deadline is None:
-            within = float(os.environ.get(WITHIN) or 0)
-            self._deadline = time.monotonic() + within
-            if within > 0:
-                (self._attempt / ASKED).touch()
-                LOG.info("saves at the end of this step, if that comes within %.0f s", within)
-        return (self._attempt / SAVED).exists() or time.monotonic() >= self._deadline
+            self._deadline = time.monotonic() + self._asked()
+        return time.monotonic() >= self._deadline or self._is_logged()
+
+    def _asked(self) -> float:
+        """Ask the trainer; seconds that it has."""
+        within = float(os.environ.get(WITHIN) or 0)
+        if within <= 0:
+            return 0.0
+        try:
+            (self._attempt / ASKED).touch()
+        except OSError as error:
+            LOG.warning("cannot ask for a checkpoint: %s", error)
+            return 0.0
+        LOG.info("saves at the end of this step, if that comes within %.0f s", within)
+        return within
+
+    def _is_logged(self) -> bool:
+        try:
+            step = int((self._attempt / SAVED).read_text())
+        except (OSError, ValueError):
+            return False
+        return any(row["step"] >= step for row in last_rows(self._attempt / FILE, 1))

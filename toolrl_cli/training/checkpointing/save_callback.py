@@ -6,6 +6,7 @@ Source: `trainer.checkpoint_callback_class` gives a callback the trainer's own c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -39,7 +40,13 @@ class SaveWhenAsked(CheckpointCallback):  # type: ignore[misc]
             time.sleep(LOOK)
         self.config.trainer.save_freq = 1
 
-    def on_save(self, *args: Any, **kwargs: Any) -> None:
+    def on_save(self, trainer: Any, global_step: int, *args: Any, **kwargs: Any) -> None:
         """Called by verl when a checkpoint is whole."""
-        if self._folder is not None and (self._folder / ASKED).exists():
-            (self._folder / SAVED).touch()
+        if self._folder is None or not (self._folder / ASKED).exists():
+            return
+        with contextlib.suppress(
+            OSError
+        ):  # the checkpoint is there; the training must not fail for a word of it
+            temporary = self._folder / f"{SAVED}.new"
+            temporary.write_text(str(global_step))
+            temporary.replace(self._folder / SAVED)
