@@ -23,6 +23,7 @@ from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.training import stage_functions as stages
+from toolrl_cli.training.checking import reward_trial
 from toolrl_cli.training.inputs import data_folder
 
 SMALL = ["--rows=base=4", "--rows=sft=4", "--rows=train=8", "--rows=val=4"]
@@ -296,7 +297,10 @@ def imperfect(tmp_path: Path) -> str:
     return f"data={{kind: rlla, path: {source}}}"
 
 
-def test_an_rl_stage_does_not_train_on_gold_that_falls_short(begin: Begin, tmp_path: Path) -> None:
+def test_an_rl_stage_does_not_train_on_gold_that_falls_short(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reward_trial, "OWN_ROWS", 1)  # a row behind those that plan looks at
     with pytest.raises(StageError, match=r"1 of 2 gold answers .*row 1 \(rlla-train-0001\)") as refused:
         begin(imperfect(tmp_path))
     assert refused.value.failure_class == "config"

@@ -89,13 +89,15 @@ class Lifeline:
             if not secrets.compare_digest(token, self._token):
                 part.close()
                 return None
+            with self._lock:
+                self._names[number] = name  # before it is told, and may ask or end
             part.sendall(f"{number}\n".encode())
             keep_alive(part)
         except (OSError, ValueError):
             part.close()
+            with self._lock:
+                self._names.pop(number, None)
             return None
-        with self._lock:
-            self._names[number] = name
         return part
 
 
