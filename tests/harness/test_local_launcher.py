@@ -127,9 +127,11 @@ def test_a_wake_ends_the_wait() -> None:
 
 def test_an_attempt_of_an_earlier_harness_is_watched_without_being_its_parent(tmp_path: Path) -> None:
     handle = LocalLauncher().submit(request(tmp_path))
-    later = LocalLauncher()
+    later, (wake, other) = LocalLauncher(), os.pipe()
     while later.poll([handle])[0].alive:
-        later.wait([handle], os.open(os.devnull, os.O_RDONLY), 0.05)
+        later.wait([handle], wake, 0.05)
+    os.close(wake)
+    os.close(other)
     assert later.poll([handle]) == [Seen("ended")]
 
 
