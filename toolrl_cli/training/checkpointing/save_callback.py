@@ -17,8 +17,8 @@ from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
 from toolrl_cli.training.checkpointing.last_save import ASKED, SAVE_IN, SAVED
 
-LOOK = 0.5
-"""Seconds between two looks whether it is asked."""
+LOOK = 2.0
+"""Seconds between two looks whether it is asked; the folder may be on a file system that others share."""
 
 
 class SaveWhenAsked(CheckpointCallback):  # type: ignore[misc]
@@ -36,17 +36,23 @@ class SaveWhenAsked(CheckpointCallback):  # type: ignore[misc]
             threading.Thread(target=self._watch, args=(self._folder,), daemon=True).start()
 
     def _watch(self, folder: Path) -> None:
-        while not (folder / ASKED).exists():
+        while not _is_there(folder / ASKED):
             time.sleep(LOOK)
         self.config.trainer.save_freq = 1
 
     def on_save(self, trainer: Any, global_step: int, *args: Any, **kwargs: Any) -> None:
         """Called by verl when a checkpoint is whole."""
-        if self._folder is None or not (self._folder / ASKED).exists():
+        if self._folder is None or not _is_there(self._folder / ASKED):
             return
-        with contextlib.suppress(
-            OSError
-        ):  # the checkpoint is there; the training must not fail for a word of it
+        with contextlib.suppress(OSError):  # the training must not fail for a word about its checkpoint
             temporary = self._folder / f"{SAVED}.new"
             temporary.write_text(str(global_step))
             temporary.replace(self._folder / SAVED)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it is; not where the file system does not answer, which may pass."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
