@@ -25,10 +25,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = {10_000: 4.0}
+"""Most CPU time, start-up included; the time on the clock says more of what else the machine did."""
 PEAK_MB = 600.0
 RATIO = 100.0
 GROWTH = 1.5
-"""The time a cell takes in the largest grid may be so many times that in the smallest: linear, with some noise."""
+"""The CPU time a cell takes in the largest grid may be so many times that in the smallest: linear, with some noise."""
 
 FIRST = "first toolrl plan"
 
@@ -91,14 +92,14 @@ def main() -> int:
     per_cell: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="toolrl-bench-") as place:
         folder = Path(place)
-        print(f"{'what':18}{'cells':>8}{'seconds':>9}{'of CPU':>8}{'ms a cell':>11}{'peak MB':>9}")
+        print(f"{'what':18}{'cells':>8}{'seconds':>9}{'of CPU':>8}{'CPU ms/cell':>13}{'peak MB':>9}")
         for cells in options.cells:
             sweep = folder / f"grid{cells}.yaml"
             sweep.write_text(sweep_text(cells), encoding="utf-8")
             for what, rounds, command in programs(sweep, folder, options.rounds):
-                took = min((timed(command, folder) for _ in range(rounds)), key=lambda took: took.wall)
-                each = 1000 * took.wall / cells
-                print(f"{what:18}{cells:8d}{took.wall:9.2f}{took.cpu:8.2f}{each:11.3f}{took.peak:9.0f}")
+                took = min((timed(command, folder) for _ in range(rounds)), key=lambda took: took.cpu)
+                each = 1000 * took.cpu / cells
+                print(f"{what:18}{cells:8d}{took.wall:9.2f}{took.cpu:8.2f}{each:13.3f}{took.peak:9.0f}")
                 if what == FIRST:
                     continue
                 per_cell.setdefault(what, []).append(each)
@@ -108,7 +109,9 @@ def main() -> int:
         if times[-1] > GROWTH * times[0]:
             failures.append(f"{what} is not linear: {times[0]:.3f} ms a cell, then {times[-1]:.3f}")
         ratio = theirs / times[-1]
-        print(f"Hydra's multirun: {theirs:.0f} ms a job, {ratio:.0f} times as long as a cell of {what}")
+        print(
+            f"Hydra's multirun: {theirs:.0f} ms of CPU a job, {ratio:.0f} times as long as a cell of {what}"
+        )
         if ratio < RATIO:
             failures.append(f"{what}: {ratio:.0f} times faster than Hydra is under {RATIO:.0f}")
     print("\n".join(failures) if failures else "all bounds hold")
@@ -130,8 +133,8 @@ def programs(sweep: Path, folder: Path, rounds: int) -> list[tuple[str, int, lis
 def beyond(what: str, cells: int, took: Took) -> list[str]:
     """Which bounds do not hold."""
     failures = []
-    if took.wall > SECONDS.get(cells, float("inf")):
-        failures.append(f"{what}, {cells} cells: {took.wall:.1f} s is over {SECONDS[cells]:.0f}")
+    if took.cpu > SECONDS.get(cells, float("inf")):
+        failures.append(f"{what}, {cells} cells: {took.cpu:.1f} s of CPU is over {SECONDS[cells]:.0f}")
     if took.peak > PEAK_MB:
         failures.append(f"{what}, {cells} cells: {took.peak:.0f} MB is over {PEAK_MB:.0f}")
     if what.endswith("--json"):
@@ -177,7 +180,7 @@ def hydra_ms(jobs: int, folder: Path) -> float:
     def seconds(count: int) -> float:
         values = ",".join(str(n) for n in range(count))
         command = [sys.executable, str(script), "-m", f"lr={values}", f"hydra.sweep.dir={folder}/multirun"]
-        return min(timed(command, folder).wall for _ in range(2))
+        return min(timed(command, folder).cpu for _ in range(2))
 
     return 1000 * (seconds(jobs) - seconds(few)) / (jobs - few)
 
@@ -188,6 +191,7 @@ def timed(command: list[str], folder: Path) -> Took:
     `toolrl plan` ends with 2 where the disk is too small for such a grid, when it has said everything else.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TOOLRL_CACHE": str(folder / "cache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each start would compile everything anew
     with (folder / "out").open("w+b") as out, (folder / "err").open("w+b") as err:
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=err)

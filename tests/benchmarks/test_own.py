@@ -52,6 +52,20 @@ def test_the_template_is_an_evaluation_whose_gold_answer_is_right(tmp_path: Path
     assert rows[0]["correct"] and rows[0]["prompt"] == list(items[0].messages)
 
 
+def test_an_edited_file_is_judged_by_as_it_is_now_whatever_python_has_cached_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    helper, code = tmp_path / "helper.py", GOOD.replace("item['gold'] in output", "bool(helper.RIGHT)")
+    for right in (1, 0):  # two edits of one size, and of one time, as a copy with its times kept has
+        helper.write_text(f"RIGHT = {right}\n")
+        os.utime(helper, (1e9, 1e9))
+        benchmark = OwnPython(own_of(tmp_path / "mine.py", f"import helper\n{code}"))
+        _, rows = score(benchmark, benchmark.items(None), [Reply("")])
+        assert rows[0]["correct"] == bool(right)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["helper.py", "mine.py"]
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [

@@ -7,7 +7,6 @@ object's conversations, a line of JSON a step on standard input and output. What
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -19,6 +18,8 @@ from typing import Any
 
 from toolrl_cli.benchmarks.own.benchmark_object import Asked, object_in, verdict_row
 from toolrl_cli.benchmarks.own.faults import Unusable, told
+from toolrl_cli.rewards.user_code.loading import load
+from toolrl_cli.rewards.user_code.sources import sources_of
 
 
 def main(file: str, request: str, answer: str = "") -> int:
@@ -71,13 +72,9 @@ def _of_object(known: Asked, asked: Mapping[str, Any]) -> Any:
 
 
 def _load(file: Path) -> Any:
-    sys.path.insert(0, str(file.parent))
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
-    spec.loader.exec_module(module)
-    return module
+    """The module, compiled from what its files hold: Python's own cache goes by times and sizes, which may mislead."""
+    sys.path.insert(0, str(file.parent))  # for what it imports by a name that it works out
+    return load(sources_of(file, str(file)))
 
 
 def _function(module: Any, name: str) -> Any:

@@ -52,6 +52,7 @@ KINDS: Mapping[Any, type[BaseModel]] = {
 """Blocks that come in several kinds; pydantic puts the kind into the path of a fault."""
 
 FIELDS = tuple(RunSpec.model_fields)
+_REWARD = FIELDS.index("reward")
 COMPONENTS = "reward.components."
 
 
@@ -126,7 +127,7 @@ class Resolver:
         idle = self._readings.of_cell(run, cell.arm, cell.settings.keys() - inherited)
         if idle is not None:
             raise self._idle(idle[0], cell, idle[1])
-        self._check_reward(run, cell)
+        self._check_reward(run, cell, blocks.texts[_REWARD])
         if isinstance(run.model, EndpointModel) and run.train:
             what = f"arm {cell.arm!r} trains an endpoint, which can only be evaluated"
             raise SpecError(what, self.where("model", cell), "set train: [], or give a model folder")
@@ -197,11 +198,11 @@ class Resolver:
             where = full_place_of(fault.setting, cell, self._document)
             raise SpecError(f"{fault.what}", where, f"arm {cell.arm!r}; {fault.hint}")
 
-    def _check_reward(self, run: RunSpec, cell: Cell) -> None:
+    def _check_reward(self, run: RunSpec, cell: Cell, text: str) -> None:
         """Refuse a reward under which every answer earns the same: nothing would be learned."""
         if "rl" not in run.train or run.rl.gdpo_weights:  # which take the place of the reward's own weights
             return
-        key = ("constant", canonical_json(run.reward), run.rl.steps)
+        key = ("constant", text, run.rl.steps)
         if key not in self._known:
             self._known[key] = constant_total(get_reward(run.reward), run.rl.steps)
         if self._known[key] is not None:

@@ -24,7 +24,6 @@ from toolrl_cli.rewards.python_component import PythonComponent
 from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.stretch import turning_steps
 from toolrl_cli.rewards.user_code.runner import close
-from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.models import OwnData, RllaData
 from toolrl_cli.spec.stage import StageSpec
@@ -87,7 +86,7 @@ def _is_composed(part: Component) -> bool:
 def _is_to_try(config: object, rewards: dict[str, Reward]) -> bool:
     if not isinstance(config, RlConfig):
         return False
-    text = canonical_json(config.reward)
+    text = repr(config.reward)  # a third of the time of its JSON, for every stage of a grid
     if text not in rewards:
         rewards[text] = get_reward(config.reward)
     reward = rewards[text]
