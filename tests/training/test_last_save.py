@@ -44,6 +44,9 @@ def test_a_stop_waits_for_nothing_without_time_and_no_longer_than_it_is_given(
 ) -> None:
     monkeypatch.delenv(WITHIN, raising=False)
     assert LastSave(tmp_path, lambda: True)() and not (tmp_path / ASKED).exists()
+    for useless in ("2m", "nan", "inf", "-1"):
+        monkeypatch.setenv(WITHIN, useless)
+        assert LastSave(tmp_path, lambda: True)() and not (tmp_path / ASKED).exists()
     now = [100.0]
     monkeypatch.setattr(last_save.time, "monotonic", lambda: now[0])
     monkeypatch.setenv(WITHIN, "30")

@@ -7,6 +7,7 @@ is one to go on from, and no more: the best one is chosen among the steps that t
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -57,11 +58,15 @@ class LastSave:
 
     def _asked(self) -> float:
         """Ask the trainer; seconds that it has."""
-        within = float(os.environ.get(WITHIN) or 0)
-        if within <= 0:
-            return 0.0
+        given = os.environ.get(WITHIN) or "0"
         try:
+            within = float(given)
+            if not 0 < within < math.inf:
+                return 0.0
             (self._attempt / ASKED).touch()
+        except ValueError:
+            LOG.warning("%s=%s is no number of seconds: ends without a last checkpoint", WITHIN, given)
+            return 0.0
         except OSError as error:
             LOG.warning("cannot ask for a checkpoint: %s", error)
             return 0.0
