@@ -17,7 +17,7 @@ from toolrl_cli.commands.examples import EXAMPLES
 from toolrl_cli.datasets.prepare import MADE
 from toolrl_cli.datasets.released import RELEASED
 from toolrl_cli.harness.launcher import LAUNCHERS
-from toolrl_cli.report.api import FORMATS
+from toolrl_cli.report.computed import FORMATS
 from toolrl_cli.report.drawing.figures import shipped_figures
 from toolrl_cli.report.sources.published import sources
 from toolrl_cli.report.table_spec import shipped_tables

@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from tests.report.builder import Tree, bfcl_scores
-from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.computed import Report
 from toolrl_cli.report.render import aggregates_text as render
 from toolrl_cli.report.statistics.aggregate import improvement, interquartile_mean, mean_over_tasks, profile
 

@@ -50,6 +50,19 @@ def test_writing_twice_gives_the_same_bytes(tree: Tree) -> None:
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
+def test_what_an_earlier_report_left_in_the_folder_is_named_and_kept(
+    tree: Tree, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = filled(tree)
+    build_report(root, ["demo"], ["toolworld", "T6"]).write_report(tmp_path, figures=("png", "svg"))
+    (tmp_path / "paper.tex").write_text("the user's own")
+    build_report(root, ["demo"], ["toolworld"]).write_report(tmp_path, figures=("png",))
+    assert caplog.messages == [
+        f"{tmp_path}: curves.svg, t6.csv, t6.json, t6.md and 2 more: of an earlier report, and not of this one"
+    ]
+    assert (tmp_path / "t6.tex").is_file()
+
+
 def test_the_provenance_leads_from_each_cell_to_runs_seeds_checkpoints_and_items(tree: Tree) -> None:
     root = filled(tree)
     build_report(root, ["demo"]).write_report(root / "report", figures=())

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.report.builder import Tree, toolworld_scores
-from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.report.api import build_report
 from toolrl_cli.report.arms import collect_arms, holds
+from toolrl_cli.report.computed import Report
 from toolrl_cli.report.sources.apart import file_names
 
 

@@ -13,7 +13,8 @@ from scipy import stats
 
 from tests.report.builder import Tree, bfcl_scores, toolworld_scores
 from toolrl_cli.errors import SpecError
-from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.computed import Report
 from toolrl_cli.report.render import pairs_text as render
 from toolrl_cli.report.statistics.basics import holm
 from toolrl_cli.report.statistics.items import compare_over_items, item_differences, mcnemar

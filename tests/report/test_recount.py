@@ -17,7 +17,8 @@ from tests.report import recount
 from tests.report.builder import Tree, bfcl_scores
 from tests.report.test_page import data_of
 from tests.report.test_same_numbers import from_latex, from_markdown
-from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.computed import Report
 
 MANY = os.environ.get("TOOLRL_RANDOM_TREES")
 TREES = range(int(MANY)) if MANY else (0, 3, 5, 10)

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from tests.report.builder import Tree, bfcl_scores, toolworld_scores
-from toolrl_cli.report.api import FORMATS, Report, build_report
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.computed import FORMATS, Report
 from toolrl_cli.report.model import Table
 from toolrl_cli.report.render import latex, markdown, terminal
 from toolrl_cli.report.render.terminal import BEST

@@ -13,7 +13,8 @@ import pytest
 
 from tests.report.builder import Tree, bfcl_scores
 from tests.report.test_page import data_of
-from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.computed import Report
 
 Cells = dict[tuple[str, str], dict[str, Any]]
 """(arm, column label) → mean, ci, n, published, derived and difference, each where the format shows it."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from toolrl_cli.api.trials import Trial, trial
     from toolrl_cli.errors import ToolrlError
     from toolrl_cli.planning.sweep_status import SweepStatus
-    from toolrl_cli.report.api import Report
+    from toolrl_cli.report.computed import Report
     from toolrl_cli.rewards import get_reward as reward
 
 __all__ = [
@@ -75,7 +75,7 @@ _MODULES = {
     "api.trials": ("Trial", "trial"),
     "errors": ("ToolrlError",),
     "planning.sweep_status": ("SweepStatus",),
-    "report.api": ("Report",),
+    "report.computed": ("Report",),
 }
 _PLACES = {name: (module, name) for module, names in _MODULES.items() for name in names}
 _PLACES["reward"] = ("rewards", "get_reward")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.computed import Report
 from toolrl_cli.store.roots import results_root
 
 

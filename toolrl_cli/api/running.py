@@ -29,7 +29,8 @@ from toolrl_cli.planning.outlook import look_ahead
 from toolrl_cli.planning.plan import Plan
 from toolrl_cli.planning.resuming import Confirm
 from toolrl_cli.planning.rewinding import renew
-from toolrl_cli.report.api import Report, build_report
+from toolrl_cli.report.api import build_report
+from toolrl_cli.report.computed import Report
 from toolrl_cli.spec.sweeps.sweep_file import Mode
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import make_folder

@@ -15,7 +15,7 @@ from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.commands.views.exit_status import FAILED
 
 if TYPE_CHECKING:
-    from toolrl_cli.report.api import Report
+    from toolrl_cli.report.computed import Report
 
 FIGURE_FORMATS = ("png", "pdf", "svg")
 
@@ -120,7 +120,8 @@ def report(
     Mean over seeds, n, interval, and what is missing or failed.
     """
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.report.api import build_report, check_format
+    from toolrl_cli.report.api import build_report
+    from toolrl_cli.report.computed import check_format
 
     if as_json and form not in (None, "json"):
         check_format(form)
