@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.models import ToolWorldData
 from toolrl_cli.spec.sweeps.grid import Grid
 from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs, resolve_sweep
 from toolrl_cli.spec.sweeps.sweep import read_sweep
@@ -86,6 +87,53 @@ def test_layers_override_preset_then_base_then_arm_then_set(resolve: Resolve) ->
 
 def test_set_reaches_the_file_s_own_keys(resolve: Resolve) -> None:
     assert [r.seed for r in resolve(HEAD + "seeds: [1]\n", "seeds=[4, 5]")] == [4, 5]
+
+
+def test_a_preset_given_by_set_is_stronger_than_that_of_an_arm(resolve: Resolve) -> None:
+    text = "name: s\narms: {a: {preset: tiny_grpo}, b: {preset: tiny_grpo, rl.steps: 5}}\n"
+    assert [(r.spec.algorithm, r.spec.rl.steps) for r in resolve(text, "preset=tiny_ppo")] == [
+        ("ppo", 25),
+        ("ppo", 5),
+    ]
+
+
+def test_set_of_an_arm_that_is_not_there_makes_no_other_one(resolve: Resolve) -> None:
+    text = HEAD + "arms: {coarse: {reward: coarse}}\n"
+    assert resolve(text, "arms.coarse.rl.steps=3")[0].spec.rl.steps == 3
+    assert [run.arm for run in resolve(text, "arms.new={reward: original}")] == ["coarse", "new"]
+    with pytest.raises(SpecError, match=r"no arm 'coars'.*did you mean 'coarse'"):
+        resolve(text, "arms.coars.rl.steps=3")
+
+
+@pytest.mark.parametrize(
+    ("base", "cells"),
+    [
+        ("reward.components.format.weight: 3", "axes: {reward: [original, coarse]}"),
+        ("model.revision: 0a1b", "models: [qwen2.5-1.5b-instruct, qwen2.5-3b-instruct]"),
+        ("data.train: 128", "axes: {data: [{kind: toolworld, sft: 64}, {kind: toolworld, sft: 8}]}"),
+    ],
+)
+def test_a_part_in_base_of_a_block_that_every_cell_gives_as_a_whole_is_refused(
+    resolve: Resolve, base: str, cells: str
+) -> None:
+    text = f"name: s\nbase: {{preset: tiny_grpo, {base}}}\n{cells}\n"
+    with pytest.raises(
+        SpecError, match=f"s.yaml:2: base.{base.partition(':')[0]}: changes nothing: every arm gives"
+    ):
+        resolve(text)
+
+
+def test_a_part_in_base_that_some_arms_replace_is_told_and_conditions_see_what_is_left(
+    grid: Callable[[str], Grid],
+) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo, data.train: 128}\n"
+    text += "arms: {a: {}, b: {reward: coarse, data: {kind: toolworld, sft: 64}}}\n"
+    (warning,) = grid(text).warnings
+    assert warning.endswith("s.yaml:2: base.data.train: not for b, which gives the whole of data")
+    rule = "exclude: [{reward: coarse, data.train: %d}]\n"
+    assert grid(text + rule % 128).dropped == []
+    (dropped,) = grid(text + rule % ToolWorldData(kind="toolworld").train).dropped
+    assert dropped.arm == "b"
 
 
 def test_set_gives_the_file_an_axis_by_its_dotted_name(resolve: Resolve) -> None:

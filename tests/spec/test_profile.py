@@ -125,6 +125,21 @@ def test_name_benchmarks_and_tables_change_with_it(tmp_path: Path) -> None:
     assert (sweep.name, sweep.evaluate, sweep.tables) == ("s-cpu", ["toolworld"], ["toolworld"])
 
 
+def test_evaluations_and_tables_of_one_s_own_stay_and_what_is_left_out_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    (tmp_path / "mine.py").write_text("def items(): ...\ndef judge(item, output): ...\n")
+    own = "evaluate: [bfcl, ./mine.py, {command: [./score.sh]}]\ntables: [T1, ./mine.yaml]\n"
+    path.write_text(HEAD + "models: [tiny]\n" + own)
+    profile = load_profile("cpu")
+    document = profile.document(read_sweep(path))
+    assert document.sweep.tables == ["toolworld", "./mine.yaml"]
+    assert document.sweep.evaluate == ["toolworld", "./mine.py", {"command": ["./score.sh"]}]
+    assert [*profile.notes] == [
+        "evaluate: bfcl left out, toolworld instead",
+        "tables: T1 left out, toolworld instead",
+    ]
+
+
 def test_an_unknown_profile_gets_the_nearest_name() -> None:
     with pytest.raises(SpecError, match=r"unknown profile 'cpus' \(did you mean 'cpu'\?\)"):
         load_profile("cpus")

@@ -135,3 +135,10 @@ def test_data_that_must_have_many_validation_rows_may_be_rehearsed_with_few(rehe
         HEAD.replace("}\n", ", data: {limit: {train: 3920, val: 80}, at_least: {val: 80}}}\n", 1)
     ).runs
     assert run.spec.data.limit == {"train": 3920, "val": 8} and run.spec.data.at_least == {"val": 8}
+
+
+@pytest.mark.parametrize("kind", ["verl", "jsonl, fields: {prompt: q, gold: g}"])
+def test_rows_of_one_s_own_are_validated_with_few(rehearsed: Rehearsed, kind: str) -> None:
+    data = f"data: {{kind: {kind}, train: ./t.jsonl, val: ./v.jsonl}}"
+    run, *_ = rehearsed(f"name: s\nbase: {{preset: paper_grpo, train: [rl], {data}}}\nmodels: [tiny]\n").runs
+    assert run.spec.data.limit == {"val": 8} and run.spec.data.val.endswith("v.jsonl")

@@ -348,6 +348,14 @@ class EndpointModel(Frozen):
     )
 
 
+KINDS: Mapping[Any, type[Frozen]] = {
+    **DATA_KINDS,
+    "tiny": TinyModel,
+    "huggingface": HuggingFaceModel,
+    "endpoint": EndpointModel,
+}
+"""Kind → what it has, of the blocks that come in several kinds."""
+
 DataSpec = Annotated[ToolWorldData | RllaData | VerlData | JsonlData, Field(discriminator="kind")]
 ModelSpec = Annotated[TinyModel | HuggingFaceModel | EndpointModel, Field(discriminator="kind")]
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.spec.models import KINDS, Frozen
 from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import algorithm_settings
-from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, defaults, fields_at
-from toolrl_cli.spec.sweeps.settings import ABSENT, flatten, matches
+from toolrl_cli.spec.sweeps.fields import PRESET, check_setting, choices_at, defaults, fields_at
+from toolrl_cli.spec.sweeps.settings import ABSENT, WHOLE, flatten, matches
 from toolrl_cli.spec.sweeps.sweep import Document
 
 
@@ -39,6 +40,8 @@ class Settings:
                 block != key and layer.get(block, ABSENT) is None
             ):  # `lora: null` here, `lora.rank` further below
                 return ABSENT
+            if block != key and block in WHOLE and block in layer:
+                return _within(key, layer[block])
             if block == key and defaults().get(key, ABSENT) is None and fields_at((key,)):
                 inside = {name: value for name, value in layer.items() if name.startswith(f"{key}.")}
                 if inside:
@@ -47,12 +50,30 @@ class Settings:
             brought = algorithm_settings(self.value("algorithm", settings))
             if key in brought:
                 return brought[key]
-        chosen = settings.get("preset", self._base.get("preset"))
+        chosen = {**self._base, **settings, **self._overrides}.get(PRESET)
         name = repr(chosen)
         if name not in self._layers:
             where = self._document.source.where(("base", "preset"))
             self._layers[name] = {**defaults(), **presets.layered(chosen, where)}
         return self._layers[name].get(key, ABSENT)
+
+
+def _within(key: str, whole: Any) -> Any:
+    """What a block that is given as a whole, by name or as a mapping, says of a setting in it."""
+    block, *parts = key.split(".")
+    if isinstance(whole, str):
+        named = block == "model" and whole in presets.model_names()
+        whole = presets.model(whole, "") if named else {"name": whole}
+    found = whole
+    for part in parts:
+        kind = KINDS.get(found.get("kind")) if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping) and part in found:
+            found = found[part]
+        elif kind is not None and part in kind.model_fields and not kind.model_fields[part].is_required():
+            found = kind.model_fields[part].get_default(call_default_factory=True)
+        else:
+            found = getattr(found, part, ABSENT) if isinstance(found, Frozen) else ABSENT
+    return found
 
 
 class Rule:

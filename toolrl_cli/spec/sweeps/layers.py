@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import RewardError, get_reward
@@ -24,32 +24,24 @@ from toolrl_cli.rewards.errors import shown
 from toolrl_cli.spec.algorithms.rules import first_fault
 from toolrl_cli.spec.benchmarks import BENCHMARKS, check_benchmarks
 from toolrl_cli.spec.identity import canonical_json
-from toolrl_cli.spec.models import DATA_KINDS, EndpointModel, HuggingFaceModel, RunSpec, TinyModel
+from toolrl_cli.spec.models import KINDS, EndpointModel, RunSpec
 from toolrl_cli.spec.over_steps import over_steps_fault
 from toolrl_cli.spec.own_evaluation import MODEL, folder_fault, is_own, own_evaluation
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
 from toolrl_cli.spec.sweeps.faults import Fault, fault_text, telling_fault, what_to_write, words_of
-from toolrl_cli.spec.sweeps.fields import check_setting, choices_at, fields_at
+from toolrl_cli.spec.sweeps.fields import PRESET, check_setting, choices_at, fields_at
 from toolrl_cli.spec.sweeps.grid import Cell
 from toolrl_cli.spec.sweeps.paths import Anchor
-from toolrl_cli.spec.sweeps.places import full_place_of, place_of
+from toolrl_cli.spec.sweeps.places import base_place, full_place_of, place_of
 from toolrl_cli.spec.sweeps.profile import Profile
-from toolrl_cli.spec.sweeps.settings import apply, copied, flatten
+from toolrl_cli.spec.sweeps.settings import WHOLE, apply, copied, flatten
 from toolrl_cli.spec.sweeps.sweep import Document
 from toolrl_cli.spec.unread import Readings, Unread
 
 TOGETHER = {"train": "reward", "algorithm": "rl", "verl": "rl"}
 """Blocks that are built in one go, because one's value decides what the other must be."""
-
-KINDS: Mapping[Any, type[BaseModel]] = {
-    **DATA_KINDS,
-    "tiny": TinyModel,
-    "huggingface": HuggingFaceModel,
-    "endpoint": EndpointModel,
-}
-"""Blocks that come in several kinds; pydantic puts the kind into the path of a fault."""
 
 FIELDS = tuple(RunSpec.model_fields)
 _REWARD = FIELDS.index("reward")
@@ -103,9 +95,13 @@ class Resolver:
                 places = f"{self._source.where(('base', 'evaluate'))}; {self._source.where(('evaluate',))}"
                 raise SpecError("`evaluate` is set twice", self._source.name, f"keep one: {places}")
             self._base["evaluate"] = list(document.sweep.evaluate)
-        self._overrides = flatten(dict(document.overrides), "--set")
-        for key in self._overrides:
+        given = flatten(dict(document.overrides), "--set")
+        for key in given:
             check_setting(key, f"--set {key}")
+        self._chosen = {key: given[key] for key in given if key == PRESET}
+        self._overrides = {key: value for key, value in given.items() if key != PRESET}
+        self._parts = [key for key in self._base if "." in key and key.partition(".")[0] in WHOLE]
+        self._replaced: dict[str, list[str]] = {}  # part in `base` → arms that give its block as a whole
         self._readings = Readings(self._base, self._overrides)
         self.notes: dict[str, None] = {}
         self._in_file = Anchor(document.path.parent, self.notes)
@@ -120,6 +116,9 @@ class Resolver:
         Raises:
             SpecError: the first fault, with file, line, key path and the nearest valid name.
         """
+        for key in self._parts:
+            if key.partition(".")[0] in cell.settings:
+                self._replaced.setdefault(key, []).append(cell.arm)
         blocks, settings = self._blocks(cell)
         run = blocks.run(0)
         self._check_algorithm(run, cell)
@@ -144,7 +143,7 @@ class Resolver:
     def _blocks(self, cell: Cell) -> tuple[Blocks, Mapping[str, Any]]:
         if not self._apart:
             return self._validated(cell)
-        preset = repr(cell.settings.get("preset"))
+        preset = repr(cell.settings.get(PRESET))
         touched: dict[str, list[Any]] = {}
         for path, value in cell.settings.items():
             head = path.partition(".")[0]
@@ -173,7 +172,7 @@ class Resolver:
         return Blocks(tuple(getattr(spec, name) for name in FIELDS), texts), settings
 
     def _preset(self, cell: Cell) -> dict[str, Any]:
-        chosen = cell.settings.get("preset", self._base.get("preset"))
+        chosen = {**self._base, **cell.settings, **self._chosen}.get(PRESET)
         return self._with_model(presets.layered(chosen, self.where("preset", cell)), cell)
 
     def _tree(self, cell: Cell) -> dict[str, Any]:
@@ -211,11 +210,22 @@ class Resolver:
             raise SpecError(what, self.where("reward", cell), f"{hint}; arm {cell.arm!r}")
 
     def check_read(self, cells: Sequence[Cell]) -> None:
-        """Refuse a setting of `base` or `--set` that no cell reads, once all are resolved.
+        """Refuse a setting of `base` or `--set` that no cell reads, once all are resolved; one that some lose is told.
 
         Raises:
             SpecError: with the first.
         """
+        for key, arms in self._replaced.items():
+            block, place = key.partition(".")[0], base_place(key, self._source)
+            if len(arms) == len(cells):
+                what = f"changes nothing: every arm gives the whole of {block}"
+                raise SpecError(
+                    what, place, f"write it into each {block}, or --set {key}={shown(self._base[key])}"
+                )
+            more = f" and {len(arms) - 3} more" if len(arms) > 3 else ""
+            self.notes[f"{place}: not for {', '.join(arms[:3])}{more}, which gives the whole of {block}"] = (
+                None
+            )
         idle = self._readings.of_all()
         if idle is not None:
             key, arm, why = idle
@@ -243,7 +253,7 @@ class Resolver:
             apply({key: value}, tree)
 
     def _with_model(self, layer: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
-        settings = {k: copied(v) for k, v in layer.items() if k != "preset"}
+        settings = {k: copied(v) for k, v in layer.items() if k != PRESET}
         if "model" in settings:
             settings["model"] = copied(presets.model(settings["model"], self.where("model", cell)))
         return settings
@@ -331,6 +341,7 @@ class Resolver:
 
     def _fault(self, error: ValidationError, cell: Cell) -> SpecError:
         fault = telling_fault(error)
+        # pydantic puts the kind of a block that has several into the path of a fault
         loc = [str(p) for p in fault["loc"] if p not in KINDS and p != "[key]"]
         key = ".".join(loc)
         if fault["type"] == "value_error":

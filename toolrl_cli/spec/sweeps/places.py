@@ -21,6 +21,11 @@ def place_of(key: str, cell: Cell, document: Document) -> str:
             return source.where(known) if known != choice.path else choice.place
     if key == "evaluate" and source.has(("evaluate",)):
         return source.where(("evaluate",))
+    return base_place(key, source)
+
+
+def base_place(key: str, source: Source) -> str:
+    """Where `base` sets a dotted setting; the file and the key where it does not."""
     known = _spelt(("base",), key.split("."), source)
     return source.where(known) if known != ("base",) else f"{source.name}: {key}"
 

@@ -17,6 +17,7 @@ from toolrl_cli.rewards.stretch import stretched
 from toolrl_cli.spec.algorithms.algorithm import Algorithm
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.models import DATA_KINDS, Frozen, RlSpec
+from toolrl_cli.spec.own_evaluation import is_own
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.faults import fault_text
@@ -173,22 +174,34 @@ class InSmall(Profile):
     file: ProfileFile
 
     def document(self, document: Document) -> Document:
-        """The sweep under its own name, with the profile's benchmarks and tables."""
+        """The sweep under its own name, with the profile's benchmarks and tables, and the user's own of both."""
         sweep = document.sweep
         changes: dict[str, Any] = {"name": f"{sweep.name}-{self.name}"}
         if sweep.evaluate:
             changes["evaluate"] = self._evaluate(sweep.evaluate)
         if sweep.tables:
-            changes["tables"] = list(self.file.tables)
+            own = [table for table in sweep.tables if "/" in table or table.endswith((".yaml", ".yml"))]
+            self._tell_of("tables", [t for t in sweep.tables if t not in own], self.file.tables)
+            changes["tables"] = [*self.file.tables, *own]
         overrides = document.overrides
         if overrides.get("data.kind") is None:
             overrides = {key: value for key, value in overrides.items() if not self._of_other_data(key)}
         return Document(sweep.model_copy(update=changes), document.source, overrides, document.path)
 
     def _evaluate(self, entries: Sequence[Any]) -> list[Any]:
-        """The profile's benchmarks; with a curve over the steps of RL where the sweep has one."""
+        """The profile's benchmarks, with a curve over the steps of RL where the sweep has one; and the user's own."""
+        own = [entry for entry in entries if is_own(entry)]
+        left = [e.get("benchmark") if isinstance(e, Mapping) else e for e in entries if not is_own(e)]
+        self._tell_of("evaluate", left, self.file.evaluate)
         curve = next((dict(e) for e in entries if isinstance(e, Mapping) and "every" in e), None)
-        return [name if curve is None else {**curve, "benchmark": name} for name in self.file.evaluate]
+        named = [name if curve is None else {**curve, "benchmark": name} for name in self.file.evaluate]
+        return [*named, *own]
+
+    def _tell_of(self, key: str, left: Sequence[Any], there: Sequence[str]) -> None:
+        """Say what of a key the profile's own takes the place of."""
+        out = [str(name) for name in left if name not in there]
+        if out:
+            self.notes[f"{key}: {', '.join(out)} left out, {', '.join(there)} instead"] = None
 
     def _of_other_data(self, key: str) -> bool:
         """Whether a `--set`, right without the profile, has no place here: other data take that data's place."""

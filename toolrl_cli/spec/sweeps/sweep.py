@@ -13,7 +13,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.models import Frozen, RunSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.faults import NOT_A, fault_text, telling_fault, what_to_write
-from toolrl_cli.spec.sweeps.fields import SEED, check_setting, deeper_hint
+from toolrl_cli.spec.sweeps.fields import PRESET, SEED, check_setting, deeper_hint
 from toolrl_cli.spec.sweeps.interpolation import GIVEN, interpolated
 from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
 from toolrl_cli.spec.sweeps.reading.shipped import sweep_file
@@ -83,12 +83,9 @@ def document_of(source: Source, path: Path, sets: Iterable[str] = ()) -> Documen
         head = key.split(".")[0]
         if head in SweepFile.model_fields:
             value = _from_here(value) if key == "models" else value
+            _check_arm(data, key)
             given[_set_in_file(data, key, value)] = key
-        elif head == "preset":
-            base = data.get("base")
-            data["base"] = {**(base if isinstance(base, dict) else {}), key: value}
-            given["base", key] = key
-        elif head in RunSpec.model_fields:
+        elif head == PRESET or head in RunSpec.model_fields:
             overrides[key] = value
         else:
             valid = {*SweepFile.model_fields, *RunSpec.model_fields} - {SEED}
@@ -143,6 +140,17 @@ def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
         path.append(name)
     node[".".join(parts)] = value
     return (*path, ".".join(parts))
+
+
+def _check_arm(data: Mapping[str, Any], key: str) -> None:
+    """Refuse a setting of an arm that the file does not have: it would be another arm."""
+    head, *below = key.split(".")
+    arms = data.get("arms")
+    if head != "arms" or len(below) < 2 or not isinstance(arms, Mapping) or not arms:
+        return
+    rest = ".".join(below)
+    if not any(rest.startswith(f"{arm}.") for arm in arms):
+        raise SpecError(f"no arm {below[0]!r}", f"--set {key}", hint_for(below[0], map(str, arms), "arms"))
 
 
 WITH_DOTTED_KEYS = (["axes"], ["zip"])

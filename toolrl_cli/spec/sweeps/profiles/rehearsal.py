@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import gcd
 from typing import Any
 
-from toolrl_cli.spec.models import RlSpec
+from toolrl_cli.spec.models import DATA_KINDS, RlSpec
 from toolrl_cli.spec.sweeps.profile import REHEARSAL, RL_STEPS, Profile, get_setting
 from toolrl_cli.spec.sweeps.settings import apply, copied
 from toolrl_cli.spec.sweeps.sweep import Document
@@ -72,13 +72,15 @@ class Rehearsal(Profile):
         }
         if get_setting(tree, "model.kind") == "tiny":
             small["model.pretrain.steps"] = STEPS
-        for key in ("rl.warmup_steps", "rl.critic_warmup", "sft.save_every"):
-            if value := get_setting(tree, key):
-                small[key] = min(value, 1)
-        for key in ("data.val", "data.limit.val", "data.at_least.val"):
-            kind, limit = get_setting(tree, "data.kind"), get_setting(tree, key)
-            if limit or key == {"toolworld": "data.val", "rlla": "data.limit.val"}.get(kind):
-                small[key] = min(limit or ROWS, ROWS)
+        kind = DATA_KINDS.get(get_setting(tree, "data.kind"))
+        rows = "data.limit.val" if kind is not None and "limit" in kind.model_fields else "data.val"
+        most = dict.fromkeys(("rl.warmup_steps", "rl.critic_warmup", "sft.save_every"), 1)
+        for key, number in {**most, rows: ROWS, "data.at_least.val": ROWS}.items():
+            value = get_setting(tree, key)
+            if (isinstance(value, int) and value > number) or (
+                value is None and key == rows and kind is not None
+            ):
+                small[key] = number
         apply(small, tree)
         if isinstance(tree.get("evaluate"), (list, tuple)):
             tree["evaluate"] = [_at_every_step(entry) for entry in tree["evaluate"]]
