@@ -76,6 +76,10 @@ def _register() -> None:
     PlatformRegistry.register(CPU_PLATFORM)(CpuPlatform)
     _register_rollout()
     seed_torch()
+    if cpu_platform_selected() or CUDA_ENGINES in os.environ:
+        from toolrl_cli.training.patient_ray import be_patient
+
+        be_patient()
     if cpu_platform_selected():
         from toolrl_cli.training.cpu.engines import register_engines
         from toolrl_cli.training.cpu.process_group import accept_duplicate_gloo

@@ -25,6 +25,7 @@ from toolrl_cli.training.nodes.parts import JOINING, Parts
 from toolrl_cli.training.trainer import Trainer
 from toolrl_cli.training.verl_options import Options
 
+RAY = "toolrl_cli.training.nodes.ray_start"
 RAY_INIT = "ray_kwargs.ray_init."
 OF_EACH_NODE = {
     "num_cpus": "--num-cpus",
@@ -165,8 +166,8 @@ def _ranks(trainer: Trainer, parts: Parts) -> list[str]:
 def _ray(arguments: list[str], device: Device) -> list[str]:
     """A command of `ray`; on a CPU by the fork host, because Ray starts workers with what it was started by."""
     if device == "cpu" and LINUX:
-        return cpu_command("ray.scripts.scripts", arguments)
-    return [sys.executable, "-m", "ray.scripts.scripts", *arguments]
+        return cpu_command(RAY, arguments)
+    return [sys.executable, "-m", RAY, *arguments]
 
 
 def free_port() -> int:

@@ -1,0 +1,37 @@
+"""A node of Ray that is slow to begin is waited for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolrl_cli.training.patient_ray import be_patient, patient
+
+
+def test_a_node_is_asked_for_until_it_is_there_and_no_longer_than_the_limit() -> None:
+    answers = iter([RuntimeError("not yet"), RuntimeError("not yet"), {"node_id": "a"}])
+
+    def get_node(address: str, node_id: str) -> object:
+        found = next(answers, RuntimeError("never"))
+        if isinstance(found, RuntimeError):
+            raise found
+        return found
+
+    assert patient(get_node)("address", "a") == {"node_id": "a"}
+    with pytest.raises(RuntimeError, match="never"):
+        patient(get_node, 0.3)("address", "a")
+
+
+def test_ray_begins_its_nodes_with_the_function_that_waits() -> None:
+    from ray._private import node, services
+
+    asked = services.get_node
+    try:
+        be_patient()
+        be_patient()
+        assert services.get_node is not asked and services.get_node.__wrapped__ is asked
+        asking = Path(node.__file__).read_text()
+        assert "ray._private.services.get_node(" in asking  # by that name, at the time of the call
+    finally:
+        services.get_node = asked
