@@ -12,6 +12,7 @@ import pytest
 from toolrl_cli.benchmarks.bfcl import columns
 from toolrl_cli.benchmarks.bfcl.evaluator import reading
 from toolrl_cli.benchmarks.bfcl.prompts import AFTER_RESULTS, ONE_TURN, SEVERAL_TURNS, rlla_messages
+from toolrl_cli.benchmarks.bfcl.session import Conversations, EvaluatorEnded
 from toolrl_cli.benchmarks.catalogue.bfcl import BENCHMARK
 from toolrl_cli.spec.models import EvaluateSpec
 from toolrl_cli.store.scores import read_scores, write_scores
@@ -229,3 +230,13 @@ def test_whatever_gets_through_can_do_nothing_and_is_ended(tmp_path: Any) -> Non
         *("begun 2", *refused, "begun MemoryError", "begun", "begun PermissionError")
     ]
     assert not mark.exists()
+
+
+def test_what_an_evaluator_said_before_it_ended_is_heard(tmp_path: Path) -> None:
+    talks = Conversations(tmp_path, tmp_path, "rlla")
+    over = {"id": "a", "turns": [["x"]], "stopped": False}
+    talks._heard["a"].put(over)
+    talks._ended = "Killed"
+    assert talks._next("a") == over
+    with pytest.raises(EvaluatorEnded, match="Killed"):
+        talks._next("b")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 
 from tests.support.results_tree import finish, plan_of, stage
 from toolrl_cli.benchmarks.evaluation import run
+from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.planning.losses import look
 from toolrl_cli.planning.rewinding import renew
+from toolrl_cli.spec.own_evaluation import own_evaluation
 from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
@@ -34,6 +37,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.bad = ""
+        self.answered: Callable[[], Any] = lambda: None
         super().__init__(("127.0.0.1", 0), Handler)
 
 
@@ -53,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+        self.server.answered()
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Nothing."""
@@ -120,3 +125,34 @@ def test_scores_that_are_gone_are_made_again_from_the_answers(ledger: Ledger, se
     renew(ledger, look({spec.id: spec}, ledger)[1])
     attempt(ledger, spec)
     assert server.asked.total() == ITEMS and (output / SCORES.name).read_bytes() == written
+
+
+def test_an_evaluation_of_one_s_own_that_was_edited_while_it_ran_gives_no_score(
+    ledger: Ledger, server: Server, tmp_path: Path
+) -> None:
+    server.broken = False
+    file = tmp_path / "mine.py"
+    code = "def items():\n    return [{'prompt': 'q'}]\ndef judge(item, output):\n    return 'no' in output\n"
+    file.write_text(code)
+    spec = stage(
+        "evaluate",
+        model={
+            "kind": "endpoint",
+            "name": "e",
+            "url": f"http://127.0.0.1:{server.server_port}/v1",
+            "model": "m",
+        },
+        benchmark="mine",
+        own=own_evaluation(str(file), tmp_path, ""),
+    )
+    finish(ledger, spec)
+    output = ledger.folder(spec).path / "output" / SCORES.name
+    output.unlink(missing_ok=True)
+    server.answered = lambda: file.write_text(code.replace("'no'", "'yes'"))
+    with pytest.raises(BenchmarkError, match="changed since it was planned"):
+        attempt(ledger, spec)
+    assert not output.exists()
+    server.answered = lambda: file.write_text(code)
+    file.write_text(code)
+    attempt(ledger, spec)  # the answer is kept
+    assert server.asked.total() == 1 and read_scores(output, "mine").metrics["overall"].value == 1.0

@@ -202,3 +202,16 @@ def test_a_plan_that_takes_the_place_of_one_at_work_says_so(swept: Toolrl) -> No
     assert "warning: small: a harness at work follows an earlier plan; what it needs" in answer.err
     assert "(stages: 1); `toolrl stop small` ends it" in answer.err
     assert "earlier plan" not in swept("sweep", "small.yaml").err
+
+
+def test_another_file_of_the_same_name_does_not_take_its_runs_from_the_tables_in_silence(
+    swept: Toolrl,
+) -> None:
+    text = Path("small.yaml").read_text(encoding="utf-8")
+    Path("other.yaml").write_text(text, encoding="utf-8")
+    assert "no longer in its tables" not in swept("sweep", "other.yaml").err
+    answer = swept("sweep", "other.yaml", "--set", 'arms={"raw": {"train": []}}')
+    assert answer.code == 0 and "warning: small: no longer in its tables" in answer.err
+    assert (
+        "coarse-seed1, original-seed1;" in answer.err and "(another `name:` keeps both plans)" in answer.err
+    )

@@ -27,6 +27,7 @@ from toolrl_cli.log import LOG
 from toolrl_cli.planning.forecasts.forecast import Forecast
 from toolrl_cli.planning.outlook import look_ahead
 from toolrl_cli.planning.plan import Plan
+from toolrl_cli.planning.previous_plan import read_earlier
 from toolrl_cli.planning.resuming import Confirm
 from toolrl_cli.planning.rewinding import renew
 from toolrl_cli.report.api import build_report
@@ -246,6 +247,7 @@ def _execute(
             "`%s` ends it",
             *(name, len(dropped), command("stop", name, results=results)),
         )
+    _warn_of_lost(planned, ledger)
     folder.save(whole, planned.document.source.text if planned.document else None)
     folder.launched(lasting(launcher_name))
     for stage_id, how in (
@@ -287,6 +289,18 @@ def _execute(
             LOG.info("%s", _summary(planned, outcome.stages, outcome.interrupted, again))
         done = _finish(planned, outcome.stages, again, interrupted=outcome.interrupted)
         return replace(done, tracking=concluded(publishing, logging))
+
+
+def _warn_of_lost(planned: SweepPlan, ledger: Ledger) -> None:
+    """Say which finished runs the plan that is about to be replaced had alone: another file may have the same name."""
+    lost = read_earlier(ledger, planned.whole, planned.whole).lost
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        LOG.warning(
+            "%s: no longer in its tables, for this plan does not have them: %s%s; what they left stays until "
+            "`toolrl gc --unreferenced` (another `name:` keeps both plans)",
+            *(planned.name, ", ".join(lost[:3]), more),
+        )
 
 
 def _told_late(planned: SweepPlan, mode: Mode, beside: Literal["loggers", "disabled"]) -> str:

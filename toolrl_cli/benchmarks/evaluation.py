@@ -53,6 +53,8 @@ def run(ctx: StageContext) -> None:
     unknown = NotRun("its answer is not kept")
     replies = [answers.reply(item) or not_run.get(item.id, unknown) for item in items]
     scores, rows = score(benchmark, items, replies)
+    if config.own is not None:
+        check_unchanged(config.own)  # what judged was read anew, long after the questions were
     scores["data_fingerprint"] = ctx.spec.identity.get("data") or (_questions(items) if config.own else None)
     scores["sampling"] = settings.identity()
     pairs = list(zip(items, replies, strict=True))

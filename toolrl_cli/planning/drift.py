@@ -129,7 +129,7 @@ def find_drift(
     pending = [s.spec for s in plan.stages.values() if s.state is None or s.state.status == "pending"]
     fresh = pending if explain else [spec for spec in pending if spec.id in replaced][:LOOKED_AT]
     stages |= _nearest(fresh, replaced, ledger)
-    gone = tuple(i for i, kind in earlier.gone.items() if earlier.finished(i, kind))
+    gone = tuple(filter(earlier.has_lost, earlier.gone))
     looked = len(finished) if explain else min(len(finished), LOOKED_AT)
     return Drift(replaced, stages, gone, looked, len(finished))
 

@@ -20,12 +20,18 @@ class Earlier:
         ledger: where the stages are.
         runs: run that it still has → the stages of then, where one of them is no longer part of the plan.
         gone: stage that is no longer part of the sweep → its kind.
+        lost: runs that are no longer part of the sweep, with a finished stage that is not either.
     """
 
     ledger: Ledger
     runs: dict[str, Sequence[str]] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
     _finished: dict[str, bool] = field(default_factory=dict)
+
+    def has_lost(self, stage_id: str) -> bool:
+        """Whether a stage has succeeded and is no longer part of the sweep."""
+        return stage_id in self.gone and self.finished(stage_id, self.gone[stage_id])
 
     @cached_property
     def _present(self) -> Mapping[str, set[str]]:
@@ -59,7 +65,10 @@ def read_earlier(ledger: Ledger, plan: Plan, whole: Plan) -> Earlier:
     except (LedgerError, SpecError):
         return earlier
     earlier.gone.update((s.id, s.kind) for s in saved.stages.values() if s.id not in whole.stages)
+    kept = {run.id for run in whole.runs}
     for run in saved.runs:
+        if run.id not in kept and any(earlier.has_lost(stage.id) for stage in run.stages):
+            earlier.lost.append(run.id)
         if run.id in run_ids and not all(stage.id in plan.stages for stage in run.stages):
             earlier.runs[run.id] = [stage.id for stage in run.stages]
     return earlier

@@ -92,12 +92,12 @@ class Conversations:
             waiting.put({})
 
     def _next(self, id: str) -> Mapping[str, Any]:
-        if self._ended:
-            raise EvaluatorEnded(self._ended)
+        heard = self._heard[id]  # made before the look at the end: who ends wakes all that are there
         try:
-            line = self._heard[id].get(timeout=ANSWER_SECONDS)
+            line = heard.get_nowait() if self._ended else heard.get(timeout=ANSWER_SECONDS)
         except queue.Empty as error:
-            raise EvaluatorEnded(f"it did not answer within {ANSWER_SECONDS:.0f} s") from error
+            silent = f"it did not answer within {ANSWER_SECONDS:.0f} s"
+            raise EvaluatorEnded(self._ended or silent) from error
         if not line:
             raise EvaluatorEnded(self._ended)
         return line

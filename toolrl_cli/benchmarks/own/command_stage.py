@@ -35,6 +35,7 @@ def run_own_command(ctx: StageContext) -> None:
     else:
         with endpoint_of(ctx) as target:
             metrics = run_command(own, target, target.model, ctx.stop_requested)
+    check_unchanged(own)  # it was read anew, and later than it was looked at
     scores = {
         "benchmark": own.name,
         "protocol": f"own:{own.name}",
