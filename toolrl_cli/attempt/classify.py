@@ -97,12 +97,12 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
     return _of_cause(cause, folder)
 
 
-def tail(path: Path, size: int = LOG_TAIL) -> str:
-    """The last `size` bytes of a log as text; empty when there is none."""
+def tail(path: Path) -> str:
+    """The last `LOG_TAIL` bytes of a log as text; empty when there is none."""
     try:
         with open_to_read(path) as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - size))
+            file.seek(max(0, file.tell() - LOG_TAIL))
             return file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return ""

@@ -23,7 +23,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage_kind import kinds_in_order
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from toolrl_cli.planning.drift import StageDrift
     from toolrl_cli.planning.forecasts.estimates import Estimate
@@ -38,15 +38,14 @@ MOST_RUNS = 50
 COLOURS = {"done": "green", "running": "cyan", "owed": "", "blocked": "red"}
 
 
-def show_outlook(found: Outlook, explain: bool, console: Console | None = None) -> None:
+def show_outlook(found: Outlook, explain: bool) -> None:
     """Print a plan.
 
     Args:
         found: the plan and what is known of it.
         explain: stage by stage, with sources and differences, however many there are.
-        console: where to; None for standard output.
     """
-    console = console or stdout_console()
+    console = stdout_console()
     plan = found.plan
     runs = _count(len(plan.runs), "run")
     console.print(f"[bold]{plan.sweep}[/]: {runs}, {_count(len(plan.stages), 'stage')} (equal ones once)\n")
