@@ -16,6 +16,7 @@ from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure, FailureClass, 
 from toolrl_cli.store.files import open_to_read
 from toolrl_cli.store.metrics import FILE as METRICS_FILE
 from toolrl_cli.store.schemas import REWARD_FAILURE
+from toolrl_cli.wording import cut
 
 LOG = "log.txt"
 OWN_WORDS = "toolrl: "  # begin the lines that the attempt itself puts into its log
@@ -170,5 +171,4 @@ def _by_words(text: str) -> FailureClass | None:
 
 def one_line(text: str) -> str:
     """`text` on one line of bounded length."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+    return cut(" ".join(text.split()), LONGEST_MESSAGE)

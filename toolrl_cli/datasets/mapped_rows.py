@@ -18,6 +18,7 @@ from toolrl_cli.datasets.converting.turns import Refused, Turn
 from toolrl_cli.datasets.verl_rows import Row
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.wording import listed
 
 VERSION = 2
 """Of the conversion: other rows from the same file are another version, and other data."""
@@ -130,5 +131,5 @@ def _notes(taken: Taken, path: Path) -> list[str]:
 def _counted(reasons: Mapping[str, Sequence[int]], path: Path | None = None) -> Iterator[str]:
     word = "line" if path is None or path.suffix in own_rows.LINES else "row"
     for why, numbers in reasons.items():
-        shown = ", ".join(map(str, numbers[:SHOWN])) + (", …" if len(numbers) > SHOWN else "")
-        yield f"{why} ({len(numbers)}: {word}{'s' if len(numbers) > 1 else ''} {shown})"
+        words = f"{word}{'s' if len(numbers) > 1 else ''} {listed(numbers, SHOWN)}"
+        yield f"{why} ({len(numbers)}: {words})"

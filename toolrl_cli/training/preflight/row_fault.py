@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from toolrl_cli.datasets.repeats import Repeats
 from toolrl_cli.training.preflight.question import Measures
+from toolrl_cli.wording import listed
 
 NAMED = 3
 """Rows that a line names, the first ones."""
@@ -182,5 +183,4 @@ def _share(rows: Sequence[int], found: Measures) -> str:
 
 
 def _first(rows: Sequence[int]) -> str:
-    named = ", ".join(map(str, rows[:NAMED]))
-    return f"; row{'' if len(rows) == 1 else 's'} {named}{', …' if len(rows) > NAMED else ''}"
+    return f"; row{'' if len(rows) == 1 else 's'} {listed(rows, NAMED)}"
