@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from toolrl_cli.log import LOG
@@ -51,6 +51,18 @@ def digests(files: Iterable[Path]) -> list[str]:
     }
     _remember(settled)
     return [known.get(mark) or read[mark] for mark in marks.values()]
+
+
+def digest_of(folder: Path, files: Sequence[Path]) -> str:
+    """One digest of several files of a folder, with their places in it.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    whole = hashlib.sha256()
+    for file, digest in zip(files, digests(files), strict=True):
+        whole.update(f"{file.relative_to(folder).as_posix()}\0{digest}\n".encode())
+    return whole.hexdigest()
 
 
 def _mark(file: Path) -> Mark:
