@@ -15,7 +15,7 @@ from toolrl_cli.datasets import own_rows
 from toolrl_cli.datasets.converting.convert import Taken, take
 from toolrl_cli.datasets.converting.mapped import at, paths_of, read_mapped
 from toolrl_cli.datasets.converting.turns import Refused, Turn
-from toolrl_cli.datasets.verl_rows import Row
+from toolrl_cli.datasets.verl_rows import Row, gold_as_answer
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.wording import listed
@@ -91,7 +91,7 @@ def _load(path: Path, split: str, fields: Mapping[str, str], most: int | None) -
     for position, row in enumerate(rows):
         row["extra_info"]["index"] = position
     if split == "sft":
-        rows = [own_rows.sft_row(_learnt(row), position, path) for position, row in enumerate(rows)]
+        rows = [own_rows.sft_row(gold_as_answer(row), position, path) for position, row in enumerate(rows)]
     return rows, _notes(taken, path)
 
 
@@ -105,11 +105,6 @@ def _told(row: Row, fields: Mapping[str, str], identity: str) -> tuple[str, str,
     if not isinstance(more or {}, Mapping):
         raise Refused(f"what stands at {fields['extra_info']!r} is no object")
     return source, identity if own is None else str(own), more or {}
-
-
-def _learnt(row: Row) -> Row:
-    answer = {"role": "assistant", "content": row["reward_model"]["ground_truth"]}
-    return {"messages": [*row["prompt"], answer]}
 
 
 def _check_fields(rows: Sequence[Row], fields: Mapping[str, str], path: Path) -> None:

@@ -105,7 +105,7 @@ def _rows(rows: Rows) -> list[Row]:
     if "files" in params:
         return [_told(row) for row in _of_files(params, (rows.name,))[rows.name]]
     if rows.kind == "rlla":
-        split = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))[0][rows.name]
+        split = rlla.load_triples(Path(params["path"]), params["limit"], rlla.own_file(params))[0][rows.name]
     else:
         examples = toolworld.generate(rows.name, params["seed"], params["sizes"][rows.name])  # type: ignore[arg-type]
         split = [(example.system, example.user, example.answer) for example in examples]
@@ -155,10 +155,6 @@ def _items(rows: Rows) -> list[Row]:
     ]
 
 
-def _own(params: Mapping[str, Any]) -> Path | None:
-    return Path(params["sft4k"]) if params.get("sft4k") else None
-
-
 def _repeats(rows: Rows) -> Answer:
     params = json.loads(rows.params)
     if "files" in params:
@@ -166,7 +162,7 @@ def _repeats(rows: Rows) -> Answer:
         return Answer(
             repeats=find_repeats({s: [_triple(r) for r in found] for s, found in loaded.items()}, "val")
         )
-    splits, notes = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))
+    splits, notes = rlla.load_triples(Path(params["path"]), params["limit"], rlla.own_file(params))
     return Answer(repeats=find_repeats(splits, None if rlla.NOTE_SAME_ROWS in notes else "val"))
 
 
