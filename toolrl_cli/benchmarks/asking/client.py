@@ -19,6 +19,7 @@ from toolrl_cli.benchmarks.asking.faults import (
 )
 from toolrl_cli.spec.benchmarks import Answer, Ask
 from toolrl_cli.spec.models import EvaluateSpec
+from toolrl_cli.store.scores import whole_number
 
 CONNECT_SECONDS = 10.0
 OWN_SECONDS = 3600.0
@@ -162,8 +163,8 @@ def _answer(response: httpx.Response) -> Answer:
     return Answer(
         text,
         "length" if stop == "length" else "stop",
-        _whole(counts.get("prompt_tokens")),
-        _whole(counts.get("completion_tokens")),
+        whole_number(counts.get("prompt_tokens")),
+        whole_number(counts.get("completion_tokens")),
     )
 
 
@@ -183,7 +184,3 @@ def _as_text(calls: Any) -> str:
             arguments = str(arguments)
         lines.append(json.dumps({"name": function.get("name"), "arguments": arguments}, ensure_ascii=False))
     return "".join(f"\n<tool_call>\n{line}\n</tool_call>" for line in lines)
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
