@@ -96,9 +96,8 @@ class Client:
             raise Passing(f"does not answer in time ({type(error).__name__})", reached=False) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Hopeless(f"is no URL: {error}", "for example http://127.0.0.1:8000/v1") from error
-        except (
-            httpx.RequestError
-        ) as error:  # no connection, one that breaks off, or bytes that are not as announced
+        except httpx.RequestError as error:
+            # no connection, one that breaks off, or bytes that are not as announced
             raise Passing(
                 f"cannot be reached: {str(error) or type(error).__name__}", reached=False
             ) from error

@@ -105,13 +105,8 @@ def _known(name: str) -> Answer | None:
     if name not in _seen:
         try:
             _seen[name] = Answer.of(json.loads(_file(name).read_bytes()))
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-        ):  # absent, torn, or of another version
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            # absent, torn, or of another version
             return None
     return _seen[name]
 

@@ -41,9 +41,8 @@ def _answer(question: Mapping[str, Any]) -> Answer:
     try:
         found = _items(rows) if rows.kind == "benchmark" else found
         tokenizer = _tokenizer(question["tokenizer"])
-    except (
-        Exception
-    ) as error:  # a tokenizer's files are somebody's own, as a benchmark is, and raise what they like
+    except Exception as error:
+        # a tokenizer's files are somebody's own, as a benchmark is, and raise what they like
         return Answer(Measures(problem=first_line(error)))
     return Answer(measure(tokenizer, found, json.loads(question["template"]), trained=question["trained"]))
 

@@ -71,9 +71,8 @@ def long_golds(
             f"{over.share} rows have a gold answer of more than {limit} tokens, which cannot be generated; the "
             f"longest has {over.longest}{over.first}"
         )
-        yield _refusal(
-            setting, what, over.longest + 1, permission, allowed=allowed
-        )  # and its end-of-turn token
+        # and its end-of-turn token
+        yield _refusal(setting, what, over.longest + 1, permission, allowed=allowed)
 
 
 def _refusal(setting: str, what: str, enough: int, permission: str, *, allowed: bool) -> RowFault:

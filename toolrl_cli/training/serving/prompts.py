@@ -42,9 +42,8 @@ class Prompts:
                 return_dict=True,
                 **asked.extra,
             )
-        except (
-            Exception
-        ) as error:  # templates are programs of the model's authors; any fault in one is theirs
+        except Exception as error:
+            # templates are programs of the model's authors; any fault in one is theirs
             message = f"the chat template refuses the messages: {first_line(error)}"
             raise Refusal(400, message, code="chat_template", param="messages") from error
         return self._checked(list(encoded["input_ids"]))
