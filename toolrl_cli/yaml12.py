@@ -12,6 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
+from toolrl_cli.wording import first_line
+
 MAX_BYTES = 1_000_000
 """No such file is this large; a larger one is a mistake (a log, a data set)."""
 
@@ -144,7 +146,7 @@ def parse(text: str) -> Parsed:
         line = mark.line + 1 if mark is not None else None
         raise YamlFault(f"not valid YAML: {_problem(error)}", hint, line) from None
     except NO_VALUE as error:
-        raise YamlFault(f"not valid YAML: {_first_line(error)}", "check the values") from None
+        raise YamlFault(f"not valid YAML: {first_line(error)}", "check the values") from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -167,12 +169,8 @@ def value_of(text: str) -> Any:
 
 def _problem(error: BaseException) -> str:
     """What PyYAML finds wrong, in one clause; some begin with `but`, behind what was expected."""
-    problem = getattr(error, "problem", None) or _first_line(error)
+    problem = getattr(error, "problem", None) or first_line(error)
     return f"{getattr(error, 'context', None)}, {problem}" if problem.startswith("but ") else problem
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _kind_of(node: yaml.Node) -> str:

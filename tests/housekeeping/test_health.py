@@ -98,6 +98,17 @@ def test_driver_cuda_and_flash_attention_are_one_verdict(
     assert told in check.found
 
 
+def test_a_torch_that_does_not_import_is_an_error_also_where_it_does_not_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(metadata, "version", lambda name: "2.11.0")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    check = health._torch()
+    assert (check.standing, check.found) == ("error", "does not import: ImportError")
+
+
 def test_a_cpu_build_of_torch_beside_a_driver_is_a_warning(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

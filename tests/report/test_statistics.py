@@ -270,7 +270,7 @@ def test_with_one_verdict_an_item_the_test_is_mcnemars_and_the_interval_bonett_a
     x, y = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
     half = stats.norm.ppf(0.975) * ((x + y - (x - y) ** 2) / (n + 2)) ** 0.5
     assert (found.low, found.high) == pytest.approx((max(-1, x - y - half), min(1, x - y + half)))
-    assert (found.p < 0.05) is found.excludes_zero
+    assert (found.p < 0.05) is (found.low > 0 or found.high < 0)
 
 
 def test_the_items_interval_is_near_the_paired_t_interval() -> None:
@@ -307,4 +307,4 @@ def test_only_items_that_both_arms_answered_are_compared() -> None:
 def test_equal_arms_have_a_p_value_of_one() -> None:
     a = _verdicts(1, 0.6)
     found = compare_over_items(list(item_differences(a, a).values()))
-    assert found is not None and found.p == 1.0 and not found.excludes_zero
+    assert found is not None and found.p == 1.0 and found.low <= 0 <= found.high

@@ -15,7 +15,7 @@ from scipy import stats
 from tests.rewards.strategies import completions, ground_truths
 from tests.rewards.turns import FLIGHT, GOLD, LAX, ROLLOUTS, SFO, turn
 from toolrl_cli.rewards import RewardError, get_reward
-from toolrl_cli.rewards.rescore import Rescored, Rollout, exact_match, rescore, rollout_from, rows_of
+from toolrl_cli.rewards.rescore import Rescored, Rollout, exact_match, rescore, rollout_from
 
 NAMES = ["original", "finegrained", "coarse", "original@paper"]
 
@@ -188,7 +188,7 @@ VERL = {"input": "p", "output": GOLD, "gts": GOLD, "score": 4.0, "step": 3, "uid
     ],
 )
 def test_a_line_of_a_dump_is_a_rollout(raw: dict[str, Any], rollout: Rollout) -> None:
-    assert rows_of([raw], "dump.jsonl", step=5) == [rollout]
+    assert rollout_from(raw, "dump.jsonl:1", step=5) == rollout
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_line_of_a_dump_is_a_rollout(raw: dict[str, Any], rollout: Rollout) ->
 )
 def test_a_line_that_is_no_rollout_is_named(raw: dict[str, Any], message: str) -> None:
     with pytest.raises(RewardError, match=message):
-        rows_of([raw], "dump")
+        rollout_from(raw, "dump:1")
 
 
 def test_a_rollout_may_be_read_alone() -> None:

@@ -62,7 +62,3 @@ def test_a_batch_without_numbers_has_no_curves() -> None:
 )
 def test_verls_validation_metrics_have_a_name_of_ours(logged: str, name: str | None) -> None:
     assert validation_name(logged) == name
-
-
-def test_a_part_the_reward_does_not_have_is_not_renamed() -> None:
-    assert validation_name("val-aux/x/format/raw/mean@1", parts=["correctness"]) is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.drawing.scored_steps import scored_on_the_way
-from toolrl_cli.report.sources.results import Evaluation, Run, Sweep
+from toolrl_cli.report.sources.results import Run, Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 from toolrl_cli.report.units import Unit, checked, unit_of
 from toolrl_cli.store.metrics import machine_samples, merge_metrics
@@ -182,10 +182,8 @@ def _scores(run: Run, units: Mapping[tuple[str, str], Unit]) -> Iterator[dict[st
             "point": point is not None,
         }
         if not evaluation.metrics:
-            yield row | {
-                "column": "",
-                "why": _why(evaluation, waits.problem or waits.failure[1] or waits.status),
-            }
+            why = evaluation.problem or waits.problem or waits.failure[1] or waits.status
+            yield row | {"column": "", "why": why}
         for name, read in evaluation.metrics.items():
             score = checked(read, units[evaluation.benchmark, name])
             yield row | {
@@ -205,7 +203,3 @@ def _units(sweep: Sweep) -> dict[tuple[str, str], Unit]:
         for name, score in evaluation.metrics.items():
             known.setdefault((evaluation.benchmark, name), []).append(score)
     return {(benchmark, name): unit_of(benchmark, name, every) for (benchmark, name), every in known.items()}
-
-
-def _why(evaluation: Evaluation, otherwise: str) -> str:
-    return evaluation.problem or otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -130,9 +131,7 @@ class SweepPlan:
         """A row for each stage, inputs first: stage, kind, status, owed, reason, runs (how many have it)."""
         import pandas as pd
 
-        users: dict[str, int] = {}
-        for stage_id in (stage.id for run in self.runs for stage in run.stages):
-            users[stage_id] = users.get(stage_id, 0) + 1
+        users = Counter(stage.id for run in self.runs for stage in run.stages)
         rows = [(i, s.spec.kind, s.status, s.owed, s.reason, users[i]) for i, s in self.stages.items()]
         return pd.DataFrame(rows, columns=["stage", "kind", "status", "owed", "reason", "runs"])
 

@@ -13,6 +13,7 @@ from toolrl_cli.planning.sweep_status import SweepStatus, sweep_status
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import command, results_root
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder, saved_sweep
+from toolrl_cli.wording import counted
 
 KILLED = 10.0  # seconds that killed processes may take to be gone
 
@@ -102,12 +103,12 @@ def stop(
     if not stopping.harnesses and not stopping.asked:
         LOG.info("%s: nothing %sruns", name, "else " if stopping.others else "")
         return Stopped(0, {}, stopping.others, unseen=hidden)
-    told = [_count(len(stopping.harnesses), "harness", "es")] if stopping.harnesses else []
-    told += [_count(len(stopping.asked), "attempt", "s")] if stopping.asked else []
+    told = [counted(len(stopping.harnesses), "harness")] if stopping.harnesses else []
+    told += [counted(len(stopping.asked), "attempt")] if stopping.asked else []
     LOG.info("%s: asked %s to stop", name, " and ".join(told))
     left = stopping.wait(grace)
     if left:
-        slow = _count(len(left), "attempt", "s")
+        slow = counted(len(left), "attempt")
         LOG.info("%s: %s did not end within %g s; killing", name, slow, grace)
         stopping.kill()
         left = stopping.wait(KILLED)
@@ -130,7 +131,7 @@ def _take_over(folder: SweepFolder) -> Stopped:
     ledger = Ledger(folder.results)
     found = unseen(map(ledger.folder, folder.load().stages.values()))
     if found:
-        LOG.info("%s: watching %s for %g s", folder.name, _count(len(found), "attempt", "s"), WATCH)
+        LOG.info("%s: watching %s for %g s", folder.name, counted(len(found), "attempt"), WATCH)
     told = take_over(found, watch=WATCH)
     for stage_id, why in told.items():
         LOG.info("%s: %s", stage_id, f"left alone; {why}" if why else "taken over")
@@ -145,7 +146,3 @@ def _take_over(folder: SweepFolder) -> Stopped:
             "`%s` goes on from the last checkpoints", command("resume", folder.name, results=folder.results)
         )
     return Stopped(0, ends, left, tuple(left))
-
-
-def _count(number: int, word: str, plural: str) -> str:
-    return f"{number} {word}{plural if number != 1 else ''}"

@@ -16,6 +16,7 @@ from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure, FailureClass, 
 from toolrl_cli.store.files import open_to_read
 from toolrl_cli.store.metrics import FILE as METRICS_FILE
 from toolrl_cli.store.schemas import REWARD_FAILURE
+from toolrl_cli.wording import cut
 
 LOG = "log.txt"
 OWN_WORDS = "toolrl: "  # begin the lines that the attempt itself puts into its log
@@ -97,12 +98,12 @@ def classify(folder: Path, *, error: BaseException | None = None, returncode: in
     return _of_cause(cause, folder)
 
 
-def tail(path: Path, size: int = LOG_TAIL) -> str:
-    """The last `size` bytes of a log as text; empty when there is none."""
+def tail(path: Path) -> str:
+    """The last `LOG_TAIL` bytes of a log as text; empty when there is none."""
     try:
         with open_to_read(path) as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - size))
+            file.seek(max(0, file.tell() - LOG_TAIL))
             return file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return ""
@@ -170,5 +171,4 @@ def _by_words(text: str) -> FailureClass | None:
 
 def one_line(text: str) -> str:
     """`text` on one line of bounded length."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+    return cut(" ".join(text.split()), LONGEST_MESSAGE)

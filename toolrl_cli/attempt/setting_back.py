@@ -83,9 +83,8 @@ def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str, *, an
 def _outdated(folder: StageFolder, step: int) -> list[Path]:
     """What does not count any more, as paths below the stage's directory."""
     if step == START:
-        made = (
-            folder.path / name for name in ("checkpoints", "output", ANSWERS)
-        )  # answers are of the old model
+        # answers are of the old model
+        made = (folder.path / name for name in ("checkpoints", "output", ANSWERS))
         return [path for path in made if path.exists()]
     checkpoints = folder.path / "checkpoints"
     with explained(checkpoints):

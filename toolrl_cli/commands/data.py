@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make, convert and list data.", epilog=epilog("data"), no_args_is_help=True)
 app.command("convert", epilog=epilog("data convert"))(convert)
 
-REWARDED = ("train", "val")
-"""The splits whose answers a reward is asked about; SFT learns its rows whatever a reward says."""
-
 _ROWS_SHOWN = 20
 
 
@@ -85,6 +82,7 @@ def prepare(
 
     Exit status 1 where a gold answer of the RL rows does not reach its row's maximum under a chosen reward.
     """
+    from toolrl_cli.commands.views.data_facts import REWARDED
     from toolrl_cli.commands.views.exit_status import FAILED
     from toolrl_cli.datasets.prepare import MADE
     from toolrl_cli.datasets.released import RELEASED

@@ -11,6 +11,7 @@ from toolrl_cli.commands import completing
 from toolrl_cli.commands.options import AsJson, print_json
 from toolrl_cli.errors import SpecError
 from toolrl_cli.store.schemas import PRINTED
+from toolrl_cli.wording import listed
 
 FORMS = ("xlam", "hermes", "toolace")
 
@@ -82,8 +83,7 @@ def convert(
     rows = ", ".join(f"{split} {count}" for split, count in found.rows.items())
     lines = [f"{found.read} rows read: {rows}; {found.calls} turns call, {found.texts} answer in words"]
     for why, at in refused.items():
-        shown = ", ".join(map(str, at[:5])) + (", …" if len(at) > 5 else "")
-        lines.append(f"refused {len(at)}: {why} (rows {shown})")
+        lines.append(f"refused {len(at)}: {why} (rows {listed(at, 5)})")
     places = ", ".join(f"{split}: {path}" for split, path in settings.items() if split != "kind")
     lines.append(f"in a sweep: data: {{kind: verl, {places}}}")
     for line in lines:

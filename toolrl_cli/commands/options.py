@@ -13,6 +13,7 @@ import typer
 from toolrl_cli.commands import completing
 from toolrl_cli.store.files import document_text
 from toolrl_cli.store.roots import results_root as results_root
+from toolrl_cli.wording import counted
 
 Results = Annotated[
     Path | None,
@@ -159,4 +160,4 @@ def note(line: str) -> None:
 def announce_check(sets: int) -> None:
     """Say why the first plan with new options takes seconds, to people only."""
     if sys.stderr.isatty():
-        note(f"asking verl about {sets} new {'set' if sets == 1 else 'sets'} of options …")
+        note(f"asking verl about {counted(sets, 'new set')} of options …")

@@ -275,11 +275,6 @@ def _print_pair(built: Report, form: str, a: str, b: str) -> None:
     if form == "json":
         print_json(render.document(found))
     elif form == "terminal":
-        render.show(found, stdout_console())
+        render.print_pairs(found, stdout_console())
     else:
-        renderers = {
-            "markdown": render.render_markdown,
-            "latex": render.render_latex,
-            "csv": render.render_csv,
-        }
-        sys.stdout.write(renderers[form](found))
+        sys.stdout.write(render.render(found, form))

@@ -14,7 +14,6 @@ from toolrl_cli.commands.views.consoles import stdout_console
 from toolrl_cli.store.schemas import PRINTED
 
 DESIGNS = ("original", "equal_max", "finegrained", "intermediate", "coarse")
-PAPER_STEPS = 105
 
 app = typer.Typer(help="Explain, list and compare rewards.", epilog=epilog("reward"), no_args_is_help=True)
 
@@ -198,6 +197,7 @@ def compare(
     from toolrl_cli.commands.views import reward_views as views
     from toolrl_cli.datasets.prepare import first_rows
     from toolrl_cli.rewards import get_reward
+    from toolrl_cli.rewards.catalogue import PAPER_STEPS
     from toolrl_cli.rewards.comparing.compare import profile
     from toolrl_cli.rewards.reading import row_facts
     from toolrl_cli.training.rollout_dumps import gold_rows

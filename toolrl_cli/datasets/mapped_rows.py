@@ -15,9 +15,10 @@ from toolrl_cli.datasets import own_rows
 from toolrl_cli.datasets.converting.convert import Taken, take
 from toolrl_cli.datasets.converting.mapped import at, paths_of, read_mapped
 from toolrl_cli.datasets.converting.turns import Refused, Turn
-from toolrl_cli.datasets.verl_rows import Row
+from toolrl_cli.datasets.verl_rows import Row, gold_as_answer
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.wording import listed
 
 VERSION = 2
 """Of the conversion: other rows from the same file are another version, and other data."""
@@ -90,7 +91,7 @@ def _load(path: Path, split: str, fields: Mapping[str, str], most: int | None) -
     for position, row in enumerate(rows):
         row["extra_info"]["index"] = position
     if split == "sft":
-        rows = [own_rows.sft_row(_learnt(row), position, path) for position, row in enumerate(rows)]
+        rows = [own_rows.sft_row(gold_as_answer(row), position, path) for position, row in enumerate(rows)]
     return rows, _notes(taken, path)
 
 
@@ -104,11 +105,6 @@ def _told(row: Row, fields: Mapping[str, str], identity: str) -> tuple[str, str,
     if not isinstance(more or {}, Mapping):
         raise Refused(f"what stands at {fields['extra_info']!r} is no object")
     return source, identity if own is None else str(own), more or {}
-
-
-def _learnt(row: Row) -> Row:
-    answer = {"role": "assistant", "content": row["reward_model"]["ground_truth"]}
-    return {"messages": [*row["prompt"], answer]}
 
 
 def _check_fields(rows: Sequence[Row], fields: Mapping[str, str], path: Path) -> None:
@@ -130,5 +126,5 @@ def _notes(taken: Taken, path: Path) -> list[str]:
 def _counted(reasons: Mapping[str, Sequence[int]], path: Path | None = None) -> Iterator[str]:
     word = "line" if path is None or path.suffix in own_rows.LINES else "row"
     for why, numbers in reasons.items():
-        shown = ", ".join(map(str, numbers[:SHOWN])) + (", …" if len(numbers) > SHOWN else "")
-        yield f"{why} ({len(numbers)}: {word}{'s' if len(numbers) > 1 else ''} {shown})"
+        words = f"{word}{'s' if len(numbers) > 1 else ''} {listed(numbers, SHOWN)}"
+        yield f"{why} ({len(numbers)}: {words})"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.datasets.verl_rows import ABILITY, Row, check_text, parquet_rows
+from toolrl_cli.datasets.verl_rows import ABILITY, Row, check_text, parquet_count, parquet_rows, read_parquet
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards.reading import GIVEN
 
@@ -58,15 +58,7 @@ def count(path: Path) -> int:
     Raises:
         SpecError: it cannot be read.
     """
-    if path.suffix != ".parquet":
-        return len(read_rows(path))
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError) as fault:
-        raise SpecError(f"is no parquet file: {fault}", str(path)) from fault
+    return parquet_count(path) if path.suffix == ".parquet" else len(read_rows(path))
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -85,7 +77,7 @@ def numbered_rows(path: Path) -> list[tuple[int, Row]]:
         SpecError: as `read_rows`.
     """
     if path.suffix == ".parquet":
-        rows = list(enumerate(_read_parquet(path)))
+        rows = list(enumerate(parquet_rows(read_parquet(path), path)))
     elif path.suffix in LINES:
         rows = _read_lines(path)
     else:
@@ -93,16 +85,6 @@ def numbered_rows(path: Path) -> list[tuple[int, Row]]:
     if not rows:
         raise SpecError("has no rows", str(path))
     return rows
-
-
-def _read_parquet(path: Path) -> list[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return parquet_rows(pq.read_table(path), path)
-    except (OSError, pa.ArrowException) as error:
-        raise SpecError(f"cannot be read as parquet: {error}", str(path)) from error
 
 
 def _read_lines(path: Path) -> list[tuple[int, Row]]:

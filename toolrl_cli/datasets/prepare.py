@@ -70,7 +70,7 @@ def dataset_fingerprint(kind: str, params: Mapping[str, Any]) -> str:
         return own_rows.fingerprint(params["files"], params.get("limit", {}))
     if kind == "jsonl":
         return mapped_rows.fingerprint(params["files"], params["fields"], params.get("limit", {}))
-    return rlla.fingerprint(Path(params["path"]), params.get("limit", {}), _own(params))
+    return rlla.fingerprint(Path(params["path"]), params.get("limit", {}), rlla.own_file(params))
 
 
 def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manifest:
@@ -101,7 +101,7 @@ def write_dataset(kind: str, params: Mapping[str, Any], out_dir: Path) -> Manife
         elif kind == "jsonl":
             splits, notes = mapped_rows.load(params["files"], params["fields"], params.get("limit", {}))
         else:
-            splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}), _own(params))
+            splits, notes = rlla.load(Path(params["path"]), params.get("limit", {}), rlla.own_file(params))
         if dataset_fingerprint(kind, params) != wanted:
             raise SpecError(
                 "its files were changed while they were read", f"data {kind}", "issue the command again"
@@ -142,7 +142,9 @@ def first_rows(kind: str, params: Mapping[str, Any], split: str, rows: int) -> l
         return own_rows.load({split: params["files"][split]}, {split: rows})[split]
     if kind == "jsonl":
         return mapped_rows.first_rows(Path(params["files"][split]), split, params["fields"], rows)
-    loaded, _ = rlla.load(Path(params["path"]), {**params.get("limit", {}), split: rows}, _own(params))
+    loaded, _ = rlla.load(
+        Path(params["path"]), {**params.get("limit", {}), split: rows}, rlla.own_file(params)
+    )
     return loaded[split]
 
 
@@ -155,10 +157,6 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (LedgerError, KeyError, TypeError, AttributeError):
         # absent, torn or of another schema: in each case the folder has to be created again
         return None
-
-
-def _own(params: Mapping[str, Any]) -> Path | None:
-    return Path(params["sft4k"]) if params.get("sft4k") else None
 
 
 def _check(kind: str, params: Mapping[str, Any]) -> None:

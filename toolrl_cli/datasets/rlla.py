@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.datasets.repeats import Triple
-from toolrl_cli.datasets.verl_rows import Row, check_text, parquet_rows, rl_row, sft_row
+from toolrl_cli.datasets.verl_rows import (
+    Row,
+    check_text,
+    parquet_count,
+    parquet_rows,
+    read_parquet,
+    rl_row,
+    sft_row,
+)
 from toolrl_cli.errors import SpecError
 
 SPLITS = ("sft", "train", "val")
@@ -58,6 +66,11 @@ def sft4k_fingerprint(file: Path, limit: int | None = None) -> str:
     return hashlib.sha256(content + (b"" if limit is None else b"\n%d" % limit)).hexdigest()
 
 
+def own_file(params: Mapping[str, Any]) -> Path | None:
+    """The file of SFT rows of the user's own that the parameters of a data folder name."""
+    return Path(params["sft4k"]) if params.get("sft4k") else None
+
+
 def most_train_rows(folder: Path) -> tuple[int, tuple[str, ...]]:
     """The highest number of RL training rows that a folder can have, without reading them, and notes on them.
 
@@ -66,15 +79,8 @@ def most_train_rows(folder: Path) -> tuple[int, tuple[str, ...]]:
     """
     _, train, test = _files(folder)
     if train is not None and train.suffix == ".json":
-        return len(_triples_json(train)), ()
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = train or test
-    try:
-        return pq.read_metadata(path).num_rows, () if train else (NOTE_SAME_ROWS,)
-    except (pa.ArrowException, OSError) as fault:
-        raise SpecError(f"is no parquet file: {fault}", where=str(path)) from fault
+        return len(read_json_rows(train)), ()
+    return parquet_count(train or test), () if train else (NOTE_SAME_ROWS,)
 
 
 def load(
@@ -111,13 +117,13 @@ def load_triples(
         rl, notes = held_out, (NOTE_SAME_ROWS,)
     elif train.suffix == ".json":
         prompts = {(system, user) for system, user, _ in held_out}
-        rl = [triple for triple in _triples_json(train) if triple[:2] not in prompts]
+        rl = [triple for triple in read_json_rows(train) if triple[:2] not in prompts]
     else:
         rl = _rl_parquet(train)
     most = limit or {}
-    splits = {"sft": _triples_json(sft), "train": rl, "val": held_out}
+    splits = {"sft": read_json_rows(sft), "train": rl, "val": held_out}
     if sft4k is not None:
-        splits[OWN_SPLIT] = read_sft_rows(sft4k)
+        splits[OWN_SPLIT] = read_json_rows(sft4k)
     return {split: rows[: most.get(split)] for split, rows in splits.items()}, notes
 
 
@@ -140,16 +146,12 @@ def _files(folder: Path) -> tuple[Path, Path | None, Path]:
     return sft, train, test
 
 
-def read_sft_rows(path: Path) -> list[Triple]:
+def read_json_rows(path: Path) -> list[Triple]:
     """(system, user, answer) of each row of a file in the form of `rlla_sft.json`.
 
     Raises:
         SpecError: it cannot be read, is empty, or lacks a field.
     """
-    return _triples_json(path)
-
-
-def _triples_json(path: Path) -> list[Triple]:
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
     except (OSError, ValueError, RecursionError) as error:
@@ -170,13 +172,7 @@ def _triples_json(path: Path) -> list[Triple]:
 
 
 def _rl_parquet(path: Path) -> list[Triple]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise SpecError(f"cannot be read as parquet: {error}", where=str(path)) from error
+    table = read_parquet(path)
     missing = [name for name in ("prompt", "reward_model") if name not in table.column_names]
     if missing:
         raise SpecError(f"has no column {' and no column '.join(missing)}", where=str(path))

@@ -107,15 +107,15 @@ def history(parts: Sequence[str]) -> str:
     return text
 
 
-def call_answer(calls: Sequence[Call], think: str = THINK_TOOL) -> str:
+def call_answer(calls: Sequence[Call]) -> str:
     """An assistant turn that calls tools, one JSON object a line."""
     lines = "\n".join(
         json.dumps({"name": call.name, "parameters": dict(call.parameters)}, ensure_ascii=False)
         for call in calls
     )
-    return f"<think> {think} </think>\n<tool_call>\n{lines}\n</tool_call>"
+    return f"<think> {THINK_TOOL} </think>\n<tool_call>\n{lines}\n</tool_call>"
 
 
-def response_answer(text: str, think: str = THINK_RESPONSE) -> str:
+def response_answer(text: str) -> str:
     """An assistant turn that answers in words."""
-    return f"<think> {think} </think>\n<response> {text} </response>"
+    return f"<think> {THINK_RESPONSE} </think>\n<response> {text} </response>"

@@ -146,7 +146,7 @@ def draw_scene(kind: Kind, stream: Stream, *, unseen: bool = False) -> Scene:
         entry = table.add(first)
         values = _values(entry, stream)
         table.add_others([first], 1 + stream.below(2))
-        user = [_user(stream, _request(entry, values, stream))]
+        user = [_user(stream, _request(entry, values))]
         return Scene(table.tools(), rlla_format.history(user), (entry.call(values),))
     if kind == "after_obs":
         return _after_obs(table, first, stream)
@@ -167,9 +167,7 @@ def _parallel(table: _Table, stream: Stream) -> Scene:
     while entries[0] is entries[1] and values[0] == values[1]:
         values[1] = _values(entries[1], stream)
     table.add_others([entry.pair for entry in entries], stream.below(2) + (entries[0] is entries[1]))
-    text = words.AND.join(
-        _request(entry, value, stream) for entry, value in zip(entries, values, strict=True)
-    )
+    text = words.AND.join(_request(entry, value) for entry, value in zip(entries, values, strict=True))
     calls = tuple(entry.call(value) for entry, value in zip(entries, values, strict=True))
     return Scene(table.tools(), rlla_format.history([_user(stream, text)]), calls)
 
@@ -185,7 +183,7 @@ def _after_obs(table: _Table, second: Pair, stream: Stream) -> Scene:
     spoken = [slot for slot in target.slots if slot != "reference"]
     then = words.THEN + second[0] + words.THEN_IT + _spoken(spoken, target_values)
     parts = [
-        _user(stream, _request(entry, values, stream) + then),
+        _user(stream, _request(entry, values) + then),
         *_call_and_result(table, entry, values, reference),
     ]
     return Scene(table.tools(), rlla_format.history(parts), (target.call(target_values),))
@@ -197,7 +195,7 @@ def _done(table: _Table, first: Pair, stream: Stream) -> Scene:
     reference = _reference(stream)
     table.add_others([first], 1 + stream.below(3))
     parts = [
-        _user(stream, _request(entry, values, stream)),
+        _user(stream, _request(entry, values)),
         *_call_and_result(table, entry, values, reference),
     ]
     return Scene(
@@ -213,7 +211,7 @@ def _no_tool(table: _Table, stream: Stream) -> Scene:
     asked = _Table(stream, unseen=False).add(wanted)
     values = _values(asked, stream)
     table.add_others([wanted], 1 + stream.below(3))
-    text = _request(asked, values, stream)
+    text = _request(asked, values)
     return Scene(
         table.tools(),
         rlla_format.history([_user(stream, text)]),
@@ -255,7 +253,7 @@ def _reference(stream: Stream) -> str:
     return f"{stream.pick(words.REFERENCE_LETTERS)}{stream.below(10)}"
 
 
-def _request(entry: _Entry, values: Mapping[str, str], stream: Stream) -> str:
+def _request(entry: _Entry, values: Mapping[str, str]) -> str:
     """ "book a hotel in Paris for 4", with the slots in random order."""
     verb, noun = entry.pair
     return f"{verb}{words.ARTICLE}{noun}" + _spoken(list(entry.slots), values)

@@ -67,6 +67,42 @@ def write_parquet(rows: Sequence[Row], path: Path) -> None:
         pq.write_table(table, temporary)
 
 
+def read_parquet(path: Path) -> pa.Table:
+    """The table in a file.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise SpecError(f"cannot be read as parquet: {error}", str(path)) from error
+
+
+def parquet_count(path: Path) -> int:
+    """How many rows a file has, by its end alone.
+
+    Raises:
+        SpecError: it is no parquet file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as fault:
+        raise SpecError(f"is no parquet file: {fault}", str(path)) from fault
+
+
+def gold_as_answer(row: Row) -> Row:
+    """An RL row as an SFT row, with its gold turn as the training target."""
+    answer = {"role": "assistant", "content": row["reward_model"]["ground_truth"]}
+    return {"messages": [*row["prompt"], answer]}
+
+
 def parquet_rows(table: pa.Table, path: Path) -> list[Row]:
     """The rows of a table as plain values.
 

@@ -6,7 +6,7 @@ another file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.launcher import LAUNCHERS, LauncherKind
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.faults import fault_text, telling_fault
@@ -100,18 +101,31 @@ def checked(kind: LauncherKind, settings: Mapping[str, Any], where: Where) -> Ba
         raise SpecError(fault_text(fault), where(path)) from error
 
 
-def asked_by_kind(general: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def asked_by_kind(settings: BaseModel, names: Iterable[str], own: BaseModel | None) -> dict[str, Any]:
     """Setting → value for the stages of a kind.
 
     Args:
-        general: what all kinds ask for.
+        settings: what all kinds ask for.
+        names: of what a kind can ask for.
         own: what this kind asks for instead, as far as it says.
     """
-    found = dict(general)
+    found = {name: getattr(settings, name) for name in names}
+    instead = own.model_dump(exclude_unset=True) if own else {}
     for pair in EITHER:
-        if any(own.get(name) is not None for name in pair):
+        if any(instead.get(name) is not None for name in pair):
             found |= dict.fromkeys(pair)
-    return found | dict(own)
+    return found | instead
+
+
+def gpus_of(spec: StageSpec, asked: bool | None) -> int:
+    """GPUs that a stage asks for on each of its nodes.
+
+    Args:
+        spec: the stage.
+        asked: the setting `gpus` of its kind; None: none for a stage that names no device, or a CPU.
+    """
+    device = spec.resources.get("device", "auto") if spec.resources else "cpu"
+    return spec.slots // spec.nodes if (device != "cpu" if asked is None else asked) else 0
 
 
 def check_either(settings: Mapping[str, Any]) -> None:

@@ -98,9 +98,6 @@ def start_attempt(
     launcher: Launcher,
     slots: tuple[str, ...],
     options: AttemptOptions = AttemptOptions(),
-    *,
-    reach: Reach | None = None,
-    after: tuple[Handle, ...] = (),
 ) -> Started | Done | Busy:
     """Start the next attempt of a stage unless it is done or under way.
 
@@ -114,7 +111,7 @@ def start_attempt(
         LaunchLater: the launcher cannot take it now.
         LaunchError: the launcher cannot start it.
     """
-    (answer,) = start_attempts([Wanted(folder, spec, slots, after)], launcher, options, reach=reach)
+    (answer,) = start_attempts([Wanted(folder, spec, slots)], launcher, options)
     if isinstance(answer, LaunchLater):
         raise answer
     return answer
@@ -131,7 +128,8 @@ def start_attempts(
 
     Args:
         wanted: at most `TOGETHER`.
-        launcher, options, reach: as for one.
+        launcher, options: as for one.
+        reach: sees earlier attempts, whoever submitted them; None: one is made.
 
     Raises:
         LedgerError: the ledger cannot be read or written.

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolrl_cli.wording import counted
+
 if TYPE_CHECKING:
     from toolrl_cli.planning.plan import Plan
     from toolrl_cli.spec.planned_run import PlannedRun
@@ -238,7 +240,7 @@ def data_warnings(plan: Plan, results: Path) -> list[str]:
             found[
                 f"{path} has {there} train rows, too few for a step of {prompts} prompts (rl.prompts): {{}}"
             ] += 1
-    return [line.replace("{}", "1 stage" if n == 1 else f"{n} stages") for line, n in found.items()]
+    return [line.replace("{}", counted(n, "stage")) for line, n in found.items()]
 
 
 def lost_points(plan: Plan, results: Path) -> list[str]:

@@ -19,6 +19,7 @@ from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import command
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
+from toolrl_cli.wording import counted
 
 Confirm = Callable[[str], bool]
 """Asked before a whole sweep is set back, with what that is in words; whether to."""
@@ -170,9 +171,7 @@ def _targets(
     steps = dict.fromkeys(targets, START if from_step is None else from_step)
     check_steps(ledger, steps)
     if not choice.explicit:
-        _confirm(
-            f"all of {plan.sweep} ({len(targets)} stage{'' if len(targets) == 1 else 's'})", option, confirm
-        )
+        _confirm(f"all of {plan.sweep} ({counted(len(targets), 'stage')})", option, confirm)
     return steps
 
 

@@ -11,6 +11,7 @@ from toolrl_cli.spec.models import SftSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.sweeps.fields import defaults
 from toolrl_cli.training.models.model_fingerprint import PREFIX
+from toolrl_cli.wording import cut
 
 Group = Literal[
     "configuration",
@@ -173,4 +174,4 @@ def _text(values: Mapping[str, Any], field: str) -> str:
         return ABSENT
     value = values[field]
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return cut(text, LONGEST)

@@ -18,6 +18,7 @@ from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
 from toolrl_cli.report.units import fault_of
 from toolrl_cli.spec.benchmarks import why_not_run
 from toolrl_cli.spec.stage_kind import trains
+from toolrl_cli.wording import cut
 
 ABSENT = "–"
 NOISE = 10
@@ -212,7 +213,7 @@ def _waiting(stage: Stage, evaluation: Evaluation) -> tuple[str, str]:
     if stage.status == "failed":
         failure, message = stage.failure
         first = message.strip().splitlines()[0] if message.strip() else ""
-        return f"failed: {failure}", f"failed: {failure}" + (f" ({_short(first)})" if first else "")
+        return f"failed: {failure}", f"failed: {failure}" + (f" ({cut(first, 100)})" if first else "")
     if stage.status == "pending":
         return ABSENT, _blocked(evaluation) or NOT_RUN
     steps = f" {stage.step}/{stage.total}" if stage.step is not None and stage.total else ""
@@ -229,7 +230,3 @@ def _blocked(evaluation: Evaluation) -> str:
 
 def _severity(state: str) -> int:
     return next(i for i, word in enumerate(_SEVERITY) if state.startswith(word))
-
-
-def _short(text: str, limit: int = 100) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

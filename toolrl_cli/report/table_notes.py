@@ -16,6 +16,7 @@ from toolrl_cli.report.statistics.power import Design, detectable
 from toolrl_cli.report.statistics.seeds import ITEMS, PAIRED, WELCH, gains, paired
 from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.wording import listed
 
 _SORTS = {
     WELCH: "Welch's t test over seeds",
@@ -139,8 +140,7 @@ def left_over(spec: TableSpec, places: list[Place], arms: list[Arm]) -> list[str
     ]
     if not over:
         return []
-    told = ", ".join(over[:4]) + (", …" if len(over) > 4 else "")
-    return [f"In no row, though scored on {' or '.join(spec.benchmarks)}: {told}."]
+    return [f"In no row, though scored on {' or '.join(spec.benchmarks)}: {listed(over, 4)}."]
 
 
 def apart_in_words(apart: Mapping[tuple[str, str], str], heads: list[Head]) -> list[str]:

@@ -21,6 +21,7 @@ from toolrl_cli.report.statistics.seeds import compare
 from toolrl_cli.report.table_notes import Place, apart_in_words, baseline_fault, left_over, notes_of
 from toolrl_cli.report.table_spec import ColumnSpec, RowSpec, TableSpec
 from toolrl_cli.report.unmet import unmet_columns, unmet_conditions
+from toolrl_cli.wording import listed
 
 REHEARSED = (
     "A rehearsal: a few steps of training and a few items of each benchmark. These numbers mean nothing."
@@ -98,7 +99,7 @@ def _declared(row: RowSpec, group: str, arms: list[Arm]) -> Place:
 def _cell(place: Place, column: ColumnSpec, spec: TableSpec, results: Path, validation: Validation) -> Cell:
     if not place.rivals:
         return fill(place.arm, column, spec, results, validation)
-    told = ", ".join(place.rivals[:4]) + (", …" if len(place.rivals) > 4 else "")
+    told = listed(place.rivals, 4)
     return Cell(state="ambiguous", notes=(f"{len(place.rivals)} arms fit this row: {told}",))
 
 

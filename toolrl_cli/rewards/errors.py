@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -81,3 +81,14 @@ def one_of(value: Any, valid: tuple[str, ...], where: str) -> str:
     if isinstance(value, str) and value in valid:
         return value
     raise RewardError(f"{shown(value)} is not valid", where, nearest(str(value), valid))
+
+
+def no_others(raw: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse keys that are none of these.
+
+    Raises:
+        RewardError: with the first of them; the message names the nearest.
+    """
+    for key in raw:
+        if key not in known:
+            raise RewardError(f"{shown(key)} is not known here", f"{where}.{key}", nearest(str(key), known))

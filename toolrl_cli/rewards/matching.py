@@ -10,6 +10,7 @@ Score of a match = name term + Σ over pairs (key term + value term), out of S_m
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -153,20 +154,13 @@ def _paper_names(wanted: Sequence[Any], given: Sequence[Any]) -> float:
     against Get_Flight and Get_Price: 1/3, where plain sets of names give 1/2); predicted calls beyond k add
     no further element, as in a set. Where the ground truth repeats no name this is the plain set Jaccard.
     """
-    elements_wanted = _count_names(wanted)
+    elements_wanted = Counter(wanted)
     elements_given = {
-        name: min(count, elements_wanted.get(name, 1)) for name, count in _count_names(given).items()
+        name: min(count, elements_wanted.get(name, 1)) for name, count in Counter(given).items()
     }
     common = sum(min(count, elements_given.get(name, 0)) for name, count in elements_wanted.items())
     union = len(wanted) + sum(elements_given.values()) - common
     return common / union if union else 1.0
-
-
-def _count_names(names: Sequence[Any]) -> dict[Any, int]:
-    counts: dict[Any, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return counts
 
 
 def assign(scores: list[list[float]]) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ The rules are those of the released scorer (ToolRL 8cee13e).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -237,12 +238,10 @@ def unmatchable(calls: list[Any], *, whole: bool = False) -> str:
 
 
 def _count(names: list[Any] | None) -> dict[Any, int] | None:
-    counts: dict[Any, int] = {}
-    for name in names or ():
-        if isinstance(name, (list, dict)):
-            return None
-        counts[name] = counts.get(name, 0) + 1
-    return counts if names is not None else None
+    try:
+        return None if names is None else Counter(names)
+    except TypeError:  # of a list or an object
+        return None
 
 
 _UNREAD: list[Any] = []

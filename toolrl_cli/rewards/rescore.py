@@ -8,7 +8,7 @@ a score within `TIE` of its group's mean has sign 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -351,12 +351,3 @@ def _auc(total: Floats, exact: Floats, group: NDArray[np.int64]) -> float | None
         won += float((ahead > TIE).sum()) + 0.5 * float((np.abs(ahead) <= TIE).sum())
         pairs += ahead.size
     return won / pairs if pairs else None
-
-
-def rows_of(rollouts: Iterable[Mapping[str, Any]], source: str, step: int = 0) -> list[Rollout]:
-    """The rollouts in a dump's lines; errors name the source and the line, counted from 1.
-
-    Raises:
-        RewardError: as `rollout_from`.
-    """
-    return [rollout_from(raw, f"{source}:{line}", step) for line, raw in enumerate(rollouts, start=1)]

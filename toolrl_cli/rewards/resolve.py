@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from toolrl_cli.rewards.designs import (
     read_name,
     write_name,
 )
-from toolrl_cli.rewards.errors import RewardError, nearest, one_of, shown
+from toolrl_cli.rewards.errors import RewardError, no_others, one_of, shown
 from toolrl_cli.rewards.reward import Reward
 from toolrl_cli.rewards.schedule import Schedule, as_number, as_values, number_or_schedule, parse_schedule
 
@@ -137,7 +137,7 @@ def _from_mapping(spec: Mapping[str, Any], base: Path) -> Reward:
         allowed = {"name", "fidelity", "reading"}
     else:
         allowed = {*AXES, "fidelity"}
-    _no_others(spec, allowed, "reward")
+    no_others(spec, allowed, "reward")
     if not spec:
         raise RewardError("is empty", "reward", "give a name, axes or components")
     fidelity = spec.get("fidelity")
@@ -222,7 +222,7 @@ def _component(name: Any, raw: Any, base: Path, shared: Mapping[str, Any]) -> Co
     if not isinstance(kind, str) or kind not in COMPONENT_KINDS:
         kind = one_of(kind, tuple(COMPONENT_KINDS.names()), f"{where}.kind")
     known = COMPONENT_KINDS.get(kind)
-    _no_others(raw, (*COMMON, *known.keys), where)
+    no_others(raw, (*COMMON, *known.keys), where)
     raw = {**{key: value for key, value in shared.items() if key in known.keys}, **raw}
     return _with_conditions(_with_scale(known.read(name, raw, where, base), raw, where), raw, where)
 
@@ -270,10 +270,3 @@ def _as_factors(changing: Schedule, span: tuple[float, float]) -> Schedule | Non
             return None
         points.append((at, (factor,)))
     return Schedule(changing.kind, changing.unit, tuple(points), changing.extrapolate)
-
-
-def _no_others(raw: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:
-    known = set(allowed)
-    for key in raw:
-        if key not in known:
-            raise RewardError(f"{shown(key)} is not known here", f"{where}.{key}", nearest(str(key), known))

@@ -170,21 +170,6 @@ def share_right(right: Sequence[bool | None]) -> Metric:
     return Metric(correct / total, correct, total)
 
 
-class NotYet(Benchmark):
-    """A benchmark that is known, planned, and never started, because this version has no runner for it."""
-
-    def __init__(self, name: str, protocol: str) -> None:
-        self.name = name  # type: ignore[misc]
-        self.protocol = protocol  # type: ignore[misc]
-        self.why_not_run = f"{name} has no runner in this version of toolrl"  # type: ignore[misc]
-
-    def items(self, data: DataSpec | None, folder: Path | None = None) -> Sequence[Item]:
-        return ()
-
-    def judge(self, item: Item, reply: Reply) -> Verdict:
-        return Verdict(self.why_not_run)
-
-
 BENCHMARKS: Registry[Benchmark] = Registry(
     "toolrl.benchmarks", "toolrl_cli.benchmarks.catalogue", Benchmark, "benchmark", SpecError
 )

@@ -47,9 +47,8 @@ class SftConfig(TrainingConfig):
         )
 
     def with_less_memory(self, message: str = "") -> Change | str:
-        share = max(
-            1, self.sft.batch_size // self.resources.ranks
-        )  # a device is given no more, whatever is asked
+        # a device is given no more, whatever is asked
+        share = max(1, self.sft.batch_size // self.resources.ranks)
         return divided("sft.micro_batch_size", self.sft.micro_batch_size, "a shorter sft.max_length", share)
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from toolrl_cli.wording import listed
+
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name most like `name`, or None when nothing is close."""
@@ -21,5 +23,4 @@ def hint_for(name: str, valid: Iterable[str], kind: str = "names") -> str:
         return f"did you mean {close!r}?"
     if not names:
         return f"there are no {kind}"
-    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    return f"valid {kind}: {shown}"
+    return f"valid {kind}: {listed(names, 12)}"

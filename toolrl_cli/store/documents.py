@@ -9,6 +9,7 @@ from typing import Any
 
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.store.files import open_to_read
+from toolrl_cli.wording import cut
 
 
 def read_document(path: Path) -> tuple[Any, str | None]:
@@ -81,4 +82,4 @@ def _first_line(error: BaseException) -> str:
     # An OSError's own text names the whole path, which is another one on another machine.
     told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = (told or type(error).__name__).splitlines()[0]
-    return text if len(text) <= 80 else text[:79] + "…"
+    return cut(text, 80)

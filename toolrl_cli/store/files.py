@@ -221,9 +221,8 @@ def open_to_read(path: Path) -> BinaryIO:
 
 
 def _handle(path: Path | str) -> int:
-    handle = os.open(
-        path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-    )  # a pipe without a writer would wait for one
+    # a pipe without a writer would wait for one
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)

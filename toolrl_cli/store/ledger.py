@@ -152,9 +152,8 @@ class Ledger:
     def __init__(self, results: Path) -> None:
         self.results = results.absolute()
         self._stages = self.results / "stages"
-        self._known: dict[
-            tuple[str, str], StageFolder
-        ] = {}  # a path takes as long as reading what lies there
+        # a path takes as long as reading what lies there
+        self._known: dict[tuple[str, str], StageFolder] = {}
 
     def folder(self, spec: StageSpec) -> StageFolder:
         """The directory of a stage; need not exist."""

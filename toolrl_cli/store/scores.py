@@ -127,7 +127,9 @@ def _cut(entries: Any) -> dict[str, tuple[int, int]]:
     found = {}
     for name, entry in entries.items() if isinstance(entries, dict) else ():
         cut, total = (
-            (_whole(entry.get(key)) for key in ("cut", "total")) if isinstance(entry, dict) else (None, None)
+            (whole_number(entry.get(key)) for key in ("cut", "total"))
+            if isinstance(entry, dict)
+            else (None, None)
         )
         if cut is not None and total is not None:
             found[str(name)] = (cut, total)
@@ -161,7 +163,7 @@ def _disagreement(data: Mapping[str, Any], items: Path) -> str:
 
     A command's scores have no items, and those of earlier versions do not say how many they are of.
     """
-    wanted = _whole(data.get("items"))
+    wanted = whole_number(data.get("items"))
     metrics = {str(name): entry for name, entry in data["metrics"].items() if isinstance(entry, dict)}
     try:
         found = _counts(items)
@@ -189,7 +191,7 @@ def _unlike(name: str, entry: Mapping[str, Any], found: Mapping[str, list[int]])
         counts = [a + b for a, b in zip(counts, found[OVERALL], strict=True)]
     if counts is None:
         return ""
-    correct, total = _whole(entry.get("correct")), _whole(entry.get("total"))
+    correct, total = whole_number(entry.get("correct")), whole_number(entry.get("total"))
     if correct is not None and total is not None:
         if [correct, total] == counts[:2]:
             return ""
@@ -246,9 +248,9 @@ def _score(entry: Any) -> Score:
     value = number(entry.get("value"))
     why = entry.get("why") or ("not available" if entry.get("value") is None else "its value is not a number")
     given = [entry.get(key) for key in ("correct", "total")]
-    correct, total = map(_whole, given)
+    correct, total = map(whole_number, given)
     fault = ""
-    if [None if v is None else _whole(v) for v in given] != given or any(
+    if [None if v is None else whole_number(v) for v in given] != given or any(
         abs(v or 0) > MOST for v in (correct, total)
     ):
         fault = f"counts that are no whole numbers: {_short(given[0])} of {_short(given[1])}"
@@ -264,7 +266,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 20 else f"{text[:20]}…"
 
 
-def _whole(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
+    """The value, where it is a whole number."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -26,6 +26,7 @@ from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.told import MINUTES, ROW, STEP, Outcome, Told
+from toolrl_cli.wording import first_line
 
 FAULTS = (
     wandb.Error,
@@ -59,8 +60,7 @@ def _explained(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **kwargs)
         except FAULTS as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            what = lines[0] if lines else type(error).__name__
+            what = first_line(error)
             hint = "wandb login" if any(word in what for word in LOGIN_WORDS) else ""
             raise TrackingError(scrubbed(what), hint=hint) from error
 

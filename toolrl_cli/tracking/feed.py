@@ -255,9 +255,8 @@ class Feed:
         live = self._client.open(told)
         live.log(told.rows)
         whole = attach(live, self._tracking, run, self._ledger, offline=True)
-        live.summarize(
-            {**told.summary, **({TOLD: told.digest} if whole else {})}
-        )  # `sync` sends what is left
+        # `sync` sends what is left
+        live.summarize({**told.summary, **({TOLD: told.digest} if whole else {})})
         live.finish(told.outcome)
         if not _soon_whole(place, told):
             raise TrackingError(

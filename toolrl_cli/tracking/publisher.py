@@ -51,9 +51,8 @@ class Publisher:
         self._folder, self._ledger = SweepFolder(results, name), Ledger(results)
         self._mode, self._feed, self._status = mode, feed, status
         self._looked: dict[str, tuple[object, ...]] = {}
-        self._heartbeats: dict[
-            str, tuple[float, float]
-        ] = {}  # stage → the last one, and since when it stands
+        # stage → the last one, and since when it stands
+        self._heartbeats: dict[str, tuple[float, float]] = {}
         self._pause, self._again, self._checked = FIRST_PAUSE, 0.0, time.monotonic()
         self._beat = time.monotonic()
 
@@ -85,10 +84,8 @@ class Publisher:
         """The plan that another harness has saved meanwhile; its own publisher waits for this one to end."""
         try:
             new = self._folder.load()
-        except (
-            LedgerError,
-            SpecError,
-        ) as error:  # torn, or of a later version: what was planned before goes on
+        except (LedgerError, SpecError) as error:
+            # torn, or of a later version: what was planned before goes on
             LOG.warning("%s", error)
             return saved
         self._feed.follow(new)

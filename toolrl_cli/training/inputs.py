@@ -24,6 +24,7 @@ from toolrl_cli.training.models.folder_check import check_model_folder
 from toolrl_cli.training.models.model_fingerprint import PREFIX, fingerprint
 from toolrl_cli.training.models.model_folder import folder_of
 from toolrl_cli.training.models.tiny_model import make_tiny_model, tiny_model_identity
+from toolrl_cli.wording import first_line
 
 SPLITS = ("base", "sft", "train", "val")
 
@@ -140,7 +141,7 @@ def _from_hub(name: str, revision: str | None) -> str:
         return folder(here=False)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise StageError(
-            f"revision {told[:12]} cannot be had: {(str(error) or type(error).__name__).splitlines()[0]}",
+            f"revision {told[:12]} cannot be had: {first_line(error)}",
             name,
             f"hf download {name} --revision {told}, or name a folder (model: ./{name.rsplit('/', 1)[-1]})",
             failure_class="infra",

@@ -112,9 +112,8 @@ class ToolrlRewardManager(RewardManagerBase):
         group = self._groups.setdefault(uid, Group())
         place = len(group.responses)
         group.responses.append(response)
-        await asyncio.sleep(
-            0
-        )  # verl has a task for each response of a call, and all of them come to here first
+        # verl has a task for each response of a call, and all of them come to here first
+        await asyncio.sleep(0)
         if self._groups.get(uid) is group:
             del self._groups[uid]
             try:

@@ -59,15 +59,11 @@ def training_metrics(samples: Sequence[Mapping[str, float]], prompts: Sequence[s
     return metrics
 
 
-def validation_name(name: str, parts: Sequence[str] | None = None) -> str | None:
+def validation_name(name: str) -> str | None:
     """toolrl's name of a metric that verl logs in validation; None for a metric that is not a reward curve.
 
     verl fixes the form `val-aux/<source>/<key>/mean@<n>`; `val-aux/toolworld/format/raw/mean@1` is
     `val-reward/format/raw/mean`. All rows have one data source, as everywhere in toolrl.
-
-    Args:
-        name: as logged.
-        parts: names of the reward's parts; None to decide by the form of the key, which has a slash.
     """
     match = _VALIDATION.match(name)
     if match is None:
@@ -75,7 +71,4 @@ def validation_name(name: str, parts: Sequence[str] | None = None) -> str | None
     key = match["key"]
     if key == TOTAL:
         return f"val-reward/{TOTAL}/mean"
-    part, _, _ = key.rpartition("/")
-    if not part or (parts is not None and part not in parts):
-        return None
-    return f"val-reward/{key}/mean"
+    return f"val-reward/{key}/mean" if key.rpartition("/")[0] else None

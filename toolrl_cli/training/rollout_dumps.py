@@ -23,7 +23,7 @@ from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
 from toolrl_cli.store.rewinds import counts
-from toolrl_cli.training.models.model_folder import folder_of
+from toolrl_cli.training.models.model_folder import folder_of, json_object
 from toolrl_cli.training.verl_options import REWARD_FILE
 
 DumpKind = Literal["rollouts", "validation"]
@@ -207,14 +207,14 @@ def origin_of(path: Path) -> Origin:
     for attempt in (path.absolute().parent, path.absolute().parent.parent):
         if attempt.parent.name != "attempts":
             continue
-        spec = _json_object(attempt.parent.parent / "spec.json")
+        spec = json_object(attempt.parent.parent / "spec.json")
         total = spec.get("total_steps")
         total_steps = total if isinstance(total, int) else None
         source = attempt / REWARD_FILE
         if not source.is_file():
             return Origin(None, total_steps, f"{source} is missing")
         try:
-            return Origin(get_reward(_json_object(source)), total_steps)
+            return Origin(get_reward(json_object(source)), total_steps)
         except RewardError as error:
             return Origin(None, total_steps, str(error))
     return Origin()
@@ -228,9 +228,9 @@ def special_tags(model: Path | None) -> tuple[str, ...]:
     """
     if model is None:
         return ()
-    config = _json_object(model / "tokenizer_config.json")
+    config = json_object(model / "tokenizer_config.json")
     tokens = [
-        *(_json_object(model / "tokenizer.json").get("added_tokens") or []),
+        *(json_object(model / "tokenizer.json").get("added_tokens") or []),
         *(config.get("added_tokens_decoder") or {}).values(),
     ]
     special = {token["content"] for token in tokens if token.get("special")}
@@ -348,7 +348,7 @@ def _rollout(raw: dict[str, Any], fields: Mapping[str, str], where: str, step: i
 
 def _model_folder(stage: Path) -> Path | None:
     """The model that an RL stage started from, if available; None for the tiny model, which has no special tags."""
-    spec = _json_object(stage / "spec.json")
+    spec = json_object(stage / "spec.json")
     source = (spec.get("inputs") or {}).get("model")
     if source:
         return stage.parent.parent / "export" / str(source) / "output" / "model"
@@ -359,12 +359,3 @@ def _model_folder(stage: Path) -> Path | None:
         return folder_of(str(model["path"]))
     except SpecError:  # the folder is gone; the scores can still be compared
         return None
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty if it cannot be read."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

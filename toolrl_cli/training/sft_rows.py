@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from toolrl_cli.datasets.verl_rows import Row, write_parquet
+from toolrl_cli.datasets.verl_rows import gold_as_answer, write_parquet
 from toolrl_cli.errors import StageError
 
 FOLDER = "rows"
@@ -45,7 +45,7 @@ def sft_files(
     if learnable and not val_share and not shuffle:
         return source, None
     found = table.to_pylist()
-    rows = found if learnable else [_from_rl(row) for row in found]
+    rows = found if learnable else [gold_as_answer(row) for row in found]
     kept_back = set(random.Random(f"validation-{seed}").sample(range(len(rows)), int(val_share * len(rows))))
     train = [row for position, row in enumerate(rows) if position not in kept_back]
     if shuffle:
@@ -63,9 +63,3 @@ def sft_files(
         return target / "train.parquet", None
     write_parquet([rows[position] for position in sorted(kept_back)], target / "val.parquet")
     return target / "train.parquet", target / "val.parquet"
-
-
-def _from_rl(row: Row) -> Row:
-    """An RL row as an SFT row, with its gold turn as the training target."""
-    answer = {"role": "assistant", "content": row["reward_model"]["ground_truth"]}
-    return {"messages": [*row["prompt"], answer]}

@@ -63,6 +63,7 @@ from toolrl_cli.training.verl_options import (
     rl_options,
     sft_options,
 )
+from toolrl_cli.wording import first_line
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -264,8 +265,8 @@ def check_lora(lora: LoraSpec, model: str) -> None:
     try:
         modules = (folder_modules(folder) if folder.is_dir() else None) or loaded_modules(model)
     except (OSError, ValueError) as error:
-        told = (str(error) or type(error).__name__).splitlines()[0]
-        raise StageError(f"the model's configuration cannot be read: {told}", model) from error
+        what = f"the model's configuration cannot be read: {first_line(error)}"
+        raise StageError(what, model) from error
     fault = lora_fault(lora, modules)
     if fault is not None:
         raise StageError(fault.what, f"{fault.setting}, model {model}", fault.hint, failure_class="config")

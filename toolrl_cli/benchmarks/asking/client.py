@@ -19,6 +19,7 @@ from toolrl_cli.benchmarks.asking.faults import (
 )
 from toolrl_cli.spec.benchmarks import Answer, Ask
 from toolrl_cli.spec.models import EvaluateSpec
+from toolrl_cli.store.scores import whole_number
 
 CONNECT_SECONDS = 10.0
 OWN_SECONDS = 3600.0
@@ -95,9 +96,8 @@ class Client:
             raise Passing(f"does not answer in time ({type(error).__name__})", reached=False) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Hopeless(f"is no URL: {error}", "for example http://127.0.0.1:8000/v1") from error
-        except (
-            httpx.RequestError
-        ) as error:  # no connection, one that breaks off, or bytes that are not as announced
+        except httpx.RequestError as error:
+            # no connection, one that breaks off, or bytes that are not as announced
             raise Passing(
                 f"cannot be reached: {str(error) or type(error).__name__}", reached=False
             ) from error
@@ -162,8 +162,8 @@ def _answer(response: httpx.Response) -> Answer:
     return Answer(
         text,
         "length" if stop == "length" else "stop",
-        _whole(counts.get("prompt_tokens")),
-        _whole(counts.get("completion_tokens")),
+        whole_number(counts.get("prompt_tokens")),
+        whole_number(counts.get("completion_tokens")),
     )
 
 
@@ -183,7 +183,3 @@ def _as_text(calls: Any) -> str:
             arguments = str(arguments)
         lines.append(json.dumps({"name": function.get("name"), "arguments": arguments}, ensure_ascii=False))
     return "".join(f"\n<tool_call>\n{line}\n</tool_call>" for line in lines)
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

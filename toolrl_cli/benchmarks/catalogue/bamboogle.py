@@ -61,9 +61,9 @@ class Bamboogle(Benchmark):
         absent = {k: way for k, way in needed.items() if k and way and not os.environ.get(k, "").strip()}
         if not absent:
             return ""
-        isare = "is" if len(absent) == 1 else "are"
+        verb = "is" if len(absent) == 1 else "are"
         return (
-            f"{' and '.join(absent)} {isare} not set here, and without no question can be asked (export it where the "
+            f"{' and '.join(absent)} {verb} not set here, and without no question can be asked (export it where the "
             f"evaluation runs, or in evaluation.bamboogle: {'; '.join(absent.values())})"
         )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toolrl_cli.training.preflight.tokenizer_files import ModelTokenizer
 
 REWARDED = ("train", "val")
-"""The splits whose answers a reward is asked about."""
+"""The splits whose answers a reward is asked about; SFT learns its rows whatever a reward says."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.commands.views.consoles import stdout_console
-from toolrl_cli.commands.views.quantities import counted
+from toolrl_cli.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -68,7 +68,7 @@ def show_cells(grid: Grid, name: str, arms: Container[str]) -> None:
         (Text(o.arm, "dim"), Text(_short(o.origin, name), "dim"), Text(_short(_why(o), name)))
         for o in grid.dropped[:MOST]
     ]
-    title = f"{name}: {counted(len(grid.cells), 'cell')}" + (
+    title = f"{name}: {counted(len(grid.cells), 'cell', ',')}" + (
         f", {len(grid.dropped)} dropped" if grid.dropped else ""
     )
     if len(chosen) < len(grid.cells):

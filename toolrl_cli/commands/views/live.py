@@ -102,9 +102,8 @@ class LiveView:
     def _warn(self, event: Event) -> None:
         """Say what a training warns of: when it first does, once it has lasted from the start, and at its end."""
         ended = event.what in ENDS
-        if (
-            event.state is None or event.what == "started"
-        ):  # the next step counts again what an earlier attempt saw
+        if event.state is None or event.what == "started":
+            # the next step counts again what an earlier attempt saw
             return
         for warning in event.state.warnings:
             said = self._warned.get((event.stage, warning.name))

@@ -18,7 +18,7 @@ def show_own_rows(origin: Path | None, *, as_json: bool) -> None:
     Raises:
         SpecError: none is given, or it holds no such rows.
     """
-    from toolrl_cli.datasets.rlla import SFT_FILE, read_sft_rows, sft4k_fingerprint
+    from toolrl_cli.datasets.rlla import SFT_FILE, read_json_rows, sft4k_fingerprint
     from toolrl_cli.datasets.rlla_format import THINK_RESPONSE, THINK_TOOL
 
     if origin is None:
@@ -30,7 +30,7 @@ def show_own_rows(origin: Path | None, *, as_json: bool) -> None:
         raise SpecError(what, "data prepare sft4k", hint)
     place = origin.expanduser().resolve()
     file = place / SFT_FILE if place.is_dir() else place
-    answers = (answer for _, _, answer in read_sft_rows(file))
+    answers = (answer for _, _, answer in read_json_rows(file))
     thoughts = [answer.partition("<think>")[2].partition("</think>")[0].strip() for answer in answers]
     words = [len(thought.split()) for thought in thoughts]
     mark = sft4k_fingerprint(file)

@@ -21,9 +21,10 @@ from toolrl_cli.planning.plan import PlannedStage
 from toolrl_cli.planning.stage_differences import EXPLANATIONS, grouped
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage_kind import kinds_in_order
+from toolrl_cli.wording import counted
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from toolrl_cli.planning.drift import StageDrift
     from toolrl_cli.planning.forecasts.estimates import Estimate
@@ -38,18 +39,17 @@ MOST_RUNS = 50
 COLOURS = {"done": "green", "running": "cyan", "owed": "", "blocked": "red"}
 
 
-def show_outlook(found: Outlook, explain: bool, console: Console | None = None) -> None:
+def show_outlook(found: Outlook, explain: bool) -> None:
     """Print a plan.
 
     Args:
         found: the plan and what is known of it.
         explain: stage by stage, with sources and differences, however many there are.
-        console: where to; None for standard output.
     """
-    console = console or stdout_console()
+    console = stdout_console()
     plan = found.plan
-    runs = _count(len(plan.runs), "run")
-    console.print(f"[bold]{plan.sweep}[/]: {runs}, {_count(len(plan.stages), 'stage')} (equal ones once)\n")
+    runs = counted(len(plan.runs), "run")
+    console.print(f"[bold]{plan.sweep}[/]: {runs}, {counted(len(plan.stages), 'stage')} (equal ones once)\n")
     for part in _kinds(found, console.width):
         console.print(part)
     console.print()
@@ -187,11 +187,11 @@ def _totals(found: Outlook) -> Iterator[str]:
     totals, owed = found.forecast.totals, len(found.forecast.estimates)
     done = sum(not stage.owed for stage in found.plan.stages.values())
     if not owed:
-        rest = "" if done < len(found.plan.stages) else f": all {_count(done, 'stage')} are done"
+        rest = "" if done < len(found.plan.stages) else f": all {counted(done, 'stage')} are done"
         yield f"nothing to do{rest}"
     else:
         devices = {e.device for e in found.forecast.estimates.values()}
-        slots = _count(totals.slots, "slot")
+        slots = counted(totals.slots, "slot")
         if "cuda" in devices and not totals.gpus:
             slots += f" (no GPU here: as if there were {totals.slots})"
         at_once = f", {totals.parallel} at a time" if totals.parallel < totals.slots else ""
@@ -211,7 +211,7 @@ def _totals(found: Outlook) -> Iterator[str]:
         if found.limits.budget is not None:
             yield f"  budget      {found.limits.budget:g} GPU-hours"
     for reason, count in found.plan.why_blocked().items():
-        yield f"{_count(count, 'stage')} cannot run: {escape(reason)}"
+        yield f"{counted(count, 'stage')} cannot run: {escape(reason)}"
     for refusal in found.limits.refusals[1:]:  # the first is the command's error
         yield f"[red]refused too:[/] {escape(str(refusal))}"
     for warning in found.limits.warnings:
@@ -224,19 +224,19 @@ def _changes(found: Outlook, explain: bool) -> Iterator[str]:
     if drift.replaced:
         why = f" ({', '.join(drift.why_new())})" if drift.why_new() else ""
         yield (
-            f"{_count(len(drift.replaced), 'owed stage')} {_is(drift.replaced)} new: earlier results are of another "
+            f"{counted(len(drift.replaced), 'owed stage')} {_is(drift.replaced)} new: earlier results are of another "
             f"identity{why}{more}"
         )
     if drift.changed:
         among = f" of the {drift.looked} looked at" if drift.looked < drift.finished else ""
         yield (
-            f"[yellow]warning:[/] {_count(len(drift.changed), 'finished stage')}{among} would be made by other code "
+            f"[yellow]warning:[/] {counted(len(drift.changed), 'finished stage')}{among} would be made by other code "
             f"or settings today, and {_is(drift.changed)} kept{more}"
         )
         if explain:
             yield from _common(drift.changed)
     if drift.gone:
-        yield f"{_count(len(drift.gone), 'finished stage')} {_is(drift.gone)} no longer part of this sweep"
+        yield f"{counted(len(drift.gone), 'finished stage')} {_is(drift.gone)} no longer part of this sweep"
         if explain:
             yield from (f"  {stage_id}" for stage_id in drift.gone)
 
@@ -246,7 +246,7 @@ def _common(changed: list[StageDrift]) -> Iterator[str]:
     from rich.markup import escape
 
     counts = Counter(str(d) for drift in changed for d in drift.differences)
-    yield from (f"  {escape(change)} ({_count(number, 'stage')})" for change, number in counts.most_common())
+    yield from (f"  {escape(change)} ({counted(number, 'stage')})" for change, number in counts.most_common())
 
 
 def _explained(found: Outlook, stage: PlannedStage) -> Iterator[str]:
@@ -282,10 +282,6 @@ def _estimate_lines(estimate: Estimate) -> Iterator[str]:
         source = estimate.sources.get(name, "")
         source = source.removeprefix("unknown: ") if text == "unknown" else source
         yield f"    {label} {text}" + (f" ({source})" if source else "")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _is(things: Iterable[object]) -> str:

@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterable
 from toolrl_cli.commands.views.clock import duration
 from toolrl_cli.planning.forecasts.ranges import Range, total
 from toolrl_cli.planning.forecasts.sizes import BYTES, disk_text, number_text
+from toolrl_cli.wording import counted
 
 UNKNOWN = "unknown"
 DASH = "–"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 cell`, `2 cells`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def time_text(found: Range | None) -> str:
@@ -63,8 +59,7 @@ def total_text(found: Range | None, text: Callable[[Range | None], str], missing
     """A total over stages, and of how many it is unknown: `at least 3 min–5 min–9 min (2 stages unknown)`."""
     if found is None or not missing:
         return text(found)
-    stages = "1 stage" if missing == 1 else f"{missing} stages"
-    return f"at least {text(found)} ({stages} {UNKNOWN})"
+    return f"at least {text(found)} ({counted(missing, 'stage')} {UNKNOWN})"
 
 
 def most_text(found: Iterable[Range | None], text: Callable[[Range | None], str]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toolrl_cli.rewards.rescore import Rescored
 from toolrl_cli.store.schemas import PRINTED
+from toolrl_cli.wording import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,7 +88,7 @@ class Source:
     def faults(self) -> Iterator[str]:
         """Why the comparison cannot be trusted, one line each."""
         if self.wrong:
-            named = ", ".join(self.wrong[:PLACES_NAMED]) + (", …" if len(self.wrong) > PLACES_NAMED else "")
+            named = listed(self.wrong, PLACES_NAMED)
             yield (
                 f"{self.name}: {self.logged_by} does not give the logged score of {len(self.wrong)} of "
                 f"{self.logged} rollouts (largest difference {self.error:.3g}): {named} (verl's dumps leave "

@@ -13,6 +13,7 @@ from toolrl_cli.commands.views.grid_views import cells_json, show_cells
 from toolrl_cli.commands.views.live import LiveView
 from toolrl_cli.commands.views.plan_views import show_outlook
 from toolrl_cli.harness.launcher import for_several_nodes
+from toolrl_cli.wording import counted
 
 if TYPE_CHECKING:
     from toolrl_cli.api import SweepPlan
@@ -36,13 +37,12 @@ def show_plan(planned: SweepPlan, *, as_json: bool, launcher: str | None = None)
             show_cells(cells, planned.document.source.name, {run.arm for run in planned.runs})
         show_outlook(found, planned.explain)
         for request in queue or ():
-            count = f"{request.stages} stage{'' if request.stages == 1 else 's'}"
+            count = counted(request.stages, "stage")
             print(f"\n{', '.join(request.kinds)}, {count}: {request.asks}")
             print(f"  {'refused: ' if request.refused else ''}{request.answer}")
         wide = [stage for stage in planned.chosen.owed if stage.nodes > 1]
         if wide and launcher is None:
-            told = f"{len(wide)} stage{'' if len(wide) == 1 else 's'}"
-            able = for_several_nodes()
+            told, able = counted(len(wide), "stage"), for_several_nodes()
             note(f"{told} for several nodes (resources.nodes): {able} gives them, this machine is one")
     found.limits.check()
 
@@ -68,7 +68,7 @@ def run_and_show(
     if everything and not as_json and outcome.folder is not None:
         note(f"tables and curves: {os.path.relpath(outcome.folder)}")
     if outcome.blocked:
-        reasons = [f"{why} ({n} stage{'' if n == 1 else 's'})" for why, n in outcome.blocked.items()]
+        reasons = [f"{why} ({counted(n, 'stage')})" for why, n in outcome.blocked.items()]
         note(f"{outcome.sweep}: not run: {'; '.join(reasons)}")
     if outcome.tracking:
         note(f"warning: {outcome.tracking}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from toolrl_cli.attempt.environment import HARMLESS
 from toolrl_cli.harness.launcher import LaunchRequest
+from toolrl_cli.harness.launcher_settings import gpus_of
 from toolrl_cli.harness.ray.settings import RaySettings
 from toolrl_cli.processes.child import importable
 from toolrl_cli.spec.secrets import LOGIN
@@ -33,19 +34,13 @@ HERE = re.compile(r"(CUDA|SLURM|SLURMD|RAY|OMP|MKL)_.*|TOOLRL_(ATTEMPT|SLOTS|HOS
 GIB = 2**30
 
 
-def gpus_of(spec: StageSpec, settings: RaySettings) -> int:
-    """GPUs that a stage asks for on each of its nodes; by itself none for one that names no device, or a CPU."""
-    device = spec.resources.get("device", "auto") if spec.resources else "cpu"
-    asked = settings.of(spec.kind)["gpus"]
-    return spec.slots // spec.nodes if (device != "cpu" if asked is None else asked) else 0
-
-
 def resources(spec: StageSpec, settings: RaySettings) -> dict[str, Any]:
     """What a job asks for of each of its nodes, under the names of Ray's interface.
 
     A job that asked for nothing would run on the head at once, beside all others; so it asks for one core.
     """
-    asked, gpus = settings.of(spec.kind), gpus_of(spec, settings)
+    asked = settings.of(spec.kind)
+    gpus = gpus_of(spec, asked["gpus"])
     memory = asked["memory"] or (asked["memory_per_gpu"] or 0) * gpus
     wanted = {
         "entrypoint_num_cpus": asked["cpus"] or (asked["cpus_per_gpu"] or 0) * gpus or 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -93,8 +93,6 @@ class RaySettings(Asked):
         5.0, description="seconds by which files of a node may be seen late here"
     )
 
-    SHARED: ClassVar[tuple[str, ...]] = tuple(Asked.model_fields)
-
     @field_validator("address")
     @classmethod
     def _address_is_a_url(cls, address: str | None) -> str | None:
@@ -125,6 +123,4 @@ class RaySettings(Asked):
 
     def of(self, kind: str) -> Mapping[str, Any]:
         """Field of `Asked` → value for the stages of one kind."""
-        general = {name: getattr(self, name) for name in self.SHARED}
-        special = self.kinds.get(kind)
-        return asked_by_kind(general, special.model_dump(exclude_unset=True) if special else {})
+        return asked_by_kind(self, Asked.model_fields, self.kinds.get(kind))

@@ -22,9 +22,8 @@ class Forgotten:
     """Watches the heartbeats of attempts whose jobs are not known; one object per launcher."""
 
     def __init__(self) -> None:
-        self._beats: dict[
-            str, tuple[float, float]
-        ] = {}  # job's comment → heartbeat, and since when it stands
+        # job's comment → heartbeat, and since when it stands
+        self._beats: dict[str, tuple[float, float]] = {}
 
     def seen(self, handle: Handle) -> Seen:
         """Whether the attempt of a job that is not known has ended."""

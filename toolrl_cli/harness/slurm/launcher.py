@@ -120,9 +120,8 @@ class SlurmLauncher:
         for wish, jobs in wishes.items():
             for begin in range(0, len(jobs), AT_ONCE):
                 some = ",".join(jobs[begin : begin + AT_ONCE])
-                with contextlib.suppress(
-                    Refused
-                ):  # of those that have started meanwhile; the others keep off
+                with contextlib.suppress(Refused):
+                    # of those that have started meanwhile; the others keep off
                     ask("scontrol", "update", f"JobId={some}", f"ExcNodeList={wish}")
         self._kept_off = nodes
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import LaunchRequest
+from toolrl_cli.harness.launcher_settings import gpus_of
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.spec.stage import StageSpec
 
@@ -35,7 +36,7 @@ def options(spec: StageSpec, settings: SlurmSettings, excluded: tuple[str, ...] 
     argv = [f"--{name}={asked[name]}" for name in _SAME if asked[name] is not None]
     if nodes := off(spec.kind, settings, excluded):
         argv.append(f"--exclude={nodes}")
-    gpus = gpus_of(spec, settings)
+    gpus = gpus_of(spec, asked["gpus"])
     if gpus:
         argv.append(f"--gres=gpu:{asked['gpu_type']}:{gpus}" if asked["gpu_type"] else f"--gres=gpu:{gpus}")
     cores = asked["cpus"] or (asked["cpus_per_gpu"] or 0) * gpus
@@ -53,17 +54,10 @@ def off(kind: str, settings: SlurmSettings, excluded: tuple[str, ...]) -> str:
     return ",".join([*([own] if own else []), *excluded])
 
 
-def gpus_of(spec: StageSpec, settings: SlurmSettings) -> int:
-    """GPUs that a stage asks for on each of its nodes; by itself none for one that names no device, or a CPU."""
-    device = spec.resources.get("device", "auto") if spec.resources else "cpu"
-    asked = settings.of(spec.kind)["gpus"]
-    return spec.slots // spec.nodes if (device != "cpu" if asked is None else asked) else 0
-
-
 def memory_of(spec: StageSpec, settings: SlurmSettings) -> float:
     """GiB that a stage asks for of each of its nodes; 0 for what the site gives."""
     asked = settings.of(spec.kind)
-    return asked["memory"] or (asked["memory_per_gpu"] or 0.0) * gpus_of(spec, settings)
+    return asked["memory"] or (asked["memory_per_gpu"] or 0.0) * gpus_of(spec, asked["gpus"])
 
 
 def check_devices(stages: Sequence[StageSpec], settings: SlurmSettings) -> None:
@@ -76,7 +70,11 @@ def check_devices(stages: Sequence[StageSpec], settings: SlurmSettings) -> None:
     """
     for spec in stages:
         wanted = spec.config.get("asked_precision")
-        if wanted is not None and spec.resources.get("device") != "cpu" and gpus_of(spec, settings):
+        if (
+            wanted is not None
+            and spec.resources.get("device") != "cpu"
+            and gpus_of(spec, settings.of(spec.kind)["gpus"])
+        ):
             raise LaunchError(
                 f"planned for a CPU, where {wanted} becomes fp32 for want of a GPU here, and its job asks for one",
                 f"stage {spec.id}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -122,16 +122,12 @@ class SlurmSettings(Asked):
         5.0, description="seconds by which files of a node may be seen late here"
     )
 
-    SHARED: ClassVar[tuple[str, ...]] = tuple(Asked.model_fields)
-
     _lines = field_validator("prologue", "container")(whole_lines)
     _kinds = field_validator("kinds")(known_kinds)
 
     def of(self, kind: str) -> Mapping[str, Any]:
         """Field of `Asked` → value for the stages of one kind."""
-        general = {name: getattr(self, name) for name in self.SHARED}
-        special = self.kinds.get(kind)
-        return asked_by_kind(general, special.model_dump(exclude_unset=True) if special else {})
+        return asked_by_kind(self, Asked.model_fields, self.kinds.get(kind))
 
 
 def seconds_of(time: str | None) -> float | None:

@@ -11,6 +11,7 @@ from toolrl_cli.errors import ToolrlError
 from toolrl_cli.housekeeping.health.check import Check
 from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, Item, Reply, Verdict
 from toolrl_cli.store.roots import command
+from toolrl_cli.wording import counted, listed
 
 SHOWN = 5
 """Ids of wrong items that are named."""
@@ -75,5 +76,4 @@ def _verdicts(benchmark: Benchmark, items: Sequence[Item], replies: Sequence[Rep
 
 
 def _named(ids: set[str]) -> str:
-    shown = ", ".join(sorted(ids)[:SHOWN])
-    return f"{len(ids)} item{'' if len(ids) == 1 else 's'} ({shown}{', …' if len(ids) > SHOWN else ''})"
+    return f"{counted(len(ids), 'item')} ({listed(sorted(ids), SHOWN)})"

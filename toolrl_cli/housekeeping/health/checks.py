@@ -17,6 +17,7 @@ from toolrl_cli.housekeeping.health import host as machine
 from toolrl_cli.housekeeping.health import services
 from toolrl_cli.housekeeping.health.check import Check, Standing
 from toolrl_cli.housekeeping.health.requirements import declared, pip_install, requirement
+from toolrl_cli.wording import first_line
 
 
 def run_checks(results: Path) -> list[Check]:
@@ -78,7 +79,7 @@ def _torch() -> Check:
         import torch
     except (ImportError, OSError) as error:  # a broken CUDA library shows only here
         fix = pip_install(declared("torch"), "--force-reinstall")
-        return Check("torch", "error", f"does not import: {str(error).splitlines()[0]}", fix)
+        return Check("torch", "error", f"does not import: {first_line(error)}", fix)
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
     return Check("torch", "ok", f"{torch.__version__} ({build})")
 

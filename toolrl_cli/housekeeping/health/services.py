@@ -11,6 +11,7 @@ from pathlib import Path
 from toolrl_cli.datasets import released
 from toolrl_cli.datasets.prepare import is_intact, read_manifest
 from toolrl_cli.housekeeping.health.check import Check, ask
+from toolrl_cli.wording import first_line
 
 SLURM_TOOLS = ("sbatch", "squeue", "scontrol", "scancel", "sacct")
 NOT_ASKED = "whether it is valid was not asked (no network used)"
@@ -54,10 +55,8 @@ def wandb() -> Check:
     except FileNotFoundError:
         known = {}
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
-        fault = str(error).splitlines()[0]
-        return Check(
-            "W&B", "warning", f"{installed}; ~/.netrc cannot be read: {fault}", "wandb login --relogin"
-        )
+        found = f"{installed}; ~/.netrc cannot be read: {first_line(error)}"
+        return Check("W&B", "warning", found, "wandb login --relogin")
     if any("wandb" in host for host in known):
         return Check("W&B", "ok", f"{installed}, logged in by ~/.netrc; {NOT_ASKED}")
     found = f"{installed}, not logged in: runs are kept offline; `wandb login` and `toolrl sync` send them"

@@ -28,6 +28,7 @@ from toolrl_cli.planning.forecasts.work import Work, Works
 from toolrl_cli.planning.plan import PlannedStage
 from toolrl_cli.spec.stage_kind import training_settings, trains
 from toolrl_cli.training.models.gpu_memory import chosen_offload, parameters_text
+from toolrl_cli.wording import counted
 
 WIDENED = {"recipe": 1.1, "model": 1.5, "kind": 3.0}
 """Factor by which a rung's observed bounds are moved apart: chosen, not measured."""
@@ -277,5 +278,4 @@ def _quantile(ascending: Sequence[float], share: float) -> float:
 
 
 def _measured(rung: str, points: Sequence[Point]) -> str:
-    finished = "1 finished stage" if len(points) == 1 else f"{len(points)} finished stages"
-    return f"measured: {RUNGS[rung]}, {finished}"
+    return f"measured: {RUNGS[rung]}, {counted(len(points), 'finished stage')}"

@@ -175,12 +175,12 @@ def _unknown(estimates: Iterable[Estimate]) -> dict[str, int]:
     return found
 
 
-def gpu_hours_spent(plan: Plan, now: float | None = None) -> float:
+def gpu_hours_spent(plan: Plan) -> float:
     """GPU-hours that attempts of the plan's stages have used, by the ledger.
 
     Whether a stage had GPUs is told by the slots of its last attempt.
     """
-    now = time.time() if now is None else now
+    now = time.time()
     return sum(
         seconds_used(stage.state, now) * stage.spec.slots / 3600
         for stage in plan.stages.values()

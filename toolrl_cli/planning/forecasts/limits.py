@@ -10,6 +10,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.forecasts.forecast import Totals
 from toolrl_cli.planning.forecasts.ranges import NONE
 from toolrl_cli.planning.forecasts.sizes import GIB, disk_text, number_text
+from toolrl_cli.wording import counted
 
 MARGIN = GIB
 """Bytes that should stay free; where less than that is needed, as much as is needed."""
@@ -100,8 +101,7 @@ def _over_budget(totals: Totals, budget: float) -> SpecError | None:
         what = f"{least} {number_text(totals.gpu_hours_spent + expected)} GPU-hours are needed{parts}"
         return SpecError(what, where, "raise the budget, or choose fewer runs with --only")
     if unknown:
-        stages = "1 owed stage" if unknown == 1 else f"{unknown} owed stages"
-        what = f"the GPU-hours of {stages} are unknown, so the budget cannot be kept"
+        what = f"the GPU-hours of {counted(unknown, 'owed stage')} are unknown, so the budget cannot be kept"
         hint = "run one of each first, without a budget (--only RUN); the rest is then estimated from it"
         return SpecError(what, where, hint)
     return None

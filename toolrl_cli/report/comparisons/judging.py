@@ -22,6 +22,7 @@ from toolrl_cli.report.statistics.basics import MIN_SEEDS, Comparison
 from toolrl_cli.report.statistics.seeds import Sample, stratified_difference
 from toolrl_cli.report.table_spec import TableSpec, load_table
 from toolrl_cli.report.tables import build_table
+from toolrl_cli.wording import listed
 
 
 @dataclass(frozen=True)
@@ -258,5 +259,5 @@ def _on_paper(claim: ClaimSpec, specs: Sequence[TableSpec], paper: Published) ->
     verdict: Verdict = "supported" if not fails else "contradicted" if not held else "undecided"
     told = f"holds in {held} of {len(differences)}"
     if fails:
-        told += f", not for {'; '.join(fails[:3])}" + ("; …" if len(fails) > 3 else "")
+        told += f", not for {listed(fails, 3, '; ')}"
     return verdict, told + spare

@@ -42,10 +42,8 @@ class Answers:
         if stage.name not in self._known:
             try:
                 self._known[stage.name] = self._read(stage)
-            except (
-                OSError,
-                LedgerError,
-            ) as error:  # `gc` may be at work, or another's files are closed to us
+            except (OSError, LedgerError) as error:
+                # `gc` may be at work, or another's files are closed to us
                 self.faults[stage.name] = f"validation answers cannot be read: {error}"
                 self._known[stage.name] = {}
         return self._known[stage.name]

@@ -214,9 +214,8 @@ def _by_metric(
             finite = None if kept is None else number(value)
             if kept is None or finite is None:
                 continue
-            if (
-                kept in here
-            ):  # some answers lack it: verl logs several means, and not of how many answers each is
+            if kept in here:
+                # some answers lack it: verl logs several means, and not of how many answers each is
                 series[kept].pop(step, None)
             else:
                 series.setdefault(kept, {})[step] = finite

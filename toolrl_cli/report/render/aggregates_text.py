@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.report.comparisons.aggregates import Aggregate, AggregateRow
 from toolrl_cli.report.model import fixed, rounded
-from toolrl_cli.report.render.csv_format import text_of
+from toolrl_cli.report.render.csv_format import csv_text
 from toolrl_cli.report.render.grids import Grid, render_latex, render_markdown, show
 from toolrl_cli.report.statistics.aggregate import RESAMPLES, Estimate
 from toolrl_cli.store.schemas import PRINTED
@@ -52,7 +50,8 @@ def render(aggregates: Sequence[Aggregate], kind: str) -> str:
     if kind == "json":
         return json.dumps(document(aggregates), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     if kind == "csv":
-        return _csv(aggregates)
+        lines = (_line(one, row) for one in aggregates for row in one.rows)
+        return csv_text(FIELDS, ([line[field] for field in FIELDS] for line in lines))
     return (render_latex if kind == "latex" else render_markdown)([_grid(one) for one in aggregates], NOTE)
 
 
@@ -121,12 +120,5 @@ def _profile(one: Aggregate, row: AggregateRow) -> list[dict[str, float]]:
     ]
 
 
-def _csv(aggregates: Sequence[Aggregate]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for one in aggregates:
-        for row in one.rows:
-            found = {"tables": " ".join(one.tables), "row": row.label, "runs": row.runs, **_numbers(row)}
-            writer.writerow([text_of(found[field]) for field in FIELDS])
-    return out.getvalue()
+def _line(one: Aggregate, row: AggregateRow) -> dict[str, Any]:
+    return {"tables": " ".join(one.tables), "row": row.label, "runs": row.runs, **_numbers(row)}

@@ -10,6 +10,7 @@ from toolrl_cli.report.comparisons.judging import ClaimResult, Step
 from toolrl_cli.report.model import digits, fixed, rounded
 from toolrl_cli.report.render.markdown import escape
 from toolrl_cli.store.schemas import PRINTED
+from toolrl_cli.wording import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,8 +77,7 @@ def difference(step: Step) -> str:
     elif step.verdict == "undecided":
         told += f", about {step.needed} seeds an arm would decide it"
     if step.left_out:
-        named = "; ".join(step.left_out[:_NAMED]) + ("; …" if len(step.left_out) > _NAMED else "")
-        told += f"; left out: {named}"
+        told += f"; left out: {listed(step.left_out, _NAMED, '; ')}"
     return told
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from toolrl_cli.report.model import Cell, Head, Table
@@ -22,18 +22,27 @@ def render(tables: Sequence[Table]) -> str:
 
     A name or note that a spreadsheet would run as a formula gets an apostrophe before it.
     """
+    return csv_text(
+        FIELDS,
+        (
+            [table.name, row.arm, head.name, *cell_fields(row.cells[head.name], head).values()]
+            for table in tables
+            for row in table.rows
+            for head in table.columns
+        ),
+    )
+
+
+def csv_text(fields: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A header, and a line for each row."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for table in tables:
-        for row in table.rows:
-            for head in table.columns:
-                values = cell_fields(row.cells[head.name], head).values()
-                writer.writerow(map(text_of, [table.name, row.arm, head.name, *values]))
+    writer.writerow(fields)
+    writer.writerows(map(_text_of, row) for row in rows)
     return out.getvalue()
 
 
-def text_of(value: Any) -> str:
+def _text_of(value: Any) -> str:
     """A value as a field; a text that a spreadsheet would run gets an apostrophe before it."""
     if isinstance(value, str):
         return f"'{value}" if value.startswith(_FORMULA) else value

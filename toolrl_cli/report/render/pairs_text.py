@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.report.comparisons.pairs import Pair, PairColumn
 from toolrl_cli.report.model import Head, digits, fixed, rounded
-from toolrl_cli.report.render.csv_format import text_of
-from toolrl_cli.report.render.grids import Grid
-from toolrl_cli.report.render.grids import render_latex as latex
-from toolrl_cli.report.render.grids import render_markdown as markdown
-from toolrl_cli.report.render.grids import show as show_grids
+from toolrl_cli.report.render.csv_format import csv_text
+from toolrl_cli.report.render.grids import Grid, render_latex, render_markdown, show
 from toolrl_cli.report.statistics.basics import MIN_SEEDS, Comparison
 from toolrl_cli.store.schemas import PRINTED
 
@@ -51,37 +45,17 @@ def document(pairs: Sequence[Pair]) -> dict[str, Any]:
     return {"schema": PRINTED, "pairs": [_plain(p) for p in pairs]}
 
 
-def render_json(pairs: Sequence[Pair]) -> str:
-    """The document as text, ending in a line break."""
-    return json.dumps(document(pairs), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+def render(pairs: Sequence[Pair], kind: str) -> str:
+    """The pairs as `markdown` or `latex`, or as `csv` with the numbers of JSON; ends in a line break."""
+    if kind == "csv":
+        lines = (_line(pair, c) for pair in pairs for c in pair.columns)
+        return csv_text(FIELDS, ([line.get(field) for field in FIELDS] for line in lines))
+    return (render_latex if kind == "latex" else render_markdown)(grids(pairs), NOTE)
 
 
-def render_markdown(pairs: Sequence[Pair]) -> str:
-    """The tables of `grids`, ending in a line break."""
-    return markdown(grids(pairs), NOTE)
-
-
-def render_latex(pairs: Sequence[Pair]) -> str:
-    """The tables of `grids` as LaTeX, ending in a line break."""
-    return latex(grids(pairs), NOTE)
-
-
-def render_csv(pairs: Sequence[Pair]) -> str:
-    """A header, and a line for each column of each pair with the numbers of JSON."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for pair in pairs:
-        for c in pair.columns:
-            flat = _flat(_column(c))
-            row = {"table": pair.table, "a": pair.a, "b": pair.b, "column": c.head.name, **flat}
-            writer.writerow([text_of(row.get(field)) for field in FIELDS])
-    return out.getvalue()
-
-
-def show(pairs: Sequence[Pair], console: Console) -> None:
+def print_pairs(pairs: Sequence[Pair], console: Console) -> None:
     """Print the pairs on a rich console."""
-    show_grids(grids(pairs), NOTE, console)
+    show(grids(pairs), NOTE, console)
 
 
 def grids(pairs: Sequence[Pair]) -> list[Grid]:
@@ -181,6 +155,10 @@ def _column(c: PairColumn) -> dict[str, Any]:
         },
         "note": c.why or None,
     }
+
+
+def _line(pair: Pair, c: PairColumn) -> dict[str, Any]:
+    return {"table": pair.table, "a": pair.a, "b": pair.b, "column": c.head.name, **_flat(_column(c))}
 
 
 def _flat(column: dict[str, Any]) -> dict[str, Any]:

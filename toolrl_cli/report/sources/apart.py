@@ -20,11 +20,8 @@ def parting(settings: Mapping[str, str], wandb: bool) -> dict[str, str]:
         wandb: whether W&B wrote them: there, what a run logged and W&B noted of it stands among the settings, and
             only keys that an experiment of toolrl has are taken.
     """
-    known = RunSpec.model_fields.keys() - {
-        "stages",
-        "verl",
-        "evaluate",
-    }  # those hold each run's ids and folders
+    # those hold each run's ids and folders
+    known = RunSpec.model_fields.keys() - {"stages", "verl", "evaluate"}
     return {
         key: value
         for key, value in settings.items()

@@ -15,7 +15,7 @@ from toolrl_cli.store.documents import fault_of
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.schemas import CHECKPOINT, PLAN, SCORES
-from toolrl_cli.store.scores import Score, read_scores
+from toolrl_cli.store.scores import Score, read_scores, whole_number
 from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
 
 
@@ -137,7 +137,7 @@ def origin_of(stage: Stage, stages: Mapping[str, Stage]) -> Origin:
         named = upstream.spec.identity.get("checkpoint")
         rule = named if named in ("last", "best") and not rule else rule
         for value in (upstream.spec.identity.get("step"), named, _exported_step(upstream)):
-            step = step if step is not None else _whole(value)
+            step = step if step is not None else whole_number(value)
         stage = upstream
     return Origin(None, step, rule)
 
@@ -147,7 +147,3 @@ def _exported_step(export: Stage) -> Any:
         return (CHECKPOINT.load(export.directory / "output" / CHECKPOINT.name) or {}).get("step")
     except LedgerError:
         return None
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

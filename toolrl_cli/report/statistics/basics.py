@@ -31,10 +31,6 @@ class Comparison:
     n: int
     test: str = ""
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
     def within(self, limit: float) -> Comparison:
         """The same with its interval cut to -limit..limit, beyond which no difference can lie."""
         return replace(self, low=max(self.low, -limit), high=min(self.high, limit))

@@ -13,7 +13,7 @@ SUPPORT = 200_000
 """Most sums over which a distribution is enumerated; beyond, a normal one of the same variance stands in."""
 
 
-def wilson(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def wilson(correct: int, total: int) -> tuple[float, float]:
     """Wilson score interval of a share `correct / total`.
 
     Raises:
@@ -21,7 +21,7 @@ def wilson(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[fl
     """
     if total <= 0 or not 0 <= correct <= total:
         raise ValueError(f"{correct} of {total} is no share")
-    z = t_quantile(math.inf, 0.5 + confidence / 2)
+    z = t_quantile(math.inf, 0.5 + CONFIDENCE / 2)
     share, z2 = correct / total, z * z
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = z / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))

@@ -42,8 +42,8 @@ class Design:
         return self.sd * math.sqrt(self.parts / n) / self.strata
 
 
-def detectable(design: Design, n: int, level: float = LEVEL, power: float = POWER) -> float:
-    """The smallest true difference that the two-sided test finds with this power.
+def detectable(design: Design, n: int, level: float = LEVEL) -> float:
+    """The smallest true difference that the two-sided test finds with the power `POWER`.
 
     Args:
         n: seeds an arm, at least two.
@@ -51,17 +51,15 @@ def detectable(design: Design, n: int, level: float = LEVEL, power: float = POWE
     """
     factors = _half_widths(design.parts, n, level)
     low, high = 0.0, 1.0
-    while _found(high, factors) < power:
+    while _found(high, factors) < POWER:
         low, high = high, 2 * high
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (low, middle) if _found(middle, factors) >= power else (middle, high)
+        low, high = (low, middle) if _found(middle, factors) >= POWER else (middle, high)
     return high * design.error(n)
 
 
-def seeds_needed(
-    design_at: Callable[[int], Design], chance: Chance, power: float = POWER, level: float = LEVEL
-) -> int | None:
+def seeds_needed(design_at: Callable[[int], Design], chance: Chance, power: float = POWER) -> int | None:
     """Smallest n an arm at which `chance` reaches `power`; None above `MOST_SEEDS`.
 
     Args:
@@ -71,7 +69,7 @@ def seeds_needed(
     def enough(n: int) -> bool:
         design = design_at(n)
         error = design.error(n)
-        return error == 0 or chance(_half_widths(design.parts, n, level) * error, error) >= power
+        return error == 0 or chance(_half_widths(design.parts, n, LEVEL) * error, error) >= power
 
     if not enough(MOST_SEEDS):
         return None

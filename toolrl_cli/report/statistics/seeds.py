@@ -85,9 +85,7 @@ class Part:
     test: str
 
 
-def seed_mean(
-    values: Sequence[float], confidence: float = CONFIDENCE, item_error: float | None = None
-) -> SeedMean:
+def seed_mean(values: Sequence[float], item_error: float | None = None) -> SeedMean:
     """Mean with a Student t interval over seeds; none for fewer than `MIN_SEEDS` values, or equal ones.
 
     Args:
@@ -104,7 +102,7 @@ def seed_mean(
     sd = spread(values) if n > 1 else None
     if sd is None or n < MIN_SEEDS or max(values) - min(values) <= NO_SPREAD:
         return SeedMean(mean, None, n, sd)
-    share = 0.5 + confidence / 2
+    share = 0.5 + CONFIDENCE / 2
     half = t_quantile(n - 1, share) * sd / math.sqrt(n)
     both = None
     if item_error is not None:
@@ -157,7 +155,7 @@ def parts_of(a: Sample, b: Sample, paired_from: int = PAIRED_FROM) -> list[Part]
 
 
 def stratified_difference(
-    strata: Sequence[tuple[Sample, Sample]], confidence: float = CONFIDENCE, paired_from: int = PAIRED_FROM
+    strata: Sequence[tuple[Sample, Sample]], paired_from: int = PAIRED_FROM
 ) -> Comparison | None:
     """The difference a - b averaged over strata (models, benchmarks) with equal weights.
 
@@ -173,7 +171,7 @@ def stratified_difference(
     difference = math.fsum(means[::2]) / len(strata) - math.fsum(means[1::2]) / len(strata)
     error = math.sqrt(math.fsum(part.variance for part in parts)) / len(strata)
     df = satterthwaite(parts)
-    half = t_quantile(df, 0.5 + confidence / 2) * error
+    half = t_quantile(df, 0.5 + CONFIDENCE / 2) * error
     n = sum(len(side.values) for pair in strata for side in pair)
     test = " and ".join(dict.fromkeys(part.test for part in parts))
     p = t_p_value(df, difference / error)

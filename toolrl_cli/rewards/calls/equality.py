@@ -6,11 +6,11 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolrl_cli.rewards.errors import RewardError, nearest, one_of, shown
+from toolrl_cli.rewards.errors import RewardError, no_others, one_of, shown
 from toolrl_cli.rewards.matching import same_value
 from toolrl_cli.rewards.schedule import as_number
 
@@ -57,9 +57,9 @@ class Equality:
         if self.rule == "json":
             return json.dumps(wanted, sort_keys=True) == json.dumps(given, sort_keys=True)
         if self.rule == "numbers_as_text":
-            return same_value(_numbers_as_text(wanted), _numbers_as_text(given))
+            return same_value(*(_changed(each, _number_as_text) for each in (wanted, given)))
         if self.rule == "folded":
-            return same_value(_folded(wanted), _folded(given))
+            return same_value(*(_changed(each, _folded) for each in (wanted, given)))
         return same_value(wanted, given)
 
     def _typed(self, wanted: Any, given: Any) -> bool:
@@ -97,13 +97,7 @@ def parse_equality(raw: Any, where: str) -> Equality:
         raise RewardError(
             f"{shown(raw)} is no rule of equality", where, f"one of {', '.join(RULES)}, or a mapping"
         )
-    for key in raw:
-        if key not in ("rule", "tolerance", "overlap"):
-            raise RewardError(
-                f"{shown(key)} is not known here",
-                f"{where}.{key}",
-                nearest(str(key), ("rule", "tolerance", "overlap")),
-            )
+    no_others(raw, ("rule", "tolerance", "overlap"), where)
     rule = one_of(raw.get("rule", "value"), RULES, f"{where}.rule")
     tolerance = as_number(raw.get("tolerance", 0.0), f"{where}.tolerance")
     overlap = None if raw.get("overlap") is None else as_number(raw["overlap"], f"{where}.overlap")
@@ -122,19 +116,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _numbers_as_text(value: Any) -> Any:
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A JSON value with each number, text, truth value and null in it changed."""
     if isinstance(value, dict):
-        return {key: _numbers_as_text(each) for key, each in value.items()}
+        return {key: _changed(each, change) for key, each in value.items()}
     if isinstance(value, list):
-        return [_numbers_as_text(each) for each in value]
+        return [_changed(each, change) for each in value]
+    return change(value)
+
+
+def _number_as_text(value: Any) -> Any:
     return str(value) if _is_number(value) else value
 
 
 def _folded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _folded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_folded(each) for each in value]
     return folded(value) if isinstance(value, str) else value
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from toolrl_cli.rewards.errors import RewardError, nearest, one_of, shown
+from toolrl_cli.rewards.errors import RewardError, no_others, one_of, shown
 from toolrl_cli.rewards.reading import CALL, CALL_END, UNREADABLE, read_calls
 
 BLOCKS = ("first", "last", "every", "whole")
@@ -210,13 +210,7 @@ def parse_style(raw: Any, where: str) -> Style:
             f"{shown(raw)} is no way to read calls", where, f"one of {', '.join(STYLES)}, or a mapping"
         )
     known = {"block": BLOCKS, "form": FORMS, "key": KEYS, "malformed": MALFORMED}
-    for key in raw:
-        if key not in {*known, "tags", "like"}:
-            raise RewardError(
-                f"{shown(key)} is not known here",
-                f"{where}.{key}",
-                nearest(str(key), {*known, "tags", "like"}),
-            )
+    no_others(raw, {*known, "tags", "like"}, where)
     if "react" in (raw.get("like"), raw.get("form")):
         own = {**asdict(STYLES["react"]), "like": raw.get("like")}
         other = next((key for key in raw if raw[key] != own[key]), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -110,7 +111,5 @@ def style_of(reward: Reward) -> Style:
 
 def _all_alike(values: Sequence[float], rollouts: int) -> float:
     """Chance that so many draws, with equal chances, all give one value."""
-    counts: dict[float, int] = {}
-    for value in values:
-        counts[round(value, 9)] = counts.get(round(value, 9), 0) + 1
+    counts = Counter(round(value, 9) for value in values)
     return sum((count / len(values)) ** rollouts for count in counts.values())

@@ -18,6 +18,7 @@ from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.loggers.logger import Point
 from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.told import Outcome, Told
+from toolrl_cli.wording import first_line
 
 BATCH, PARAMS, LONGEST = (
     1000,
@@ -78,8 +79,7 @@ class MLflow:
             raise self._fault(error) from error
 
     def _fault(self, error: Exception) -> TrackingError:
-        lines = str(error).splitlines() or [type(error).__name__]
-        return TrackingError(scrubbed(f"MLflow: {lines[0]}"), scrubbed(self._uri))
+        return TrackingError(scrubbed(f"MLflow: {first_line(error)}"), scrubbed(self._uri))
 
 
 def _name(name: str) -> str:

@@ -17,6 +17,7 @@ from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.tracking.loggers.logger import Point
 from toolrl_cli.tracking.place import Place
 from toolrl_cli.tracking.told import Outcome, Told
+from toolrl_cli.wording import first_line
 
 FAULTS = (OSError, ValueError, RuntimeError, ConnectionError)
 
@@ -49,8 +50,7 @@ class Trackio:
                     self._trackio.log(values, step=step)
                 self._trackio.finish()
         except FAULTS as error:
-            lines = str(error).splitlines() or [type(error).__name__]
-            raise TrackingError(str(scrubbed(lines[0]))) from error
+            raise TrackingError(str(scrubbed(first_line(error)))) from error
 
     def close(self, outcome: Outcome = "finished") -> None:
         """See `Logger`: each sending has ended by itself, and it has no word for the outcome."""

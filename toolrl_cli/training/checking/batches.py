@@ -123,9 +123,8 @@ def _check_rl(tree: Tree) -> None:
     prompts, group = at(tree, BATCH), at(tree, f"{ROLLOUT}.n")
     _check_rollout_engines(tree)
     fetched = at(tree, "data.gen_batch_size")
-    if (
-        isinstance(fetched, int) and fetched > 0 and prompts % fetched
-    ):  # trainer/ppo/v1/trainer_base.py `_next_train_batch`
+    if isinstance(fetched, int) and fetched > 0 and prompts % fetched:
+        # trainer/ppo/v1/trainer_base.py `_next_train_batch`
         raise OptionFault(f"{prompts} prompts are no multiple of {fetched}", "data.gen_batch_size")
     critic = has_critic(tree)
     minis = {f"{ACTOR}.ppo_mini_batch_size": at(tree, f"{ACTOR}.ppo_mini_batch_size")}

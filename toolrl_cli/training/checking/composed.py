@@ -20,6 +20,7 @@ from toolrl_cli.spec.sweeps.settings import copied
 from toolrl_cli.training.checking.option_fault import OptionFault, UnknownOption
 from toolrl_cli.training.checking.verl_interpolation import Tree, resolve
 from toolrl_cli.training.cpu.cpu_options import hydra_arguments
+from toolrl_cli.wording import first_line
 
 Kind = Literal["rl", "sft"]
 CONFIG_NAMES: dict[Kind, str] = {"rl": "ppo_trainer", "sft": "sft_trainer_engine"}
@@ -79,7 +80,7 @@ def _compose(kind: Kind, choices: tuple[str, ...]) -> Composed:
         with initialize_config_dir(str(config_folder()), version_base=None):
             config = compose(CONFIG_NAMES[kind], overrides=list(choices), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # each can mean a wrong choice
-        what = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        what = first_line(error).rstrip(".")
         raise OptionFault(what, choices[-1].partition("=")[0] if choices else "") from None
     groups = frozenset(config.hydra.runtime.choices)
     raw: Tree = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]

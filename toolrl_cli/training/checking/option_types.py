@@ -9,6 +9,7 @@ from typing import Any
 
 from toolrl_cli.training.checking.composed import Composed, Kind, split_prefix
 from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.wording import cut
 
 FRACTIONS = frozenset(
     {"entropy_coeff", "top_p", "temperature", "over_sample_rate", "esi_redundant_time", "num_warmup_batches"}
@@ -66,5 +67,4 @@ def _shown(value: Any) -> str:
     """The value as YAML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return cut(repr(value), 60)

@@ -16,8 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+NAME = "verl_accepts.txt"
 MAX_BYTES = 4_000_000
-"""A larger file is started anew; this is 100,000 option sets."""
+"""A larger file is started anew; this is 100,000 option sets, or 20,000 files (`file_digests`)."""
 
 
 def cache_folder() -> Path:
@@ -46,24 +47,24 @@ def _checker() -> str:
 def accepted() -> set[str]:
     """Digests of accepted option sets; empty where the file is missing or cannot be read."""
     try:
-        return set(_file().read_text(encoding="ascii").split())
+        return set((cache_folder() / NAME).read_text(encoding="ascii").split())
     except (OSError, UnicodeDecodeError):
         return set()
 
 
 def remember(digests: Iterable[str]) -> None:
     """Add accepted option sets; if the file cannot be written, they are only checked again."""
-    lines = "".join(f"{d}\n" for d in digests)
-    file = _file()
+    append(NAME, "".join(f"{d}\n" for d in digests))
+
+
+def append(name: str, lines: str) -> None:
+    """Add lines to a file in the user's cache folder, which does without them where it cannot be written."""
+    file = cache_folder() / name
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists() and file.stat().st_size > MAX_BYTES:
             file.unlink()
-        with file.open("a", encoding="ascii") as out:
+        with file.open("a", encoding="utf-8") as out:
             out.write(lines)
     except OSError:
         pass
-
-
-def _file() -> Path:
-    return cache_folder() / "verl_accepts.txt"

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from toolrl_cli.training.checking.option_fault import OptionFault
+from toolrl_cli.wording import first_line
 
 Tree = dict[str, Any]
 
@@ -37,8 +38,9 @@ def resolve(tree: Tree) -> Tree:
     try:
         return OmegaConf.to_container(OmegaConf.create(tree), resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        what = str(error).splitlines()[0]
-        raise OptionFault(f"does not resolve: {what}", getattr(error, "full_key", None) or "") from None
+        raise OptionFault(
+            f"does not resolve: {first_line(error)}", getattr(error, "full_key", None) or ""
+        ) from None
 
 
 class _OtherFormError(Exception):

@@ -52,7 +52,7 @@ def verdict(kind: Kind, options: Mapping[str, Any]) -> OptionFault | None:
     """verl's objection to these options, or None. Imports verl."""
     try:
         tree = merge(kind, options)
-        _check_annotations(kind, options, tree)
+        _check_annotations(options, tree)
         for section in MODELS[kind]:
             _check_fields(section, at(tree, section))
         if kind == "sft":
@@ -154,7 +154,7 @@ def _registries() -> dict[str, Callable[[], Iterable[str]]]:
     }
 
 
-def _check_annotations(kind: Kind, options: Mapping[str, Any], tree: Tree) -> None:
+def _check_annotations(options: Mapping[str, Any], tree: Tree) -> None:
     """Check values of given options against the annotations of verl's dataclasses."""
     for option, value in options.items():
         prefix, name = split_prefix(option)

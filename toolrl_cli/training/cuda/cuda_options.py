@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from toolrl_cli.training.cpu.cpu_options import usable_cpus
+from toolrl_cli.wording import first_line
 
 Attention = Literal["flash_attention_2", "sdpa"]
 Precision = Literal["fp32", "bf16"]
@@ -40,7 +41,7 @@ def flash_attention_fault() -> str | None:
     try:
         importlib.import_module("flash_attn")
     except (ImportError, OSError, RuntimeError) as error:  # of another torch, CUDA or C++ library
-        return f"does not import: {(str(error) or type(error).__name__).splitlines()[0]}"
+        return f"does not import: {first_line(error)}"
     return None
 
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from toolrl_cli.log import LOG
-from toolrl_cli.training.checking.verdicts import cache_folder
+from toolrl_cli.training.checking.verdicts import append, cache_folder
 
 NAME = "file_digests.jsonl"
-MAX_BYTES = 4_000_000
-"""A larger cache is started anew; this is some 20,000 files."""
 SMALL = 1 << 20
 """Bytes up to which a file is read each time."""
 TOLD = 1 << 30
@@ -49,8 +47,21 @@ def digests(files: Iterable[Path]) -> list[str]:
         for (file, mark), digest in zip(new.items(), read.values(), strict=True)
         if mark[1] > SMALL and time.time_ns() - max(mark[2:4]) > SETTLED_NS and _mark(file) == mark
     }
-    _remember(settled)
+    if settled:
+        append(NAME, "".join(json.dumps([digest, *mark]) + "\n" for mark, digest in settled.items()))
     return [known.get(mark) or read[mark] for mark in marks.values()]
+
+
+def digest_of(folder: Path, files: Sequence[Path]) -> str:
+    """One digest of several files of a folder, with their places in it.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    whole = hashlib.sha256()
+    for file, digest in zip(files, digests(files), strict=True):
+        whole.update(f"{file.relative_to(folder).as_posix()}\0{digest}\n".encode())
+    return whole.hexdigest()
 
 
 def _mark(file: Path) -> Mark:
@@ -81,17 +92,3 @@ def _known() -> dict[Mark, str]:
         except (ValueError, TypeError):  # a torn line: the file is read again
             continue
     return found
-
-
-def _remember(found: dict[Mark, str]) -> None:
-    if not found:
-        return
-    cache = cache_folder() / NAME
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        if cache.exists() and cache.stat().st_size > MAX_BYTES:
-            cache.unlink()
-        with cache.open("a", encoding="utf-8") as out:
-            out.write("".join(json.dumps([digest, *mark]) + "\n" for mark, digest in found.items()))
-    except OSError:  # it is only read again
-        return

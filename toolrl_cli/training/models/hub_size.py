@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from toolrl_cli.training.models.model_folder import object_of
 
 PATIENCE = 3.0
 """Seconds that a plan waits for the hub."""
@@ -29,7 +30,7 @@ def hub_config(name: str, revision: str | None) -> tuple[Path | None, Mapping[st
 
     try:
         path = Path(hf_hub_download(name, "config.json", revision=revision, local_files_only=True))
-        return path.parent, _mapping(path.read_bytes())
+        return path.parent, object_of(path.read_bytes())
     except LocalEntryNotFoundError:
         config = _fetched(name, revision)
         return (None, config) if config else None
@@ -49,17 +50,9 @@ def _fetched(name: str, revision: str | None) -> Mapping[str, Any]:
             timeout=PATIENCE,
             follow_redirects=True,
         )
-        return _mapping(answer.content) if answer.is_success else {}
+        return object_of(answer.content) if answer.is_success else {}
     except (httpx.HTTPError, OSError):  # OSError: offline mode
         return {}
-
-
-def _mapping(text: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def parameters_of(config: Mapping[str, Any]) -> int | None:

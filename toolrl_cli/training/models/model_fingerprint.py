@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from pathlib import Path
 
-from toolrl_cli.training.models.file_digests import digests
+from toolrl_cli.training.models.file_digests import digest_of
 from toolrl_cli.training.models.model_folder import weight_files
 
 PREFIX = "sha256:"
@@ -32,11 +31,7 @@ def fingerprint(folder: Path) -> str:
     Raises:
         OSError: a file cannot be read.
     """
-    files = [*weight_files(folder), *_others(folder)]
-    whole = hashlib.sha256()
-    for file, digest in zip(files, digests(files), strict=True):
-        whole.update(f"{file.relative_to(folder).as_posix()}\0{digest}\n".encode())
-    return PREFIX + whole.hexdigest()[:16]
+    return PREFIX + digest_of(folder, [*weight_files(folder), *_others(folder)])[:16]
 
 
 def _others(folder: Path) -> list[Path]:

@@ -61,12 +61,12 @@ def weight_files(folder: Path) -> list[Path]:
     """
     adapted = (folder / "adapter_config.json").is_file()
     adapters = [folder / name for name in ADAPTERS if adapted and (folder / name).is_file()][:1]
-    named = _mapping(folder / "config.json").get("transformers_weights")
+    named = json_object(folder / "config.json").get("transformers_weights")
     for name in [named] if isinstance(named, str) else WEIGHTS:
         if (folder / name).is_file():
             shards = [folder / name]
             if name.endswith(".index.json"):
-                parts = _mapping(folder / name).get("weight_map")
+                parts = json_object(folder / name).get("weight_map")
                 shards = [
                     folder / str(part) for part in set(parts.values() if isinstance(parts, dict) else ())
                 ]
@@ -74,9 +74,18 @@ def weight_files(folder: Path) -> list[Path]:
     return adapters
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where it holds none, or cannot be read."""
     try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return object_of(path.read_bytes())
+    except OSError:
         return {}
-    return data if isinstance(data, dict) else {}
+
+
+def object_of(text: bytes) -> dict[str, Any]:
+    """The JSON object that a text is; empty where it is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

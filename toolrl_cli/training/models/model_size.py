@@ -13,7 +13,7 @@ from typing import Any
 
 from toolrl_cli.spec.models import EndpointModel, ModelSpec, TinyModel
 from toolrl_cli.training.models.hub_size import hub_config, parameters_of
-from toolrl_cli.training.models.model_folder import folder_of, weight_files
+from toolrl_cli.training.models.model_folder import folder_of, json_object, weight_files
 
 HEADER_LIMIT = 100 << 20  # safetensors' own limit on its header
 
@@ -70,14 +70,7 @@ def _hub_size(name: str, revision: str | None) -> ModelSize | None:
     parameters = parameters_of(found[1])
     if parameters is None:
         return folder_size(found[0]) if found[0] is not None else None
-    config = found[1]
-    return ModelSize(
-        parameters,
-        _int(config, "hidden_size"),
-        _int(config, "num_hidden_layers"),
-        _int(config, "vocab_size"),
-        f"the configuration of {name}",
-    )
+    return _size(parameters, found[1], f"the configuration of {name}")
 
 
 @lru_cache(maxsize=64)
@@ -88,14 +81,7 @@ def folder_size(folder: Path) -> ModelSize | None:
     known = [sum(map(math.prod, found.values())) for found in shapes if found is not None]
     if not known or len(known) < len(shapes):
         return None
-    config = _config(folder / "config.json")
-    return ModelSize(
-        sum(known),
-        _int(config, "hidden_size"),
-        _int(config, "num_hidden_layers"),
-        _int(config, "vocab_size"),
-        f"the files in {folder}",
-    )
+    return _size(sum(known), json_object(folder / "config.json"), f"the files in {folder}")
 
 
 @lru_cache(maxsize=1)
@@ -125,14 +111,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
         return None
 
 
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _int(config: Mapping[str, Any], key: str) -> int:
-    value = config.get(key)
-    return value if isinstance(value, int) else 0
+def _size(parameters: int, config: Mapping[str, Any], source: str) -> ModelSize:
+    found = (config.get(key) for key in ("hidden_size", "num_hidden_layers", "vocab_size"))
+    hidden, layers, vocabulary = (value if isinstance(value, int) else 0 for value in found)
+    return ModelSize(parameters, hidden, layers, vocabulary, source)

@@ -103,9 +103,8 @@ def tokenizer_pieces() -> list[str]:
 def vocabulary_size() -> int:
     """Number of tokens, calculated without building the tokenizer."""
     merged = {pair.replace("_", "Ġ").replace(" ", "") for pair in _MERGES.split("|")}
-    pieces = {
-        piece for piece in tokenizer_pieces() if len(piece.encode()) > 1
-    }  # single bytes are already in the vocabulary
+    # single bytes are already in the vocabulary
+    pieces = {piece for piece in tokenizer_pieces() if len(piece.encode()) > 1}
     return BYTES + len(merged | set(CONTROL_TOKENS) | pieces)
 
 

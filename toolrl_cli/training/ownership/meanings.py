@@ -14,6 +14,7 @@ from typing import Any
 from toolrl_cli.spec.suggest import nearest
 from toolrl_cli.training.checking.composed import Kind, composed, config_folder
 from toolrl_cli.training.ownership.owning import may_be_wanted, setting_for
+from toolrl_cli.wording import listed
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 
@@ -159,8 +160,4 @@ def _closest(kind: Kind, name: str) -> str | None:
 def _siblings(kind: Kind, name: str) -> str:
     section = name.rpartition(".")[0]
     inside = sorted(n.rpartition(".")[2] for n in composed(kind).names if n.rpartition(".")[0] == section)
-    return (
-        f"{section} has {', '.join(inside[:8])}{', …' if len(inside) > 8 else ''}"
-        if section and inside
-        else ""
-    )
+    return f"{section} has {listed(inside, 8)}" if section and inside else ""

@@ -24,6 +24,7 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.training.checking.verdicts import cache_folder
 from toolrl_cli.training.preflight import measuring, question
 from toolrl_cli.training.preflight.question import Answer, Asked, Measures
+from toolrl_cli.wording import counted
 
 FOLDER = "rows"
 MOST = 500
@@ -47,7 +48,7 @@ def answers_to(asked: Iterable[Asked]) -> dict[Asked, Answer]:
     found = {name: answer for name in set(keys.values()) if (answer := _known(name)) is not None}
     new = {name: one for one, name in keys.items() if name not in found}
     if new:
-        LOG.info("counting the tokens of %d set%s of rows, once", len(new), "" if len(new) == 1 else "s")
+        LOG.info("counting the tokens of %s of rows, once", counted(len(new), "set"))
         for name, answer in zip(new, _ask(list(new.values())), strict=True):
             found[name] = answer
             if answer.measures is None or not answer.measures.problem:
@@ -104,13 +105,8 @@ def _known(name: str) -> Answer | None:
     if name not in _seen:
         try:
             _seen[name] = Answer.of(json.loads(_file(name).read_bytes()))
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-        ):  # absent, torn, or of another version
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            # absent, torn, or of another version
             return None
     return _seen[name]
 

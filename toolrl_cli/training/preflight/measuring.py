@@ -13,6 +13,7 @@ from toolrl_cli.datasets import mapped_rows, own_rows, rlla, toolworld
 from toolrl_cli.datasets.repeats import Triple, find_repeats
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.training.preflight.question import Answer, Measures, Rows
+from toolrl_cli.wording import first_line
 
 TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>")
 BATCH = 512
@@ -36,19 +37,14 @@ def _answer(question: Mapping[str, Any]) -> Answer:
             return _repeats(rows)
         found = _rows(rows)
     except ToolrlError as error:
-        return Answer(Measures(problem=_line(error), blamed="rows"))
+        return Answer(Measures(problem=first_line(error), blamed="rows"))
     try:
         found = _items(rows) if rows.kind == "benchmark" else found
         tokenizer = _tokenizer(question["tokenizer"])
-    except (
-        Exception
-    ) as error:  # a tokenizer's files are somebody's own, as a benchmark is, and raise what they like
-        return Answer(Measures(problem=_line(error)))
+    except Exception as error:
+        # a tokenizer's files are somebody's own, as a benchmark is, and raise what they like
+        return Answer(Measures(problem=first_line(error)))
     return Answer(measure(tokenizer, found, json.loads(question["template"]), trained=question["trained"]))
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def measure(tokenizer: Any, rows: Sequence[Row], template: Mapping[str, Any], *, trained: bool) -> Measures:
@@ -68,7 +64,7 @@ def measure(tokenizer: Any, rows: Sequence[Row], template: Mapping[str, Any], *,
                 told, tokenize=False, add_generation_prompt=not trained, **template
             )
         except Exception as error:  # templates are programs of the model's authors
-            problem = f"the chat template refuses row {position}: {_line(error)}"
+            problem = f"the chat template refuses row {position}: {first_line(error)}"
             return Measures(problem=problem, blamed="template")
         if trained and (gold or "").strip() not in text:
             dropped.append(position)
@@ -108,7 +104,7 @@ def _rows(rows: Rows) -> list[Row]:
     if "files" in params:
         return [_told(row) for row in _of_files(params, (rows.name,))[rows.name]]
     if rows.kind == "rlla":
-        split = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))[0][rows.name]
+        split = rlla.load_triples(Path(params["path"]), params["limit"], rlla.own_file(params))[0][rows.name]
     else:
         examples = toolworld.generate(rows.name, params["seed"], params["sizes"][rows.name])  # type: ignore[arg-type]
         split = [(example.system, example.user, example.answer) for example in examples]
@@ -158,10 +154,6 @@ def _items(rows: Rows) -> list[Row]:
     ]
 
 
-def _own(params: Mapping[str, Any]) -> Path | None:
-    return Path(params["sft4k"]) if params.get("sft4k") else None
-
-
 def _repeats(rows: Rows) -> Answer:
     params = json.loads(rows.params)
     if "files" in params:
@@ -169,7 +161,7 @@ def _repeats(rows: Rows) -> Answer:
         return Answer(
             repeats=find_repeats({s: [_triple(r) for r in found] for s, found in loaded.items()}, "val")
         )
-    splits, notes = rlla.load_triples(Path(params["path"]), params["limit"], _own(params))
+    splits, notes = rlla.load_triples(Path(params["path"]), params["limit"], rlla.own_file(params))
     return Answer(repeats=find_repeats(splits, None if rlla.NOTE_SAME_ROWS in notes else "val"))
 
 

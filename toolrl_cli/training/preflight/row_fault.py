@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from toolrl_cli.datasets.repeats import Repeats
 from toolrl_cli.training.preflight.question import Measures
+from toolrl_cli.wording import listed
 
 NAMED = 3
 """Rows that a line names, the first ones."""
@@ -70,9 +71,8 @@ def long_golds(
             f"{over.share} rows have a gold answer of more than {limit} tokens, which cannot be generated; the "
             f"longest has {over.longest}{over.first}"
         )
-        yield _refusal(
-            setting, what, over.longest + 1, permission, allowed=allowed
-        )  # and its end-of-turn token
+        # and its end-of-turn token
+        yield _refusal(setting, what, over.longest + 1, permission, allowed=allowed)
 
 
 def _refusal(setting: str, what: str, enough: int, permission: str, *, allowed: bool) -> RowFault:
@@ -182,5 +182,4 @@ def _share(rows: Sequence[int], found: Measures) -> str:
 
 
 def _first(rows: Sequence[int]) -> str:
-    named = ", ".join(map(str, rows[:NAMED]))
-    return f"; row{'' if len(rows) == 1 else 's'} {named}{', …' if len(rows) > NAMED else ''}"
+    return f"; row{'' if len(rows) == 1 else 's'} {listed(rows, NAMED)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.models import EndpointModel, HuggingFaceModel, ModelSpec, TinyModel
 from toolrl_cli.training.checking.verdicts import cache_folder
-from toolrl_cli.training.models.file_digests import digests
+from toolrl_cli.training.models.file_digests import digest_of
 from toolrl_cli.training.models.hub_size import hub_config
-from toolrl_cli.training.models.model_folder import TOKENIZER_FILES, folder_of
+from toolrl_cli.training.models.model_folder import TOKENIZER_FILES, folder_of, json_object
 from toolrl_cli.training.models.tiny_model import TinyShape, tiny_model_identity
 
 FOLDER = "tokenizers"
@@ -90,19 +89,12 @@ def _from_hub(name: str, revision: str | None) -> Path | None:
 
 def _read(folder: Path) -> ModelTokenizer:
     files = sorted({file for pattern in PATTERNS for file in folder.glob(pattern) if file.is_file()})
-    whole = hashlib.sha256()
-    for file, digest in zip(files, digests(files), strict=True):
-        whole.update(f"{file.relative_to(folder).as_posix()}\0{digest}\n".encode())
-    return ModelTokenizer(str(folder), whole.hexdigest()[:32], _positions(folder / "config.json"))
+    return ModelTokenizer(str(folder), digest_of(folder, files)[:32], _positions(folder / "config.json"))
 
 
 def _positions(config: Path) -> int | None:
-    try:
-        found = json.loads(config.read_bytes())
-    except (OSError, ValueError):
-        return None
-    inner = found.get("text_config") if isinstance(found, Mapping) else None
-    for part in (found, inner):
+    found = json_object(config)
+    for part in (found, found.get("text_config")):
         value: Any = part.get("max_position_embeddings") if isinstance(part, Mapping) else None
         if isinstance(value, int) and value > 0:
             return value

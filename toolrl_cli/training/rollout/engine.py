@@ -330,9 +330,8 @@ class GenerationEngine:
             assert prompt is not None
             prompt.rows -= 1
             if self.limits.keep and not prompt.rows:
-                self._caches.keep(
-                    prompt, slot, completion.tokens[:-1]
-                )  # of its newest token nothing is stored
+                # of its newest token nothing is stored
+                self._caches.keep(prompt, slot, completion.tokens[:-1])
         holes, movers = _compaction(slots, len(self._rows))
         if holes:
             self._caches.rows.move(movers, holes, int(state.generated[movers].max()))

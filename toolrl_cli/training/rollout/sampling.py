@@ -112,9 +112,8 @@ def sample_rows(
     """
     scaled = logits.float() / temperature.unsqueeze(1)
     log_probs = torch.log_softmax(scaled, dim=-1)
-    if greedy is not None and bool(
-        greedy.all()
-    ):  # as in an evaluation: a distribution that nothing is drawn from
+    if greedy is not None and bool(greedy.all()):
+        # as in an evaluation: a distribution that nothing is drawn from
         tokens = scaled.argmax(dim=-1)
         return tokens, log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1)
     probs = log_probs.exp()

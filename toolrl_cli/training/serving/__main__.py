@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toolrl_cli.errors import SpecError, StageError, ToolrlError
 from toolrl_cli.training.serving.launching import checked_place
 from toolrl_cli.training.serving.settings import KEY_VARIABLE, ServeSettings
+from toolrl_cli.wording import first_line
 
 if TYPE_CHECKING:
     from toolrl_cli.training.serving.service import Service
@@ -99,9 +100,8 @@ def _loaded(settings: ServeSettings) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(place)
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, settings.dtype))
     except (OSError, ValueError) as error:
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = "expected a Hugging Face folder, or a hub name, of a causal language model with its tokenizer"
-        raise SpecError(f"does not load: {told}", settings.model, hint) from error
+        raise SpecError(f"does not load: {first_line(error)}", settings.model, hint) from error
     return tokenizer, model.to(settings.device).eval().requires_grad_(False)
 
 

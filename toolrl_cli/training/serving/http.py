@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -118,8 +118,4 @@ async def _gone(request: Request) -> None:
 async def _ended(task: asyncio.Future[Any]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, Refusal):
-        await _quiet(task)
-
-
-async def _quiet(task: Awaitable[Any]) -> None:
-    await task
+        await task

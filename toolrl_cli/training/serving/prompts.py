@@ -8,6 +8,7 @@ from typing import Any
 
 from toolrl_cli.training.serving.refusals import Refusal
 from toolrl_cli.training.serving.requests import ChatWish
+from toolrl_cli.wording import first_line
 
 
 class Prompts:
@@ -41,11 +42,9 @@ class Prompts:
                 return_dict=True,
                 **asked.extra,
             )
-        except (
-            Exception
-        ) as error:  # templates are programs of the model's authors; any fault in one is theirs
-            told = str(error).splitlines()[0] if str(error) else type(error).__name__
-            message = f"the chat template refuses the messages: {told}"
+        except Exception as error:
+            # templates are programs of the model's authors; any fault in one is theirs
+            message = f"the chat template refuses the messages: {first_line(error)}"
             raise Refusal(400, message, code="chat_template", param="messages") from error
         return self._checked(list(encoded["input_ids"]))
 

@@ -61,9 +61,8 @@ class Service:
         self._created = int(time.time())
         self._engine = engine
         self._prompts = prompts
-        self._tokenizing = ThreadPoolExecutor(
-            1, "toolrl-tokenizing"
-        )  # a long text must not hold up the others
+        # a long text must not hold up the others
+        self._tokenizing = ThreadPoolExecutor(1, "toolrl-tokenizing")
 
     def entry(self) -> dict[str, Any]:
         """The model's entry in `/v1/models`."""

@@ -29,9 +29,8 @@ def rows(category: str) -> list[tuple[dict[str, Any], Any]]:
     entries = utils.load_dataset_entry(category, include_prereq=False, include_language_specific_hint=False)
     if "relevance" in category:
         return [(entry, None) for entry in entries]
-    gold = utils.load_ground_truth_entry(
-        category
-    )  # of one order with the entries; some ids are spelt otherwise
+    # of one order with the entries; some ids are spelt otherwise
+    gold = utils.load_ground_truth_entry(category)
     return [(entry, row["ground_truth"]) for entry, row in zip(entries, gold, strict=True)]
 
 
