@@ -122,6 +122,24 @@ def test_bytes_of_the_file_and_of_what_it_imports_are_its_identity(tmp_path: Pat
         check_unchanged(own)
 
 
+@pytest.mark.parametrize("named", ["--items=items.jsonl", "items.jsonl"])
+def test_files_that_a_command_names_in_any_way_are_its_identity(tmp_path: Path, named: str) -> None:
+    (tmp_path / "pack").mkdir()
+    files = [tmp_path / name for name in ("score.py", "items.jsonl", "pack/part.py")]
+    for file in files:
+        file.write_text("1")
+    for command, read in (
+        (["python", "score.py", named], files[:2]),
+        (["python", "-m", "score", named], files[:2]),
+        (["python", "-m", "pack.part"], files[2:]),
+    ):
+        marks = [own_evaluation({"command": command}, tmp_path, "")]
+        for file in read:
+            file.write_text(file.read_text() + "1")
+            marks.append(own_evaluation({"command": command}, tmp_path, ""))
+        assert len({mark["sha256"] for mark in marks}) == len(marks)
+
+
 def test_a_command_is_given_the_model_and_prints_or_writes_its_metrics(tmp_path: Path) -> None:
     code = "import json, os, sys; print('working'); print(json.dumps({'n': len(sys.argv[1]), 'x': {'value': .5}}))"
     entry = {"command": [sys.executable, "-c", code, "{model}"], "name": "mine"}

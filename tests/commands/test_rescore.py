@@ -261,6 +261,9 @@ def test_two_compositions_of_one_name_are_told_apart(toolrl: Toolrl, tmp_path: P
         (["coarse-seed1", "--format", "cvs"], "did you mean 'csv'?"),
         (["coarse-seed1", "--field", "completion"], "is not OURS=THEIRS"),
         (["coarse-seed1", "--field", "complete=x"], "did you mean 'completion'?"),
+        (["coarse-seed1", "--field", "completion=text"], "--field is of files of rollouts"),
+        (["coarse-seed1", "--logged-by", "coarse"], "--logged-by is of files of rollouts"),
+        (["small.yaml", "--validation"], "--validation is of runs"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(

@@ -97,6 +97,18 @@ def test_a_preset_given_by_set_is_stronger_than_that_of_an_arm(resolve: Resolve)
     ]
 
 
+def test_settings_of_questions_that_only_a_command_with_the_folder_asks_are_refused(resolve: Resolve) -> None:
+    own = 'evaluate: [{command: [python, "{model}"], name: mine}]\n'
+    for text in ("axes: {evaluation.limit: [1]}\n", "arms: {a: {evaluation.limit: 1}}\n"):
+        with pytest.raises(
+            SpecError, match=r"evaluation\.limit.*changes nothing: every evaluation is a command"
+        ):
+            resolve(HEAD + text + own)
+        assert resolve(HEAD + text + "evaluate: [toolworld]\n")[0].spec.evaluation.limit == 1
+    with pytest.raises(SpecError, match=r"--set evaluation\.limit: changes nothing"):
+        resolve(HEAD + own, "evaluation.limit=1")
+
+
 def test_set_of_an_arm_that_is_not_there_makes_no_other_one(resolve: Resolve) -> None:
     text = HEAD + "arms: {coarse: {reward: coarse}}\n"
     assert resolve(text, "arms.coarse.rl.steps=3")[0].spec.rl.steps == 3

@@ -139,3 +139,21 @@ def test_a_part_that_is_punished_at_some_step_is_tried_on_generated_rows(tmp_pat
     (run,) = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
     (finding,) = try_rewards(run_stages(run.spec, FixedFacts()))
     assert "(row 0 from step 5 on: format -1 of 0)" in finding.fault.what
+
+
+def test_a_source_that_no_row_of_one_s_own_has_is_found_before_anything_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLRL_CACHE", str(tmp_path / "cache"))
+    rows = [rl_row("s", f"u {n}", GOLD, data_source="a", index=n, extra={}) for n in range(3)]
+    write_parquet(rows, tmp_path / "rows.parquet")
+    data = "{kind: verl, train: rows.parquet, val: rows.parquet}"
+    for source, count in (("a", 0), ("B", 1)):
+        parts = f"{{format: {{}}, correctness: {{sources: [{source}]}}}}"
+        (tmp_path / "s.yaml").write_text(
+            f"name: s\nbase: {{preset: tiny_grpo, data: {data}, reward: {{components: {parts}}}}}\n",
+            encoding="utf-8",
+        )
+        (run,) = resolve_runs(read_sweep(tmp_path / "s.yaml", ()))
+        findings = try_rewards(run_stages(run.spec, FixedFacts()))
+        assert [one.fault.what for one in findings] == ["no row is of these sources"] * count

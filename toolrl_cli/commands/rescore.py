@@ -95,8 +95,10 @@ def rescore(
     from toolrl_cli.commands.views.exit_status import FAILED
 
     _check_format(form)
+    named = _fields(fields or ())
+    _check_read(sources, {"--field": named, "--logged-by": logged_by}, validation)
     dumps = [
-        _without_tokens(_dump(source, results_root(results), validation, _fields(fields or ()), logged_by))
+        _without_tokens(_dump(source, results_root(results), validation, named, logged_by))
         for source in sources
     ]
     comparison = _compare(dumps, _arms(rewards, dumps), total_steps)
@@ -125,6 +127,21 @@ def _check_format(form: str) -> None:
 
     if form not in FORMATS:
         raise SpecError(f"unknown format {form!r}", "--format", hint_for(form, FORMATS, "formats"))
+
+
+def _check_read(sources: Sequence[str], of_files: Mapping[str, object], validation: bool) -> None:
+    """Refuse an option that none of the sources reads.
+
+    Raises:
+        SpecError: it is of files, or of runs, and there is none.
+    """
+    from toolrl_cli.errors import SpecError
+
+    files = [Path(source).is_file() for source in sources]
+    for option in (option for option, given in of_files.items() if given and not any(files)):
+        raise SpecError(f"{option} is of files of rollouts", "rescore", "leave it out: a run knows its own")
+    if validation and all(files):
+        raise SpecError("--validation is of runs", "rescore", "name the file with the rollouts of validation")
 
 
 def _fields(given: Sequence[str]) -> dict[str, str]:

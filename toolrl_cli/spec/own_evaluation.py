@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,27 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
     script = _absolute(command[1], folder) if len(command) > 1 else None
     if script is not None and script.suffix in SCRIPTS and not script.is_file():
         raise SpecError(f"command: there is no file {script}", where, "paths begin beside the sweep file")
-    files = [path for word in command if (path := _absolute(word, folder)).is_file()]
+    files = [path for path in _named(command, folder) if path.is_file()]
     digests = [_sources(path, where) if path.suffix == ".py" else _bytes(path, where) for path in files]
-    named = next((path for path in files if path.suffix), Path(command[0]))
+    words = (_absolute(word, folder) for word in command)
+    named = next((path for path in words if path.suffix and path.is_file()), Path(command[0]))
     return {
         "name": name or re.sub(r"[^A-Za-z0-9_-]", "_", named.stem),
         "command": list(command),
         "folder": str(folder.resolve()),
         "sha256": digest(digests, 64),
     }
+
+
+def _named(command: Sequence[str], folder: Path) -> Iterator[Path]:
+    """What a command may name: its words, what stands behind a `=`, and the module of Python's `-m`."""
+    for before, word in pairwise(("", *command)):
+        yield _absolute(word, folder)
+        if "=" in word:
+            yield _absolute(word.partition("=")[2], folder)
+        if before == "-m":
+            module = folder.joinpath(*word.split("."))
+            yield from (module.with_name(f"{module.name}.py"), module / "__main__.py")
 
 
 def _absolute(text: str, folder: Path) -> Path:

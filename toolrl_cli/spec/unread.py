@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
+from toolrl_cli.spec.models import OwnEvaluation
+from toolrl_cli.spec.own_evaluation import takes_folder
 
 if TYPE_CHECKING:
     from toolrl_cli.spec.models import RunSpec
@@ -42,6 +44,10 @@ def unread(run: RunSpec) -> Mapping[str, Unread]:
 def _unread(run: RunSpec) -> Iterator[tuple[str, Unread]]:
     if "sft" in run.train and run.sft.steps is not None and not run.rehearsal:
         yield "sft.epochs", Unread(f"sft.steps ({run.sft.steps}) counts the steps", "sft.steps", "null")
+    if run.evaluate and all(isinstance(e, OwnEvaluation) and takes_folder(e) for e in run.evaluate):
+        what = "every evaluation is a command that is given the model's folder, and asks it itself"
+        for name in type(run.evaluation).model_fields:
+            yield f"evaluation.{name}", Unread(what, "evaluate", "[toolworld]")
     if "rl" not in run.train:
         return
     algorithm = ALGORITHMS[run.algorithm]
@@ -87,7 +93,7 @@ class Readings:
                 # `--set` may well make idle what `base` has
                 if key in self._overrides or found[key].because not in self._overrides:
                     self._left.setdefault(key, (arm, found[key]))
-            elif key.partition(".")[0] in run.train:
+            elif key.partition(".")[0] in run.train or (run.evaluate and key.startswith("evaluation.")):
                 self._read.add(key)
         own = ((k, why) for k, why in found.items() if k in written and k not in self._overrides)
         return next(((k, why) for k, why in own if why.because not in self._overrides), None)

@@ -148,8 +148,9 @@ def _gold_faults(reward: Reward, config: RlConfig, steps: int) -> list[tuple[str
         most = GOLD_ROWS if any(map(_is_composed, reward.components)) else ROWS
     rows = first_rows(config.data.kind, dataset_params(config.data), "train", most)
     golds = [(n, row["reward_model"]["ground_truth"], row_facts(row)) for n, row in enumerate(rows)]
+    whole = not isinstance(config.data, OwnData) or len(rows) < most
     try:
-        report = check_gold(reward, golds, steps, whole_data=not isinstance(config.data, OwnData))
+        report = check_gold(reward, golds, steps, whole_data=whole)
     except RewardError as fault:
         return [(f"reward.{fault.where}", OptionFault(fault.what, "", fault.hint))]
     if report.ok or config.rl.allow_imperfect_gold:
