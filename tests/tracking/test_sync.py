@@ -173,6 +173,14 @@ def test_offline_there_is_one_folder_for_each_run_made_anew_where_it_is_gone(
     same_rows(server, tree)
 
 
+def test_the_offline_folders_of_other_runs_are_left_alone(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    another = tree.root / "wandb" / "offline-run-20260101_000000-another"
+    another.mkdir(parents=True)
+    assert tree.sync("offline") == {"arm0-seed1": "kept offline: 9 rows"}
+    assert another.is_dir()
+
+
 def test_an_offline_run_that_the_client_still_writes_when_it_has_finished_is_waited_for(
     server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
