@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MACHINE_FILE
 from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
-from toolrl_cli.tracking.client import Client, Live
+from toolrl_cli.tracking.client import Client, Live, Seen
 from toolrl_cli.tracking.offline import kept_rows
 from toolrl_cli.tracking.sync import sync
+from toolrl_cli.tracking.told import TOLD
 
 
 def test_a_run_is_there_once_with_all_that_the_files_have(server: WandbServer, tmp_path: Path) -> None:
@@ -98,6 +100,27 @@ def test_rows_that_the_server_lost_are_sent_again_and_only_those(server: WandbSe
     assert len(server.runs[wandb_id].rows) == 4
     assert tree.sync() == {"arm0-seed1": "sent: 9 rows"}
     same_rows(server, tree)
+
+
+@pytest.mark.parametrize(("kept", "others", "lost"), [((), 0, "the summary"), ((TOLD,), 1, "1 of 9 rows")])
+def test_a_run_counts_as_sent_only_with_its_own_rows_and_its_summary(
+    server: WandbServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: tuple[str, ...],
+    others: int,
+    lost: str,
+) -> None:
+    seen, keys = Client.seen, Client.row_keys
+
+    def seen_partly(self: Client, ids: Sequence[str]) -> dict[str, Seen]:
+        found = seen(self, ids)
+        return {i: replace(s, summary={k: s.summary[k] for k in kept}) for i, s in found.items() if s.lines}
+
+    monkeypatch.setattr(Client, "seen", seen_partly)
+    monkeypatch.setattr(Client, "row_keys", lambda self, i: [*range(others), *keys(self, i)[others:]])
+    (said,) = ResultsTree(tmp_path / "results").trained().sync().values()
+    assert said == f"the server has taken what it was sent, and does not have {lost}"
 
 
 def test_a_server_that_fails_now_and_then_has_each_row_once_in_the_end(
@@ -294,6 +317,7 @@ from pathlib import Path
 from tests.support.small_disk import fill, mount
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.sync import sync
+from toolrl_cli.tracking.told import TOLD
 root, folder = Path(sys.argv[1]), Path(sys.argv[1]) / "wandb"
 folder.mkdir()
 mount(folder, "size=1000000")
