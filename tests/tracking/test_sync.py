@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from toolrl_cli.store.metrics import MACHINE_FILE
 from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.client import Client, Live, Seen
-from toolrl_cli.tracking.offline import kept_rows
+from toolrl_cli.tracking.offline import HEADER, RECORDS, START, WHOLE, kept_rows
 from toolrl_cli.tracking.sync import sync
 from toolrl_cli.tracking.told import TOLD
 
@@ -194,6 +195,18 @@ def test_offline_there_is_one_folder_for_each_run_made_anew_where_it_is_gone(
     assert not server.runs
     assert tree.sync()["arm0-seed1"] == "sent: 10 rows"
     same_rows(server, tree)
+
+
+def test_an_offline_run_without_an_end_is_not_whole(tmp_path: Path) -> None:
+    def piece(record: Any) -> bytes:
+        data = record.SerializeToString()
+        return HEADER.pack(zlib.crc32(bytes([WHOLE]) + data), len(data), WHOLE) + data
+
+    file = tmp_path / "run-a.wandb"
+    file.write_bytes(b"\0" * START + 2 * piece(RECORDS.Record(history=RECORDS.HistoryRecord())))
+    assert kept_rows(file) == -1
+    file.write_bytes(file.read_bytes() + piece(RECORDS.Record(exit=RECORDS.RunExitRecord())))
+    assert kept_rows(file) == 2
 
 
 def test_the_offline_folders_of_other_runs_are_left_alone(server: WandbServer, tmp_path: Path) -> None:
