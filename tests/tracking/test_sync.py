@@ -22,6 +22,7 @@ from tests.support.stages import ROOT, eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MACHINE_FILE
 from toolrl_cli.store.schemas import OPTIONS
@@ -29,7 +30,7 @@ from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.client import Client, Live, Seen
 from toolrl_cli.tracking.offline import HEADER, RECORDS, START, WHOLE, kept_rows
 from toolrl_cli.tracking.sync import sync
-from toolrl_cli.tracking.told import TOLD
+from toolrl_cli.tracking.told import STEP, TOLD, tell
 
 
 def test_a_run_is_there_once_with_all_that_the_files_have(server: WandbServer, tmp_path: Path) -> None:
@@ -197,6 +198,16 @@ def test_offline_there_is_one_folder_for_each_run_made_anew_where_it_is_gone(
     same_rows(server, tree)
 
 
+def test_what_follows_a_training_that_goes_on_is_held_back_until_it_is_over(tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    told = []
+    for status in ("succeeded", "stopped"):
+        tree.stand(tree.sft, status)
+        found = tell(tree.runs[0], "", tree.ledger, Tracking(every="checkpoint"))
+        told.append(sum(STEP in row for row in found.rows))
+    assert told[0] > told[1] == 0
+
+
 def test_an_offline_run_without_an_end_is_not_whole(tmp_path: Path) -> None:
     def piece(record: Any) -> bytes:
         data = record.SerializeToString()
@@ -330,7 +341,7 @@ from pathlib import Path
 from tests.support.small_disk import fill, mount
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.sync import sync
-from toolrl_cli.tracking.told import TOLD
+from toolrl_cli.tracking.told import STEP, TOLD, tell
 root, folder = Path(sys.argv[1]), Path(sys.argv[1]) / "wandb"
 folder.mkdir()
 mount(folder, "size=1000000")
