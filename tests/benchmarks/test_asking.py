@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,13 @@ def test_a_reply_is_there_as_soon_as_it_is_kept(tmp_path: Path) -> None:
     assert Answers(tmp_path, {}).reply(ITEMS[0]) == Reply("?", {"n": 1}, "length")
 
 
+def test_a_torn_line_at_the_start_costs_no_later_answer(tmp_path: Path) -> None:
+    (tmp_path / ANSWERS).write_text('{"id": "0", "as')
+    with Answers(tmp_path, {}) as answers:
+        answers.add(ITEMS[0], Reply("a"))
+    assert Answers(tmp_path, {}).reply(ITEMS[0]) == Reply("a")
+
+
 def test_what_is_finished_when_it_is_killed_is_never_asked_again_and_nothing_is_lost(tmp_path: Path) -> None:
     finished: Counter[str] = Counter()
 
@@ -102,8 +110,11 @@ def test_answers_to_another_question_or_under_other_conditions_are_not_taken(tmp
     _, answers = ask_all(tmp_path, lambda request: said())
     assert owed(ITEMS, answers) == []
     assert len(owed(ITEMS, Answers(tmp_path, {"protocol": "other"}))) == 6
-    changed = Item("0", "c", [{"role": "user", "content": "another"}])
-    assert owed([changed], answers) == [changed]
+    for changed in (
+        replace(ITEMS[0], messages=[{"role": "user", "content": "another"}]),
+        replace(ITEMS[0], tools=[{"name": "another"}]),
+    ):
+        assert owed([changed], answers) == [changed]
 
 
 @pytest.mark.parametrize(

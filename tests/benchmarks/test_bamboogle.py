@@ -116,6 +116,7 @@ def test_gold_answers_are_right_and_empty_ones_are_not() -> None:
         ("The answer is **James Madison**.", "james madison", True),
         ("Madison", "James Madison", False),
         ("He died on June 20th, 1837", "20 June 1837", True),
+        ("He died on the 20th of June, 1837", "June 20, 1837", True),
         ("21 June 1837", "20 June 1837", False),
         ("1,999", "1999", True),
         ("11999", "1999", False),

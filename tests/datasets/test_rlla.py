@@ -66,7 +66,8 @@ def test_training_rows_are_taken_where_they_are(folder: Path) -> None:
 
 
 def test_training_rows_from_json_leave_out_the_held_out_prompts(folder: Path) -> None:
-    (folder / "rlla_rl.json").write_text(json.dumps([triple(n) for n in range(9)]), encoding="utf-8")
+    rows = [triple(n) for n in range(9)] + [{**triple(1), "output": "another answer"}]
+    (folder / "rlla_rl.json").write_text(json.dumps(rows), encoding="utf-8")
     splits, _ = rlla.load(folder)
     users = [row["prompt"][1]["content"] for row in splits["train"]]
     assert users == [triple(number)["input"] for number in range(3, 9)]
@@ -86,6 +87,11 @@ def test_the_fingerprint_follows_the_content_and_the_limits_and_not_the_place(
     assert rlla.fingerprint(copy) == rlla.fingerprint(folder) != rlla.fingerprint(folder, {"sft": 1})
     (copy / "rlla_sft.json").write_text(json.dumps([triple(9)]), encoding="utf-8")
     assert rlla.fingerprint(copy) != rlla.fingerprint(folder)
+    own, other = copy / "own.json", copy / "other.json"
+    own.write_text(json.dumps([triple(1)]), encoding="utf-8")
+    other.write_text(json.dumps([triple(2)]), encoding="utf-8")
+    of = {rlla.fingerprint(folder, None, file) for file in (None, own, other)}
+    assert len(of) == 3
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

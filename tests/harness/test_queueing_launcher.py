@@ -10,8 +10,10 @@ from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import Seen
 from toolrl_cli.harness.scheduler import CANCEL_AGAIN
 from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger, StageFolder
+from toolrl_cli.store.schemas import COMMAND
 from toolrl_cli.store.state import Handle, StageState
 
 
@@ -47,6 +49,18 @@ def test_a_queue_that_is_full_is_asked_later_for_the_same_attempt(ledger: Ledger
     assert [(e.what, e.message) for e in command.events if e.what == "waiting"] == [
         ("waiting", "fake: the queue is full")
     ]
+
+
+def test_an_attempt_that_another_launcher_may_have_been_given_is_not_asked_for_again(
+    ledger: Ledger, stages: Stages
+) -> None:
+    spec = stages("a")
+    lost = ledger.folder(spec).attempt(1)
+    lost.mkdir(parents=True)
+    write_json(lost / COMMAND.name, COMMAND.stamped({"launcher": "another"}))
+    command = Command(ledger, [spec], queues=True)
+    assert command.run().exit_code == 0
+    assert (command.launcher.again, [n for *_, n in command.launcher.starts]) == ([False], [2])
 
 
 def test_what_the_launcher_does_not_know_has_not_ended(ledger: Ledger, stages: Stages) -> None:

@@ -106,6 +106,14 @@ def test_a_stage_that_took_a_finished_ones_place_in_its_run_is_new_and_the_other
     assert lines(drift, after) == ["configuration | rl.lr: 1e-06 → 0.0005"]
 
 
+def test_a_finished_stage_that_another_run_has_now_was_replaced_by_nothing(ledger: Ledger) -> None:
+    sft, before, after = stage("sft"), stage("rl", "grpo"), stage("rl", "grpo", settings={"lr": 5e-4})
+    finish(ledger, before, environment=THEN)
+    SweepFolder(ledger.results, "demo").save(plan_of(ledger, [sft, before]), "name: demo")
+    assert look(ledger, plan_of(ledger, [after])).replaced == {after.id: before.id}
+    assert look(ledger, plan_of(ledger, [after], [before])).replaced == {}
+
+
 def test_without_an_explanation_only_stages_that_took_anothers_place_are_compared(ledger: Ledger) -> None:
     before, after = (
         stage("rl", "grpo"),
@@ -168,6 +176,14 @@ def test_changed_versions_are_told_and_verl_where_identity_has_it_not(ledger: Le
     drift = look(ledger, plan_of(ledger, [rl, export]), versions={"verl": "0.9.2", "torch": "2.14.0"})
     assert lines(drift, rl) == ["code | version of torch: 2.13.0 → 2.14.0"]
     assert lines(drift, export)[0] == "code | version of verl: 0.9.1 → 0.9.2"
+
+
+def test_a_package_that_is_gone_is_told(ledger: Ledger) -> None:
+    rl = stage("rl")
+    finish(ledger, rl, environment=THEN)
+    without = {name: version for name, version in VERSIONS.items() if name != "torch"}
+    drift = find_drift(plan_of(ledger, [rl]), ledger, CODE, without)
+    assert lines(drift, rl) == ["code | version of torch: 2.13.0 → –"]
 
 
 def test_transport_settings_are_told_of_finished_stages(ledger: Ledger) -> None:

@@ -454,7 +454,7 @@ def test_a_stage_that_was_stopped_or_took_several_attempts_teaches_how_long_a_st
     found = only(look(ledger, stage("rl", "a", seed=2, steps=10)))
     assert found.seconds is not None and found.seconds.expected == pytest.approx(100.0)
     spec = stage("sft", seed=1, steps=40)
-    state = finish(ledger, spec, 100.0, pace=(22.0, 2.0))
+    state = finish(ledger, spec, 60.0, pace=(22.0, 2.0))
     again = replace(
         state, attempts=(replace(state.attempts[0], status="failed"), replace(state.attempts[0], n=2))
     )

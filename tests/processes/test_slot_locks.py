@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import itertools
 import json
@@ -299,3 +300,11 @@ def test_of_many_harnesses_killed_at_random_none_leaves_a_slot_behind(tmp_path: 
     assert wait(sweep.start()) == [0]
     assert all(sweep.ledger.read(spec).status == "succeeded" for spec in sweep.specs)
     assert SlotLocks("sweep x", tmp_path / "slots").elsewhere(["cpu0"]) == {}
+
+
+def test_what_a_holder_that_cannot_be_seen_from_here_has_started_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    elsewhere = dataclasses.replace(ProcessId.current(), host="elsewhere", boot="other")
+    monkeypatch.setattr(slot_locks, "kill", lambda _: pytest.fail("ended them"))
+    Holder("a sweep", elsewhere, "stage", "mark").end_orphans()

@@ -113,3 +113,12 @@ def test_other_evaluations_of_one_seed_are_not_the_same_stages(tree: Tree) -> No
     tree.sweep("two").run("b", 1, checkpoints=("last", "best"), label="x")
     root = tree.write()
     assert [a.name for a in collect_arms([read_sweep(root, n) for n in ("one", "two")])] == ["a", "b"]
+
+
+def test_arms_that_share_the_evaluations_of_one_seed_alone_are_two(tree: Tree) -> None:
+    for name, checkpoints in (("one", ("last",)), ("two", ("last", "best"))):
+        tree.sweep(name).run(f"arm-{name}", 1, label="x")
+        tree.sweep(name).run(f"arm-{name}", 2, checkpoints=checkpoints, label="x")
+    root = tree.write()
+    arms = collect_arms([read_sweep(root, name) for name in ("one", "two")])
+    assert [arm.name for arm in arms] == ["arm-one", "arm-two"]

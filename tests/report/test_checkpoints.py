@@ -22,7 +22,7 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.schemas import CHECKPOINT
 
 
-def table_of(tree: Tree, checkpoint: Any = "last") -> Table:
+def table_of(tree: Tree, checkpoint: Any = "last", at_20: float = 2.0) -> Table:
     spec = TableSpec.model_validate(
         {
             "name": "x", "title": "X", "benchmark": "toolworld", "checkpoint": checkpoint,
@@ -30,7 +30,7 @@ def table_of(tree: Tree, checkpoint: Any = "last") -> Table:
         }
     )  # fmt: skip
     root = tree.write()
-    return build_table(spec, [read_sweep(root, "demo")], root, lambda stage, metric: {15: 1.0, 20: 2.0})
+    return build_table(spec, [read_sweep(root, "demo")], root, lambda stage, metric: {15: 1.0, 20: at_20})
 
 
 def caption(table: Table) -> list[str]:
@@ -100,6 +100,13 @@ def test_steps_chosen_by_a_metric_are_told_by_the_metric(tree: Tree) -> None:
     ]
 
 
+@pytest.mark.parametrize(("at_20", "mean"), [(2.0, 20.0), (1.0, 10.0), (0.5, 10.0)])
+def test_of_equally_good_checkpoints_the_earlier_one_is_shown(tree: Tree, at_20: float, mean: float) -> None:
+    with_exports(tree, "a", 15, 20)
+    (row,) = table_of(tree, {"best": "val"}, at_20).rows
+    assert row.cells["overall"].mean == mean
+
+
 def test_the_step_of_the_best_checkpoint_is_what_its_export_says(tree: Tree) -> None:
     with_exports(tree, "a", "best")
     run = tree.sweep().runs[0]
@@ -144,13 +151,14 @@ def with_curve(tree: Tree, arm: str, final: float = 0.5, **more: Any) -> None:
     )
     run.done({"overall": final})
     own = run.stages.pop()
-    for stage, value in ((at_10, 0.3), (at_0, 0.1), (own, final)):
+    for stage, value in ((at_0, 0.1), (at_10, 0.3), (own, final)):
         run.stages += [point, stage] if stage is at_10 else [stage]
         run.done({"overall": value})
 
 
-def test_points_of_a_curve_never_take_the_place_of_the_run_s_own_result(tree: Tree) -> None:
-    with_curve(tree, "a")
+@pytest.mark.parametrize("model", ["tiny", "qwen2.5-3b-instruct"])
+def test_points_of_a_curve_never_take_the_place_of_the_run_s_own_result(tree: Tree, model: str) -> None:
+    with_curve(tree, "a", model=model)
     for rule, mean in (("last", 50.0), ("best", 50.0), ({"step": 10}, 30.0), ({"best": "m"}, 50.0)):
         (row,) = table_of(tree, rule).rows
         assert row.cells["overall"].mean == mean, rule

@@ -287,3 +287,12 @@ def test_every_format_says_the_same_verdicts(tree: Tree) -> None:
         assert f"| {claim['text']} | **{claim['verdict']}**" in markdown
     assert "dynamic - original: +10.00 [" in text.getvalue()
     assert "seeds an arm would decide it" in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0, 0, "contradicted"), (-1, 0, "contradicted"), (0, 1, "undecided"), (0.1, 1, "supported")],
+)
+def test_a_claim_that_one_is_better_holds_of_no_equal_ones(low: float, high: float, verdict: str) -> None:
+    claim = ClaimSpec(name="c", text="", order=["a", "b"], measure=["T1/overall"])
+    assert claim.judge(low, high) == verdict

@@ -272,6 +272,14 @@ def test_of_a_crashed_run_and_its_rerun_the_finished_one_counts(
     assert (cell.mean, cell.n, cell.planned) == (50.0, 1, 1)
 
 
+def test_of_a_crashed_run_and_its_rerun_the_later_one_is_told_while_neither_has_finished(
+    tmp_path: Path,
+) -> None:
+    text = "arm,seed,State,toolworld/overall\na,1,crashed,0.1\na,1,running,\n"
+    built = build_report(tmp_path, imports=[write(tmp_path, text)])
+    assert built.tables[0].rows[0].cells["overall"].state.startswith("running")
+
+
 def test_the_export_of_a_chart_is_recognised(tmp_path: Path) -> None:
     text = '"Step","grpo-seed1 - reward/total/mean","grpo-seed1 - reward/total/mean__MIN"\n1,0.5,0.5\n'
     with pytest.raises(SpecError, match=r"is the export of a chart.*export the table of runs"):

@@ -28,6 +28,7 @@ def test_verdicts_of_several_seeds_gather_under_their_item(tmp_path: Path) -> No
 
 
 def test_an_evaluation_without_a_value_or_items_gives_no_verdicts(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text('{"id": "x", "category": "live", "correct": true}\n')
     assert read_verdicts(tmp_path, [source("one.jsonl", None), source("")], None) == {}
 
 

@@ -161,6 +161,16 @@ def test_all_rows_stand_against_one_in_a_table_for_each_column(tree: Tree) -> No
         report.pairs("*", "bet")
 
 
+def test_rows_stand_against_the_row_of_their_own_group(tree: Tree) -> None:
+    models = ("qwen2.5-1.5b-instruct", "qwen2.5-3b-instruct")
+    for model in models:
+        for reward in ("original", "coarse"):
+            run = tree.sweep().run(f"{reward}-{model[:11]}", model=model, reward=reward, benchmarks=("bfcl",))
+            run.done(bfcl_scores(0.5), "bfcl")
+    pairs = build_report(tree.write(), ["demo"], ["T7"]).pairs("*", "Original")
+    assert [(p.a.partition(" / ")[0], p.b.partition(" / ")[0]) for p in pairs] == [(m, m) for m in models]
+
+
 def test_latex_and_csv_of_a_pair_hold_the_numbers_of_json(tree: Tree) -> None:
     pairs = two_arms(tree).pairs("alpha", "beta")
     columns = render.document(pairs)["pairs"][0]["columns"]

@@ -222,6 +222,11 @@ def test_the_detectable_difference_of_many_seeds_is_statsmodels() -> None:
     assert detectable(Design(1.0, 2), 64) == pytest.approx(0.49907, abs=2e-3)
 
 
+def test_the_error_of_a_mean_over_strata_is_that_of_as_many_independent_differences() -> None:
+    each = 2.0**2 / 8 + 2.0**2 / 8  # the variance of one stratum's difference with 8 seeds an arm
+    assert Design(2.0, 4, strata=2).error(8) == pytest.approx(math.sqrt(each / 2))
+
+
 def test_the_seeds_needed_are_the_first_that_reach_the_power() -> None:
     def needed(difference: float) -> int | None:
         return seeds_needed(

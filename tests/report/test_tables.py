@@ -173,6 +173,21 @@ def test_seeds_scored_under_different_protocols_are_not_averaged(tree: Tree) -> 
     assert len(cell.sources) == 2
 
 
+def test_the_items_error_is_known_only_where_every_seed_has_counts(tree: Tree) -> None:
+    tree.sweep().run("a", 1).done({"overall": (5, 10)})
+    assert cells(table_of(tree.write(), spec_with()))["a"].sampling is not None
+    tree.sweep().run("a", 2).done({"overall": 0.6})
+    cell = cells(table_of(tree.write(), spec_with()))["a"]
+    assert (cell.n, cell.sampling) == (2, None)
+
+
+def test_a_seed_without_a_value_parts_no_others_by_how_it_was_scored(tree: Tree) -> None:
+    tree.sweep().run("a", 1).done({"overall": 0.5}, protocol="v1")
+    tree.sweep().run("a", 2).done({"overall": None}, protocol="v2")
+    cell = cells(table_of(tree.write(), spec_with()))["a"]
+    assert (cell.mean, cell.n, cell.planned) == (50.0, 1, 2)
+
+
 def test_rows_scored_differently_are_shown_and_not_compared(tree: Tree) -> None:
     tree.sweep().run("a").done({"overall": 0.5}, data_fingerprint="one")
     tree.sweep().run("b", reward="coarse").done({"overall": 0.6}, data_fingerprint="two")

@@ -75,6 +75,17 @@ def test_every_algorithm_has_a_stage_that_says_its_name(name: str, run: Run) -> 
     assert stage.settings(RlConfig).networks == (2 if name == "ppo" else 1)
 
 
+def test_a_cell_of_a_grid_is_what_it_is_alone_whatever_the_base_and_other_cells_say(
+    tmp_path: Path, run: Run
+) -> None:
+    cells = [(reward, algorithm) for reward in ("original", "coarse") for algorithm in ("dppo_tv", "grpo")]
+    alone = [run(PAPER, f"reward={reward}", f"algorithm={algorithm}") for reward, algorithm in cells]
+    base = PAPER.replace("}}", "}, algorithm: dppo_tv}")
+    text = f"{base}axes: {{reward: [original, coarse], algorithm: [dppo_tv, grpo]}}\n"
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    assert [one.spec for one in resolve_runs(read_sweep(tmp_path / "s.yaml"))] == alone
+
+
 def test_ids_of_algorithms_differ(run: Run) -> None:
     ids = {rl_stage(run(TINY, *sets(name), "rl.micro_batch=64")).id.rsplit("-", 1)[1] for name in ALGORITHMS}
     assert len(ids) == len(ALGORITHMS)

@@ -112,6 +112,11 @@ def test_an_attempt_that_was_killed_long_ago_ran_until_its_last_heartbeat(
     assert seconds_used(settled, time.time()) == 600
 
 
+def test_no_attempt_ends_before_it_starts_by_its_last_heartbeat() -> None:
+    state = dataclasses.replace(full_state(), started=1000.0).over("failed", last_seen=900.0)
+    assert (state.started, state.ended) == (1000.0, 1000.0)
+
+
 def test_a_written_state_is_read_again(ledger: Ledger, stages: Stages) -> None:
     folder = ledger.folder(stages("a"))
     folder.path.mkdir(parents=True)
@@ -219,3 +224,15 @@ def test_an_attempt_that_ends_while_it_is_looked_at_was_not_killed(
     assert observed(folder, alive=lambda handle: False) == ended
     looks = iter([running, running])
     assert observed(folder, alive=lambda handle: False).status == "failed"
+
+
+def test_an_attempt_whose_owner_cannot_be_seen_counts_as_running_whatever_its_handle_says(
+    ledger: Ledger, stages: Stages
+) -> None:
+    folder = ledger.folder(stages("a"))
+    folder.path.mkdir(parents=True)
+    elsewhere = dataclasses.replace(ProcessId.current(), host="elsewhere", boot="other")
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(StageState(folder.id, folder.kind).begun(1, {"kind": "local"}), lease)
+    (folder.path / "lease").write_bytes(LeaseInfo(elsewhere, "attempt", 1, {}, "t", 1.0, 1.0).encode())
+    assert observed(folder, alive=lambda handle: False).status == "queued"

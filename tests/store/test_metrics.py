@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from toolrl_cli.store import jsonl
-from toolrl_cli.store.metrics import MetricsFollower, attempt_folders, last_rows, merge_metrics
+from toolrl_cli.store.metrics import MetricsFollower, attempt_folders, counting_rows, last_rows, merge_metrics
 
 
 def attempt(stage: Path, n: int, *rows: tuple[int, dict[str, Any]], torn: str = "") -> Path:
@@ -49,6 +49,15 @@ def test_validation_before_a_resumed_step_is_laid_over_the_training_row(tmp_path
     attempt(tmp_path, 1, (2, {"loss": 0.5, "val": 0.1}), (3, {"loss": 0.4}))
     attempt(tmp_path, 2, (2, {"val": 0.2}), (3, {"loss": 0.3}))
     assert curve(tmp_path) == [(2, {"loss": 0.5, "val": 0.2}), (3, {"loss": 0.3})]
+
+
+def test_a_row_counts_no_more_once_a_later_attempt_has_said_all_of_it(tmp_path: Path) -> None:
+    attempt(tmp_path, 1, (2, {"loss": 0.5}), (2, {"val": 0.1}))
+    attempt(tmp_path, 2, (2, {"val": 0.2}))
+    assert [(row.attempt, row.data) for row in counting_rows(tmp_path)] == [
+        (1, {"loss": 0.5}),
+        (2, {"val": 0.2}),
+    ]
 
 
 def test_two_rows_of_one_step_become_one(tmp_path: Path) -> None:

@@ -90,6 +90,20 @@ def test_a_mean_of_categories_lies_between_them(tmp_path: Path, value: float, to
     assert told in found and bool(told) == bool(found)
 
 
+def test_a_mean_is_not_held_against_items_without_a_verdict(tmp_path: Path) -> None:
+    rows = [{**row, "correct": row["id"] != "b" and None} for row in ROWS]
+    metrics = {"overall": {"value": 0.75, "correct": None, "total": None}}
+    write_scores(tmp_path, {"benchmark": "b", "items": 3, "metrics": metrics}, rows)
+    assert read_scores(tmp_path / "scores.json", "b").problem == ""
+
+
+def test_items_of_the_whole_count_for_every_category(tmp_path: Path) -> None:
+    rows = [*ROWS, {"id": "d", "category": "overall", "correct": True}]
+    metrics = {"x": {"value": 2 / 3, "correct": 2, "total": 3}, "y": {"value": 1.0, "correct": 2, "total": 2}}
+    write_scores(tmp_path, {"benchmark": "b", "items": 4, "metrics": metrics}, rows)
+    assert read_scores(tmp_path / "scores.json", "b").problem == ""
+
+
 @pytest.mark.parametrize(
     ("correct", "total", "told"),
     [

@@ -72,6 +72,11 @@ def test_a_secret_is_found_as_other_languages_write_it(write: Callable[[str], st
     assert told.startswith("before ") and told.endswith(" after")
 
 
+def test_of_two_secrets_that_begin_alike_nothing_is_left() -> None:
+    known = {"A_KEY": "abcdefgh", "B_KEY": "abcdefgh-12345678"}
+    assert scrubbed("abcdefgh-12345678 abcdefgh", known) == "*** ***"
+
+
 def test_none_is_in_what_an_attempt_and_the_publisher_beside_it_write_nor_on_their_command_lines(
     server: WandbServer,
     tmp_path: Path,

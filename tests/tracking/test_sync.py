@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,15 @@ from tests.support.stages import ROOT, eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
+from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.metrics import MACHINE_FILE
 from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
-from toolrl_cli.tracking.client import Client, Live
-from toolrl_cli.tracking.offline import kept_rows
+from toolrl_cli.tracking.client import Client, Live, Seen
+from toolrl_cli.tracking.offline import HEADER, RECORDS, START, WHOLE, kept_rows
 from toolrl_cli.tracking.sync import sync
+from toolrl_cli.tracking.told import STEP, TOLD, tell
 
 
 def test_a_run_is_there_once_with_all_that_the_files_have(server: WandbServer, tmp_path: Path) -> None:
@@ -100,6 +104,27 @@ def test_rows_that_the_server_lost_are_sent_again_and_only_those(server: WandbSe
     same_rows(server, tree)
 
 
+@pytest.mark.parametrize(("kept", "others", "lost"), [((), 0, "the summary"), ((TOLD,), 1, "1 of 9 rows")])
+def test_a_run_counts_as_sent_only_with_its_own_rows_and_its_summary(
+    server: WandbServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: tuple[str, ...],
+    others: int,
+    lost: str,
+) -> None:
+    seen, keys = Client.seen, Client.row_keys
+
+    def seen_partly(self: Client, ids: Sequence[str]) -> dict[str, Seen]:
+        found = seen(self, ids)
+        return {i: replace(s, summary={k: s.summary[k] for k in kept}) for i, s in found.items() if s.lines}
+
+    monkeypatch.setattr(Client, "seen", seen_partly)
+    monkeypatch.setattr(Client, "row_keys", lambda self, i: [*range(others), *keys(self, i)[others:]])
+    (said,) = ResultsTree(tmp_path / "results").trained().sync().values()
+    assert said == f"the server has taken what it was sent, and does not have {lost}"
+
+
 def test_a_server_that_fails_now_and_then_has_each_row_once_in_the_end(
     server: WandbServer, tmp_path: Path
 ) -> None:
@@ -171,6 +196,36 @@ def test_offline_there_is_one_folder_for_each_run_made_anew_where_it_is_gone(
     assert not server.runs
     assert tree.sync()["arm0-seed1"] == "sent: 10 rows"
     same_rows(server, tree)
+
+
+def test_what_follows_a_training_that_goes_on_is_held_back_until_it_is_over(tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    told = []
+    for status in ("succeeded", "stopped"):
+        tree.stand(tree.sft, status)
+        found = tell(tree.runs[0], "", tree.ledger, Tracking(every="checkpoint"))
+        told.append(sum(STEP in row for row in found.rows))
+    assert told[0] > told[1] == 0
+
+
+def test_an_offline_run_without_an_end_is_not_whole(tmp_path: Path) -> None:
+    def piece(record: Any) -> bytes:
+        data = record.SerializeToString()
+        return HEADER.pack(zlib.crc32(bytes([WHOLE]) + data), len(data), WHOLE) + data
+
+    file = tmp_path / "run-a.wandb"
+    file.write_bytes(b"\0" * START + 2 * piece(RECORDS.Record(history=RECORDS.HistoryRecord())))
+    assert kept_rows(file) == -1
+    file.write_bytes(file.read_bytes() + piece(RECORDS.Record(exit=RECORDS.RunExitRecord())))
+    assert kept_rows(file) == 2
+
+
+def test_the_offline_folders_of_other_runs_are_left_alone(server: WandbServer, tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    another = tree.root / "wandb" / "offline-run-20260101_000000-another"
+    another.mkdir(parents=True)
+    assert tree.sync("offline") == {"arm0-seed1": "kept offline: 9 rows"}
+    assert another.is_dir()
 
 
 def test_an_offline_run_that_the_client_still_writes_when_it_has_finished_is_waited_for(
@@ -286,6 +341,7 @@ from pathlib import Path
 from tests.support.small_disk import fill, mount
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.sync import sync
+from toolrl_cli.tracking.told import STEP, TOLD, tell
 root, folder = Path(sys.argv[1]), Path(sys.argv[1]) / "wandb"
 folder.mkdir()
 mount(folder, "size=1000000")

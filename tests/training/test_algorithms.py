@@ -230,7 +230,8 @@ def test_a_part_has_the_weight_of_the_reward_unless_another_is_given() -> None:
 
 
 def test_a_part_that_is_the_same_in_a_group_says_nothing_however_its_mean_rounds() -> None:
-    assert decoupled(["a"] * 3, [numbers(format=part(0.7))] * 3, {}).tolist() == [0.0] * 3
+    rows = [numbers(format=part(raw)) for raw in (0.7, 0.7, 0.7, 0.1, 0.1, 0.1)]
+    assert decoupled(["a"] * 3 + ["b"] * 3, rows, {}).tolist() == [0.0] * 6
 
 
 def test_without_the_standard_deviation_a_part_keeps_its_size() -> None:

@@ -205,6 +205,8 @@ def test_gc_keeps_what_a_job_may_still_read(cluster: Cluster) -> None:
     assert not find_garbage(cluster.ledger, alive=Reach().alive).items
     cluster.switch("hold", on=False)
     eventually(lambda: all(cluster.ledger.read(spec).status == "succeeded" for spec in specs))
+    os.utime(array)  # as one whose jobs are being submitted
+    assert not find_garbage(cluster.ledger, alive=Reach().alive).items
     os.utime(array, (old, old))
     (item,) = find_garbage(cluster.ledger, alive=Reach().alive).items
     assert item.path.name == array.name

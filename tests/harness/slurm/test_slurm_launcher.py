@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -402,3 +403,11 @@ def test_a_job_that_the_controller_lost_has_ended_only_once_its_heartbeat_stands
     lost = cluster.start(waiting, "finish")
     (cluster.folder / "jobs.json").write_text("{}")
     assert cluster.launcher().poll([lost])[0].phase == "ended"  # nothing of it runs
+
+
+def test_the_heartbeat_of_another_job_keeps_no_forgotten_one_alive(tmp_path: Path) -> None:
+    theirs = LeaseInfo(ProcessId.current(), "attempt", 1, {"id": "theirs"}, "t", 1.0, 1.0)
+    (tmp_path / "lease").write_bytes(theirs.encode())
+    handle = {"log": str(tmp_path / "attempts" / "1" / "slurm.txt"), "job": "1"}
+    looks = {name: forgotten.Forgotten().seen({**handle, "id": name}).phase for name in ("ours", "theirs")}
+    assert looks == {"ours": "ended", "theirs": "unknown"}
