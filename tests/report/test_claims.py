@@ -15,6 +15,7 @@ from toolrl_cli.report.comparisons.claims import ClaimSpec, load_claims
 from toolrl_cli.report.comparisons.judging import ClaimResult
 from toolrl_cli.report.render import claims_text as rendered
 from toolrl_cli.report.statistics.seeds import Sample, compare
+from toolrl_cli.report.table_spec import load_table
 
 MINE = """\
 claims:
@@ -239,6 +240,7 @@ def test_a_users_claims_are_read_from_a_file(tree: Tree, tmp_path: Path) -> None
         ("T6/overall", "T6", "'T6' is not TABLE/COLUMN"),
         ("dynamic,", "dynmic,", "no row 'dynmic'.*did you mean 'dynamic'"),
         ("[dynamic, original]", "[dynamic]", "order"),
+        ("T6/overall", "T3/avg_tool_calls", "no value of T3/avg_tool_calls is better"),
         ("text:", "about: 3\n    text:", "`about` and `within` go together"),
     ],
 )
@@ -273,6 +275,58 @@ def test_arms_are_the_rows_of_a_table_that_declares_none(tree: Tree, tmp_path: P
 def test_a_claim_about_a_size_holds_only_within_its_tolerance(low: float, high: float, verdict: str) -> None:
     claim = ClaimSpec(name="c", text="", order=["a", "b"], measure=["T1/overall"], about=17, within=3)
     assert claim.judge(low, high) == verdict
+
+
+LATENCY = """\
+name: lat
+title: Latency
+benchmark: my
+columns: [{name: latency, label: Latency, unit: count, direction: DIRECTION}]
+"""
+
+
+def of_latency(tmp_path: Path, told: str, direction: str = "lower") -> ClaimResult:
+    """A claim on a's latency of 512, 515, 518 and b's of 130, 135, 128; both at 0.5 on ToolWorld."""
+    rows = [("a", 512), ("a", 515), ("a", 518), ("b", 130), ("b", 135), ("b", 128)]
+    lines = [f"{arm},{seed},{arm},0.5,{latency}\n" for seed, (arm, latency) in enumerate(rows)]
+    runs, table, claims = (tmp_path / name for name in ("runs.csv", "lat.yaml", "claims.yaml"))
+    runs.write_text("arm,seed,reward,toolworld/overall,my/latency\n" + "".join(lines))
+    table.write_text(LATENCY.replace("DIRECTION", direction))
+    claims.write_text(f"claims:\n  - {{name: c, text: t, {told}}}\n".replace("LAT", f"{table}/latency"))
+    (result,) = build_report(tmp_path, imports=[runs], claims_file=claims).claims()
+    return result
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ("order: [b, a]", "supported"),
+        ("order: [a, b]", "contradicted"),
+        ("order: [b, a], margin: 300", "supported"),
+        ("order: [b, a], about: 384, within: 20", "supported"),
+        ("order: [a, b], about: 384, within: 20", "contradicted"),
+    ],
+)
+def test_better_is_what_the_column_s_direction_says(tmp_path: Path, told: str, verdict: str) -> None:
+    result = of_latency(tmp_path, f"{told}, measure: [LAT]")
+    assert result.verdict == verdict
+    shown = "a - b: +384.00" if "[b, a]" in told else "b - a: -384.00"
+    assert shown in rendered.difference(result.steps[0])
+    higher = of_latency(tmp_path, f"{told}, measure: [LAT]", "higher")
+    assert higher.verdict == {"supported": "contradicted", "contradicted": "supported"}[verdict]
+
+
+def test_printed_numbers_are_judged_by_their_column_s_direction(tree: Tree, tmp_path: Path) -> None:
+    tree.sweep().run("x").done(toolworld_scores(0.5))
+    spec, path = load_table("T6"), tmp_path / "claims.yaml"
+    table = tmp_path / "t6.yaml"
+    path.write_text(MINE.replace("T6", str(table)).replace("dynamic, original", "original, equal_max"))
+    told = {}
+    for direction in ("higher", "lower"):
+        plain = spec.model_dump(mode="json", exclude_none=True) | {"direction": direction}
+        table.write_text(json.dumps(plain))
+        told[direction] = judge(tree, path)["mine"].printed
+    assert told == {"higher": "supported", "lower": "contradicted"}
 
 
 def test_every_format_says_the_same_verdicts(tree: Tree) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.report.cells import head_of
 from toolrl_cli.report.table_spec import load_table
 from toolrl_cli.spec.models import Frozen
 from toolrl_cli.spec.suggest import hint_for
@@ -87,8 +88,9 @@ def load_claims(path: Path | None = None, arms: Collection[str] = ()) -> list[Cl
             ) from None
         raise SpecError(fault_text(fault), where, "the shipped claims.yaml is an example") from None
     for position, claim in enumerate(claims):
+        where = source.where(("claims", position))
         for place in claim.measure:
-            _check(claim, place, source.where(("claims", position)), arms)
+            _check(claim, place, where, arms)
     return claims
 
 
@@ -99,6 +101,12 @@ def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> N
     if column not in columns:
         raise SpecError(
             f"table {table} has no column {column!r}", where, hint_for(column, columns, "columns")
+        )
+    if head_of(next(c for c in spec.columns if c.name == column), spec).direction == "none":
+        raise SpecError(
+            f"no value of {place} is better",
+            where,
+            "claim on a column that has `direction: higher` or `lower`",
         )
     rows = sorted(arms or claim.order) if isinstance(spec.rows, str) else [r.name for r in spec.rows]
     for name in claim.order:
