@@ -316,6 +316,31 @@ def test_better_is_what_the_column_s_direction_says(tmp_path: Path, told: str, v
     assert higher.verdict == {"supported": "contradicted", "contradicted": "supported"}[verdict]
 
 
+def test_an_interval_of_counts_is_not_cut_to_what_shares_can_be(tmp_path: Path) -> None:
+    result = of_latency(tmp_path, "order: [b, a], margin: 380, measure: [LAT]")
+    comparison = result.steps[0].comparison
+    assert comparison is not None and comparison.low < 380 < comparison.difference < comparison.high < 400
+    assert result.verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("measure", "direction", "told"),
+    [
+        (
+            "[LAT, toolworld/overall]",
+            "higher",
+            r"number of latency, higher is better\) and toolworld/overall",
+        ),
+        ("[toolworld/overall, LAT]", "lower", r"toolworld/overall \(percent, higher is better\) and .*lat"),
+    ],
+)
+def test_effects_of_several_kinds_are_refused_and_never_averaged(
+    tmp_path: Path, measure: str, direction: str, told: str
+) -> None:
+    with pytest.raises(SpecError, match=f"{told}.*make a claim of each"):
+        of_latency(tmp_path, f"order: [b, a], measure: {measure}", direction)
+
+
 def test_printed_numbers_are_judged_by_their_column_s_direction(tree: Tree, tmp_path: Path) -> None:
     tree.sweep().run("x").done(toolworld_scores(0.5))
     spec, path = load_table("T6"), tmp_path / "claims.yaml"

@@ -89,12 +89,19 @@ def load_claims(path: Path | None = None, arms: Collection[str] = ()) -> list[Cl
         raise SpecError(fault_text(fault), where, "the shipped claims.yaml is an example") from None
     for position, claim in enumerate(claims):
         where = source.where(("claims", position))
-        for place in claim.measure:
-            _check(claim, place, where, arms)
+        kinds = {_check(claim, place, where, arms): place for place in reversed(claim.measure)}
+        if len(kinds) > 1:
+            told = " and ".join(f"{place} ({kind})" for kind, place in reversed(kinds.items()))
+            raise SpecError(f"effects on {told} have no mean", where, "make a claim of each")
     return claims
 
 
-def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> None:
+def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> str:
+    """What the effects on a measure are, in words; only those of one kind may be averaged.
+
+    Raises:
+        SpecError: there is no such table, column or row, or the column says not what is better.
+    """
     table, column = place.rsplit("/", 1)
     spec = load_table(table)
     columns = [c.name for c in spec.columns]
@@ -102,7 +109,9 @@ def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> N
         raise SpecError(
             f"table {table} has no column {column!r}", where, hint_for(column, columns, "columns")
         )
-    if head_of(next(c for c in spec.columns if c.name == column), spec).direction == "none":
+    found = spec.columns[columns.index(column)]
+    head = head_of(found, spec)
+    if head.direction == "none":
         raise SpecError(
             f"no value of {place} is better",
             where,
@@ -112,3 +121,6 @@ def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> N
     for name in claim.order:
         if name not in rows:
             raise SpecError(f"table {table} has no row {name!r}", where, hint_for(name, rows, "rows"))
+    # one count may be of milliseconds, and another of tokens
+    unit = "percent" if head.unit == "percent" else f"number of {found.metric or found.name}"
+    return f"{unit}, {head.direction} is better"

@@ -15,7 +15,7 @@ from toolrl_cli.report.cells import head_of
 from toolrl_cli.report.comparability import not_comparable
 from toolrl_cli.report.comparisons.claim_power import claim_needs, step_needs
 from toolrl_cli.report.comparisons.claims import ClaimSpec, Verdict
-from toolrl_cli.report.model import Cell
+from toolrl_cli.report.model import Cell, Head
 from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.published import Published, load_published
 from toolrl_cli.report.sources.results import Sweep
@@ -114,13 +114,12 @@ def _judge(
     claim: ClaimSpec, ran: set[str], sweeps: Sequence[Sweep], results: Path, validation: Validation
 ) -> ClaimResult:
     specs = [_narrowed(place) for place in claim.measure]
-    lower = (
-        head_of(specs[0].columns[0], specs[0]).direction == "lower"
-    )  # `load_claims` has seen that all are alike
+    head = head_of(specs[0].columns[0], specs[0])  # `load_claims` has seen that all are alike
+    lower = head.direction == "lower"
     measured = [s for s in specs if s.benchmarks[0] in ran]
     rows = [found for spec in measured for found in _rows(spec, sweeps, results, validation)]
     steps = tuple(
-        replace(_step(claim, better, worse, rows, lower), lower=lower)
+        replace(_step(claim, better, worse, rows, head), lower=lower)
         for better, worse in zip(claim.order, claim.order[1:], strict=False)
     )
     printed, note = _on_paper(claim, specs, load_published("paper"), lower)
@@ -164,7 +163,7 @@ def _rows(
 
 
 def _step(
-    claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, str, str, Cell]], lower: bool
+    claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, str, str, Cell]], head: Head
 ) -> Step:
     cells = {(model, measure, row): cell for model, measure, row, cell in rows if cell.values}
     places = [
@@ -177,7 +176,7 @@ def _step(
         why, found = _why_missing(missing, rows)
         return Step(better, worse, None, "undecided", why, None, found=found)
     strata, faults = _strata(places)
-    if lower:
+    if head.direction == "lower":
         strata = [(b, a) for a, b in strata]
     comparison = stratified_difference(strata)
     if comparison is None:
@@ -186,7 +185,7 @@ def _step(
             or "no seed changes them, and their items are not counted"
         )
         return Step(better, worse, None, "undecided", why, None, found=True)
-    comparison = comparison.within(100.0)
+    comparison = comparison.within(head.limit)
     verdict = claim.judge(comparison.low, comparison.high)
     needed = step_needs(claim, strata, comparison.difference) if verdict == "undecided" else None
     left_out = [f"{place.model} on {place.measure} ({fault})" for place, fault in faults.items()]
