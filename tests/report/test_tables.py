@@ -502,3 +502,37 @@ def test_a_share_that_is_not_its_counts_is_unreadable(tree: Tree, value: float, 
     cell = cells(table_of(tree.write(), spec_with()))["a"]
     assert (cell.state == "unreadable") is not whole
     assert whole or f"{value} is not 30 of 50" in cell.note
+
+
+def by_seed(tree: Tree, **changes: Any) -> dict[str, tuple[float | None, int]]:
+    """Row → mean and n; the seeds 1, 2, 3 of a have 10, 20, 30 %, and b's have 40, 50, 60."""
+    for place in range(6):
+        run = tree.sweep().run("ab"[place // 3], place % 3 + 1, reward=["original", "coarse"][place // 3])
+        run.done({"overall": (place + 1) / 10})
+    table = table_of(tree.write(), spec_with(**changes))
+    assert table.problems == ()
+    return {name: (cell.mean, cell.n) for name, cell in cells(table).items()}
+
+
+def test_a_filter_of_seeds_shows_those_seeds_alone(tree: Tree) -> None:
+    assert by_seed(tree, filter={"seed": 2}) == {"a": (20.0, 1), "b": (50.0, 1)}
+    assert by_seed(Tree(tree.root), filter={"seed": [1, 3], "arm": "b"}) == {"b": (50.0, 2)}
+
+
+def test_rows_may_be_seeds_of_one_arm(tree: Tree) -> None:
+    rows = [{"name": f"a{seed}", "label": f"A{seed}", "where": {"arm": "a", "seed": seed}} for seed in (1, 3)]
+    assert by_seed(tree, rows=rows, filter={"arm": "a"}) == {"A1": (10.0, 1), "A3": (30.0, 1)}
+
+
+def test_a_table_by_seed_has_a_block_for_each(tree: Tree) -> None:
+    assert by_seed(tree, group_by="seed", filter={"seed": [1, 2]}) == {
+        "1 / a": (10.0, 1), "1 / b": (40.0, 1), "2 / a": (20.0, 1), "2 / b": (50.0, 1)
+    }  # fmt: skip
+
+
+def test_a_seed_that_no_run_has_is_named_with_those_that_there_are(tree: Tree) -> None:
+    for seed in (1, 2):
+        tree.sweep().run("a", seed).done({"overall": 0.5})
+    table = table_of(tree.write(), spec_with(filter={"seed": 7}))
+    assert table.rows == ()
+    assert table.problems == ("The filter fits no arm: none has seed 7 (valid values: 1, 2).",)

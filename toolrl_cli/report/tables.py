@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolrl_cli.report.against import beside, published_model, published_note
-from toolrl_cli.report.arms import Arm, collect_arms, group_value, groups_of, holds
+from toolrl_cli.report.arms import Arm, collect_arms, fitting, grouped
 from toolrl_cli.report.cells import fill, head_of
 from toolrl_cli.report.comparability import scored_apart
 from toolrl_cli.report.comparisons.paired import test_of_items
@@ -43,7 +43,7 @@ def build_table(
     """
     heads = [head_of(c, spec) for c in spec.columns]
     arms = collect_arms(sweeps)
-    places = _places(spec, [a for a in arms if holds(a, spec.filter)])
+    places = _places(spec, fitting(arms, spec.filter))
     labels = _group_labels(spec, places, published)
     rows = [
         Row(
@@ -79,8 +79,7 @@ def build_table(
 
 def _places(spec: TableSpec, arms: list[Arm]) -> list[Place]:
     places: list[Place] = []
-    for group in groups_of(arms, spec.group_by):
-        members = [a for a in arms if spec.group_by is None or group_value(a, spec.group_by) == group]
+    for group, members in grouped(arms, spec.group_by).items():
         if isinstance(spec.rows, str):
             places.extend(Place(a.name, a.name, group, a) for a in members)
         else:
@@ -89,7 +88,7 @@ def _places(spec: TableSpec, arms: list[Arm]) -> list[Place]:
 
 
 def _declared(row: RowSpec, group: str, arms: list[Arm]) -> Place:
-    found = [a for a in arms if holds(a, row.where)]
+    found = fitting(arms, row.where)
     if len(found) > 1:
         return Place(row.name, row.label, group, None, tuple(a.name for a in found))
     return Place(row.name, row.label, group, found[0] if found else None)

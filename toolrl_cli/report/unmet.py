@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.report.arms import Arm, holds, setting_text
+from toolrl_cli.report.arms import PER_RUN, Arm, by_value, fitting, holds, setting_text
 from toolrl_cli.report.sources.results import short_name
 from toolrl_cli.report.table_spec import TableSpec, shipped_tables
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.fields import check_setting
 
-_OF_RUNS = ("arm", "seed", "sweep", "train")
+_OF_RUNS = ("arm", "train", *PER_RUN)
 """Keys of a condition that are no settings."""
 
 
@@ -32,7 +32,7 @@ def unmet_conditions(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
     lines = list(_unmet("The filter", spec.filter, arms))
     if spec.group_by is not None:
         lines += _unknown("group_by", spec.group_by, arms)
-    known = [arm for arm in arms if holds(arm, spec.filter)]
+    known = fitting(arms, spec.filter)
     for row in spec.rows if isinstance(spec.rows, list) and known else ():
         lines += _unmet(f"Row {row.name!r}", row.where, known)
     return lines
@@ -69,7 +69,7 @@ def _unmet(what: str, conditions: Mapping[str, Any], arms: Sequence[Arm]) -> Ite
             yield from unknown
             return
         if not any(holds(arm, {key: wanted}) for arm in arms):
-            found = {_text(arm.lookup(key)) for arm in arms}
+            found = {_text(part.lookup(key)) for arm in arms for part in by_value(arm, key).values()}
             hint = hint_for(_text(wanted), found, "values")
             yield f"{what} fits no arm: none has {key} {_text(wanted)} ({hint})."
             return
