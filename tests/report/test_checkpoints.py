@@ -14,6 +14,8 @@ from toolrl_cli.report.api import build_report
 from toolrl_cli.report.arms import collect_arms
 from toolrl_cli.report.drawing.curves import CurveReader, panels_of
 from toolrl_cli.report.model import Table
+from toolrl_cli.report.sources.chosen_evaluation import Validation
+from toolrl_cli.report.sources.results import Stage
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.report.tables import build_table
@@ -22,7 +24,11 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.schemas import CHECKPOINT
 
 
-def table_of(tree: Tree, checkpoint: Any = "last") -> Table:
+def by_step(stage: Stage, metric: str) -> dict[int, float]:
+    return {15: 1.0, 20: 2.0}
+
+
+def table_of(tree: Tree, checkpoint: Any = "last", validation: Validation = by_step) -> Table:
     spec = TableSpec.model_validate(
         {
             "name": "x", "title": "X", "benchmark": "toolworld", "checkpoint": checkpoint,
@@ -30,7 +36,7 @@ def table_of(tree: Tree, checkpoint: Any = "last") -> Table:
         }
     )  # fmt: skip
     root = tree.write()
-    return build_table(spec, [read_sweep(root, "demo")], root, lambda stage, metric: {15: 1.0, 20: 2.0})
+    return build_table(spec, [read_sweep(root, "demo")], root, validation)
 
 
 def caption(table: Table) -> list[str]:
@@ -98,6 +104,26 @@ def test_steps_chosen_by_a_metric_are_told_by_the_metric(tree: Tree) -> None:
     assert caption(table_of(tree, {"best": "val"})) == [
         "Checkpoint: of each run, the best by val of those evaluated."
     ]
+
+
+def test_a_metric_that_no_training_logged_chooses_no_checkpoint_and_is_named(tree: Tree) -> None:
+    with_exports(tree, "a", 15, 20)
+    with_exports(tree, "b", "last", reward="coarse")
+    rewards = ({"val-reward/total/mean": value} for value in (2.0, 1.0))
+    tree.sweep().runs[0].metrics(dict(zip((15, 20), rewards, strict=True)))
+    reader = CurveReader()
+
+    def shown(best: str) -> tuple[dict[str, float | None], Table]:
+        table = table_of(tree, {"best": best}, reader.metric)
+        return {row.arm: row.cells["overall"].mean for row in table.rows}, table
+
+    assert shown("val-reward/total/mean")[0] == {"a": 10.0, "b": 10.0}
+    means, table = shown("val-reward/totl/mean")
+    assert means == {"a": None, "b": 10.0}  # of one checkpoint there is nothing to choose
+    assert table.rows[0].cells["overall"].note == "none of the evaluated checkpoints has val-reward/totl/mean"
+    assert table.problems == (
+        "Checkpoints: no training logged 'val-reward/totl/mean' (did you mean 'val-reward/total/mean'?).",
+    )
 
 
 def test_the_step_of_the_best_checkpoint_is_what_its_export_says(tree: Tree) -> None:

@@ -14,7 +14,7 @@ from toolrl_cli.report.sources.chosen_evaluation import Validation, checkpoint_o
 from toolrl_cli.report.sources.results import Evaluation, Run, Stage
 from toolrl_cli.report.statistics.items import wilson, wilson_error
 from toolrl_cli.report.statistics.seeds import seed_mean
-from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
+from toolrl_cli.report.table_spec import BestRule, Checkpoint, ColumnSpec, TableSpec
 from toolrl_cli.report.units import fault_of
 from toolrl_cli.spec.benchmarks import why_not_run
 from toolrl_cli.spec.stage_kind import trains
@@ -166,6 +166,8 @@ def _counted(there: int, planned: int, missing: Sequence[str]) -> str:
 
 def _why_none(arm: Arm, benchmark: str, rule: Checkpoint) -> str:
     if any(e.benchmark == benchmark for run in arm.runs for e in run.evaluations):
+        if isinstance(rule, BestRule):
+            return f"none of the evaluated checkpoints has {rule.best}"
         return f"{rule_in_words(rule)} was not evaluated"
     return f"not evaluated on {benchmark}"
 

@@ -20,7 +20,7 @@ from toolrl_cli.report.statistics.basics import Comparison
 from toolrl_cli.report.statistics.seeds import compare
 from toolrl_cli.report.table_notes import Place, apart_in_words, baseline_fault, left_over, notes_of
 from toolrl_cli.report.table_spec import ColumnSpec, RowSpec, TableSpec
-from toolrl_cli.report.unmet import unmet_columns, unmet_conditions
+from toolrl_cli.report.unmet import unmet_checkpoint, unmet_columns, unmet_conditions
 
 REHEARSED = (
     "A rehearsal: a few steps of training and a few items of each benchmark. These numbers mean nothing."
@@ -71,6 +71,7 @@ def build_table(
         *baseline_fault(spec, places),
         *unmet_conditions(spec, arms),
         *unmet_columns(spec, arms),
+        *unmet_checkpoint(spec, arms, validation),
         *left_over(spec, places, arms),
         *apart_in_words(apart, heads),
     )

@@ -5,16 +5,20 @@ A shipped table may well have rows and columns that a sweep does not fill; in on
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolrl_cli.errors import SpecError
+from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.arms import PER_RUN, Arm, by_value, fitting, holds, setting_text
+from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.results import short_name
-from toolrl_cli.report.table_spec import TableSpec, shipped_tables
+from toolrl_cli.report.table_spec import BestRule, TableSpec, shipped_tables
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.fields import check_setting
+from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.training.reward_metrics import validation_name
 
 _OF_RUNS = ("arm", "train", *PER_RUN)
 """Keys of a condition that are no settings."""
@@ -58,6 +62,25 @@ def unmet_columns(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
                 hint = hint_for(name, categories, "categories")
                 lines.append(f"Column {column.name!r}: {benchmark} has no category {name!r} ({hint}).")
     return lines
+
+
+def unmet_checkpoint(spec: TableSpec, arms: Sequence[Arm], validation: Validation) -> list[str]:
+    """A line on a metric to choose checkpoints by that no training logged; arguments as above."""
+    rule = spec.checkpoint
+    if not isinstance(rule, BestRule) or spec.name in shipped_tables():
+        return []
+    origins = (e.origin.trained for arm in arms for run in arm.runs for e in run.evaluations)
+    trained = {stage.id: stage for stage in origins if stage is not None}.values()
+    if any(validation(stage, rule.best) for stage in trained):
+        return []
+    logged: set[str] = set()
+    for stage in trained:
+        with contextlib.suppress(OSError, LedgerError):  # the cells say of what could not be read
+            rows = merge_metrics(stage.directory)
+            logged |= {validation_name(name) or name for row in rows for name in row["data"]}
+    if not logged:
+        return []
+    return [f"Checkpoints: no training logged {rule.best!r} ({hint_for(rule.best, logged, 'metrics')})."]
 
 
 def _unmet(what: str, conditions: Mapping[str, Any], arms: Sequence[Arm]) -> Iterator[str]:
