@@ -13,7 +13,9 @@ from toolrl_cli.api import frames
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.arms import collect_arms
 from toolrl_cli.report.drawing.curves import CurveReader, panels_of
+from toolrl_cli.report.drawing.panels import scores
 from toolrl_cli.report.model import Table
+from toolrl_cli.report.page_data.curves import curves_of
 from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.results import Stage
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
@@ -153,26 +155,26 @@ def test_a_benchmark_without_a_runner_is_missing_with_that_reason_and_fails_noth
     assert built.tables[3].rows[0].cells["overall"].mean == 50.0
 
 
-def with_curve(tree: Tree, arm: str, final: float = 0.5, **more: Any) -> None:
-    """A run whose start, step 10 and last step (20) are scored."""
+def with_curve(tree: Tree, arm: str, final: float = 0.5, limit: int = 0, **more: Any) -> None:
+    """A run whose start, step 10 and last step (20) are scored, under some limit of items."""
     run = tree.sweep().run(arm, checkpoints=["last"], steps=20, **more)
     rl = run.stage("rl")
     point = StageSpec(
-        f"{arm}-step10",
+        f"{arm}{run.seed}-step10",
         "export",
         {"checkpoint": "step", "step": 10},
         {"checkpoint": rl.id},
         whole_config("export"),
     )
     at_10, at_0 = (
-        replace(run.stage("evaluate"), id=f"{arm}-eval-{name}", inputs=inputs)
+        replace(run.stage("evaluate"), id=f"{arm}{run.seed}-eval-{name}", inputs=inputs)
         for name, inputs in (("10", {"model": point.id}), ("0", dict(rl.inputs)))
     )
-    run.done({"overall": final})
+    run.done({"overall": final}, sampling=f"limit {limit}")
     own = run.stages.pop()
     for stage, value in ((at_10, 0.3), (at_0, 0.1), (own, final)):
         run.stages += [point, stage] if stage is at_10 else [stage]
-        run.done({"overall": value})
+        run.done({"overall": value}, sampling=f"limit {limit}")
 
 
 def test_points_of_a_curve_never_take_the_place_of_the_run_s_own_result(tree: Tree) -> None:
@@ -192,6 +194,33 @@ def test_a_curve_of_scores_begins_at_the_start_and_ends_with_the_result(tree: Tr
     curve, other = (reader.curve(arm, panel) for arm in arms)
     assert curve is not None and (curve.steps, curve.mean) == ((0, 10, 20), (10.0, 30.0, 50.0))
     assert other is None
+
+
+def test_curves_of_arms_scored_differently_say_so(tree: Tree) -> None:
+    with_curve(tree, "a", limit=1)
+    with_curve(tree, "b", limit=1, reward="coarse")
+    root = tree.write()
+    assert panels_of(collect_arms([read_sweep(root, "demo")]), CurveReader())[0].notes == ()
+    with_curve(tree, "c", limit=9, reward="length")
+    arms = collect_arms([read_sweep(tree.write(), "demo")])
+    told = (
+        "toolworld score: arms were scored differently (sampling: limit 1 / limit 9) and cannot be compared."
+    )
+    assert panels_of(arms, CurveReader())[0].notes == (told,)
+    assert curves_of(arms, CurveReader())["panels"][0]["notes"] == (told,)
+
+
+def test_seeds_scored_differently_have_no_curve_together_and_this_is_said(tree: Tree) -> None:
+    with_curve(tree, "a", seed=1, limit=1)
+    with_curve(tree, "a", seed=2, limit=9)
+    tree.sweep().runs[0].learned(-1, 2)
+    reader = CurveReader()
+    (arm,) = collect_arms([read_sweep(tree.write(), "demo")])
+    assert reader.curve(arm, scores("toolworld")) is None
+    first = panels_of([arm], reader)[0]
+    assert first.title == "Validation reward"
+    told = "No toolworld score of a: its points were scored differently (sampling: limit 1 / limit 9)."
+    assert told in first.notes
 
 
 def test_frames_have_a_curve_s_scores_with_their_steps(tree: Tree) -> None:

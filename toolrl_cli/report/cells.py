@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolrl_cli.report.arms import Arm
-from toolrl_cli.report.comparability import MIXED, either
+from toolrl_cli.report.comparability import MIXED, apart
 from toolrl_cli.report.model import Cell, Head, Source, rounded
 from toolrl_cli.report.sources.chosen_evaluation import Validation, checkpoint_of, choose, rule_in_words
 from toolrl_cli.report.sources.results import Evaluation, Run, Stage
@@ -48,7 +48,7 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
     if not chosen:
         return Cell(notes=(_why_none(arm, benchmark, spec.checkpoint),))
     readings = []
-    conditions: dict[str, set[str]] = {}
+    conditions = []
     for shared in chosen.values():
         run, evaluation = shared[0]
         reading = _read(run, evaluation, column, results)
@@ -56,11 +56,9 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
         seeds = tuple(sorted({r.seed for r, _ in shared}))
         readings.append(replace(reading, source=replace(reading.source, runs=runs, seeds=seeds)))
         if reading.source.value is not None:
-            for key, value in evaluation.conditions.items():
-                conditions.setdefault(key, set()).add(value)
-    mixed = {key: values for key, values in conditions.items() if len(values) > 1}
-    if mixed:
-        told = "; ".join(f"{key}: {either(v)}" for key, v in sorted(mixed.items()))
+            conditions.append(evaluation.conditions)
+    told = apart(conditions)
+    if told:
         sources = tuple(r.source for r in readings)
         notes = (f"seeds scored differently ({told})",)
         return Cell(planned=len(sources), state=MIXED, notes=notes, sources=sources)
@@ -81,7 +79,7 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
         for run, evaluation in shared[:1]
         if (told := _told_cut(run, evaluation))
     )
-    agreed = {key: next(iter(values)) for key, values in conditions.items()}
+    agreed = {key: value for known in conditions for key, value in known.items()}
     return replace(cell, conditions=agreed, notes=(*cell.notes, *doubts))
 
 
