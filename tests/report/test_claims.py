@@ -277,6 +277,42 @@ def test_a_claim_about_a_size_holds_only_within_its_tolerance(low: float, high: 
     assert claim.judge(low, high) == verdict
 
 
+def test_arms_of_one_name_in_two_sources_are_called_as_their_rows(tree: Tree, tmp_path: Path) -> None:
+    for sweep, steps, share in (("one", 25, 0.6), ("two", 50, 0.5)):
+        for arm in ("a", "b"):
+            for seed in (1, 2, 3):
+                run = tree.sweep(sweep).run(arm, seed, reward=arm, steps=steps)
+                run.done(toolworld_scores(share + 0.01 * seed + 0.2 * (arm == "b")))
+    tree.sweep("two").run("c", reward="length").done(toolworld_scores(0.1))
+    path, root = tmp_path / "claims.yaml", tree.write()
+
+    def judged(order: str) -> ClaimResult:
+        path.write_text(MINE.replace("dynamic, original", order).replace("T6", "toolworld"))
+        (result,) = build_report(root, ["one", "two"], []).claims(path)
+        return result
+
+    assert judged('"b [one]", "a [one]"').verdict == "supported"
+    assert judged('"a [two]", "b [one]"').verdict == "contradicted"
+    assert judged('"b [one]", c').steps[0].why == "1 of at least 3 seeds"
+    with pytest.raises(
+        SpecError, match=r"'a' fits 2 rows of table toolworld.*one of 'a \[one\]', 'a \[two\]'"
+    ):
+        judged('"b [one]", a')
+
+
+def test_an_arm_of_two_names_is_judged_under_either(tree: Tree, tmp_path: Path) -> None:
+    for sweep, arm in (("one", "first"), ("two", "second")):
+        for seed in (1, 2, 3):
+            run = tree.sweep(sweep).run(arm, seed, reward="coarse", label="coarse")
+            run.done(toolworld_scores(0.6 + 0.01 * seed))
+            tree.sweep(sweep).run("worse", seed, label="worse").done(toolworld_scores(0.3 + 0.01 * seed))
+    path, root = tmp_path / "claims.yaml", tree.write()
+    for name in ("first", "second"):
+        path.write_text(MINE.replace("dynamic, original", f"{name}, worse").replace("T6", "toolworld"))
+        (result,) = build_report(root, ["one", "two"], []).claims(path)
+        assert result.verdict == "supported", name
+
+
 LATENCY = """\
 name: lat
 title: Latency

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -65,12 +65,13 @@ class ClaimFile(Frozen):
     claims: list[ClaimSpec] = Field(min_length=1)
 
 
-def load_claims(path: Path | None = None, arms: Collection[str] = ()) -> list[ClaimSpec]:
+def load_claims(path: Path | None = None, arms: Mapping[str, Sequence[str]] = {}) -> list[ClaimSpec]:
     """The shipped claims, or a user's own.
 
     Args:
         path: of the user's file.
-        arms: of the results, which are the rows of tables that declare none; with none, any name may be one.
+        arms: of the results, which are the rows of tables that declare none: what one may be called → the rows that
+            this may be. With none, any name may be one.
 
     Raises:
         SpecError: the file has no claims, or names a table, column or row that does not exist.
@@ -96,7 +97,7 @@ def load_claims(path: Path | None = None, arms: Collection[str] = ()) -> list[Cl
     return claims
 
 
-def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> str:
+def _check(claim: ClaimSpec, place: str, where: str, arms: Mapping[str, Sequence[str]]) -> str:
     """What the effects on a measure are, in words; only those of one kind may be averaged.
 
     Raises:
@@ -117,10 +118,14 @@ def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> s
             where,
             "claim on a column that has `direction: higher` or `lower`",
         )
-    rows = sorted(arms or claim.order) if isinstance(spec.rows, str) else [r.name for r in spec.rows]
+    declared = None if isinstance(spec.rows, str) else {row.name: [row.name] for row in spec.rows}
+    rows = declared or arms or {name: [name] for name in claim.order}
     for name in claim.order:
         if name not in rows:
-            raise SpecError(f"table {table} has no row {name!r}", where, hint_for(name, rows, "rows"))
+            raise SpecError(f"table {table} has no row {name!r}", where, hint_for(name, sorted(rows), "rows"))
+        if len(rows[name]) > 1:
+            told = ", ".join(map(repr, rows[name]))
+            raise SpecError(f"{name!r} fits {len(rows[name])} rows of table {table}", where, f"one of {told}")
     # one count may be of milliseconds, and another of tokens
     unit = "percent" if head.unit == "percent" else f"number of {found.metric or found.name}"
     return f"{unit}, {head.direction} is better"

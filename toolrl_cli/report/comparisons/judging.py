@@ -155,11 +155,14 @@ def _narrowed(place: str) -> TableSpec:
 def _rows(
     spec: TableSpec, sweeps: Sequence[Sweep], results: Path, validation: Validation
 ) -> Iterator[tuple[str, str, str, Cell]]:
-    """Model, measure, row and cell of a table with one column."""
+    """Model, measure, row and cell of a table with one column; an arm of several names is a row under each."""
     measure = f"{spec.name}/{spec.columns[0].name}"
     names = {r.label: r.name for r in spec.rows if not isinstance(r, str)}  # an arm's own name is its label
-    for row in build_table(spec, sweeps, results, validation).rows:
-        yield row.group, measure, names.get(row.label, row.label), next(iter(row.cells.values()))
+    rows = build_table(spec, sweeps, results, validation).rows
+    own = {row.label for row in rows}
+    for row in rows:
+        for name in (names.get(row.label, row.label), *(other for other in row.aliases if other not in own)):
+            yield row.group, measure, name, next(iter(row.cells.values()))
 
 
 def _step(
