@@ -14,7 +14,7 @@ from toolrl_cli.report.model import Cell, Table
 from toolrl_cli.report.sources.results import Stage
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.statistics.seeds import seed_mean
-from toolrl_cli.report.table_spec import TableSpec, load_table
+from toolrl_cli.report.table_spec import SPECS, TableSpec, load_table
 from toolrl_cli.report.tables import build_table
 
 
@@ -411,6 +411,19 @@ def test_what_a_table_asks_for_and_nothing_has_is_named(
     assert (
         table_of(tree.write(), spec_with(group_by="data.limit.train")).problems == ()
     )  # a setting that none sets
+
+
+def test_a_copy_of_a_shipped_table_is_one_s_own_though_it_keeps_the_name(tree: Tree, tmp_path: Path) -> None:
+    tree.sweep().run("a").done({"overall": 0.5})
+    path, shipped = tmp_path / "toolworld.yaml", (SPECS / "toolworld.yaml").read_text()
+    path.write_text(shipped)
+    assert table_of(tree.write(), str(path)).problems == ()
+    path.write_text(shipped + "filter: {reward: orignal}\n")
+    told = "The filter fits no arm: none has reward orignal (did you mean 'original'?)."
+    assert told in table_of(tree.write(), str(path)).problems
+    path.write_text(shipped.replace("name: parallel", "name: overal"))
+    told = "Column 'overal': no scores of toolworld have 'overal' (did you mean 'overall'?)."
+    assert told in table_of(tree.write(), str(path)).problems
 
 
 def test_two_arms_that_fit_one_row_are_not_averaged(tree: Tree) -> None:

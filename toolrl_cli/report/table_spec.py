@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,6 +142,16 @@ def shipped_tables() -> list[str]:
         return rank, int(digits or 0) if rank < 2 else 0, name
 
     return sorted((p.stem for p in SPECS.glob("*.yaml")), key=order)
+
+
+def is_shipped(spec: TableSpec) -> bool:
+    """Whether it is a shipped table as it stands; one of the user's own may have kept the name."""
+    return spec.name in shipped_tables() and spec == _shipped(spec.name)
+
+
+@cache
+def _shipped(name: str) -> TableSpec:
+    return load_table(name)
 
 
 def is_file(name: str) -> bool:

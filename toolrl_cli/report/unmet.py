@@ -13,7 +13,7 @@ from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.arms import PER_RUN, Arm, by_value, fitting, holds, setting_text
 from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.results import short_name
-from toolrl_cli.report.table_spec import BestRule, TableSpec, shipped_tables
+from toolrl_cli.report.table_spec import BestRule, TableSpec, is_shipped
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.fields import check_setting
@@ -31,7 +31,7 @@ def unmet_conditions(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
         spec: the table.
         arms: all of them, before the table's filter.
     """
-    if not arms or spec.name in shipped_tables():
+    if not arms or is_shipped(spec):
         return []
     lines = list(_unmet("The filter", spec.filter, arms))
     if spec.group_by is not None:
@@ -44,7 +44,7 @@ def unmet_conditions(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
 
 def unmet_columns(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
     """Lines on columns that no scores have, and on categories that a benchmark has not; arguments as above."""
-    if spec.name in shipped_tables():
+    if is_shipped(spec):
         return []
     lines = []
     for column in spec.columns:
@@ -67,7 +67,7 @@ def unmet_columns(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
 def unmet_checkpoint(spec: TableSpec, arms: Sequence[Arm], validation: Validation) -> list[str]:
     """A line on a metric to choose checkpoints by that no training logged; arguments as above."""
     rule = spec.checkpoint
-    if not isinstance(rule, BestRule) or spec.name in shipped_tables():
+    if not isinstance(rule, BestRule) or is_shipped(spec):
         return []
     origins = (e.origin.trained for arm in arms for run in arm.runs for e in run.evaluations)
     trained = {stage.id: stage for stage in origins if stage is not None}.values()
