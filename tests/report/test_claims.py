@@ -242,6 +242,18 @@ def test_a_users_claims_are_read_from_a_file(tree: Tree, tmp_path: Path) -> None
         ("[dynamic, original]", "[dynamic]", "order"),
         ("T6/overall", "T3/avg_tool_calls", "no value of T3/avg_tool_calls is better"),
         ("text:", "about: 3\n    text:", "`about` and `within` go together"),
+        (
+            "text:",
+            "about: 3\n    within: 1\n    margin: 2\n    text:",
+            "`margin` has no meaning beside `about`",
+        ),
+        ("[dynamic, original]", "[dynamic, dynamic]", "two rows of `order` are named 'dynamic'"),
+        ("[T6/overall]", "[T6/overall, T6/overall]", "two measures are named 'T6/overall'"),
+        (
+            "claims:",
+            "claims:\n  - {name: mine, text: t, order: [a, b], measure: [T6/live]}",
+            "two claims are named",
+        ),
     ],
 )
 def test_a_faulty_file_of_claims_is_refused_in_one_line(
@@ -311,6 +323,9 @@ def test_an_arm_of_two_names_is_judged_under_either(tree: Tree, tmp_path: Path) 
         path.write_text(MINE.replace("dynamic, original", f"{name}, worse").replace("T6", "toolworld"))
         (result,) = build_report(root, ["one", "two"], []).claims(path)
         assert result.verdict == "supported", name
+    path.write_text(path.read_text().replace("second, worse", "second, first"))
+    with pytest.raises(SpecError, match="of 'second', 'first' some are names of one row of table toolworld"):
+        build_report(root, ["one", "two"], []).claims(path)
 
 
 LATENCY = """\

@@ -106,7 +106,7 @@ class TableSpec(Frozen):
         if self.name.lower() in RESERVED:
             raise ValueError(f"name {self.name!r} is taken by another file of the report")
         columns = [c.name for c in self.columns]
-        _no_twins(columns, "columns")
+        no_twins(columns, "columns")
         if not all(c.benchmark or self.benchmark for c in self.columns):
             raise ValueError("a column names no benchmark, and neither does the table")
         if self.primary is not None and self.primary not in columns:
@@ -115,7 +115,7 @@ class TableSpec(Frozen):
             )
         if isinstance(self.rows, list):
             rows = [r.name for r in self.rows]
-            _no_twins(rows, "rows")
+            no_twins(rows, "rows")
             if self.baseline is not None and self.baseline not in rows:
                 raise ValueError(
                     f"baseline {self.baseline!r} is no row; {hint_for(self.baseline, rows, 'rows')}"
@@ -213,7 +213,12 @@ def _is_key(part: str) -> bool:
     return (part.isidentifier() and part not in ("StepRule", "BestRule")) or "." in part
 
 
-def _no_twins(names: list[str], what: str) -> None:
+def no_twins(names: list[str], what: str) -> None:
+    """Refuse a name that stands twice.
+
+    Raises:
+        ValueError: one does.
+    """
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two {what} are named {name!r}")

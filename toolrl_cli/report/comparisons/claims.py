@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.cells import head_of
-from toolrl_cli.report.table_spec import load_table
+from toolrl_cli.report.table_spec import load_table, no_twins
 from toolrl_cli.spec.models import Frozen
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.faults import fault_text
@@ -42,9 +42,13 @@ class ClaimSpec(Frozen):
         return measure
 
     @model_validator(mode="after")
-    def _about_is_whole(self) -> ClaimSpec:
+    def _is_whole(self) -> ClaimSpec:
         if (self.about is None) != (self.within is None):
             raise ValueError("`about` and `within` go together")
+        if self.about is not None and "margin" in self.model_fields_set:
+            raise ValueError("`margin` has no meaning beside `about` and `within`; leave one of the two out")
+        no_twins(self.order, "rows of `order`")
+        no_twins(self.measure, "measures")
         return self
 
     def judge(self, low: float, high: float) -> Verdict:
@@ -63,6 +67,12 @@ class ClaimFile(Frozen):
     """A file of claims."""
 
     claims: list[ClaimSpec] = Field(min_length=1)
+
+    @field_validator("claims")
+    @classmethod
+    def _names_hold(cls, claims: list[ClaimSpec]) -> list[ClaimSpec]:
+        no_twins([claim.name for claim in claims], "claims")
+        return claims
 
 
 def load_claims(path: Path | None = None, arms: Mapping[str, Sequence[str]] = {}) -> list[ClaimSpec]:
@@ -126,6 +136,9 @@ def _check(claim: ClaimSpec, place: str, where: str, arms: Mapping[str, Sequence
         if len(rows[name]) > 1:
             told = ", ".join(map(repr, rows[name]))
             raise SpecError(f"{name!r} fits {len(rows[name])} rows of table {table}", where, f"one of {told}")
+    if len({rows[name][0] for name in claim.order}) < len(claim.order):
+        what = f"of {', '.join(map(repr, claim.order))} some are names of one row of table {table}"
+        raise SpecError(what, where, "name each row once")
     # one count may be of milliseconds, and another of tokens
     unit = "percent" if head.unit == "percent" else f"number of {found.metric or found.name}"
     return f"{unit}, {head.direction} is better"
