@@ -10,6 +10,7 @@ import pytest
 from tests.report.builder import Tree
 from tests.support.configs import whole_config
 from toolrl_cli.api import frames
+from toolrl_cli.errors import SpecError
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.arms import collect_arms
 from toolrl_cli.report.drawing.curves import CurveReader, panels_of
@@ -234,4 +235,17 @@ def test_frames_have_a_curve_s_scores_with_their_steps(tree: Tree) -> None:
     assert list(zip(curve["kind"], curve["step"], curve["value"], strict=True)) == [
         ("evaluate", 0, 0.1), ("evaluate", 10, 0.3), ("evaluate", 20, 0.5),
     ]  # fmt: skip
-    assert frames.curves(root, metrics=["other"]).empty
+    assert frames.curves(root, metrics="toolworld/overall").equals(curve)
+    with pytest.raises(
+        SpecError, match=r"no run has logged 'toolworld/overal'.*did you mean 'toolworld/overall'"
+    ):
+        frames.curves(root, metrics=["toolworld/overall", "toolworld/overal"])
+
+
+def test_a_frame_of_curves_knows_what_the_report_calls_a_metric(tree: Tree) -> None:
+    run = tree.sweep().run("a")
+    assert frames.curves(tree.write(), metrics=["val-reward/total/mean"]).empty  # nothing is logged yet
+    run.metrics({5: {"val-aux/toolworld/total/mean@1": 0.5, "actor/loss": 1.0}})
+    frame = frames.curves(tree.root, "demo", "val-reward/total/mean")
+    assert frame[["step", "metric", "value"]].values.tolist() == [[5, "val-reward/total/mean", 0.5]]
+    assert set(frames.curves(tree.root)["metric"]) == {"val-aux/toolworld/total/mean@1", "actor/loss"}
