@@ -54,6 +54,15 @@ def test_a_sweep_is_planned_run_and_read_without_a_word(
     assert capfd.readouterr() == ("", "")
 
 
+def test_one_name_is_a_name_and_not_its_letters(sweep: Path) -> None:
+    api.run(sweep, only="raw")
+    assert api.results(sweeps="small").equals(api.results(sweeps=["small"]))
+    assert api.report("small", tables="toolworld").to_json() == api.report(["small"]).to_json()
+    (sweep.parent / "r.csv").write_text("arm,seed,toolworld/overall\na,1,0.5\n")
+    assert [table.name for table in api.report(imports="r.csv").tables] == ["toolworld"]
+    assert all("seed7" in str(run) for run in api.plan(sweep, sets="seeds=[7]").runs)
+
+
 def test_what_has_no_scores_yet_is_a_row_that_says_why(sweep: Path) -> None:
     api.run(sweep, only="raw")
     frame = api.results(sweeps=["small"]).set_index("arm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.commands.conftest import Toolrl
@@ -78,5 +79,14 @@ def test_diff_says_what_differs_in_settings_and_results(swept: Toolrl) -> None:
     said = swept("diff", "coarse-seed1", "original-seed1").out
     assert "reward.name (rl)" in said and "toolworld/overall" in said
     assert "no setting differs" in swept("diff", "raw-seed1", "raw-seed1").err
+    (stage,) = [s for s in swept("show", "coarse-seed1", "--json").json["stages"] if s["kind"] == "evaluate"]
+    scores = Path(stage["folder"]) / "output/scores.json"
+    scores.write_text(json.dumps(json.loads(scores.read_text()) | {"sampling": "limit 1"}))
+    apart = swept("diff", "coarse-seed1", "original-seed1", "--json").json["results"]
+    overall = next(row for row in apart if row["name"] == "toolworld/overall")
+    assert overall["a"] is not None and overall["difference"] is None
+    assert overall["note"] == "scored differently (sampling: not said / limit 1)"
+    said = " ".join(swept("diff", "coarse-seed1", "original-seed1").out.split())
+    assert "n/c: toolworld: scored differently (sampling: not said / limit 1)" in said
     chains = swept("diff", "raw-seed1", "coarse-seed1", "--json").json["settings"][0]
     assert chains["field"] == "stages" and chains["b"].endswith("rl → export → evaluate")

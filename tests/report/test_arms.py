@@ -6,7 +6,7 @@ import pytest
 
 from tests.report.builder import Tree, bfcl_scores
 from toolrl_cli.report.api import build_report
-from toolrl_cli.report.arms import collect_arms, groups_of, holds
+from toolrl_cli.report.arms import collect_arms, fitting, grouped, holds
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 
 
@@ -66,9 +66,25 @@ def test_groups_appear_in_the_order_of_the_sweep(tree: Tree) -> None:
     for model in ("m2", "m1"):
         tree.sweep().run(f"{model}-a", model=model)
     arms = collect_arms([read_sweep(tree.write(), "demo")])
-    assert groups_of(arms, "model") == ["m2", "m1"]
-    assert groups_of(arms, None) == [""]
-    assert groups_of([], "model") == [""]
+    assert list(grouped(arms, "model")) == ["m2", "m1"]
+    assert grouped(arms, None) == {"": arms}
+    assert grouped([], "model") == {"": []}
+
+
+def test_a_condition_on_what_runs_of_an_arm_differ_in_leaves_those_that_meet_it(tree: Tree) -> None:
+    for sweep, seed in (("first", 1), ("first", 2), ("more", 3)):
+        tree.sweep(sweep).run("a", seed)
+    root = tree.write()
+    (arm,) = collect_arms([read_sweep(root, "first"), read_sweep(root, "more")])
+
+    def seeds(**conditions: object) -> list[int]:
+        return [run.seed for found in fitting([arm], conditions) for run in found.runs]
+
+    assert (seeds(), seeds(seed=2), seeds(seed=[3, 1])) == ([1, 2, 3], [2], [1, 3])
+    assert (seeds(sweep="first"), seeds(sweep="more", train="rl")) == ([1, 2], [3])
+    assert (seeds(seed=4), seeds(seed=3, sweep="first"), seeds(seed=1, train="sft")) == ([], [], [])
+    parts = {value: [run.seed for run in part.runs] for value, (part,) in grouped([arm], "sweep").items()}
+    assert parts == {"first": [1, 2], "more": [3]}
 
 
 def test_a_reward_whose_schedule_was_stretched_stands_in_the_row_of_its_design(tree: Tree) -> None:

@@ -15,6 +15,7 @@ from toolrl_cli.report.comparisons.claims import ClaimSpec, load_claims
 from toolrl_cli.report.comparisons.judging import ClaimResult
 from toolrl_cli.report.render import claims_text as rendered
 from toolrl_cli.report.statistics.seeds import Sample, compare
+from toolrl_cli.report.table_spec import load_table
 
 MINE = """\
 claims:
@@ -239,7 +240,20 @@ def test_a_users_claims_are_read_from_a_file(tree: Tree, tmp_path: Path) -> None
         ("T6/overall", "T6", "'T6' is not TABLE/COLUMN"),
         ("dynamic,", "dynmic,", "no row 'dynmic'.*did you mean 'dynamic'"),
         ("[dynamic, original]", "[dynamic]", "order"),
+        ("T6/overall", "T3/avg_tool_calls", "no value of T3/avg_tool_calls is better"),
         ("text:", "about: 3\n    text:", "`about` and `within` go together"),
+        (
+            "text:",
+            "about: 3\n    within: 1\n    margin: 2\n    text:",
+            "`margin` has no meaning beside `about`",
+        ),
+        ("[dynamic, original]", "[dynamic, dynamic]", "two rows of `order` are named 'dynamic'"),
+        ("[T6/overall]", "[T6/overall, T6/overall]", "two measures are named 'T6/overall'"),
+        (
+            "claims:",
+            "claims:\n  - {name: mine, text: t, order: [a, b], measure: [T6/live]}",
+            "two claims are named",
+        ),
     ],
 )
 def test_a_faulty_file_of_claims_is_refused_in_one_line(
@@ -273,6 +287,122 @@ def test_arms_are_the_rows_of_a_table_that_declares_none(tree: Tree, tmp_path: P
 def test_a_claim_about_a_size_holds_only_within_its_tolerance(low: float, high: float, verdict: str) -> None:
     claim = ClaimSpec(name="c", text="", order=["a", "b"], measure=["T1/overall"], about=17, within=3)
     assert claim.judge(low, high) == verdict
+
+
+def test_arms_of_one_name_in_two_sources_are_called_as_their_rows(tree: Tree, tmp_path: Path) -> None:
+    for sweep, steps, share in (("one", 25, 0.6), ("two", 50, 0.5)):
+        for arm in ("a", "b"):
+            for seed in (1, 2, 3):
+                run = tree.sweep(sweep).run(arm, seed, reward=arm, steps=steps)
+                run.done(toolworld_scores(share + 0.01 * seed + 0.2 * (arm == "b")))
+    tree.sweep("two").run("c", reward="length").done(toolworld_scores(0.1))
+    path, root = tmp_path / "claims.yaml", tree.write()
+
+    def judged(order: str) -> ClaimResult:
+        path.write_text(MINE.replace("dynamic, original", order).replace("T6", "toolworld"))
+        (result,) = build_report(root, ["one", "two"], []).claims(path)
+        return result
+
+    assert judged('"b [one]", "a [one]"').verdict == "supported"
+    assert judged('"a [two]", "b [one]"').verdict == "contradicted"
+    assert judged('"b [one]", c').steps[0].why == "1 of at least 3 seeds"
+    with pytest.raises(
+        SpecError, match=r"'a' fits 2 rows of table toolworld.*one of 'a \[one\]', 'a \[two\]'"
+    ):
+        judged('"b [one]", a')
+
+
+def test_an_arm_of_two_names_is_judged_under_either(tree: Tree, tmp_path: Path) -> None:
+    for sweep, arm in (("one", "first"), ("two", "second")):
+        for seed in (1, 2, 3):
+            run = tree.sweep(sweep).run(arm, seed, reward="coarse", label="coarse")
+            run.done(toolworld_scores(0.6 + 0.01 * seed))
+            tree.sweep(sweep).run("worse", seed, label="worse").done(toolworld_scores(0.3 + 0.01 * seed))
+    path, root = tmp_path / "claims.yaml", tree.write()
+    for name in ("first", "second"):
+        path.write_text(MINE.replace("dynamic, original", f"{name}, worse").replace("T6", "toolworld"))
+        (result,) = build_report(root, ["one", "two"], []).claims(path)
+        assert result.verdict == "supported", name
+    path.write_text(path.read_text().replace("second, worse", "second, first"))
+    with pytest.raises(SpecError, match="of 'second', 'first' some are names of one row of table toolworld"):
+        build_report(root, ["one", "two"], []).claims(path)
+
+
+LATENCY = """\
+name: lat
+title: Latency
+benchmark: my
+columns: [{name: latency, label: Latency, unit: count, direction: DIRECTION}]
+"""
+
+
+def of_latency(tmp_path: Path, told: str, direction: str = "lower") -> ClaimResult:
+    """A claim on a's latency of 512, 515, 518 and b's of 130, 135, 128; both at 0.5 on ToolWorld."""
+    rows = [("a", 512), ("a", 515), ("a", 518), ("b", 130), ("b", 135), ("b", 128)]
+    lines = [f"{arm},{seed},{arm},0.5,{latency}\n" for seed, (arm, latency) in enumerate(rows)]
+    runs, table, claims = (tmp_path / name for name in ("runs.csv", "lat.yaml", "claims.yaml"))
+    runs.write_text("arm,seed,reward,toolworld/overall,my/latency\n" + "".join(lines))
+    table.write_text(LATENCY.replace("DIRECTION", direction))
+    claims.write_text(f"claims:\n  - {{name: c, text: t, {told}}}\n".replace("LAT", f"{table}/latency"))
+    (result,) = build_report(tmp_path, imports=[runs], claims_file=claims).claims()
+    return result
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ("order: [b, a]", "supported"),
+        ("order: [a, b]", "contradicted"),
+        ("order: [b, a], margin: 300", "supported"),
+        ("order: [b, a], about: 384, within: 20", "supported"),
+        ("order: [a, b], about: 384, within: 20", "contradicted"),
+    ],
+)
+def test_better_is_what_the_column_s_direction_says(tmp_path: Path, told: str, verdict: str) -> None:
+    result = of_latency(tmp_path, f"{told}, measure: [LAT]")
+    assert result.verdict == verdict
+    shown = "a - b: +384.00" if "[b, a]" in told else "b - a: -384.00"
+    assert shown in rendered.difference(result.steps[0])
+    higher = of_latency(tmp_path, f"{told}, measure: [LAT]", "higher")
+    assert higher.verdict == {"supported": "contradicted", "contradicted": "supported"}[verdict]
+
+
+def test_an_interval_of_counts_is_not_cut_to_what_shares_can_be(tmp_path: Path) -> None:
+    result = of_latency(tmp_path, "order: [b, a], margin: 380, measure: [LAT]")
+    comparison = result.steps[0].comparison
+    assert comparison is not None and comparison.low < 380 < comparison.difference < comparison.high < 400
+    assert result.verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("measure", "direction", "told"),
+    [
+        (
+            "[LAT, toolworld/overall]",
+            "higher",
+            r"number of latency, higher is better\) and toolworld/overall",
+        ),
+        ("[toolworld/overall, LAT]", "lower", r"toolworld/overall \(percent, higher is better\) and .*lat"),
+    ],
+)
+def test_effects_of_several_kinds_are_refused_and_never_averaged(
+    tmp_path: Path, measure: str, direction: str, told: str
+) -> None:
+    with pytest.raises(SpecError, match=f"{told}.*make a claim of each"):
+        of_latency(tmp_path, f"order: [b, a], measure: {measure}", direction)
+
+
+def test_printed_numbers_are_judged_by_their_column_s_direction(tree: Tree, tmp_path: Path) -> None:
+    tree.sweep().run("x").done(toolworld_scores(0.5))
+    spec, path = load_table("T6"), tmp_path / "claims.yaml"
+    table = tmp_path / "t6.yaml"
+    path.write_text(MINE.replace("T6", str(table)).replace("dynamic, original", "original, equal_max"))
+    told = {}
+    for direction in ("higher", "lower"):
+        plain = spec.model_dump(mode="json", exclude_none=True) | {"direction": direction}
+        table.write_text(json.dumps(plain))
+        told[direction] = judge(tree, path)["mine"].printed
+    assert told == {"higher": "supported", "lower": "contradicted"}
 
 
 def test_every_format_says_the_same_verdicts(tree: Tree) -> None:

@@ -41,6 +41,20 @@ def test_an_export_of_wandb_fills_the_papers_tables_beside_the_printed_numbers(t
     assert rows(built.tables, "live")["Original"].note.startswith("imported from runs.csv; 1 of 2")
 
 
+def test_blanks_around_names_and_cells_do_not_count(tmp_path: Path) -> None:
+    text = """arm,seed,reward,toolworld/overall,toolworld/parallel
+a,1,original,0.5,0.2
+"b, too",2,coarse,0.6,0.4
+"""
+    plain = build_report(tmp_path, imports=[write(tmp_path, text)])
+    spaced = build_report(
+        tmp_path, imports=[write(tmp_path, text.replace(",", ", ").replace("b,  too", "b, too"))]
+    )
+    assert [run.seed for sweep in spaced.sweeps for run in sweep.runs] == [1, 2]
+    assert spaced.to_json() == plain.to_json()
+    assert [row.cells["parallel"].mean for row in spaced.tables[0].rows] == [20.0, 40.0]
+
+
 def test_imported_rows_are_marked_in_every_format(tmp_path: Path) -> None:
     built = build_report(tmp_path, tables=["T6"], imports=[write(tmp_path, WANDB)])
     for kind in ("terminal", "markdown", "latex", "csv", "json", "html"):

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.report.builder import Tree
+from toolrl_cli.report.api import build_report
 from toolrl_cli.report.comparisons.paired import categories_of, compare_items, read_verdicts
 from toolrl_cli.report.model import Source
 from toolrl_cli.report.table_spec import ColumnSpec
@@ -63,19 +65,43 @@ def test_few_items_are_never_certain() -> None:
     assert found.low < 0 and found.high == 1.0
 
 
+TABLE = """\
+name: t
+title: T
+benchmark: toolworld
+columns: [{name: accuracy, label: A}, {name: overall, label: O}]
+"""
+
+
 @pytest.mark.parametrize(
     ("column", "kept"),
     [
-        ({"name": "overall", "label": "Overall"}, None),
-        ({"name": "parallel", "label": "P"}, {"parallel"}),
-        ({"name": "p", "label": "P", "metric": "parallel"}, {"parallel"}),
+        ({"name": "overall", "label": "Overall"}, {"parallel", "live_simple", "overall"}),
+        ({"name": "accuracy", "label": "A"}, {"parallel", "live_simple", "overall"}),
+        ({"name": "parallel", "label": "P"}, {"parallel", "overall"}),
+        ({"name": "p", "label": "P", "metric": "parallel"}, {"parallel", "overall"}),
+        ({"name": "no_category", "label": "N"}, set()),
         (
             {"name": "live", "label": "L", "categories": ["live_simple", "live_multiple"]},
             {"live_simple", "live_multiple"},
         ),
     ],
 )
-def test_a_columns_items_are_those_of_its_categories(
-    column: dict[str, object], kept: set[str] | None
-) -> None:
-    assert categories_of(ColumnSpec.model_validate(column)) == kept
+def test_a_columns_items_are_those_of_its_categories(column: dict[str, object], kept: set[str]) -> None:
+    known = ("parallel", "live_simple", "overall")  # what is of `overall` counts for every category
+    assert categories_of(ColumnSpec.model_validate(column), known) == kept
+
+
+def test_a_category_may_be_called_accuracy(tree: Tree, tmp_path: Path) -> None:
+    for arm, right in (("a", True), ("b", False)):
+        run = tree.sweep().run(arm, reward=arm)
+        run.done({"accuracy": (0, 3), "other": (0, 9), "overall": (0, 12)})
+        run.items({"accuracy": dict.fromkeys("xyz", right), "other": dict.fromkeys("abcdefghi", True)})
+    table = tmp_path / "t.yaml"
+    table.write_text(TABLE)
+    (pair,) = build_report(tree.write(), ["demo"], [str(table)]).pairs("a", "b")
+    found = {c.head.name: c.items.difference for c in pair.columns if c.items is not None}
+    assert {name: (d.n, d.difference) for name, d in found.items() if d is not None} == {
+        "accuracy": (3, 1.0),
+        "overall": (12, 0.25),
+    }

@@ -14,7 +14,7 @@ from toolrl_cli.report.model import Cell, Table
 from toolrl_cli.report.sources.results import Stage
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.report.statistics.seeds import seed_mean
-from toolrl_cli.report.table_spec import TableSpec, load_table
+from toolrl_cli.report.table_spec import SPECS, TableSpec, load_table
 from toolrl_cli.report.tables import build_table
 
 
@@ -428,6 +428,19 @@ def test_what_a_table_asks_for_and_nothing_has_is_named(
     )  # a setting that none sets
 
 
+def test_a_copy_of_a_shipped_table_is_one_s_own_though_it_keeps_the_name(tree: Tree, tmp_path: Path) -> None:
+    tree.sweep().run("a").done({"overall": 0.5})
+    path, shipped = tmp_path / "toolworld.yaml", (SPECS / "toolworld.yaml").read_text()
+    path.write_text(shipped)
+    assert table_of(tree.write(), str(path)).problems == ()
+    path.write_text(shipped + "filter: {reward: orignal}\n")
+    told = "The filter fits no arm: none has reward orignal (did you mean 'original'?)."
+    assert told in table_of(tree.write(), str(path)).problems
+    path.write_text(shipped.replace("name: parallel", "name: overal"))
+    told = "Column 'overal': no scores of toolworld have 'overal' (did you mean 'overall'?)."
+    assert told in table_of(tree.write(), str(path)).problems
+
+
 def test_two_arms_that_fit_one_row_are_not_averaged(tree: Tree) -> None:
     tree.sweep().run("a", algorithm="grpo").done({"overall": 0.5})
     tree.sweep().run("b", algorithm="ppo").done({"overall": 0.6})
@@ -471,7 +484,7 @@ def checkpoints(tree: Tree) -> Path:
         ({"step": 61}, None),
         ({"best": "val"}, 50.0),
         ({"best": "val", "direction": "lower"}, 30.0),
-        ({"best": "no such metric"}, 40.0),
+        ({"best": "no such metric"}, None),
     ],
 )
 def test_the_checkpoint_rule_chooses_the_evaluation(tree: Tree, rule: Any, mean: float | None) -> None:
@@ -482,7 +495,8 @@ def test_the_checkpoint_rule_chooses_the_evaluation(tree: Tree, rule: Any, mean:
     cell = cells(table)["a"]
     assert cell.mean == mean
     if mean is None:
-        assert cell.note == "the checkpoint of step 61 was not evaluated"
+        told = {61: "the checkpoint of step 61 was not evaluated"}
+        assert cell.note == told.get(rule.get("step"), "none of the evaluated checkpoints has no such metric")
 
 
 def test_notes_keep_the_benchmarks_own_error_apart_from_the_seeds(tree: Tree) -> None:
@@ -517,3 +531,37 @@ def test_a_share_that_is_not_its_counts_is_unreadable(tree: Tree, value: float, 
     cell = cells(table_of(tree.write(), spec_with()))["a"]
     assert (cell.state == "unreadable") is not whole
     assert whole or f"{value} is not 30 of 50" in cell.note
+
+
+def by_seed(tree: Tree, **changes: Any) -> dict[str, tuple[float | None, int]]:
+    """Row → mean and n; the seeds 1, 2, 3 of a have 10, 20, 30 %, and b's have 40, 50, 60."""
+    for place in range(6):
+        run = tree.sweep().run("ab"[place // 3], place % 3 + 1, reward=["original", "coarse"][place // 3])
+        run.done({"overall": (place + 1) / 10})
+    table = table_of(tree.write(), spec_with(**changes))
+    assert table.problems == ()
+    return {name: (cell.mean, cell.n) for name, cell in cells(table).items()}
+
+
+def test_a_filter_of_seeds_shows_those_seeds_alone(tree: Tree) -> None:
+    assert by_seed(tree, filter={"seed": 2}) == {"a": (20.0, 1), "b": (50.0, 1)}
+    assert by_seed(Tree(tree.root), filter={"seed": [1, 3], "arm": "b"}) == {"b": (50.0, 2)}
+
+
+def test_rows_may_be_seeds_of_one_arm(tree: Tree) -> None:
+    rows = [{"name": f"a{seed}", "label": f"A{seed}", "where": {"arm": "a", "seed": seed}} for seed in (1, 3)]
+    assert by_seed(tree, rows=rows, filter={"arm": "a"}) == {"A1": (10.0, 1), "A3": (30.0, 1)}
+
+
+def test_a_table_by_seed_has_a_block_for_each(tree: Tree) -> None:
+    assert by_seed(tree, group_by="seed", filter={"seed": [1, 2]}) == {
+        "1 / a": (10.0, 1), "1 / b": (40.0, 1), "2 / a": (20.0, 1), "2 / b": (50.0, 1)
+    }  # fmt: skip
+
+
+def test_a_seed_that_no_run_has_is_named_with_those_that_there_are(tree: Tree) -> None:
+    for seed in (1, 2):
+        tree.sweep().run("a", seed).done({"overall": 0.5})
+    table = table_of(tree.write(), spec_with(filter={"seed": 7}))
+    assert table.rows == ()
+    assert table.problems == ("The filter fits no arm: none has seed 7 (valid values: 1, 2).",)

@@ -11,7 +11,7 @@ import yaml
 
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.planning.layout import make_plan
-from toolrl_cli.report.arms import collect_arms, group_value, holds
+from toolrl_cli.report.arms import collect_arms, fitting, grouped
 from toolrl_cli.report.sources.published import load_published
 from toolrl_cli.report.sources.saved_sweeps import read_sweep as read_results
 from toolrl_cli.report.table_spec import TableSpec, load_table
@@ -93,13 +93,12 @@ def test_every_row_of_a_paper_table_finds_one_arm_of_its_sweep(
     for name in tables:
         spec = load_table(name)
         assert spec.benchmark in document.sweep.evaluate and isinstance(spec.rows, list)
-        for model in dict.fromkeys(group_value(arm, "model") for arm in arms):
-            members = [a for a in arms if group_value(a, "model") == model and holds(a, spec.filter)]
+        for model, members in grouped(fitting(arms, spec.filter), "model").items():
             for row in spec.rows:
-                fitting = [arm.name for arm in members if holds(arm, row.where)]
-                assert len(fitting) <= 1, (name, model, row.name)
+                found = [arm.name for arm in fitting(members, row.where)]
+                assert len(found) <= 1, (name, model, row.name)
                 if printed_row(spec, model, row.name):
-                    assert fitting, (name, model, row.name)
+                    assert found, (name, model, row.name)
 
 
 def printed_row(spec: TableSpec, model: str, row: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from toolrl_cli.api.given import several
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import slugify
 from toolrl_cli.spec.suggest import hint_for
@@ -54,7 +55,7 @@ def evaluation_sweep(
     if saved is None and folder.is_dir():
         raise SpecError(f"{name!r} is another sweep", "--label", "give a label that no sweep has")
     arms: dict[str, Any] = dict((saved or {}).get("arms", {}))
-    mine = {"model": chosen, "evaluate": list(dict.fromkeys(benchmarks))}
+    mine = {"model": chosen, "evaluate": list(dict.fromkeys(several(benchmarks)))}
     mine |= {} if limit is None else {"evaluation.limit": limit}
     notes = []
     if (before := arms.get(arm)) is not None:

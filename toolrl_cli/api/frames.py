@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolrl_cli.errors import LedgerError
+from toolrl_cli.api.given import several
+from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.report.drawing.scored_steps import scored_on_the_way
 from toolrl_cli.report.sources.results import Run, Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 from toolrl_cli.report.units import Unit, checked, unit_of
+from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.store.metrics import machine_samples, merge_metrics
 from toolrl_cli.store.roots import results_root
 from toolrl_cli.store.scores import Score
+from toolrl_cli.training.reward_metrics import validation_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +34,7 @@ def results(root: Path | str | None = None, sweeps: Sequence[str] | None = None)
 
     Args:
         root: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
-        sweeps: names; None for all there are.
+        sweeps: names, or one; None for all there are.
 
     Returns:
         Columns: sweep, run, arm, seed; model (short name) and train (`none`, `sft`, `rl`, `sft+rl`); a column for each
@@ -70,8 +73,9 @@ def curves(
 
     Args:
         root: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
-        sweeps: names; None for all there are.
-        metrics: names such as `reward/total/mean`; None for all.
+        sweeps: names, or one; None for all there are.
+        metrics: names such as `reward/total/mean`, or one; None for all. `val-reward/…` is what verl logs under a
+            longer name.
 
     Returns:
         Columns: sweep, run, arm, seed, kind (`sft` or `rl`), stage, step, metric, value. A stage that runs share is in
@@ -79,35 +83,44 @@ def curves(
         of kind `evaluate`, with metrics such as `toolworld/overall`.
 
     Raises:
-        SpecError: there is no such sweep.
+        SpecError: there is no such sweep, or no run has logged such a metric, though some have logged others.
         LedgerError: the plan of a sweep that was asked for cannot be read.
         OSError: a metrics file is there and cannot be read.
     """
     import pandas as pd
 
-    wanted = None if metrics is None else set(metrics)
-    read = list(_read(root, sweeps))
-    units = {sweep.name: _units(sweep) for sweep in read}
-    rows = [
-        (sweep.name, run.id, run.arm, run.seed, stage.kind, stage.id, logged["step"], name, value)
-        for sweep in read
-        for run in sweep.runs
-        for stage in run.training
-        for logged in merge_metrics(stage.directory)
-        for name, value in logged["data"].items()
-        if wanted is None or name in wanted
-    ]
-    rows += [
-        (sweep.name, run.id, run.arm, run.seed, "evaluate", evaluation.stage.id, step, metric, score.value)
-        for sweep in read
-        for run in sweep.runs
-        for step, evaluation in scored_on_the_way(run)
-        for name, found in evaluation.metrics.items()
-        for score in [checked(found, units[sweep.name][evaluation.benchmark, name])]
-        for metric in [f"{evaluation.benchmark}/{name}"]
-        if (wanted is None or metric in wanted) and score.value is not None
-    ]
+    wanted = None if metrics is None else set(several(metrics))
+    known: set[str] = set()
+    rows = []
+    for *about, name, value in _curves(list(_read(root, sweeps))):
+        names = [name, validation_name(name) or name]
+        known.update(names)
+        metric = next((each for each in names if wanted is None or each in wanted), None)
+        if metric is not None:
+            rows.append((*about, metric, value))
+    for name in sorted((wanted or set()) - known) if known else ():
+        raise SpecError(f"no run has logged {name!r}", "metrics", hint_for(name, sorted(known), "metrics"))
     return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def _curves(sweeps: Sequence[Sweep]) -> Iterator[tuple[Any, ...]]:
+    for sweep in sweeps:
+        for run in sweep.runs:
+            about = (sweep.name, run.id, run.arm, run.seed)
+            for stage in run.training:
+                for logged in merge_metrics(stage.directory):
+                    for name, value in logged["data"].items():
+                        yield *about, stage.kind, stage.id, logged["step"], name, value
+    for sweep in sweeps:
+        units = _units(sweep)
+        for run in sweep.runs:
+            about = (sweep.name, run.id, run.arm, run.seed)
+            for step, evaluation in scored_on_the_way(run):
+                for name, found in evaluation.metrics.items():
+                    score = checked(found, units[evaluation.benchmark, name])
+                    if score.value is not None:
+                        metric = f"{evaluation.benchmark}/{name}"
+                        yield *about, "evaluate", evaluation.stage.id, step, metric, score.value
 
 
 def machine(root: Path | str | None = None, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
@@ -115,7 +128,7 @@ def machine(root: Path | str | None = None, sweeps: Sequence[str] | None = None)
 
     Args:
         root: the results root; None for `$TOOLRL_RESULTS`, then `results/`.
-        sweeps: names; None for all there are.
+        sweeps: names, or one; None for all there are.
 
     Returns:
         Columns: sweep, run, arm, seed, kind, stage, attempt, time (UTC), metric, value. `attempt/processors` is in
@@ -151,7 +164,7 @@ def machine(root: Path | str | None = None, sweeps: Sequence[str] | None = None)
 
 def _read(root: Path | str | None, sweeps: Sequence[str] | None) -> Iterator[Sweep]:
     place = results_root(root)
-    for name in list_sweeps(place) if sweeps is None else dict.fromkeys(sweeps):
+    for name in list_sweeps(place) if sweeps is None else dict.fromkeys(several(sweeps)):
         try:
             yield read_sweep(place, name)
         except LedgerError:

@@ -13,6 +13,7 @@ from toolrl_cli.harness.reach import Reach
 from toolrl_cli.planning.forecasts.measured import on_gpus, seconds_used
 from toolrl_cli.planning.stage_differences import compare
 from toolrl_cli.planning.sweep_status import unreadable
+from toolrl_cli.report.comparability import apart
 from toolrl_cli.report.units import Unit, checked, unit_of
 from toolrl_cli.spec.over_steps import point_of
 from toolrl_cli.spec.planned_run import PlannedRun
@@ -43,9 +44,10 @@ def show(run: str, *, results: Path | str | None = None) -> dict[str, Any]:
     Returns:
         sweep, id, arm, seed; settings that tell its arm from the others; seconds and gpu_hours of all attempts; scores
         (benchmark → column → value, correct, total, why, unit: `percent` of a share, else
-        `count`; `toolworld@15` for a model on the way); faults (benchmark → why its scores cannot be used); wandb (id,
-        mode, url, folder; None before anything was written for W&B); and its stages, with id, folder, size, inputs,
-        resolved config, state, metrics (name → its last value), command and environment.
+        `count`; `toolworld@15` for a model on the way); conditions (benchmark → protocol, version, data, prompt format
+        and sampling, which must agree before scores are compared); faults (benchmark → why its scores cannot be used);
+        wandb (id, mode, url, folder; None before anything was written for W&B); and its stages, with id, folder, size,
+        inputs, resolved config, state, metrics (name → its last value), command and environment.
 
     Raises:
         SpecError: there is no such run.
@@ -55,7 +57,7 @@ def show(run: str, *, results: Path | str | None = None) -> dict[str, Any]:
     found, ledger, now = find_run(root, run), Ledger(root), time.time()
     states = {spec.id: _state(ledger, spec) for spec in found.stages}
     known = [(spec, state) for spec in found.stages if (state := states[spec.id][0]) is not None]
-    scores, faults = _scores(found, ledger)
+    scores, conditions, faults = _scores(found, ledger)
     return {
         "schema": PRINTED,
         "sweep": found.sweep,
@@ -66,6 +68,7 @@ def show(run: str, *, results: Path | str | None = None) -> dict[str, Any]:
         "seconds": sum(seconds_used(state, now) for _, state in known),
         "gpu_hours": sum(seconds_used(s, now) * spec.slots / 3600 for spec, s in known if on_gpus(s)),
         "scores": scores,
+        "conditions": conditions,
         "faults": faults,
         "wandb": _wandb(root, found),
         "stages": [_stage(ledger, spec, states[spec.id][1]) for spec in found.stages],
@@ -82,7 +85,8 @@ def diff(a: str, b: str, *, results: Path | str | None = None) -> dict[str, Any]
     Returns:
         a, b (sweep and id); settings: for each resolved setting that differs field, a, b (as text, `–` where there is
         none) and the kinds of stages that have it; results: for each score, seconds and GPU-hours name, a, b,
-        difference (b − a; None where one is missing) and unit (`percent`: a share, or `count`). Whether a difference is
+        difference (b − a; None where one is missing, or where the two were scored differently, as note then says) and
+        unit (`percent`: a share, or `count`). Whether a difference is
         more than chance, `toolrl report --pair` says.
 
     Raises:
@@ -147,9 +151,12 @@ def _sizes(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def _scores(run: PlannedRun, ledger: Ledger) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """The scores of each evaluation, and why those of some cannot be used."""
+def _scores(
+    run: PlannedRun, ledger: Ledger
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]], dict[str, str]]:
+    """The scores of each evaluation, the conditions that they are of, and why those of some cannot be used."""
     found: dict[str, dict[str, Any]] = {}
+    conditions: dict[str, dict[str, str]] = {}
     faults: dict[str, str] = {}
     stages = {spec.id: spec for spec in run.stages}
     for spec in run.stages:
@@ -159,9 +166,10 @@ def _scores(run: PlannedRun, ledger: Ledger) -> tuple[dict[str, dict[str, Any]],
         path = ledger.folder(spec).path / "output" / SCORES.name
         called, scores = benchmark if point is None else f"{benchmark}@{point}", read_scores(path, benchmark)
         found[called] = {name: _shown(s, unit_of(benchmark, name, [s])) for name, s in scores.metrics.items()}
+        conditions[called] = dict(scores.conditions)
         if scores.problem and path.exists():
             faults[called] = f"unreadable: {scores.problem}"
-    return found, faults
+    return found, conditions, faults
 
 
 def _shown(score: Score, unit: Unit) -> dict[str, Any]:
@@ -227,6 +235,8 @@ def _side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[d
         benchmark, _, metric = name.partition("/")
         unit = unit_of(benchmark, metric, scores) if metric else "count"
         one, other = (checked(side.get(name, Score(None)), unit).value for side in sides)
-        difference = None if one is None or other is None else other - one
-        rows.append({"name": name, "a": one, "b": other, "difference": difference, "unit": unit})
+        why = apart(side["conditions"].get(benchmark, {}) for side in (before, after)) if metric else ""
+        difference = None if one is None or other is None or why else other - one
+        row = {"name": name, "a": one, "b": other, "difference": difference, "unit": unit}
+        rows.append({**row, "note": f"scored differently ({why})" if why else None})
     return rows

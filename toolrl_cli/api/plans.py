@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolrl_cli.api.given import several
 from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.launcher import LaunchPlan, Preview
 from toolrl_cli.harness.launcher_settings import chosen_launcher
@@ -174,7 +175,7 @@ def plan(
         SpecError: anything wrong in the file, the arguments, the data or the model; or there is no such sweep.
         LedgerError: the results root cannot be read.
     """
-    root, sets = results_root(results), tuple(sets)
+    root, sets = results_root(results), tuple(several(sets))
     if isinstance(sweep, str) and _is_name(sweep):
         if sets or profile is not None:
             what = "was planned when it was started, and takes no sets and no profile"

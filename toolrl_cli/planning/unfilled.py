@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.report.arms import Arm, collect_arms, holds
+from toolrl_cli.report.arms import Arm, collect_arms, fitting, holds
 from toolrl_cli.report.sources.results import Run, Stage, Sweep
 from toolrl_cli.report.table_spec import TableSpec, load_table
 from toolrl_cli.report.unmet import unmet_conditions
@@ -40,7 +40,7 @@ def _unfilled(name: str, table: TableSpec, evaluated: Sequence[str], arms: Seque
         told = f"reads {', '.join(wanted)}, and the runs are evaluated on {', '.join(evaluated)}"
         return [f"the table {name} will be empty: it {told} (change `tables:` or `evaluate:`)"]
     unmet = [f"the table {name}: {line[0].lower()}{line[1:-1]}" for line in unmet_conditions(table, arms)]
-    known = [arm for arm in arms if holds(arm, table.filter)]
+    known = fitting(arms, table.filter)
     rows = table.rows
     if not known or (
         isinstance(rows, list) and not any(holds(arm, row.where) for arm in known for row in rows)

@@ -6,13 +6,16 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from toolrl_cli.report.sources.apart import differences
 from toolrl_cli.report.sources.results import Run, Stage, Sweep, short_name
 from toolrl_cli.spec.identity import digest
+
+PER_RUN = ("seed", "sweep")
+"""What runs of one arm may differ in."""
 
 _STRETCHED = re.compile(r"-\d+-steps$")
 """Suffix of a reward whose schedule was stretched to another number of steps; it is the same design."""
@@ -136,21 +139,48 @@ def _alike(a: Any, b: Any, key: str) -> bool:
     return len({_STRETCHED.sub("", name) for name in names} if key == "reward" else set(names)) == 1
 
 
+def fitting(arms: Iterable[Arm], conditions: Mapping[str, Any]) -> list[Arm]:
+    """The arms that meet every condition of a table's `filter` or a row's `where`.
+
+    Conditions on what runs of one arm differ in leave the arm with those runs alone that meet them.
+    """
+    of_runs = {key: wanted for key, wanted in conditions.items() if key in PER_RUN}
+    of_arms = {key: wanted for key, wanted in conditions.items() if key not in PER_RUN}
+    found = []
+    for arm in arms:
+        runs = tuple(r for r in arm.runs if all(_meets(r, arm, key, of_runs[key]) for key in of_runs))
+        if runs and all(_meets(arm, arm, key, of_arms[key]) for key in of_arms):
+            found.append(replace(arm, runs=runs))
+    return found
+
+
 def holds(arm: Arm, conditions: Mapping[str, Any]) -> bool:
-    """Whether an arm meets every condition of a table's `filter` or a row's `where`."""
-    return all(_meets(arm, key, wanted) for key, wanted in conditions.items())
+    """Whether an arm, or one of its runs, meets every condition."""
+    return bool(fitting([arm], conditions))
 
 
-def groups_of(arms: Iterable[Arm], key: str | None) -> list[str]:
-    """Values of the grouping setting in order of appearance; one empty group without a key."""
+def grouped(arms: Iterable[Arm], key: str | None) -> dict[str, list[Arm]]:
+    """Value of the grouping setting as text, in order of appearance → the arms with it, with those runs alone.
+
+    One empty group without a key, or without arms.
+    """
+    found: dict[str, list[Arm]] = {}
+    for arm in arms:
+        for value, part in by_value(arm, key).items():
+            found.setdefault(value, []).append(part)
+    return found or {"": []}
+
+
+def by_value(arm: Arm, key: str | None) -> dict[str, Arm]:
+    """A setting's values as text → the arm with the runs that have it; one unless it is what runs differ in."""
     if key is None:
-        return [""]
-    return list(dict.fromkeys(group_value(arm, key) for arm in arms)) or [""]
-
-
-def group_value(arm: Arm, key: str) -> str:
-    """An arm's value of the grouping setting, as text."""
-    return str(_plain(arm.lookup(key), key))
+        return {"": arm}
+    if key not in PER_RUN:
+        return {str(_plain(arm.lookup(key), key)): arm}
+    runs: dict[str, list[Run]] = {}
+    for run in arm.runs:
+        runs.setdefault(str(run.lookup(key)), []).append(run)
+    return {value: replace(arm, runs=tuple(found)) for value, found in runs.items()}
 
 
 def varying_settings(arms: Sequence[Arm]) -> list[str]:
@@ -182,8 +212,8 @@ def _flat(arm: Arm) -> dict[str, str]:
     return flat
 
 
-def _meets(arm: Arm, key: str, wanted: Any) -> bool:
-    value = _plain(arm.lookup(key), key)
+def _meets(one: Arm | Run, arm: Arm, key: str, wanted: Any) -> bool:
+    value = _plain(one.lookup(key), key)
     options = wanted if isinstance(wanted, list) else [wanted]
     if key == "arm":
         names = [str(value), arm.runs[0].arm, *arm.aliases]

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolrl_cli.report.arms import Arm
-from toolrl_cli.report.comparability import MIXED, either
+from toolrl_cli.report.comparability import MIXED, apart
 from toolrl_cli.report.model import Cell, Head, Source, rounded
 from toolrl_cli.report.sources.chosen_evaluation import Validation, checkpoint_of, choose, rule_in_words
 from toolrl_cli.report.sources.results import Evaluation, Run, Stage
 from toolrl_cli.report.statistics.items import wilson, wilson_error
 from toolrl_cli.report.statistics.seeds import seed_mean
-from toolrl_cli.report.table_spec import Checkpoint, ColumnSpec, TableSpec
+from toolrl_cli.report.table_spec import BestRule, Checkpoint, ColumnSpec, TableSpec
 from toolrl_cli.report.units import fault_of
 from toolrl_cli.spec.benchmarks import why_not_run
 from toolrl_cli.spec.stage_kind import trains
@@ -49,7 +49,7 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
     if not chosen:
         return Cell(notes=(_why_none(arm, benchmark, spec.checkpoint),))
     readings = []
-    conditions: dict[str, set[str]] = {}
+    conditions = []
     for shared in chosen.values():
         run, evaluation = shared[0]
         reading = _read(run, evaluation, column, results)
@@ -57,11 +57,9 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
         seeds = tuple(sorted({r.seed for r, _ in shared}))
         readings.append(replace(reading, source=replace(reading.source, runs=runs, seeds=seeds)))
         if reading.source.value is not None:
-            for key, value in evaluation.conditions.items():
-                conditions.setdefault(key, set()).add(value)
-    mixed = {key: values for key, values in conditions.items() if len(values) > 1}
-    if mixed:
-        told = "; ".join(f"{key}: {either(v)}" for key, v in sorted(mixed.items()))
+            conditions.append(evaluation.conditions)
+    told = apart(conditions)
+    if told:
         sources = tuple(r.source for r in readings)
         notes = (f"seeds scored differently ({told})",)
         return Cell(planned=len(sources), state=MIXED, notes=notes, sources=sources)
@@ -82,7 +80,7 @@ def fill(arm: Arm | None, column: ColumnSpec, spec: TableSpec, results: Path, va
         for run, evaluation in shared[:1]
         if (told := _told_cut(run, evaluation))
     )
-    agreed = {key: next(iter(values)) for key, values in conditions.items()}
+    agreed = {key: value for known in conditions for key, value in known.items()}
     return replace(cell, conditions=agreed, notes=(*cell.notes, *doubts))
 
 
@@ -167,6 +165,8 @@ def _counted(there: int, planned: int, missing: Sequence[str]) -> str:
 
 def _why_none(arm: Arm, benchmark: str, rule: Checkpoint) -> str:
     if any(e.benchmark == benchmark for run in arm.runs for e in run.evaluations):
+        if isinstance(rule, BestRule):
+            return f"none of the evaluated checkpoints has {rule.best}"
         return f"{rule_in_words(rule)} was not evaluated"
     return f"not evaluated on {benchmark}"
 

@@ -194,8 +194,14 @@ class Report:
         return write_report(self, directory, figures)
 
 
-def arm_names(sweeps: Sequence[Sweep]) -> set[str]:
-    return {run.arm for sweep in sweeps for run in sweep.runs}
+def arm_names(sweeps: Sequence[Sweep]) -> dict[str, list[str]]:
+    """What an arm may be called → the rows that this may be: its row's name, another name of it, or its sweep's."""
+    arms = collect_arms(sweeps)
+    rows = {arm.name: [arm.name] for arm in arms}
+    for arm in arms:
+        for name in {*arm.aliases, *(run.arm for run in arm.runs)} - {one.name for one in arms}:
+            rows.setdefault(name, []).append(arm.name)
+    return rows
 
 
 def check_format(kind: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +106,7 @@ class TableSpec(Frozen):
         if self.name.lower() in RESERVED:
             raise ValueError(f"name {self.name!r} is taken by another file of the report")
         columns = [c.name for c in self.columns]
-        _no_twins(columns, "columns")
+        no_twins(columns, "columns")
         if not all(c.benchmark or self.benchmark for c in self.columns):
             raise ValueError("a column names no benchmark, and neither does the table")
         if self.primary is not None and self.primary not in columns:
@@ -115,7 +115,7 @@ class TableSpec(Frozen):
             )
         if isinstance(self.rows, list):
             rows = [r.name for r in self.rows]
-            _no_twins(rows, "rows")
+            no_twins(rows, "rows")
             if self.baseline is not None and self.baseline not in rows:
                 raise ValueError(
                     f"baseline {self.baseline!r} is no row; {hint_for(self.baseline, rows, 'rows')}"
@@ -142,6 +142,16 @@ def shipped_tables() -> list[str]:
         return rank, int(digits or 0) if rank < 2 else 0, name
 
     return sorted((p.stem for p in SPECS.glob("*.yaml")), key=order)
+
+
+def is_shipped(spec: TableSpec) -> bool:
+    """Whether it is a shipped table as it stands; one of the user's own may have kept the name."""
+    return spec.name in shipped_tables() and spec == _shipped(spec.name)
+
+
+@cache
+def _shipped(name: str) -> TableSpec:
+    return load_table(name)
 
 
 def is_file(name: str) -> bool:
@@ -203,7 +213,12 @@ def _is_key(part: str) -> bool:
     return (part.isidentifier() and part not in ("StepRule", "BestRule")) or "." in part
 
 
-def _no_twins(names: list[str], what: str) -> None:
+def no_twins(names: list[str], what: str) -> None:
+    """Refuse a name that stands twice.
+
+    Raises:
+        ValueError: one does.
+    """
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two {what} are named {name!r}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolrl_cli.report.against import beside, published_model, published_note
-from toolrl_cli.report.arms import Arm, collect_arms, group_value, groups_of, holds
+from toolrl_cli.report.arms import Arm, collect_arms, fitting, grouped
 from toolrl_cli.report.cells import fill, head_of
 from toolrl_cli.report.comparability import scored_apart
 from toolrl_cli.report.comparisons.paired import test_of_items
@@ -20,7 +20,7 @@ from toolrl_cli.report.statistics.basics import Comparison
 from toolrl_cli.report.statistics.seeds import compare
 from toolrl_cli.report.table_notes import Place, apart_in_words, baseline_fault, left_over, notes_of
 from toolrl_cli.report.table_spec import ColumnSpec, RowSpec, TableSpec
-from toolrl_cli.report.unmet import unmet_columns, unmet_conditions
+from toolrl_cli.report.unmet import unmet_checkpoint, unmet_columns, unmet_conditions
 from toolrl_cli.wording import listed
 
 REHEARSED = (
@@ -44,7 +44,7 @@ def build_table(
     """
     heads = [head_of(c, spec) for c in spec.columns]
     arms = collect_arms(sweeps)
-    places = _places(spec, [a for a in arms if holds(a, spec.filter)])
+    places = _places(spec, fitting(arms, spec.filter))
     labels = _group_labels(spec, places, published)
     rows = [
         Row(
@@ -72,6 +72,7 @@ def build_table(
         *baseline_fault(spec, places),
         *unmet_conditions(spec, arms),
         *unmet_columns(spec, arms),
+        *unmet_checkpoint(spec, arms, validation),
         *left_over(spec, places, arms),
         *apart_in_words(apart, heads),
     )
@@ -80,8 +81,7 @@ def build_table(
 
 def _places(spec: TableSpec, arms: list[Arm]) -> list[Place]:
     places: list[Place] = []
-    for group in groups_of(arms, spec.group_by):
-        members = [a for a in arms if spec.group_by is None or group_value(a, spec.group_by) == group]
+    for group, members in grouped(arms, spec.group_by).items():
         if isinstance(spec.rows, str):
             places.extend(Place(a.name, a.name, group, a) for a in members)
         else:
@@ -90,7 +90,7 @@ def _places(spec: TableSpec, arms: list[Arm]) -> list[Place]:
 
 
 def _declared(row: RowSpec, group: str, arms: list[Arm]) -> Place:
-    found = [a for a in arms if holds(a, row.where)]
+    found = fitting(arms, row.where)
     if len(found) > 1:
         return Place(row.name, row.label, group, None, tuple(a.name for a in found))
     return Place(row.name, row.label, group, found[0] if found else None)

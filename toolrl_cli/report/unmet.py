@@ -5,18 +5,22 @@ A shipped table may well have rows and columns that a sweep does not fill; in on
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolrl_cli.errors import SpecError
-from toolrl_cli.report.arms import Arm, holds, setting_text
+from toolrl_cli.errors import LedgerError, SpecError
+from toolrl_cli.report.arms import PER_RUN, Arm, by_value, fitting, holds, setting_text
+from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.results import short_name
-from toolrl_cli.report.table_spec import TableSpec, shipped_tables
+from toolrl_cli.report.table_spec import BestRule, TableSpec, is_shipped
 from toolrl_cli.spec.benchmarks import BENCHMARKS
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.fields import check_setting
+from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.training.reward_metrics import validation_name
 
-_OF_RUNS = ("arm", "seed", "sweep", "train")
+_OF_RUNS = ("arm", "train", *PER_RUN)
 """Keys of a condition that are no settings."""
 
 
@@ -27,12 +31,12 @@ def unmet_conditions(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
         spec: the table.
         arms: all of them, before the table's filter.
     """
-    if not arms or spec.name in shipped_tables():
+    if not arms or is_shipped(spec):
         return []
     lines = list(_unmet("The filter", spec.filter, arms))
     if spec.group_by is not None:
         lines += _unknown("group_by", spec.group_by, arms)
-    known = [arm for arm in arms if holds(arm, spec.filter)]
+    known = fitting(arms, spec.filter)
     for row in spec.rows if isinstance(spec.rows, list) and known else ():
         lines += _unmet(f"Row {row.name!r}", row.where, known)
     return lines
@@ -40,7 +44,7 @@ def unmet_conditions(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
 
 def unmet_columns(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
     """Lines on columns that no scores have, and on categories that a benchmark has not; arguments as above."""
-    if spec.name in shipped_tables():
+    if is_shipped(spec):
         return []
     lines = []
     for column in spec.columns:
@@ -60,6 +64,25 @@ def unmet_columns(spec: TableSpec, arms: Sequence[Arm]) -> list[str]:
     return lines
 
 
+def unmet_checkpoint(spec: TableSpec, arms: Sequence[Arm], validation: Validation) -> list[str]:
+    """A line on a metric to choose checkpoints by that no training logged; arguments as above."""
+    rule = spec.checkpoint
+    if not isinstance(rule, BestRule) or is_shipped(spec):
+        return []
+    origins = (e.origin.trained for arm in arms for run in arm.runs for e in run.evaluations)
+    trained = {stage.id: stage for stage in origins if stage is not None}.values()
+    if any(validation(stage, rule.best) for stage in trained):
+        return []
+    logged: set[str] = set()
+    for stage in trained:
+        with contextlib.suppress(OSError, LedgerError):  # the cells say of what could not be read
+            rows = merge_metrics(stage.directory)
+            logged |= {validation_name(name) or name for row in rows for name in row["data"]}
+    if not logged:
+        return []
+    return [f"Checkpoints: no training logged {rule.best!r} ({hint_for(rule.best, logged, 'metrics')})."]
+
+
 def _unmet(what: str, conditions: Mapping[str, Any], arms: Sequence[Arm]) -> Iterator[str]:
     if any(holds(arm, conditions) for arm in arms):
         return
@@ -69,7 +92,7 @@ def _unmet(what: str, conditions: Mapping[str, Any], arms: Sequence[Arm]) -> Ite
             yield from unknown
             return
         if not any(holds(arm, {key: wanted}) for arm in arms):
-            found = {_text(arm.lookup(key)) for arm in arms}
+            found = {_text(part.lookup(key)) for arm in arms for part in by_value(arm, key).values()}
             hint = hint_for(_text(wanted), found, "values")
             yield f"{what} fits no arm: none has {key} {_text(wanted)} ({hint})."
             return

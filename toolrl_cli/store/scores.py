@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,22 @@ WHOLES = (OVERALL, "accuracy")
 """Names of metrics that are of all items."""
 
 
+def _of_all(metric: str, categories: Collection[str]) -> bool:
+    """Whether a metric is of all items; a category may have the name."""
+    return metric == OVERALL or (metric in WHOLES and metric not in categories)
+
+
+def categories_behind(metric: str, categories: Collection[str]) -> frozenset[str]:
+    """The categories whose items a metric is of; none where it is no share of items.
+
+    Args:
+        categories: those that the items have. Items of `overall` count for every category.
+    """
+    if _of_all(metric, categories):
+        return frozenset(categories)
+    return frozenset({metric, OVERALL}.intersection(categories)) if metric in categories else frozenset()
+
+
 MOST = 10**12
 """Most items of a benchmark that are believed."""
 
@@ -183,14 +199,10 @@ def _disagreement(data: Mapping[str, Any], items: Path) -> str:
 
 def _unlike(name: str, entry: Mapping[str, Any], found: Mapping[str, list[int]]) -> str:
     """Where one metric is not what the items of its category, or all of them, say."""
-    counts = found.get(name)
-    whole = name == OVERALL or (name in WHOLES and counts is None)  # a category may have the name
-    if whole:
-        counts = [sum(column) for column in zip(*found.values(), strict=True)]
-    elif counts is not None and OVERALL in found:  # items that count for every category
-        counts = [a + b for a, b in zip(counts, found[OVERALL], strict=True)]
-    if counts is None:
+    kept = categories_behind(name, found)
+    if not kept:
         return ""
+    counts = [sum(column) for column in zip(*(found[category] for category in kept), strict=True)]
     correct, total = whole_number(entry.get("correct")), whole_number(entry.get("total"))
     if correct is not None and total is not None:
         if [correct, total] == counts[:2]:
@@ -198,7 +210,7 @@ def _unlike(name: str, entry: Mapping[str, Any], found: Mapping[str, list[int]])
         return f"scores.json has {correct} of {total} right in {name}, and {ITEMS} {counts[0]} of {counts[1]}"
     value = number(entry.get("value"))
     shares = [right / of for right, of, _ in found.values()]
-    if not whole or value is None or any(unknown for *_, unknown in found.values()):
+    if not _of_all(name, found) or value is None or any(unknown for *_, unknown in found.values()):
         return ""
     if min(shares) - ROUNDED <= value <= max(shares) + ROUNDED:
         return ""  # some mean of the categories

@@ -43,6 +43,13 @@ def diff(
     else:
         note("no setting differs")
     _print(("result", *names, "difference"), [_result(row) for row in found["results"]])
+    apart: dict[str, dict[str, None]] = {}
+    for row in found["results"]:
+        if row["note"]:
+            apart.setdefault(row["note"], {})[row["name"].partition("/")[0]] = None
+    for told, benchmarks in apart.items():
+        line = f"n/c: {', '.join(benchmarks)}: {told}"
+        stdout_console().print(line, markup=False, highlight=False)
 
 
 def _print(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -70,4 +77,4 @@ def _result(row: dict[str, Any]) -> tuple[str, ...]:
         return "time", *map(duration, values[:2]), sign + duration(abs(values[2]))
     share = row["unit"] == "percent"
     told = ["–" if v is None else f"{100 * v:.1f}" if share else f"{v:.3g}" for v in values]
-    return row["name"], *told
+    return row["name"], *told[:2], "n/c" if row["note"] else told[2]

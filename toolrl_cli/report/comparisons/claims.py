@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.report.table_spec import load_table
+from toolrl_cli.report.cells import head_of
+from toolrl_cli.report.table_spec import load_table, no_twins
 from toolrl_cli.spec.models import Frozen
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.faults import fault_text
@@ -41,9 +42,13 @@ class ClaimSpec(Frozen):
         return measure
 
     @model_validator(mode="after")
-    def _about_is_whole(self) -> ClaimSpec:
+    def _is_whole(self) -> ClaimSpec:
         if (self.about is None) != (self.within is None):
             raise ValueError("`about` and `within` go together")
+        if self.about is not None and "margin" in self.model_fields_set:
+            raise ValueError("`margin` has no meaning beside `about` and `within`; leave one of the two out")
+        no_twins(self.order, "rows of `order`")
+        no_twins(self.measure, "measures")
         return self
 
     def judge(self, low: float, high: float) -> Verdict:
@@ -63,13 +68,20 @@ class ClaimFile(Frozen):
 
     claims: list[ClaimSpec] = Field(min_length=1)
 
+    @field_validator("claims")
+    @classmethod
+    def _names_hold(cls, claims: list[ClaimSpec]) -> list[ClaimSpec]:
+        no_twins([claim.name for claim in claims], "claims")
+        return claims
 
-def load_claims(path: Path | None = None, arms: Collection[str] = ()) -> list[ClaimSpec]:
+
+def load_claims(path: Path | None = None, arms: Mapping[str, Sequence[str]] = {}) -> list[ClaimSpec]:
     """The shipped claims, or a user's own.
 
     Args:
         path: of the user's file.
-        arms: of the results, which are the rows of tables that declare none; with none, any name may be one.
+        arms: of the results, which are the rows of tables that declare none: what one may be called → the rows that
+            this may be. With none, any name may be one.
 
     Raises:
         SpecError: the file has no claims, or names a table, column or row that does not exist.
@@ -87,12 +99,20 @@ def load_claims(path: Path | None = None, arms: Collection[str] = ()) -> list[Cl
             ) from None
         raise SpecError(fault_text(fault), where, "the shipped claims.yaml is an example") from None
     for position, claim in enumerate(claims):
-        for place in claim.measure:
-            _check(claim, place, source.where(("claims", position)), arms)
+        where = source.where(("claims", position))
+        kinds = {_check(claim, place, where, arms): place for place in reversed(claim.measure)}
+        if len(kinds) > 1:
+            told = " and ".join(f"{place} ({kind})" for kind, place in reversed(kinds.items()))
+            raise SpecError(f"effects on {told} have no mean", where, "make a claim of each")
     return claims
 
 
-def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> None:
+def _check(claim: ClaimSpec, place: str, where: str, arms: Mapping[str, Sequence[str]]) -> str:
+    """What the effects on a measure are, in words; only those of one kind may be averaged.
+
+    Raises:
+        SpecError: there is no such table, column or row, or the column says not what is better.
+    """
     table, column = place.rsplit("/", 1)
     spec = load_table(table)
     columns = [c.name for c in spec.columns]
@@ -100,7 +120,25 @@ def _check(claim: ClaimSpec, place: str, where: str, arms: Collection[str]) -> N
         raise SpecError(
             f"table {table} has no column {column!r}", where, hint_for(column, columns, "columns")
         )
-    rows = sorted(arms or claim.order) if isinstance(spec.rows, str) else [r.name for r in spec.rows]
+    found = spec.columns[columns.index(column)]
+    head = head_of(found, spec)
+    if head.direction == "none":
+        raise SpecError(
+            f"no value of {place} is better",
+            where,
+            "claim on a column that has `direction: higher` or `lower`",
+        )
+    declared = None if isinstance(spec.rows, str) else {row.name: [row.name] for row in spec.rows}
+    rows = declared or arms or {name: [name] for name in claim.order}
     for name in claim.order:
         if name not in rows:
-            raise SpecError(f"table {table} has no row {name!r}", where, hint_for(name, rows, "rows"))
+            raise SpecError(f"table {table} has no row {name!r}", where, hint_for(name, sorted(rows), "rows"))
+        if len(rows[name]) > 1:
+            told = ", ".join(map(repr, rows[name]))
+            raise SpecError(f"{name!r} fits {len(rows[name])} rows of table {table}", where, f"one of {told}")
+    if len({rows[name][0] for name in claim.order}) < len(claim.order):
+        what = f"of {', '.join(map(repr, claim.order))} some are names of one row of table {table}"
+        raise SpecError(what, where, "name each row once")
+    # one count may be of milliseconds, and another of tokens
+    unit = "percent" if head.unit == "percent" else f"number of {found.metric or found.name}"
+    return f"{unit}, {head.direction} is better"

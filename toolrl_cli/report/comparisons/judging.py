@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolrl_cli.report.cells import head_of
 from toolrl_cli.report.comparability import not_comparable
 from toolrl_cli.report.comparisons.claim_power import claim_needs, step_needs
 from toolrl_cli.report.comparisons.claims import ClaimSpec, Verdict
-from toolrl_cli.report.model import Cell
+from toolrl_cli.report.model import Cell, Head
 from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.published import Published, load_published
 from toolrl_cli.report.sources.results import Sweep
@@ -30,12 +31,14 @@ class Step:
     """The comparison of one neighbouring pair in a claim's order.
 
     Attributes:
-        comparison: better - worse over seeds, averaged over models and measures; None if not possible.
+        comparison: by how much `better` is better over seeds, averaged over models and measures (`worse` - `better`
+            where lower values are better); None if not possible.
         why: why there is no comparison.
         needed: seeds per arm that would decide it if the difference stays the same; None if unknown.
         strata: the two arms on each model, as compared.
         found: whether both have results on some model, even if too few.
         left_out: models and measures with results that are not in the comparison, each with the reason.
+        lower: whether lower values are better.
     """
 
     better: str
@@ -47,6 +50,13 @@ class Step:
     found: bool
     left_out: tuple[str, ...] = ()
     strata: tuple[tuple[Sample, Sample], ...] = ()
+    lower: bool = False
+
+    @property
+    def subtracted(self) -> str:
+        """The comparison in words: positive where `better` is better."""
+        first, second = (self.worse, self.better) if self.lower else (self.better, self.worse)
+        return f"{first} - {second}"
 
 
 @dataclass(frozen=True)
@@ -105,12 +115,15 @@ def _judge(
     claim: ClaimSpec, ran: set[str], sweeps: Sequence[Sweep], results: Path, validation: Validation
 ) -> ClaimResult:
     specs = [_narrowed(place) for place in claim.measure]
+    head = head_of(specs[0].columns[0], specs[0])  # `load_claims` has seen that all are alike
+    lower = head.direction == "lower"
     measured = [s for s in specs if s.benchmarks[0] in ran]
     rows = [found for spec in measured for found in _rows(spec, sweeps, results, validation)]
     steps = tuple(
-        _step(claim, better, worse, rows) for better, worse in zip(claim.order, claim.order[1:], strict=False)
+        replace(_step(claim, better, worse, rows, head), lower=lower)
+        for better, worse in zip(claim.order, claim.order[1:], strict=False)
     )
-    printed, note = _on_paper(claim, specs, load_published("paper"))
+    printed, note = _on_paper(claim, specs, load_published("paper"), lower)
     verdict = _together(steps)
     compared = [(s.strata, s.comparison.difference) for s in steps if s.comparison is not None]
     whole = verdict == "undecided" and len(compared) == len(steps)
@@ -143,14 +156,19 @@ def _narrowed(place: str) -> TableSpec:
 def _rows(
     spec: TableSpec, sweeps: Sequence[Sweep], results: Path, validation: Validation
 ) -> Iterator[tuple[str, str, str, Cell]]:
-    """Model, measure, row and cell of a table with one column."""
+    """Model, measure, row and cell of a table with one column; an arm of several names is a row under each."""
     measure = f"{spec.name}/{spec.columns[0].name}"
     names = {r.label: r.name for r in spec.rows if not isinstance(r, str)}  # an arm's own name is its label
-    for row in build_table(spec, sweeps, results, validation).rows:
-        yield row.group, measure, names.get(row.label, row.label), next(iter(row.cells.values()))
+    rows = build_table(spec, sweeps, results, validation).rows
+    own = {row.label for row in rows}
+    for row in rows:
+        for name in (names.get(row.label, row.label), *(other for other in row.aliases if other not in own)):
+            yield row.group, measure, name, next(iter(row.cells.values()))
 
 
-def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, str, str, Cell]]) -> Step:
+def _step(
+    claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, str, str, Cell]], head: Head
+) -> Step:
     cells = {(model, measure, row): cell for model, measure, row, cell in rows if cell.values}
     places = [
         _Place(model, measure, cell, cells[model, measure, worse])
@@ -162,6 +180,8 @@ def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, s
         why, found = _why_missing(missing, rows)
         return Step(better, worse, None, "undecided", why, None, found=found)
     strata, faults = _strata(places)
+    if head.direction == "lower":
+        strata = [(b, a) for a, b in strata]
     comparison = stratified_difference(strata)
     if comparison is None:
         why = (
@@ -169,7 +189,7 @@ def _step(claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, s
             or "no seed changes them, and their items are not counted"
         )
         return Step(better, worse, None, "undecided", why, None, found=True)
-    comparison = comparison.within(100.0)
+    comparison = comparison.within(head.limit)
     verdict = claim.judge(comparison.low, comparison.high)
     needed = step_needs(claim, strata, comparison.difference) if verdict == "undecided" else None
     left_out = [f"{place.model} on {place.measure} ({fault})" for place, fault in faults.items()]
@@ -231,7 +251,9 @@ def _over_measures(cells: Sequence[Cell]) -> Sample:
     return Sample(values, seeds=seeds, item_error=error, resolution=resolution)
 
 
-def _on_paper(claim: ClaimSpec, specs: Sequence[TableSpec], paper: Published) -> tuple[Verdict | None, str]:
+def _on_paper(
+    claim: ClaimSpec, specs: Sequence[TableSpec], paper: Published, lower: bool
+) -> tuple[Verdict | None, str]:
     """Whether the printed numbers support a claim; impossible rows are left out."""
     differences: list[tuple[str, float]] = []
     left_out = 0
@@ -247,7 +269,8 @@ def _on_paper(claim: ClaimSpec, specs: Sequence[TableSpec], paper: Published) ->
                     left_out += 1
                     continue
                 pair = f", {better} over {worse}" if len(claim.order) > 2 else ""
-                differences.append((f"{model} on {spec.benchmarks[0]}{pair}", a.target - b.target))
+                difference = b.target - a.target if lower else a.target - b.target
+                differences.append((f"{model} on {spec.benchmarks[0]}{pair}", difference))
     if not differences:
         return None, "not printed"
     mean = sum(d for _, d in differences) / len(differences)

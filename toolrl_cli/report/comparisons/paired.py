@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from toolrl_cli.report.statistics.basics import Comparison
 from toolrl_cli.report.statistics.items import compare_over_items, item_differences, mcnemar
 from toolrl_cli.report.table_spec import ColumnSpec, TableSpec
 from toolrl_cli.store.jsonl import read_jsonl
+from toolrl_cli.store.scores import categories_behind
 
 Verdicts = Mapping[str, Sequence[bool]]
 """Item id → its verdicts, one for each evaluation."""
@@ -60,12 +61,18 @@ def read_verdicts(
         read: reads one items.jsonl; callers pass a cached one to read a file once for several columns.
     """
     verdicts: dict[str, list[bool]] = {}
+    for item, category, correct in _items(results, sources, read or read_items):
+        if categories is None or category in categories:
+            verdicts.setdefault(item, []).append(correct)
+    return verdicts
+
+
+def _items(
+    results: Path, sources: Iterable[Source], read: Callable[[Path], Items]
+) -> Iterator[tuple[str, str, bool]]:
     for source in sources:
         if source.items and source.value is not None:
-            for item, category, correct in (read or read_items)(results / source.items):
-                if categories is None or category in categories:
-                    verdicts.setdefault(item, []).append(correct)
-    return verdicts
+            yield from read(results / source.items)
 
 
 def common_verdicts(
@@ -79,7 +86,8 @@ def common_verdicts(
     """
     if any(cell.sampling is None for cell in cells):
         return None
-    kept = categories_of(column)
+    known = {category for cell in cells for _, category, _ in _items(results, cell.sources, read)}
+    kept = categories_of(column, known)
     a, b = (read_verdicts(results, cell.sources, kept, read) for cell in cells)
     return (a, b) if a.keys() & b.keys() else None
 
@@ -103,12 +111,11 @@ def in_points(found: Comparison) -> Comparison:
     return replace(found, difference=100 * found.difference, low=100 * found.low, high=100 * found.high)
 
 
-def categories_of(column: ColumnSpec) -> frozenset[str] | None:
-    """Item categories of a column: the declared ones, all for an overall metric, else the one with its name."""
-    metric = column.metric or column.name
+def categories_of(column: ColumnSpec, known: Collection[str]) -> frozenset[str]:
+    """Item categories of a column: the declared ones, or those of its metric among the known ones."""
     if column.categories is not None:
         return frozenset(column.categories)
-    return None if metric in ("overall", "accuracy") else frozenset([metric])
+    return categories_behind(column.metric or column.name, known)
 
 
 def read_items(path: Path) -> Items:

@@ -24,7 +24,12 @@ from toolrl_cli.report.drawing.panels import (
     scores,
 )
 from toolrl_cli.report.drawing.scales import on_one_axis, scaled
-from toolrl_cli.report.drawing.scored_steps import benchmarks_on_the_way, scores_by_step
+from toolrl_cli.report.drawing.scored_steps import (
+    apart_in_curves,
+    benchmarks_on_the_way,
+    scores_by_step,
+    steps_apart,
+)
 from toolrl_cli.report.sources.results import Run, Stage
 from toolrl_cli.report.statistics.seeds import seed_mean
 from toolrl_cli.rewards.user_code.values import OWN
@@ -77,11 +82,12 @@ class CurveReader:
         return self._known[stage.id]
 
     def curve(self, arm: Arm, panel: Panel) -> Curve | None:
-        """An arm's curve for a panel over its distinct RL stages; None if none has the metric."""
+        """An arm's curve for a panel over its distinct RL stages; None if none has the metric, or they have no mean."""
         runs = {s.id: (run, s) for run in arm.runs if (s := rl_stage(run)) is not None}
         key = (tuple(runs), panel)
         if key not in self._curves:
-            found = [self._of_run(run, stage, panel) for run, stage in runs.values()]
+            apart = panel.benchmark and steps_apart([run for run, _ in runs.values()], panel.benchmark)
+            found = [] if apart else [self._of_run(run, stage, panel) for run, stage in runs.values()]
             self._curves[key] = _mean([s for s in found if s])
         return self._curves[key]
 
@@ -141,14 +147,20 @@ def panels_of(arms: Sequence[Arm], reader: CurveReader, training: bool = False) 
         logged.insert(
             0, Panel("Validation accuracy", "share", (accuracy[0],), sparse=True, limits=(0.0, 1.0))
         )
-    scored = map(scores, benchmarks_on_the_way([run for arm in arms for run in arm.runs]))
+    scored = [*map(scores, benchmarks_on_the_way([run for arm in arms for run in arm.runs]))]
     common = [p for p in (*scored, EXACT) if any(reader.curve(arm, p) for arm in arms)]
     found = (p for p in logged if names.intersection(p.metrics))
-    return [fair(p, arms, reader) for p in (*common, *found)]
+    shown = [fair(p, arms, reader) for p in (*common, *found)]
+    unsaid = [note for p in scored if p not in common for note in fair(p, arms, reader).notes]
+    if shown and unsaid:  # of curves that nobody can average
+        shown[0] = replace(shown[0], notes=(*shown[0].notes, *unsaid))
+    return shown
 
 
 def fair(panel: Panel, arms: Sequence[Arm], reader: CurveReader) -> Panel:
     """A panel as these arms can share it: its unit, its scale, and what has to be said."""
+    if panel.benchmark:
+        return replace(panel, notes=apart_in_curves(arms, panel.benchmark))
     if panel.answers:
         return replace(panel, notes=_of_answers(arms, reader))
     if not panel.part:

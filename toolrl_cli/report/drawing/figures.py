@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.report.arms import Arm, collect_arms, holds
+from toolrl_cli.report.arms import Arm, collect_arms, fitting
 from toolrl_cli.report.drawing.bars import draw_bars
 from toolrl_cli.report.drawing.curves import CurveReader, rl_stage
 from toolrl_cli.report.drawing.panels import EXACT, LENGTH, TOTAL, VALIDATION, part_panel
@@ -86,7 +86,7 @@ def draw_figure(
         SpecError: no such figure.
     """
     figure = find_figure(name)
-    arms = [arm for arm in collect_arms(sweeps) if holds(arm, figure.filter)]
+    arms = fitting(collect_arms(sweeps), figure.filter)
     if figure.kind == "bars":
         return _draw_bars(figure, sweeps, results, reader, paths)
     panels = [_PANELS.get(p) or part_panel(p) for p in figure.panels]
@@ -108,7 +108,7 @@ def _lines(figure: FigureSpec, arms: Sequence[Arm]) -> tuple[list[Line], list[st
         fits = [(model, "", [a for a in arms if a.model == model]) for model in models]
     else:
         fits = [
-            (row.label, model, [a for a in arms if a.model == model and holds(a, row.where)])
+            (row.label, model, fitting([a for a in arms if a.model == model], row.where))
             for model in models
             for row in figure.lines
         ]
@@ -155,11 +155,11 @@ def _draw_bars(
         group_by="model",
     )
     table = build_table(spec, sweeps, results, reader.metric)
-    arms = {arm.name: arm for arm in collect_arms(sweeps) if holds(arm, figure.filter)}
+    arms = {arm.name: arm for arm in fitting(collect_arms(sweeps), figure.filter)}
     own = _own_names([(row.label, arms[row.source_arm]) for row in table.rows if row.source_arm])
     named = tuple(replace(row, label=own.get(row.label, row.label)) for row in table.rows)
     fits = [
-        [arm for arm in arms.values() if arm.model == model and holds(arm, row.where)]
+        fitting([arm for arm in arms.values() if arm.model == model], row.where)
         for model in table.groups
         for row in figure.rows
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from toolrl_cli.report.arms import Arm
+from toolrl_cli.report.comparability import apart
 from toolrl_cli.report.sources.results import Evaluation, Run
 from toolrl_cli.report.units import checked
 from toolrl_cli.spec.benchmarks import OVERALL
@@ -31,12 +33,36 @@ def benchmarks_on_the_way(runs: Sequence[Run]) -> list[str]:
 
 def scores_by_step(run: Run, benchmark: str) -> dict[int, float]:
     """Step → percent of a benchmark's items that are answered right; steps that have no score yet are left out."""
-    found: dict[int, float] = {}
+    return {step: value for step, _, value in _scored(run, benchmark)}
+
+
+def steps_apart(runs: Iterable[Run], benchmark: str) -> str:
+    """In which conditions the points of these runs' curves were scored differently, in words; empty if in none."""
+    return apart(evaluation.conditions for run in runs for _, evaluation, _ in _scored(run, benchmark))
+
+
+def apart_in_curves(arms: Sequence[Arm], benchmark: str) -> tuple[str, ...]:
+    """What has to be said of curves that cannot be averaged over their seeds, or not be compared."""
+    told: list[str] = []
+    drawn: list[Run] = []
+    for arm in arms:
+        why = steps_apart(arm.runs, benchmark)
+        if why:
+            told.append(f"No {benchmark} score of {arm.name}: its points were scored differently ({why}).")
+        else:
+            drawn += arm.runs
+    why = steps_apart(drawn, benchmark)
+    told += (
+        [f"{benchmark} score: arms were scored differently ({why}) and cannot be compared."] if why else []
+    )
+    return tuple(told)
+
+
+def _scored(run: Run, benchmark: str) -> Iterator[tuple[int, Evaluation, float]]:
     for step, evaluation in scored_on_the_way(run):
         name = next((m for m in MEASURES if m in evaluation.metrics), None)
         if evaluation.benchmark != benchmark or name is None:
             continue
         value = checked(evaluation.metrics[name], "percent").value
         if value is not None:
-            found[step] = 100 * value
-    return found
+            yield step, evaluation, 100 * value

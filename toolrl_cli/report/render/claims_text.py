@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 NOTE = (
-    "Differences in points with their 95 % interval over seeds, averaged over models and benchmarks (a seed's "
+    "Differences in points (of a column that is no share: in its unit), positive where the arm that is claimed to be "
+    "better is better, with their 95 % interval over seeds, averaged over models and benchmarks (a seed's "
     "values on several benchmarks count as one); not corrected for the number of claims. The paper's tables "
     "have one run an arm and no interval."
 )
@@ -66,7 +67,7 @@ def show(results: Sequence[ClaimResult], console: Console) -> None:
 
 def difference(step: Step) -> str:
     """One step in words: the two arms, their difference and interval, or why there is none."""
-    pair = f"{step.better} - {step.worse}"
+    pair = step.subtracted
     if step.comparison is None:
         return f"{pair}: {step.why}"
     c = step.comparison
@@ -122,6 +123,7 @@ def _step(step: Step) -> dict[str, Any]:
     return {
         "better": step.better,
         "worse": step.worse,
+        "subtracted": step.subtracted,
         "verdict": step.verdict,
         **numbers,
         "p": None if c is None else digits(c.p),

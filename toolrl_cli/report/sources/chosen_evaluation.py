@@ -17,7 +17,7 @@ _NAMED = 3
 
 
 def choose(run: Run, benchmark: str, rule: Checkpoint, validation: Validation) -> Evaluation | None:
-    """The evaluation of a run that a table shows; None if the rule excludes all.
+    """The evaluation of a run that a table shows; None if the rule excludes all, or nothing tells the best.
 
     If only one checkpoint was evaluated, it is taken, unless the rule names a step: the checkpoint to export was
     chosen before the training, and the caption names it. Points of a curve (`evaluate: [{benchmark:, every:}]`) are
@@ -45,6 +45,8 @@ def choose(run: Run, benchmark: str, rule: Checkpoint, validation: Validation) -
         if judged:
             # of equally good checkpoints, the earlier one: it cost less
             return max(judged, key=lambda j: j[:2])[2]
+        if any(e.metrics for e in found):
+            return None
     wanted = "best" if rule == "best" else "last"
     return max(found, key=lambda e: (e.origin.rule == wanted, e.origin.step or -1))
 

@@ -68,8 +68,8 @@ def read_records(path: Path) -> tuple[list[Record], list[SpecError]]:
 
 def _from_csv(text: str, path: Path, faults: list[SpecError]) -> Iterator[Record]:
     csv.field_size_limit(MAX_BYTES)  # a whole summary in one cell exceeds the csv module's limit
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    header = [name for name in reader.fieldnames or () if name is not None]
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    header = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
     if not any(name in ("arm", "Name", "name") for name in header):
         if any(name.endswith(("__MIN", "__MAX")) for name in header):
             hint = "export the table of runs (in W&B: Runs, Export, CSV), or the runs' summaries by its API"
@@ -89,7 +89,7 @@ def _from_csv(text: str, path: Path, faults: list[SpecError]) -> Iterator[Record
             told = "has not as many fields as the header"
             faults.append(SpecError(told, where, "quote fields that hold commas"))
             continue
-        opened = _opened(row, where, faults)
+        opened = _opened({name: cell.strip() for name, cell in row.items()}, where, faults)
         if opened is not None:
             yield Record(_flat(opened), reader.line_num, where)
 
