@@ -34,7 +34,7 @@ def test_no_process_of_ray_outlives_an_attempt(
     assert handle is not None
     began = time.monotonic()
     launcher.cancel(handle, kill=how == "killed")
-    eventually(lambda: not stages.processes(), 20)
+    eventually(lambda: not stages.processes())
     assert time.monotonic() - began < 15
     while (
         ended := launcher.poll([handle])[0]
@@ -49,5 +49,5 @@ def test_ray_is_gone_when_a_stage_has_succeeded(
     ledger: Ledger, launcher: LocalLauncher, stages: Stages
 ) -> None:
     folder = start(ledger, launcher, stages, 0.1)
-    eventually(lambda: folder.state().status == "succeeded", 60)
+    eventually(lambda: folder.state().status == "succeeded")
     assert [argv for _, argv in stages.processes_with_argv() if "attempt.execution" not in argv] == []

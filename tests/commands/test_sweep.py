@@ -46,8 +46,8 @@ def test_a_sweep_whose_stages_were_all_there_is_told_too(
     monkeypatch.setenv("WANDB_MODE", "offline")
     Path("other.yaml").write_text(sweep_file.read_text().replace("name: small", "name: other"))
     assert "W&B: offline" in swept("sweep", "other.yaml").err
-    eventually(lambda: len(list(tmp_path.glob("results/wandb/offline-run-*-other-*"))) == 3, 60)
-    eventually(lambda: "ended" in (tmp_path / "results/sweeps/other/wandb_status.json").read_text(), 60)
+    eventually(lambda: len(list(tmp_path.glob("results/wandb/offline-run-*-other-*"))) == 3)
+    eventually(lambda: "ended" in (tmp_path / "results/sweeps/other/wandb_status.json").read_text())
     assert "W&B" not in swept("sweep", "other.yaml").err
 
 

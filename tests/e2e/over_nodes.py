@@ -47,7 +47,7 @@ class OverNodes:
         said = []
         for spec in specs:
             folder = self.ledger.folder(spec).attempt(1)
-            eventually((folder / "up").exists, 120, lambda f=folder: _logs(f))  # type: ignore[misc]
+            eventually((folder / "up").exists, 600, lambda f=folder: _logs(f))  # type: ignore[misc]
             said.append((folder / "up").read_text())
         return said
 
@@ -70,7 +70,7 @@ class OverNodes:
         return found
 
     def until_all_have_ended(self) -> None:
-        eventually(lambda: not self.processes(), 90, lambda: "\n".join(self.processes().values()))
+        eventually(lambda: not self.processes(), 300, lambda: "\n".join(self.processes().values()))
 
 
 def _logs(folder: Path) -> str:

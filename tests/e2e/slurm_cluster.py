@@ -164,7 +164,7 @@ class SlurmCluster:
                 os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
     def _eventually(self, condition: Callable[[], bool], told: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300  # a hang
         while not condition():
             assert time.monotonic() < deadline, f"{told}\n{self.logs()}"
             time.sleep(0.1)

@@ -109,7 +109,7 @@ def test_six_runs_on_two_gpus_outlive_their_harness_and_two_of_them_start_nothin
 ) -> None:
     specs = [site.training(f"r{n}") for n in range(6)]
     first = site.harness(specs, tmp_path)
-    eventually(lambda: any(site.state(spec).status == "running" for spec in specs), 60)
+    eventually(lambda: any(site.state(spec).status == "running" for spec in specs))
     first.kill()
     first.wait()
     most = 0
@@ -128,7 +128,7 @@ def test_six_runs_on_two_gpus_outlive_their_harness_and_two_of_them_start_nothin
 def test_a_queued_job_that_is_cancelled_does_nothing_when_its_turn_comes(site: Site) -> None:
     long = [site.training(f"l{n}", steps=100, seconds=0.5) for n in range(2)]
     handles = [site.start(spec) for spec in long]
-    eventually(lambda: all(site.state(spec).status == "running" for spec in long), 60)
+    eventually(lambda: all(site.state(spec).status == "running" for spec in long))
     waiting = site.training("w")
     handle = site.start(waiting)
     assert site.seen(handle) == "queued"
@@ -139,7 +139,7 @@ def test_a_queued_job_that_is_cancelled_does_nothing_when_its_turn_comes(site: S
         assert Reach().cancel(running)
     eventually(lambda: all(site.state(spec).status == "stopped" for spec in long))
     log = attempt_dir(handle) / "ray.txt"
-    eventually(lambda: log.exists() and "was cancelled" in log.read_text(), 60)
+    eventually(lambda: log.exists() and "was cancelled" in log.read_text())
     assert not (attempt_dir(handle) / "log.txt").exists()
 
 
@@ -148,7 +148,7 @@ def test_a_head_that_is_killed_and_started_again_costs_no_run(site: Site) -> Non
     outcome: list[tuple[Outcome, list[Event]]] = []
     work = threading.Thread(target=lambda: outcome.append(site.run(specs)), daemon=True)
     work.start()
-    eventually(lambda: sum(site.state(spec).status == "running" for spec in specs) == 2, 60)
+    eventually(lambda: sum(site.state(spec).status == "running" for spec in specs) == 2)
     site.ray.kill_head()
     time.sleep(1.5)
     site.ray.start()

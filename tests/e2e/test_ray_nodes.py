@@ -79,14 +79,14 @@ def test_a_training_holds_its_share_of_both_nodes_and_the_next_one_waits(site: S
     assert all("TOOLRL_TEST_PROLOGUE=1" in found for found in environments)
     waiting, later = site.start("waiting")
     log = attempt_dir(later) / "ray.txt"
-    eventually(lambda: log.exists() and "waits for 2 nodes with 1 CPU, 1 GPU each" in log.read_text(), 60)
+    eventually(lambda: log.exists() and "waits for 2 nodes with 1 CPU, 1 GPU each" in log.read_text())
     launcher = site.launcher()
     assert [seen.phase for seen in launcher.poll([handle, later])] == ["running", "queued"]
     assert Reach().cancel(later)
-    eventually(lambda: launcher.poll([later])[0].phase == "ended", 60)
+    eventually(lambda: launcher.poll([later])[0].phase == "ended")
     assert not (attempt_dir(later) / "log.txt").exists() and site.state(waiting).attempt == 1
     assert Reach().cancel(handle)
-    eventually(lambda: site.state(first).status == "stopped", 60)
+    eventually(lambda: site.state(first).status == "stopped")
     site.until_all_have_ended()
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_left_of_a_job_that_is_killed_nor_of_one_whose_first_node_is_
     (attempt,) = [pid for pid, argv in jobs.items() if lost.id in argv and "--places" not in argv]
     place = next(p for p in psutil.Process(attempt).parents() if p.name().startswith("ray::"))
     place.kill()  # what is left of a node that died, as the other one sees it
-    eventually(lambda: site.launcher().poll([handle])[0].phase == "ended", 60)
+    eventually(lambda: site.launcher().poll([handle])[0].phase == "ended")
     failure = site.launcher().poll([handle])[0].failure
     assert failure is not None and failure.kind == "infra"
     assert failure.message.startswith("the first of its nodes is gone")

@@ -149,7 +149,7 @@ def test_an_array_is_followed_and_ended_task_by_task(site: Site) -> None:
     assert [one.alive for one in seen] == [True, True, True, False]
     assert seen[3].failure is not None and seen[3].failure.kind == "killed"
     site.slurm.ask("scancel", "--signal=USR1", "--batch", str(handles[0]["job"]))
-    eventually(lambda: all(site.state(spec).status == "succeeded" for spec in exports[:3]), 90)
+    eventually(lambda: all(site.state(spec).status == "succeeded" for spec in exports[:3]))
     assert [site.state(spec).attempt for spec in trainings[:3]] == [2, 1, 1]
     last = site.state(exports[3]).launcher or {}
     eventually(lambda: launcher.poll([last])[0].phase == "ended")
@@ -176,7 +176,7 @@ def test_the_end_of_its_time_and_a_pre_emption_become_the_next_attempt(site: Sit
     urgent = [site.training("urgent1"), site.training("urgent2")]
     outcome, _ = site.run(urgent, partition="main")
     assert outcome.exit_code == 0
-    eventually(lambda: all(site.state(spec).status == "succeeded" for spec in (ended, taken)), 90)
+    eventually(lambda: all(site.state(spec).status == "succeeded" for spec in (ended, taken)))
     for spec in (ended, taken):
         state = site.state(spec)
         assert [attempt.status for attempt in state.attempts] == ["stopped", "succeeded"]
@@ -224,7 +224,7 @@ def test_the_job_of_a_node_that_fails_goes_on_elsewhere(site: Site) -> None:
     node = site.slurm.ask("squeue", "-h", "-j", str(handle["job"]), "-o", "%N").strip()
     try:
         site.slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-        eventually(lambda: site.state(spec).status == "succeeded", 60)
+        eventually(lambda: site.state(spec).status == "succeeded")
     finally:
         site.slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
     assert site.state(spec).attempt == 2

@@ -67,7 +67,7 @@ def test_two_trainings_share_their_nodes_and_leave_no_process_when_they_are_stop
     site.until_up(stopped, cancelled)
     assert len(site.processes("raylet/raylet")) == 4
     assert Reach().cancel(first)
-    eventually(lambda: site.state(stopped).status == "stopped", 60)
+    eventually(lambda: site.state(stopped).status == "stopped")
     eventually(lambda: len(site.processes("raylet/raylet")) == 2)
     site.slurm.ask("scancel", str(second["job"]))
     site.until_all_have_ended()
@@ -80,14 +80,14 @@ def test_a_part_that_is_killed_and_an_attempt_that_is_end_the_rest_of_it(site: S
         p for p, argv in site.processes("slurm.job").items() if dead.id in argv and "guard" not in argv
     ]
     os.kill(attempt, signal.SIGKILL)
-    eventually(lambda: len(site.processes("raylet/raylet")) == 2, 60)
+    eventually(lambda: len(site.processes("raylet/raylet")) == 2)
 
     def parts() -> list[int]:
         return [p for p, argv in site.processes("training.nodes.part").items() if "srun" not in argv]
 
-    eventually(lambda: len(parts()) == 1, 60)  # that of the other one ends with its attempt
+    eventually(lambda: len(parts()) == 1)  # that of the other one ends with its attempt
     os.kill(parts()[0], signal.SIGKILL)
-    eventually(lambda: site.state(lost).status == "failed", 60)
+    eventually(lambda: site.state(lost).status == "failed")
     failure = site.state(lost).failure
     assert failure is not None and failure.kind == "infra" and failure.message.startswith("node n2: ")
     site.until_all_have_ended()

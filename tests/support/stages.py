@@ -70,10 +70,13 @@ class Stages:
 
 def eventually(
     condition: Callable[[], object],
-    seconds: float = 30.0,
+    seconds: float = 300.0,
     told: Callable[[], str] = lambda: "it did not happen",
 ) -> None:
-    """Wait for something that another process does; `told` says how things stand when it does not happen."""
+    """Wait for something that another process does; `told` says how things stand when it does not happen.
+
+    The limit is for a hang, and no measure of speed: other work may keep the machine busy.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, told()

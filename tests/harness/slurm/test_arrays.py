@@ -162,7 +162,7 @@ def test_what_waits_for_a_task_is_a_job_of_its_own_and_what_waits_for_a_job_an_a
     assert ["--array=0-2" in call for call in calls] == [False, True, False, False, False, False]
     cluster.switch("hold", on=False)
     everything = [base, *trainings, *exports, both]
-    eventually(lambda: all(cluster.ledger.read(spec).status == "succeeded" for spec in everything), 60)
+    eventually(lambda: all(cluster.ledger.read(spec).status == "succeeded" for spec in everything))
 
 
 def test_where_there_is_no_room_for_an_array_its_half_is_tried(

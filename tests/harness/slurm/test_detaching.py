@@ -63,7 +63,7 @@ def test_a_job_without_a_harness_tries_again_what_one_would(cluster: Cluster) ->
         cluster.stages("a", kind="sft", config={"steps": 3, "fault": "kill", "at": 2, "fault_in": [1]}),
     )
     detach([spec], cluster.ledger, cluster.launcher(), options(sft="train"))
-    eventually(lambda: cluster.ledger.read(spec).status == "succeeded", 60)
+    eventually(lambda: cluster.ledger.read(spec).status == "succeeded")
     assert [a.status for a in cluster.ledger.read(spec).attempts] == ["failed", "succeeded"]
     assert len(cluster.calls("sbatch")) == 1
 
