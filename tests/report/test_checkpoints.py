@@ -232,6 +232,20 @@ def test_seeds_scored_differently_have_no_curve_together_and_this_is_said(tree: 
     assert told in first.notes
 
 
+@pytest.mark.parametrize("order", [("demo", "two"), ("two", "demo")])
+def test_a_training_that_two_sweeps_share_has_the_curves_that_each_scored(
+    tree: Tree, order: tuple[str, str]
+) -> None:
+    with_curve(tree, "a")
+    tree.sweep("two").run("a", steps=20)
+    root, reader = tree.write(), CurveReader()
+    arms = {arm.name: arm for arm in collect_arms([read_sweep(root, name) for name in order])}
+    found = {name: reader.curve(arms[name], scores("toolworld")) for name in arms}
+    assert found["a [two]"] is None
+    curve = found["a [demo]"]
+    assert curve is not None and curve.steps == (0, 10, 20)
+
+
 def test_frames_have_a_curve_s_scores_with_their_steps(tree: Tree) -> None:
     with_curve(tree, "a")
     root = tree.write()

@@ -83,10 +83,14 @@ class CurveReader:
 
     def curve(self, arm: Arm, panel: Panel) -> Curve | None:
         """An arm's curve for a panel over its distinct RL stages; None if none has the metric, or they have no mean."""
-        runs = {s.id: (run, s) for run in arm.runs if (s := rl_stage(run)) is not None}
-        key = (tuple(runs), panel)
+        every = arm.runs
+        if panel.benchmark:  # of runs that share a training, those with scores come last, and stand for it
+            every = tuple(sorted(every, key=lambda run: bool(scores_by_step(run, panel.benchmark))))
+        runs = {s.id: (run, s) for run in every if (s := rl_stage(run)) is not None}
+        names = (f"{run.sweep}/{run.id}" for run, _ in runs.values())  # each has evaluations of its own
+        key = (tuple(names if panel.benchmark else runs), panel)
         if key not in self._curves:
-            apart = panel.benchmark and steps_apart([run for run, _ in runs.values()], panel.benchmark)
+            apart = panel.benchmark and steps_apart(arm.runs, panel.benchmark)
             found = [] if apart else [self._of_run(run, stage, panel) for run, stage in runs.values()]
             self._curves[key] = _mean([s for s in found if s])
         return self._curves[key]
