@@ -51,7 +51,7 @@ def main() -> None:
     """Entry point of the `toolrl` command."""
     # a plan of a large sweep is millions of objects that live to its end; to look for cycles among all of them again
     # and again, as Python's own thresholds have it, is two fifths of its time
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(1_000_000, 20, 100)
     sys.exit(run_guarded(app, sys.argv[1:]))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.benchmarks import BENCHMARKS
-from toolrl_cli.spec.identity import canonical_json, slugify, stage_id
+from toolrl_cli.spec.identity import slugify, stage_id
 from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.models import (
     DataSpec,
@@ -160,7 +160,7 @@ class StageMaker:
 
     def reward(self, reward: Mapping[str, Any]) -> Any:
         """What of a reward decides scores, for an identity."""
-        return self._once("reward", canonical_json(reward), lambda: get_reward(reward).identity())
+        return self._once("reward", repr(reward), lambda: get_reward(reward).identity())
 
     def stage(
         self,
@@ -351,7 +351,7 @@ class StageMaker:
         return {"model": run.model, "precision": used, "asked_precision": asked, "resources": run.resources}
 
     def _once(self, what: str, settings: str, work_out: Callable[[], Any]) -> Any:
-        """What is worked out from settings, given as JSON."""
+        """What is worked out from settings, given as text."""
         if (what, settings) not in self._known:
             self._known[what, settings] = work_out()
         return self._known[what, settings]

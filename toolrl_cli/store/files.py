@@ -119,13 +119,14 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
 def document_text(document: Mapping[str, Any]) -> str:
     """A JSON document with a line for each entry of the lists at its top, which people can search line by line."""
     lines = []
+    one_line = json.JSONEncoder(ensure_ascii=False).encode
     for key, value in document.items():
         if isinstance(value, list) and value:
-            entries = ",\n    ".join(json.dumps(entry, ensure_ascii=False) for entry in value)
+            entries = ",\n    ".join(map(one_line, value))
             text = f"[\n    {entries}\n  ]"
         else:
             text = json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
-        lines.append(f"  {json.dumps(key, ensure_ascii=False)}: {text}")
+        lines.append(f"  {one_line(key)}: {text}")
     return "{\n" + ",\n".join(lines) + "\n}\n" if lines else "{}\n"
 
 

@@ -61,12 +61,13 @@ class Blocks:
     texts: tuple[str, ...]
 
     @cached_property
-    def _run(self) -> RunSpec:
+    def run_of_any_seed(self) -> RunSpec:
+        """The run spec with whichever seed, for what does not depend on it."""
         return RunSpec.model_construct(**dict(zip(FIELDS, self.values, strict=True)))
 
     def run(self, seed: int) -> RunSpec:
         """The run spec with a seed, which has to be a valid one: the blocks are."""
-        return self._run.model_copy(update={"seed": seed})
+        return self.run_of_any_seed.model_copy(update={"seed": seed})
 
 
 class Resolver:
@@ -120,7 +121,7 @@ class Resolver:
             if key.partition(".")[0] in cell.settings:
                 self._replaced.setdefault(key, []).append(cell.arm)
         blocks, settings = self._blocks(cell)
-        run = blocks.run(0)
+        run = blocks.run_of_any_seed
         self._check_algorithm(run, cell)
         inherited = frozenset[str]().union(*(choice.inherited for choice in cell.choices))
         idle = self._readings.of_cell(run, cell.arm, cell.settings.keys() - inherited)

@@ -55,15 +55,16 @@ def try_rewards(stages: Iterable[StageSpec]) -> list[Finding]:
         SpecError: the data cannot be read.
     """
     alike: dict[str, list[StageSpec]] = {}
-    rewards: dict[str, Reward] = {}  # the cells of a grid share few
+    known: dict[tuple[str, int], bool] = {}  # the cells of a grid share few rewards
     for stage in stages:
-        if _is_to_try(settings_of(stage), rewards):
+        config = settings_of(stage)
+        if isinstance(config, RlConfig) and _is_to_try(config, known):
             alike.setdefault(_digest(stage), []).append(stage)
-    known = verdicts.accepted() if alike else set()
+    passed = verdicts.accepted() if alike else set()
     findings, good = [], []
     try:
         for digest, group in alike.items():
-            if digest in known:
+            if digest in passed:
                 continue
             faults = [Finding(tuple(group), *fault) for fault in _tried(group[0])]
             findings += faults
@@ -83,22 +84,17 @@ def _is_composed(part: Component) -> bool:
     return bool(part.sources) or part.kind not in ("format", "correctness", "length", "overlong", "python")
 
 
-def _is_to_try(config: object, rewards: dict[str, Reward]) -> bool:
-    if not isinstance(config, RlConfig):
-        return False
-    text = repr(config.reward)  # a third of the time of its JSON, for every stage of a grid
-    if text not in rewards:
-        rewards[text] = get_reward(config.reward)
-    reward = rewards[text]
-    return _may_fall_short(reward, config) or any(map(_is_tried, reward.components))
+def _is_to_try(config: RlConfig, known: dict[tuple[str, int], bool]) -> bool:
+    key = repr(config.reward), config.rl.steps  # a third of the time of its JSON, for every stage of a grid
+    if key not in known:
+        reward = get_reward(config.reward)
+        known[key] = _may_fall_short(reward, config.rl.steps) or any(map(_is_tried, reward.components))
+    return known[key] or _may_be_edited(config)
 
 
-def _may_fall_short(reward: Reward, config: RlConfig) -> bool:
-    """Whether gold answers may earn less than the most."""
-    if _may_be_edited(config) or any(map(_is_composed, reward.components)):
-        return True
-    steps = config.rl.steps
-    return any(
+def _may_fall_short(reward: Reward, steps: int) -> bool:
+    """Whether gold answers that nobody has edited may earn less than the most."""
+    return any(map(_is_composed, reward.components)) or any(
         part.weight_at(n, steps) < 0 for n in turning_steps(reward, steps) for part in reward.components
     )
 
@@ -136,7 +132,7 @@ def _tried(stage: StageSpec) -> list[tuple[str, OptionFault]]:
         except RewardError as fault:
             hint = f"{fault.hint}; tried on {fault.where}"
             faults.append((f"reward.components.{part.name}", OptionFault(fault.what, "", hint)))
-    if not faults and _may_fall_short(reward, config):
+    if not faults and (_may_be_edited(config) or _may_fall_short(reward, steps)):
         faults += _gold_faults(reward, config, steps)
     return faults
 
