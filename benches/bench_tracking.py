@@ -30,6 +30,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[1])
+)  # the server and the tree of results are the tests'
+
 from tests.support.wandb_server import WandbServer
 from tests.tracking.tree import SWEEP, ResultsTree
 from toolrl_cli.harness.publishing import Publishing
