@@ -124,14 +124,16 @@ def test_bytes_of_the_file_and_of_what_it_imports_are_its_identity(tmp_path: Pat
 
 @pytest.mark.parametrize("named", ["--items=items.jsonl", "items.jsonl"])
 def test_files_that_a_command_names_in_any_way_are_its_identity(tmp_path: Path, named: str) -> None:
-    (tmp_path / "pack").mkdir()
-    files = [tmp_path / name for name in ("score.py", "items.jsonl", "pack/part.py")]
+    (tmp_path / "pack/sub").mkdir(parents=True)
+    names = ("score.py", "items.jsonl", "pack/sub/part.py", "pack/near.py", "pack/far.py")
+    files = [tmp_path / name for name in names]
     for file in files:
         file.write_text("1")
+    files[2].write_text("from ..near import x\nfrom pack.far import y\n1")
     for command, read in (
         (["python", "score.py", named], files[:2]),
         (["python", "-m", "score", named], files[:2]),
-        (["python", "-m", "pack.part"], files[2:]),
+        (["python", "-m", "pack.sub.part"], files[2:]),
     ):
         marks = [own_evaluation({"command": command}, tmp_path, "")]
         for file in read:

@@ -115,6 +115,9 @@ def test_set_of_an_arm_that_is_not_there_makes_no_other_one(resolve: Resolve) ->
     assert [run.arm for run in resolve(text, "arms.new={reward: original}")] == ["coarse", "new"]
     with pytest.raises(SpecError, match=r"no arm 'coars'.*did you mean 'coarse'"):
         resolve(text, "arms.coars.rl.steps=3")
+    text = HEAD + "ablate: {baseline: {}, change: {coarse: {reward: coarse}}}\n"
+    with pytest.raises(SpecError, match=r"no arm 'coars'.*did you mean 'coarse'"):
+        resolve(text, "ablate.change.coars.rl.steps=3")
 
 
 @pytest.mark.parametrize(

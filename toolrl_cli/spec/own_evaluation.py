@@ -97,8 +97,8 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
     script = _absolute(command[1], folder) if len(command) > 1 else None
     if script is not None and script.suffix in SCRIPTS and not script.is_file():
         raise SpecError(f"command: there is no file {script}", where, "paths begin beside the sweep file")
-    files = [path for path in _named(command, folder) if path.is_file()]
-    digests = [_sources(path, where) if path.suffix == ".py" else _bytes(path, where) for path in files]
+    files = [(path, module) for path, module in _named(command, folder) if path.is_file()]
+    digests = [_sources(p, where, m) if p.suffix == ".py" else _bytes(p, where) for p, m in files]
     words = (_absolute(word, folder) for word in command)
     named = next((path for path in words if path.suffix and path.is_file()), Path(command[0]))
     return {
@@ -109,15 +109,15 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
     }
 
 
-def _named(command: Sequence[str], folder: Path) -> Iterator[Path]:
-    """What a command may name: its words, what stands behind a `=`, and the module of Python's `-m`."""
+def _named(command: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:
+    """What a command may name: its words, what stands behind a `=`, and by its name the module of Python's `-m`."""
     for before, word in pairwise(("", *command)):
-        yield _absolute(word, folder)
+        yield _absolute(word, folder), ""
         if "=" in word:
-            yield _absolute(word.partition("=")[2], folder)
+            yield _absolute(word.partition("=")[2], folder), ""
         if before == "-m":
-            module = folder.joinpath(*word.split("."))
-            yield from (module.with_name(f"{module.name}.py"), module / "__main__.py")
+            for module in (word, f"{word}.__main__"):
+                yield _absolute(module.replace(".", "/") + ".py", folder), module
 
 
 def _absolute(text: str, folder: Path) -> Path:
@@ -127,11 +127,11 @@ def _absolute(text: str, folder: Path) -> Path:
         return folder / "?"
 
 
-def _sources(path: Path, where: str) -> str:
+def _sources(path: Path, where: str, module: str = "") -> str:
     if not path.is_file():
         raise SpecError(f"there is no file {path}", where, "paths are relative to the sweep file")
     try:
-        return sources_of(path, where).sha256
+        return sources_of(path, where, module).sha256
     except RewardError as error:
         raise SpecError(error.what, where, error.hint) from error
 

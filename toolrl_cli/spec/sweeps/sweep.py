@@ -143,14 +143,16 @@ def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
 
 
 def _check_arm(data: Mapping[str, Any], key: str) -> None:
-    """Refuse a setting of an arm that the file does not have: it would be another arm."""
-    head, *below = key.split(".")
-    arms = data.get("arms")
-    if head != "arms" or len(below) < 2 or not isinstance(arms, Mapping) or not arms:
-        return
-    rest = ".".join(below)
-    if not any(rest.startswith(f"{arm}.") for arm in arms):
-        raise SpecError(f"no arm {below[0]!r}", f"--set {key}", hint_for(below[0], map(str, arms), "arms"))
+    """Refuse a setting of an arm, or of a change of `ablate`, that the file does not have: it would be another arm."""
+    ablate = data.get("ablate")
+    changes = ablate.get("change") if isinstance(ablate, Mapping) else None
+    for head, arms in (("arms.", data.get("arms")), ("ablate.change.", changes)):
+        rest = key.removeprefix(head)
+        if rest == key or "." not in rest or not isinstance(arms, Mapping) or not arms:
+            continue
+        if not any(rest.startswith(f"{arm}.") for arm in arms):
+            name = rest.partition(".")[0]
+            raise SpecError(f"no arm {name!r}", f"--set {key}", hint_for(name, map(str, arms), "arms"))
 
 
 WITH_DOTTED_KEYS = (["axes"], ["zip"])
