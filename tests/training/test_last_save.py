@@ -56,7 +56,7 @@ def test_a_stop_waits_for_nothing_without_time_and_no_longer_than_it_is_given(
     assert stop()
 
 
-def test_the_trainer_saves_after_every_step_once_it_is_asked_and_says_so(
+def test_the_trainer_saves_once_after_it_is_asked_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SAVE_IN, str(tmp_path))
@@ -69,6 +69,20 @@ def test_the_trainer_saves_after_every_step_once_it_is_asked_and_says_so(
     eventually(lambda: config.trainer.save_freq == 1)
     callback.on_save(trainer=None, global_step=41, checkpoint_dir="x")
     assert (tmp_path / SAVED).read_text() == "41"
+    assert config.trainer.save_freq == -1  # what it still trains until it is ended leaves no checkpoint
+
+
+def test_a_save_that_came_before_the_trainer_looked_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SAVE_IN, str(tmp_path))
+    config = SimpleNamespace(trainer=SimpleNamespace(save_freq=40))
+    monkeypatch.setattr(save_callback.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
+    callback = SaveWhenAsked(config=config)
+    (tmp_path / ASKED).touch()
+    callback.on_save(trainer=None, global_step=40, checkpoint_dir="x")
+    callback._watch(tmp_path)
+    assert config.trainer.save_freq == -1 and (tmp_path / SAVED).read_text() == "40"
 
 
 @pytest.mark.parametrize("name", ["trainer.checkpoint_callback_class", "++trainer.checkpoint_callback_class"])

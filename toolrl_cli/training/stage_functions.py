@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from toolrl_cli.errors import StageError
 from toolrl_cli.log import LOG
-from toolrl_cli.processes.child import run_child
+from toolrl_cli.processes.child import ChildStopped, run_child
 from toolrl_cli.processes.nodes import Nodes
 from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
@@ -221,6 +221,8 @@ def _train(
         watch.finish()
     after = prepare_resume(paths.checkpoints)
     if after.path is None or (ctx.spec.total_steps is not None and after.step < ctx.spec.total_steps):
+        if ctx.stop_requested():  # and ended by itself before it was told to
+            raise ChildStopped(trainer.name)
         reached = f"step {after.step}" if after.path else "none"
         raise StageError(
             f"the trainer ended well but its last whole checkpoint is {reached}",

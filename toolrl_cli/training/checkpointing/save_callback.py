@@ -22,7 +22,9 @@ LOOK = 2.0
 
 
 class SaveWhenAsked(CheckpointCallback):  # type: ignore[misc]
-    """Has verl save after every step from when it is asked on, and tells when it has.
+    """Has verl save after the step in which it is asked, tells when it has, and leaves no later checkpoint.
+
+    A later one could be whole when the trainer is ended, and its step not logged.
 
     Args:
         config: of the trainer; changed.
@@ -32,18 +34,23 @@ class SaveWhenAsked(CheckpointCallback):  # type: ignore[misc]
         super().__init__(config)
         folder = os.environ.get(SAVE_IN)
         self._folder = Path(folder) if folder else None
+        self._lock, self._has_saved = threading.Lock(), False
         if self._folder is not None:
             threading.Thread(target=self._watch, args=(self._folder,), daemon=True).start()
 
     def _watch(self, folder: Path) -> None:
         while not _is_there(folder / ASKED):
             time.sleep(LOOK)
-        self.config.trainer.save_freq = 1
+        with self._lock:
+            if not self._has_saved:
+                self.config.trainer.save_freq = 1
 
     def on_save(self, trainer: Any, global_step: int, *args: Any, **kwargs: Any) -> None:
         """Called by verl when a checkpoint is whole."""
         if self._folder is None or not _is_there(self._folder / ASKED):
             return
+        with self._lock:
+            self._has_saved, self.config.trainer.save_freq = True, -1
         with contextlib.suppress(OSError):  # the training must not fail for a word about its checkpoint
             temporary = self._folder / f"{SAVED}.new"
             temporary.write_text(str(global_step))
