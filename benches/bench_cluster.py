@@ -34,9 +34,9 @@ from toolrl_cli.attempt.adjusting import next_adjust
 from toolrl_cli.attempt.beginning import cleared, new_attempt
 from toolrl_cli.attempt.ending import record_end
 from toolrl_cli.attempt.environment import describe_environment
-from toolrl_cli.harness.events import Event
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.events import Event
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.harness.slurm import forgotten as forgotten_module
 from toolrl_cli.harness.slurm import launcher as launcher_module
 from toolrl_cli.harness.slurm.arrays import TASKS

@@ -34,8 +34,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the launcher on simulated time is the tests'
 from tests.spec.conftest import FixedFacts
 from tests.support.fake_launcher import FakeLauncher
-from toolrl_cli.harness.priorities import chain_lengths
-from toolrl_cli.harness.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.priorities import chain_lengths
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
 from toolrl_cli.planning.plan import lay_out
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
@@ -69,8 +69,8 @@ import json, resource, sys
 from pathlib import Path
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.harness.scheduler_options import Options
-from toolrl_cli.harness.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
 from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.spec.stage import StageSpec
 

@@ -30,8 +30,8 @@ from toolrl_cli.log import on_stderr
 from toolrl_cli.report.statistics.basics import holm
 from toolrl_cli.rewards import Reward, get_reward
 from toolrl_cli.rewards.comparing.compare import Profile, profile
+from toolrl_cli.rewards.comparing.rescore import ArmStatistics, Rollout, rescore
 from toolrl_cli.rewards.reading import row_facts
-from toolrl_cli.rewards.rescore import ArmStatistics, Rollout, rescore
 from toolrl_cli.training.rollout_dumps import read_stage
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the cluster and 
 from tests.e2e.slurm_cluster import SlurmCluster, why_not
 from tests.support.stages import FUNCTIONS, ROOT, Stages
 from toolrl_cli.harness.detaching import detach
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.harness.slurm.launcher import SlurmLauncher
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.harness.starting import AttemptOptions

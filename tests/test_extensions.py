@@ -16,7 +16,7 @@ from toolrl_cli.harness.launcher import LauncherKind
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.rewards.component_kind import ComponentKind
 from toolrl_cli.rewards.components import Component
-from toolrl_cli.spec.benchmarks import Benchmark, Item, Verdict
+from toolrl_cli.spec.evaluations.benchmarks import Benchmark, Item, Verdict
 from toolrl_cli.spec.stage_config import ModelConfig
 from toolrl_cli.spec.stage_kind import StageKind
 

@@ -17,7 +17,7 @@ from tests.commands.conftest import FUNCTIONS, SWEEP
 from toolrl_cli import api
 from toolrl_cli.api import running
 from toolrl_cli.errors import SpecError
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.processes.process_id import ProcessId
 
 pytestmark = pytest.mark.usefixtures("verl_accepts")

@@ -12,7 +12,7 @@ import pytest
 from toolrl_cli.api.evaluating import evaluation_sweep, remember
 from toolrl_cli.benchmarks.endpoints import target_of
 from toolrl_cli.errors import BenchmarkError, SpecError
-from toolrl_cli.spec.models import EndpointModel
+from toolrl_cli.spec.run.model_settings import EndpointModel
 from toolrl_cli.spec.sweeps.resolve import resolve_sweep
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 

@@ -10,7 +10,7 @@ import pytest
 from tests.api.notebook import run_notebook
 from tests.commands.conftest import FUNCTIONS
 from toolrl_cli.api import running
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 
 DOCS = Path(__file__).parents[2] / "docs"
 

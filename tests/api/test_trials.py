@@ -18,7 +18,7 @@ from toolrl_cli.errors import StageError
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import StageFolder
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 
 
 @pytest.fixture

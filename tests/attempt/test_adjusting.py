@@ -14,10 +14,10 @@ from tests.spec.conftest import FixedFacts
 from tests.support.configs import typed, whole_config
 from tests.support.stages import FUNCTIONS, Stages
 from toolrl_cli.attempt.adjusting import adjusted, next_adjust
-from toolrl_cli.harness.events import Event, Outcome
 from toolrl_cli.harness.launchers.local import LocalLauncher
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.events import Event, Outcome
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import Change
@@ -26,7 +26,7 @@ from toolrl_cli.spec.sweeps.resolve import resolve_runs
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.store.state import StageState
 from toolrl_cli.training.models.gpu_memory import chosen_offload
 from toolrl_cli.training.verl_options import Paths, rl_options, sft_options

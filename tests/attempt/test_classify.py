@@ -10,7 +10,7 @@ from toolrl_cli.attempt.classify import classify, one_line
 from toolrl_cli.attempt.divergence import diverged
 from toolrl_cli.attempt.tracebacks import root_cause
 from toolrl_cli.errors import BenchmarkError, LedgerError, SpecError, StageError
-from toolrl_cli.harness.retries import Policy, Retry
+from toolrl_cli.harness.scheduling.retries import Policy, Retry
 from toolrl_cli.processes.child import ChildFailed
 from toolrl_cli.processes.nodes import NodeLost
 from toolrl_cli.store.failures import FAILURE_CLASSES, HINTS, Failure

@@ -21,7 +21,7 @@ from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import observed
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.store.state import StageState
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
 from toolrl_cli.attempt.sampling import Sampler
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import MACHINE_FILE, machine_samples
+from toolrl_cli.store.progress.metrics import MACHINE_FILE, machine_samples
 
 
 def test_samples_are_written_until_the_attempt_ends_and_none_of_one_that_is_over_at_once(

@@ -16,11 +16,11 @@ from toolrl_cli.attempt.divergence import diverged
 from toolrl_cli.attempt.monitor import Monitor
 from toolrl_cli.attempt.warning_signs import WarningSigns, signs_of
 from toolrl_cli.commands.views.live import LiveView
-from toolrl_cli.harness.events import Event, What
+from toolrl_cli.harness.scheduling.events import Event, What
 from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.stage_kind import settings_of
+from toolrl_cli.store.progress.step_warnings import StepWarning, counted
 from toolrl_cli.store.state import Progress, StageState
-from toolrl_cli.store.step_warnings import StepWarning, counted
 
 LIMIT = 96
 GOOD = {

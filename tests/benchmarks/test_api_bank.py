@@ -11,7 +11,7 @@ import pytest
 from toolrl_cli.benchmarks.catalogue.api_bank import BENCHMARK
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets import released
-from toolrl_cli.spec.benchmarks import Item, NotRun, Reply
+from toolrl_cli.spec.evaluations.benchmarks import Item, NotRun, Reply
 
 GOLD = {"name": "Book", "parameters": {"city": "Rome", "nights": 2}}
 DATA = Path(__file__).parents[2].parent / "shared/data/api_bank"

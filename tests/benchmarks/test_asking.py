@@ -17,8 +17,8 @@ from toolrl_cli.benchmarks.asking.answers import Answers
 from toolrl_cli.benchmarks.asking.client import Client, Target
 from toolrl_cli.benchmarks.asking.driver import Driver, Pace, owed
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.spec.benchmarks import Answer, Ask, CannotRun, Item, NotRun, Reply, Session
-from toolrl_cli.spec.models import EvaluateSpec
+from toolrl_cli.spec.evaluations.benchmarks import Answer, Ask, CannotRun, Item, NotRun, Reply, Session
+from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec
 from toolrl_cli.store.scores import ANSWERS
 
 ITEMS = [Item(str(n), "c", [{"role": "user", "content": f"question {n}"}]) for n in range(6)]

@@ -23,8 +23,8 @@ from toolrl_cli.benchmarks.bamboogle.matching import holds, same
 from toolrl_cli.benchmarks.bamboogle.serper import Serper, serper_key
 from toolrl_cli.benchmarks.catalogue.bamboogle import BENCHMARK, Bamboogle, Conversations
 from toolrl_cli.errors import BenchmarkError, SpecError
-from toolrl_cli.spec.asking import Answer, CannotRun, Item, Reply
-from toolrl_cli.spec.models import BamboogleSpec, EvaluateSpec, JudgeSpec
+from toolrl_cli.spec.evaluations.asking import Answer, CannotRun, Item, Reply
+from toolrl_cli.spec.run.evaluation_settings import BamboogleSpec, EvaluateSpec, JudgeSpec
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "bamboogle_released.jsonl"
 *CASES, TOLD = map(json.loads, FIXTURE.read_text(encoding="utf-8").splitlines())

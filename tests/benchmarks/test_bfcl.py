@@ -26,7 +26,7 @@ from toolrl_cli.benchmarks.catalogue.bfcl_native import BENCHMARK as NATIVE
 from toolrl_cli.benchmarks.catalogue.bfcl_v4 import BENCHMARK as V4
 from toolrl_cli.datasets.evaluators import EVALUATORS, bring, python_of
 from toolrl_cli.errors import BenchmarkError, SpecError
-from toolrl_cli.spec.benchmarks import Answer, Ask, CannotRun, EvaluationContext, Reply, Verdict
+from toolrl_cli.spec.evaluations.benchmarks import Answer, Ask, CannotRun, EvaluationContext, Reply, Verdict
 
 UPSTREAM = Path(__file__).parent / "upstream_evaluation.py"
 CTX = EvaluationContext()

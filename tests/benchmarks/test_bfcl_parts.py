@@ -14,7 +14,7 @@ from toolrl_cli.benchmarks.bfcl.evaluator import reading
 from toolrl_cli.benchmarks.bfcl.prompts import AFTER_RESULTS, ONE_TURN, SEVERAL_TURNS, rlla_messages
 from toolrl_cli.benchmarks.bfcl.session import Conversations, EvaluatorEnded
 from toolrl_cli.benchmarks.catalogue.bfcl import BENCHMARK
-from toolrl_cli.spec.models import EvaluateSpec
+from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec
 from toolrl_cli.store.scores import read_scores, write_scores
 
 

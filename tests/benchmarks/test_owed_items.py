@@ -18,7 +18,7 @@ from toolrl_cli.benchmarks.evaluation import run
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.planning.losses import look
 from toolrl_cli.planning.rewinding import renew
-from toolrl_cli.spec.own_evaluation import own_evaluation
+from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation
 from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger

@@ -25,9 +25,9 @@ from toolrl_cli.benchmarks.own.python_file import OwnPython
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.processes.child import importable
-from toolrl_cli.spec.benchmarks import EvaluationContext, Item, NotRun, Reply, Session
-from toolrl_cli.spec.models import EvaluateSpec, OwnEvaluation
-from toolrl_cli.spec.own_evaluation import own_evaluation
+from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext, Item, NotRun, Reply, Session
+from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation
+from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec, OwnEvaluation
 
 TEMPLATE = Path(__file__).parents[2] / "toolrl_cli/benchmarks/own/template.py"
 GOOD = """
@@ -197,7 +197,7 @@ def test_metrics_that_are_none_are_refused(text: str) -> None:
 
 
 OBJECT = """
-from toolrl_cli.spec.benchmarks import Ask, Benchmark, CannotRun, Item, Metric, Reply, Session, Verdict
+from toolrl_cli.spec.evaluations.benchmarks import Ask, Benchmark, CannotRun, Item, Metric, Reply, Session, Verdict
 from contextlib import contextmanager
 from pathlib import Path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toolrl_cli.benchmarks.catalogue.api_bank import BENCHMARK
 from toolrl_cli.benchmarks.scoring import score
-from toolrl_cli.spec.benchmarks import Item, NotRun, Reply
+from toolrl_cli.spec.evaluations.benchmarks import Item, NotRun, Reply
 
 ASKED = ({"role": "system", "content": "s"}, {"role": "user", "content": "q"})
 ITEMS = [

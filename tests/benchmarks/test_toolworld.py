@@ -12,7 +12,7 @@ from toolrl_cli.benchmarks.catalogue.toolworld import BENCHMARK, ToolWorld, item
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.spec.benchmarks import NotRun, Reply
+from toolrl_cli.spec.evaluations.benchmarks import NotRun, Reply
 
 EXAMPLES = toolworld.generate("benchmark", 0, 40)
 

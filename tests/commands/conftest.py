@@ -15,7 +15,7 @@ import pytest
 from toolrl_cli.api import running
 from toolrl_cli.app import app
 from toolrl_cli.commands.views.exit_status import run_guarded
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 
 FUNCTIONS = {
     "sft": "tests.commands.stage_functions:train",

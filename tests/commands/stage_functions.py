@@ -10,7 +10,7 @@ from toolrl_cli.benchmarks.catalogue.toolworld import BENCHMARK, item_of
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.errors import StageError
-from toolrl_cli.spec.benchmarks import Reply
+from toolrl_cli.spec.evaluations.benchmarks import Reply
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.checkpointing.checkpoints import prepare_resume

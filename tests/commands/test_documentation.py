@@ -27,8 +27,8 @@ from toolrl_cli.report.table_spec import load_table
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.spec.sweeps.profile import load_profile
+from toolrl_cli.spec.sweeps.reading.source import parse_yaml
 from toolrl_cli.spec.sweeps.resolve import resolve_sweep
-from toolrl_cli.spec.sweeps.source import parse_yaml
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.spec.sweeps.sweep_file import SweepFile
 from toolrl_cli.store.failures import Failure

@@ -22,7 +22,7 @@ from toolrl_cli.report.drawing.figures import shipped_figures
 from toolrl_cli.report.sources.published import sources
 from toolrl_cli.report.table_spec import shipped_tables
 from toolrl_cli.rewards.designs import NAMES
-from toolrl_cli.spec.benchmarks import BENCHMARKS
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
 from toolrl_cli.spec.sweeps import presets, profile
 from toolrl_cli.spec.sweeps.sweep_file import MODES
 
@@ -117,7 +117,7 @@ def test_what_an_option_offers_depends_on_the_argument_before_it(swept: Toolrl) 
 
 
 def test_help_loads_nothing_that_is_slow() -> None:
-    slow = ("rich", "pydantic", "yaml", "toolrl_cli.spec.models", "toolrl_cli.planning", "toolrl_cli.harness")
+    slow = ("rich", "pydantic", "yaml", "toolrl_cli.spec.run", "toolrl_cli.planning", "toolrl_cli.harness")
     code = (
         "import sys, typer; from toolrl_cli.app import app; typer.main.get_command(app); "
         f"print(*[m for m in {slow!r} if m in sys.modules])"

@@ -13,8 +13,8 @@ from toolrl_cli.datasets.prepare import first_rows
 from toolrl_cli.datasets.verl_rows import write_parquet
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.gold import check_gold
+from toolrl_cli.spec.sweeps.reading.source import read_yaml
 from toolrl_cli.spec.sweeps.schema import sweep_schema
-from toolrl_cli.spec.sweeps.source import read_yaml
 from toolrl_cli.training.rollout_dumps import gold_rows
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.support.results_tree import CPU, plan_of, results, stage
 from toolrl_cli.commands.views import live
 from toolrl_cli.commands.views.live import LiveView
-from toolrl_cli.harness.events import Event
+from toolrl_cli.harness.scheduling.events import Event
 from toolrl_cli.store.state import Progress, StageState
 
 

@@ -22,7 +22,7 @@ from toolrl_cli.datasets import mapped_rows
 from toolrl_cli.datasets.prepare import write_dataset
 from toolrl_cli.planning.forecasts import this_machine as machine
 from toolrl_cli.planning.forecasts.ranges import Range
-from toolrl_cli.spec.models import JsonlData
+from toolrl_cli.spec.run.data_settings import JsonlData
 from toolrl_cli.training.inputs import data_name, dataset_params
 
 GPU_SWEEP = """

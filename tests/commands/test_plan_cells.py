@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import SWEEP, Toolrl
-from toolrl_cli.spec.benchmarks import BENCHMARKS
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
 from toolrl_cli.store.ledger import Ledger
 
 GRID = """

@@ -12,7 +12,7 @@ import pytest
 from tests.commands.conftest import Toolrl
 from tests.support.results_tree import GPU, finish, plan_of, stage
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.store.sweep_folder import SweepFolder
 
 

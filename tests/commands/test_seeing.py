@@ -21,7 +21,7 @@ from toolrl_cli.commands.seeing import status as status_command
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.store.ledger import Ledger, StageFolder
-from toolrl_cli.store.step_warnings import StepWarning
+from toolrl_cli.store.progress.step_warnings import StepWarning
 from toolrl_cli.store.sweep_folder import SweepFolder
 
 

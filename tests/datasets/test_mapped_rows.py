@@ -19,7 +19,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.rewards.reading import row_facts
-from toolrl_cli.spec.models import DataSpec
+from toolrl_cli.spec.run.data_settings import DataSpec
 from toolrl_cli.training.rollout_dumps import gold_rows
 
 CALLS = [{"name": "f", "arguments": {"a": 1}}]

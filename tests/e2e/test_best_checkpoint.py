@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from toolrl_cli.rewards import get_reward
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.training.checkpointing.best_checkpoint import best_folder, validation_judge
 from toolrl_cli.training.checkpointing.checkpoints import saved_steps, torn_model, what_is_torn
 

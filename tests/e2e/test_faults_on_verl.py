@@ -18,7 +18,7 @@ import pytest
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import descendants, marked
 from toolrl_cli.store.ledger import Ledger, StageFolder
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.training.models.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.e2e

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.support.stages import ROOT, eventually
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.training.checkpointing.checkpoints import prepare_resume
 from toolrl_cli.training.checkpointing.last_save import WITHIN
 

@@ -38,7 +38,7 @@ def toolrl(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def rows_of(results: Path, kind: str, slug: str) -> list[dict[str, Any]]:
-    from toolrl_cli.store.metrics import merge_metrics
+    from toolrl_cli.store.progress.metrics import merge_metrics
 
     (folder,) = (results / "stages" / kind).glob(f"{slug}-*")
     return merge_metrics(folder)

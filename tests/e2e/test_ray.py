@@ -16,16 +16,16 @@ import pytest
 
 from tests.e2e.ray_cluster import RayCluster
 from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
-from toolrl_cli.harness import scheduler as scheduler_module
-from toolrl_cli.harness.events import Event, Outcome
 from toolrl_cli.harness.launcher import LaunchRequest
 from toolrl_cli.harness.ray import view
 from toolrl_cli.harness.ray.launcher import RayLauncher, attempt_dir
 from toolrl_cli.harness.ray.settings import RaySettings
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.harness.retries import Policy, Retry
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling import scheduler as scheduler_module
+from toolrl_cli.harness.scheduling.events import Event, Outcome
+from toolrl_cli.harness.scheduling.retries import Policy, Retry
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.harness.starting import AttemptOptions, Started, start_attempt
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec

@@ -26,7 +26,7 @@ from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.sources.saved_sweeps import read_sweep
 from toolrl_cli.spec.sweeps.profiles.rehearsal import ITEMS
-from toolrl_cli.spec.sweeps.source import read_yaml
+from toolrl_cli.spec.sweeps.reading.source import read_yaml
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.scores import SCORES
 

@@ -14,12 +14,12 @@ import pytest
 
 from tests.e2e.slurm_cluster import SlurmCluster, why_not
 from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
-from toolrl_cli.harness import scheduler as scheduler_module
 from toolrl_cli.harness.detaching import detach
-from toolrl_cli.harness.events import Event, Outcome
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling import scheduler as scheduler_module
+from toolrl_cli.harness.scheduling.events import Event, Outcome
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.harness.slurm import launcher as launcher_module
 from toolrl_cli.harness.slurm.launcher import SlurmLauncher
 from toolrl_cli.harness.slurm.settings import SlurmSettings

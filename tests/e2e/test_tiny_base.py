@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.training.models.model_folder import folder_of
 
 ROOT = Path(__file__).resolve().parents[2]

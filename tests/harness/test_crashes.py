@@ -20,7 +20,7 @@ from toolrl_cli.processes.slot_locks import SlotLocks
 from toolrl_cli.processes.tree import kill, send
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 
 STEPS = 4
 

@@ -10,8 +10,8 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.harness.launcher import LAUNCHERS, LauncherKind
 from toolrl_cli.harness.launcher_settings import check_sections, chosen_launcher
 from toolrl_cli.harness.launchers.local import open_here
-from toolrl_cli.spec.models import Frozen
-from toolrl_cli.spec.sweeps.key_path import KeyPath
+from toolrl_cli.spec.run.frozen import Frozen
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath
 
 
 class Settings(Frozen):

@@ -10,10 +10,10 @@ import pytest
 from toolrl_cli.attempt.environment import describe_environment, settings
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness import launchers
-from toolrl_cli.harness.interrupts import Interrupts
 from toolrl_cli.harness.launcher import LaunchRequest, Seen
 from toolrl_cli.harness.launchers import local
 from toolrl_cli.harness.launchers.local import LocalLauncher
+from toolrl_cli.harness.scheduling.interrupts import Interrupts
 from toolrl_cli.processes import gpus
 from toolrl_cli.processes.gpus import visible_gpus
 from toolrl_cli.processes.process_id import ProcessId

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.support.stages import Stages
 from toolrl_cli.errors import SpecError
-from toolrl_cli.harness.priorities import chain_lengths, expected_seconds, priorities
-from toolrl_cli.harness.queueing import OVERTAKEN, ReadyQueue, Slots
+from toolrl_cli.harness.scheduling.priorities import chain_lengths, expected_seconds, priorities
+from toolrl_cli.harness.scheduling.queueing import OVERTAKEN, ReadyQueue, Slots
 from toolrl_cli.spec.graph import StageGraph
 
 STAGES = Stages()

@@ -8,7 +8,7 @@ from tests.harness.test_scheduler import Command, ends
 from tests.support.stages import Stages
 from toolrl_cli.errors import LaunchError
 from toolrl_cli.harness.launcher import Seen
-from toolrl_cli.harness.scheduler import CANCEL_AGAIN
+from toolrl_cli.harness.scheduling.cancelling import AGAIN
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import take
@@ -180,4 +180,4 @@ def test_who_could_not_be_told_to_stop_is_told_again(ledger: Ledger, stages: Sta
 
     command.launcher.cancel, command.launcher.on_wait = unheard, press  # type: ignore[method-assign]
     assert ends(command.run(stop_grace=1000.0)) == {"a": "stopped"}
-    assert tries[1] - tries[0] == pytest.approx(CANCEL_AGAIN, abs=2.0)
+    assert tries[1] - tries[0] == pytest.approx(AGAIN, abs=2.0)

@@ -15,10 +15,10 @@ import pytest
 from tests.support.fake_launcher import Ending, FakeLauncher
 from tests.support.stages import Stages, dead_process, leave_lease
 from toolrl_cli.errors import LaunchError, LedgerError, SpecError
-from toolrl_cli.harness.events import Event, Outcome
-from toolrl_cli.harness.retries import Policy, Retry
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.events import Event, Outcome
+from toolrl_cli.harness.scheduling.retries import Policy, Retry
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store import files

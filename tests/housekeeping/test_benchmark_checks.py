@@ -9,7 +9,7 @@ import pytest
 
 from toolrl_cli.benchmarks.catalogue import bamboogle, toolworld
 from toolrl_cli.housekeeping.health.benchmark_checks import check_benchmarks, judged
-from toolrl_cli.spec.benchmarks import BENCHMARKS, Item, Reply, Verdict
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS, Item, Reply, Verdict
 
 
 def test_gold_answers_of_what_is_here_are_right_and_what_is_not_here_is_named(tmp_path: Path) -> None:

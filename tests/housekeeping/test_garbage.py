@@ -21,8 +21,8 @@ from toolrl_cli.housekeeping.garbage import ABANDONED, find_garbage, to_json
 from toolrl_cli.housekeeping.removal import Garbage, Item, remove
 from toolrl_cli.planning.plan import lay_out
 from toolrl_cli.processes.process_id import ProcessId
-from toolrl_cli.spec.models import ToolWorldData
 from toolrl_cli.spec.planned_run import PlannedRun
+from toolrl_cli.spec.run.data_settings import ToolWorldData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import take

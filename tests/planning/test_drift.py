@@ -6,9 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from tests.support.results_tree import finish, plan_of, stage
-from toolrl_cli.planning.drift import LOOKED_AT, Drift, find_drift
+from toolrl_cli.planning.changes.drift import LOOKED_AT, Drift, find_drift
+from toolrl_cli.planning.changes.stage_differences import (
+    EXPLANATIONS,
+    identity_differences,
+    transport_differences,
+)
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.planning.stage_differences import EXPLANATIONS, identity_differences, transport_differences
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder

@@ -10,7 +10,7 @@ import pytest
 from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.loading import load
 from toolrl_cli.spec.sweeps.reading.every_fault import without
-from toolrl_cli.spec.sweeps.source import parse_yaml
+from toolrl_cli.spec.sweeps.reading.source import parse_yaml
 
 
 def told(folder: Path, text: str, *sets: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.results_tree import finish, plan_of, stage
-from toolrl_cli.planning.previous_plan import read_earlier
+from toolrl_cli.planning.changes.previous_plan import read_earlier
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder
 

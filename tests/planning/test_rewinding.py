@@ -16,13 +16,13 @@ from toolrl_cli.attempt.divergence import diverged
 from toolrl_cli.attempt.setting_back import START, steps_of
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.harness.launchers.local import LocalLauncher
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.planning.rewinding import set_back
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 
 STEPS = 5
 

@@ -10,7 +10,8 @@ import pytest
 from tests.support.configs import rl_config
 from toolrl_cli.errors import StageError
 from toolrl_cli.planning.fingerprints import LocalFacts
-from toolrl_cli.spec.models import Precision, RunSpec
+from toolrl_cli.spec.run.frozen import Precision
+from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.sweeps.resolve import resolve_sweep
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.training import device

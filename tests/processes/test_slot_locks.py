@@ -24,7 +24,7 @@ from toolrl_cli.processes.gpus import lock_names
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.slot_locks import HeldSlots, Holder, SlotLocks, slots_folder
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 
 LISTING = """GPU 0: NVIDIA H200 (UUID: GPU-5b1c)
   MIG 1g.18gb     Device  0: (UUID: MIG-90aa)

@@ -188,7 +188,7 @@ def test_a_reward_of_unknown_range_is_drawn_in_its_own_units_and_said_so(tree: T
 
 
 def test_each_stage_is_read_once(tree: Tree) -> None:
-    from toolrl_cli.store.metrics import merge_metrics
+    from toolrl_cli.store.progress.metrics import merge_metrics
 
     tree.sweep().run("a").learned(-1, 2)
     seen = []

@@ -11,9 +11,9 @@ from tests.rewards.test_python_component import reward_of
 from tests.rewards.turns import GOLD, SFO, turn
 from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.comparing.compare import profile
+from toolrl_cli.rewards.comparing.rescore import Rollout, rescore, score_rollouts
 from toolrl_cli.rewards.explain import explain
 from toolrl_cli.rewards.gold import check_gold
-from toolrl_cli.rewards.rescore import Rollout, rescore, score_rollouts
 
 LONGEST = "def f(completions):\n    most = max(map(len, completions))\n    return [len(c) / most for c in completions]"
 

@@ -12,7 +12,7 @@ from toolrl_cli.benchmarks.catalogue.toolworld import BENCHMARK
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.exact_match import exact_match, mismatch, parse_turn
 from toolrl_cli.rewards.explain import explain
-from toolrl_cli.spec.benchmarks import Item, Reply
+from toolrl_cli.spec.evaluations.benchmarks import Item, Reply
 
 TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<response>", "</response>", "\n"]
 

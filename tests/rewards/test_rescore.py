@@ -15,7 +15,7 @@ from scipy import stats
 from tests.rewards.strategies import completions, ground_truths
 from tests.rewards.turns import FLIGHT, GOLD, LAX, ROLLOUTS, SFO, turn
 from toolrl_cli.rewards import RewardError, get_reward
-from toolrl_cli.rewards.rescore import Rescored, Rollout, exact_match, rescore, rollout_from
+from toolrl_cli.rewards.comparing.rescore import Rescored, Rollout, exact_match, rescore, rollout_from
 
 NAMES = ["original", "finegrained", "coarse", "original@paper"]
 

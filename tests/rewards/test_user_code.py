@@ -11,7 +11,7 @@ import pytest
 
 from tests.rewards.turns import GOLD
 from toolrl_cli.rewards import Reward, RewardError, get_reward
-from toolrl_cli.rewards.python_component import PythonComponent
+from toolrl_cli.rewards.user_code.python_component import PythonComponent
 from toolrl_cli.rewards.user_code.values import INPUTS
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.spec.models import DataSpec, HuggingFaceModel, Precision, RunSpec, TinyModel
+from toolrl_cli.spec.run.data_settings import DataSpec
+from toolrl_cli.spec.run.frozen import Precision
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel, TinyModel
+from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 

@@ -15,7 +15,8 @@ from toolrl_cli.spec import stages as stages_module
 from toolrl_cli.spec.algorithms.algorithm import AlgorithmName
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.kind_configs import RlConfig
-from toolrl_cli.spec.models import RlSpec, RunSpec
+from toolrl_cli.spec.run.run_spec import RunSpec
+from toolrl_cli.spec.run.training_settings import RlSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.profile import load_profile

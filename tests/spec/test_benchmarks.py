@@ -8,7 +8,7 @@ import pytest
 
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.benchmarks.scoring import score
-from toolrl_cli.spec.benchmarks import BENCHMARKS, why_blocked
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS, why_blocked
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.resolve import Run
 

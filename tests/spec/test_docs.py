@@ -8,9 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from toolrl_cli.spec.sweeps.reading.source import parse_yaml
 from toolrl_cli.spec.sweeps.resolve import resolve_runs
 from toolrl_cli.spec.sweeps.schema import sweep_schema
-from toolrl_cli.spec.sweeps.source import parse_yaml
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import ToolWorldData
+from toolrl_cli.spec.run.data_settings import ToolWorldData
 from toolrl_cli.spec.sweeps.grid import Grid
 from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs, resolve_sweep
 from toolrl_cli.spec.sweeps.sweep import read_sweep

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import VERSION, canonical_json, digest, slugify, stage_id, value_slug
-from toolrl_cli.spec.models import RlSpec
+from toolrl_cli.spec.run.training_settings import RlSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.resolve import Run

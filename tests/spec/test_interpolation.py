@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.sweeps.interpolation import interpolated
-from toolrl_cli.spec.sweeps.key_path import dotted
+from toolrl_cli.spec.sweeps.reading.interpolation import interpolated
+from toolrl_cli.spec.sweeps.reading.key_path import dotted
 from toolrl_cli.spec.sweeps.resolve import Run
 
 Resolve = Callable[..., list[Run]]

@@ -8,8 +8,8 @@ import pytest
 
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import OverSteps
-from toolrl_cli.spec.over_steps import point_of
+from toolrl_cli.spec.evaluations.over_steps import point_of
+from toolrl_cli.spec.run.evaluation_settings import OverSteps
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.profile import load_profile

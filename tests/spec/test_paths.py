@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import HuggingFaceModel, RllaData
+from toolrl_cli.spec.run.data_settings import RllaData
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel
 from toolrl_cli.spec.sweeps.resolve import Resolved, Run, resolve_sweep
 from toolrl_cli.spec.sweeps.sweep import read_sweep
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.spec.conftest import FixedFacts
-from toolrl_cli.spec.models import RunSpec
+from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs

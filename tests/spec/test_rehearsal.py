@@ -10,7 +10,7 @@ import pytest
 from tests.spec.conftest import FixedFacts
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
-from toolrl_cli.spec.models import OverSteps
+from toolrl_cli.spec.run.evaluation_settings import OverSteps
 from toolrl_cli.spec.stages import run_stages
 from toolrl_cli.spec.sweeps.profile import load_profile
 from toolrl_cli.spec.sweeps.resolve import Resolved, resolve_sweep

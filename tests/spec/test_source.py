@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.sweeps.source import parse_value, parse_yaml, read_yaml
+from toolrl_cli.spec.sweeps.reading.source import parse_value, parse_yaml, read_yaml
 
 
 def test_every_key_keeps_its_line() -> None:

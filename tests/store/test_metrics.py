@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from toolrl_cli.store import jsonl
-from toolrl_cli.store.metrics import MetricsFollower, attempt_folders, counting_rows, last_rows, merge_metrics
+from toolrl_cli.store.progress.metrics import (
+    MetricsFollower,
+    attempt_folders,
+    counting_rows,
+    last_rows,
+    merge_metrics,
+)
 
 
 def attempt(stage: Path, n: int, *rows: tuple[int, dict[str, Any]], torn: str = "") -> Path:

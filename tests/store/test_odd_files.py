@@ -17,7 +17,7 @@ from toolrl_cli.store.documents import number, read_document
 from toolrl_cli.store.files import read_json
 from toolrl_cli.store.jsonl import Follower, end, read
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.rewinds import read_rewinds
+from toolrl_cli.store.progress.rewinds import read_rewinds
 from toolrl_cli.store.scores import ITEMS
 from toolrl_cli.store.sweep_folder import SweepFolder
 

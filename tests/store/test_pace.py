@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolrl_cli.store.pace import PACE_FILE, Pace, PaceRecord, read_pace
+from toolrl_cli.store.progress.pace import PACE_FILE, Pace, PaceRecord, read_pace
 
 
 def test_start_up_and_step_time_are_read_off_the_first_and_the_last_look(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from toolrl_cli.store.files import write_json
 from toolrl_cli.store.lease import NAME as LEASE_FILE
 from toolrl_cli.store.lease import take
 from toolrl_cli.store.ledger import Ledger, StageFolder
-from toolrl_cli.store.metrics import merge_metrics
-from toolrl_cli.store.pace import read_pace
+from toolrl_cli.store.progress.metrics import merge_metrics
+from toolrl_cli.store.progress.pace import read_pace
 from toolrl_cli.store.schemas import Document
 from toolrl_cli.training.checkpointing.best_checkpoint import read_best
 

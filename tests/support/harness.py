@@ -13,9 +13,9 @@ from toolrl_cli.harness.launcher import Launcher
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.harness.ray.launcher import RayLauncher
 from toolrl_cli.harness.ray.settings import RaySettings
-from toolrl_cli.harness.retries import Policy, Retry
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.retries import Policy, Retry
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.harness.slurm.launcher import SlurmLauncher
 from toolrl_cli.harness.slurm.settings import SlurmSettings
 from toolrl_cli.processes.slot_locks import SlotLocks

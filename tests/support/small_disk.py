@@ -19,7 +19,7 @@ from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 
 SIZE = 2_000_000
 

@@ -16,8 +16,8 @@ from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store import files
 from toolrl_cli.training.checkpointing.checkpoints import prepare_resume
 from toolrl_cli.training.checkpointing.last_save import WITHIN
+from toolrl_cli.training.nodes.own_ray import own_ray
 from toolrl_cli.training.nodes.spread import run_over_nodes
-from toolrl_cli.training.own_ray import own_ray
 from toolrl_cli.training.trainer import Trainer
 
 DOUBLE = Path(__file__).with_name("trainer_double.py")

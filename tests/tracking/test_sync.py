@@ -24,7 +24,7 @@ from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.files import write_json
-from toolrl_cli.store.metrics import MACHINE_FILE
+from toolrl_cli.store.progress.metrics import MACHINE_FILE
 from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.client import Client, Live, Seen

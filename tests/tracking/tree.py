@@ -15,7 +15,7 @@ from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.ledger import Ledger
-from toolrl_cli.store.metrics import counting_rows, machine_samples
+from toolrl_cli.store.progress.metrics import counting_rows, machine_samples
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.sync import Synced, sync

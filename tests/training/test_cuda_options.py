@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
-from toolrl_cli.spec.models import HuggingFaceModel, Resources, RlSpec, SftSpec, ToolWorldData
+from toolrl_cli.spec.run.data_settings import ToolWorldData
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel
+from toolrl_cli.spec.run.run_spec import Resources
+from toolrl_cli.spec.run.training_settings import RlSpec, SftSpec
 from toolrl_cli.training.cuda import cuda_options
 from toolrl_cli.training.cuda.cuda_options import flash_attention_fault
 from toolrl_cli.training.verl_options import Paths, rl_options, sft_options

@@ -15,7 +15,7 @@ import pytest
 from tests.support.model_folders import CONFIG, SHAPES, safetensors, write_model
 from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.fingerprints import LocalFacts
-from toolrl_cli.spec.models import HuggingFaceModel
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel
 from toolrl_cli.training.models.folder_check import check_model_folder
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM
 
 from tests.support.configs import rl_config, sft_config
 from toolrl_cli.errors import StageError
-from toolrl_cli.spec.models import HuggingFaceModel, LoraSpec, TinyModel
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel, TinyModel
+from toolrl_cli.spec.run.training_settings import LoraSpec
 from toolrl_cli.training.cpu.engines import CpuEngineWithLMHead, CpuEngineWithValueHead
 from toolrl_cli.training.models.gpu_memory import training_need
 from toolrl_cli.training.models.host_memory import host_need

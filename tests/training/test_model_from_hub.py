@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from tests.support.model_folders import write_model
 from toolrl_cli.errors import StageError
 from toolrl_cli.planning.fingerprints import LocalFacts
-from toolrl_cli.spec.models import HuggingFaceModel
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel
 from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.training.inputs import model_path
 

@@ -13,7 +13,7 @@ from threading import Thread
 import pytest
 from huggingface_hub import constants
 
-from toolrl_cli.spec.models import HuggingFaceModel, TinyModel
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel, TinyModel
 from toolrl_cli.training.models.hub_size import hub_config, parameters_of
 from toolrl_cli.training.models.model_size import PUBLISHED, folder_size, model_size
 from toolrl_cli.training.models.tiny_model import make_tiny_model

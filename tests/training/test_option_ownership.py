@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
-from toolrl_cli.spec.models import HuggingFaceModel, Resources, RlSpec, SftSpec, ToolWorldData
+from toolrl_cli.spec.run.data_settings import ToolWorldData
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel
+from toolrl_cli.spec.run.run_spec import Resources
+from toolrl_cli.spec.run.training_settings import RlSpec, SftSpec
 from toolrl_cli.training.checking.composed import Kind, composed
 from toolrl_cli.training.checking.option_fault import OptionFault
 from toolrl_cli.training.device import Device

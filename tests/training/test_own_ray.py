@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from toolrl_cli.training import stage_functions
-from toolrl_cli.training.own_ray import own_ray
+from toolrl_cli.training.nodes.own_ray import own_ray
 
 
 def test_an_attempt_starts_a_ray_of_its_own_where_another_one_runs(

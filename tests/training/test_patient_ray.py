@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from toolrl_cli.training.patient_ray import be_patient, patient
+from toolrl_cli.training.nodes.patient_ray import be_patient, patient
 
 
 def test_a_node_is_asked_for_until_it_is_there_and_no_longer_than_the_limit() -> None:

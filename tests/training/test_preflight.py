@@ -15,14 +15,8 @@ from toolrl_cli.datasets.repeats import find_repeats
 from toolrl_cli.datasets.verl_rows import write_parquet
 from toolrl_cli.errors import StageError
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import (
-    EndpointModel,
-    HuggingFaceModel,
-    RllaData,
-    TinyModel,
-    ToolWorldData,
-    VerlData,
-)
+from toolrl_cli.spec.run.data_settings import RllaData, ToolWorldData, VerlData
+from toolrl_cli.spec.run.model_settings import EndpointModel, HuggingFaceModel, TinyModel
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.training.models.tiny_tokenizer import write_tokenizer
 from toolrl_cli.training.preflight import answers, measuring, row_questions, tokenizer_files

@@ -11,7 +11,7 @@ import pytest
 from toolrl_cli.datasets.verl_rows import rl_row, write_parquet
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import get_reward
-from toolrl_cli.rewards.rescore import score_rollouts
+from toolrl_cli.rewards.comparing.rescore import score_rollouts
 from toolrl_cli.training.rollout_dumps import (
     Dump,
     Reproduction,

@@ -13,7 +13,7 @@ from toolrl_cli.report.sources.results import Run, Sweep
 from toolrl_cli.report.sources.saved_sweeps import list_sweeps, read_sweep
 from toolrl_cli.report.units import Unit, checked, unit_of
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.store.metrics import machine_samples, merge_metrics
+from toolrl_cli.store.progress.metrics import machine_samples, merge_metrics
 from toolrl_cli.store.roots import results_root
 from toolrl_cli.store.scores import Score
 from toolrl_cli.training.reward_metrics import validation_name

@@ -9,9 +9,9 @@ from typing import Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.planning.sweep_status import sweep_status
 from toolrl_cli.report.units import Unit, checked, unit_of
-from toolrl_cli.spec.over_steps import point_of
+from toolrl_cli.spec.evaluations.over_steps import point_of
 from toolrl_cli.spec.sweeps.reading.shipped import own_sweeps, shipped_sweeps
-from toolrl_cli.spec.sweeps.source import read_unresolved
+from toolrl_cli.spec.sweeps.reading.source import read_unresolved
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import results_root
 from toolrl_cli.store.schemas import PRINTED, SCORES

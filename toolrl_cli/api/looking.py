@@ -10,12 +10,12 @@ from typing import Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.harness.reach import Reach
+from toolrl_cli.planning.changes.stage_differences import compare
 from toolrl_cli.planning.forecasts.measured import on_gpus, seconds_used
-from toolrl_cli.planning.stage_differences import compare
 from toolrl_cli.planning.sweep_status import unreadable
 from toolrl_cli.report.comparability import apart
 from toolrl_cli.report.units import Unit, checked, unit_of
-from toolrl_cli.spec.over_steps import point_of
+from toolrl_cli.spec.evaluations.over_steps import point_of
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
@@ -23,7 +23,7 @@ from toolrl_cli.store.documents import fault_of
 from toolrl_cli.store.files import read_json
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import observed
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.store.roots import results_root
 from toolrl_cli.store.schemas import PRINTED, SCORES
 from toolrl_cli.store.scores import Score, read_scores

@@ -15,19 +15,19 @@ from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.harness.adoption import adopt
 from toolrl_cli.harness.detaching import Detached, check_detachable
 from toolrl_cli.harness.detaching import detach as detach_stages
-from toolrl_cli.harness.events import Event, Observer
 from toolrl_cli.harness.launcher import LaunchPlan
 from toolrl_cli.harness.launcher_settings import chosen_launcher, lasting
-from toolrl_cli.harness.priorities import expected_seconds
 from toolrl_cli.harness.publishing import Publishing, concluded, owed
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.harness.scheduler import Scheduler, check_slots
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.events import Event, Observer
+from toolrl_cli.harness.scheduling.priorities import expected_seconds
+from toolrl_cli.harness.scheduling.scheduler import Scheduler, check_slots
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.log import LOG
+from toolrl_cli.planning.changes.previous_plan import read_earlier
 from toolrl_cli.planning.forecasts.forecast import Forecast
 from toolrl_cli.planning.outlook import look_ahead
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.planning.previous_plan import read_earlier
 from toolrl_cli.planning.resuming import Confirm
 from toolrl_cli.planning.rewinding import renew
 from toolrl_cli.report.api import build_report

@@ -18,11 +18,11 @@ from typing import Any
 from toolrl_cli.api.plans import SweepPlan, plan
 from toolrl_cli.api.running import Outcome, run
 from toolrl_cli.errors import StageError
-from toolrl_cli.harness.events import Event
+from toolrl_cli.harness.scheduling.events import Event
 from toolrl_cli.planning.plan import PlannedStage
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.ledger import Ledger, StageFolder
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.training.device import choose_device
 
 NAME = "trial"

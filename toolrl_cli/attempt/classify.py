@@ -14,7 +14,7 @@ from toolrl_cli.processes.child import ChildFailed, describe_exit
 from toolrl_cli.processes.nodes import NodeLost
 from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure, FailureClass, failure_class
 from toolrl_cli.store.files import open_to_read
-from toolrl_cli.store.metrics import FILE as METRICS_FILE
+from toolrl_cli.store.progress.metrics import FILE as METRICS_FILE
 from toolrl_cli.store.schemas import REWARD_FAILURE
 from toolrl_cli.wording import cut
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.store.failures import Failure
-from toolrl_cli.store.metrics import last_rows
+from toolrl_cli.store.progress.metrics import last_rows
 
 NO_TOKENS = {
     "train/loss": "sft.max_length cuts the answers off: raise it, or leave out the rows that are longer"

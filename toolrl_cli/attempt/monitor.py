@@ -21,11 +21,11 @@ from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.lease import Lease
 from toolrl_cli.store.ledger import StageFolder
-from toolrl_cli.store.metrics import FILE as METRICS_FILE
-from toolrl_cli.store.metrics import MetricsFollower
-from toolrl_cli.store.pace import PACE_FILE, PaceRecord
+from toolrl_cli.store.progress.metrics import FILE as METRICS_FILE
+from toolrl_cli.store.progress.metrics import MetricsFollower
+from toolrl_cli.store.progress.pace import PACE_FILE, PaceRecord
+from toolrl_cli.store.progress.step_warnings import StepWarning
 from toolrl_cli.store.state import Progress, StageState
-from toolrl_cli.store.step_warnings import StepWarning
 
 if TYPE_CHECKING:
     from toolrl_cli.attempt.warning_signs import WarningSigns

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from toolrl_cli.log import LOG
-from toolrl_cli.store.metrics import MACHINE_FILE
+from toolrl_cli.store.progress.metrics import MACHINE_FILE
 
 FIRST, EVERY = 5.0, 15.0  # seconds until the first sample, and between two
 

@@ -10,8 +10,8 @@ from toolrl_cli.attempt.divergence import lost_since
 from toolrl_cli.store.files import explained, make_folder, write_json
 from toolrl_cli.store.lease import Lease
 from toolrl_cli.store.ledger import StageFolder
-from toolrl_cli.store.metrics import FILE as METRICS_FILE
-from toolrl_cli.store.rewinds import read_rewinds
+from toolrl_cli.store.progress.metrics import FILE as METRICS_FILE
+from toolrl_cli.store.progress.rewinds import read_rewinds
 from toolrl_cli.store.schemas import REWINDS, WHY_SUPERSEDED
 from toolrl_cli.store.scores import ANSWERS
 from toolrl_cli.store.state import StageState

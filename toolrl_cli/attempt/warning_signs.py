@@ -16,8 +16,8 @@ from toolrl_cli.spec.kind_configs import RlConfig
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.store.files import explained
-from toolrl_cli.store.metrics import merge_metrics
-from toolrl_cli.store.step_warnings import StepWarning, counted
+from toolrl_cli.store.progress.metrics import merge_metrics
+from toolrl_cli.store.progress.step_warnings import StepWarning, counted
 
 TRAINED = ("train/loss", "critic/score/mean")
 """One of these is in the metrics of every training step, and not in those of a validation."""

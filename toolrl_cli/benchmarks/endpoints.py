@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from toolrl_cli.benchmarks.asking.client import Target
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.spec.kind_configs import EvaluateConfig
-from toolrl_cli.spec.models import EndpointModel
+from toolrl_cli.spec.run.model_settings import EndpointModel
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.training.device import device_for
 from toolrl_cli.training.inputs import model_path

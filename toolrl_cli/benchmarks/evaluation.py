@@ -19,8 +19,15 @@ from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.log import LOG
-from toolrl_cli.spec.asking import first_of_each
-from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, EvaluationContext, Item, NotRun, Reply
+from toolrl_cli.spec.evaluations.asking import first_of_each
+from toolrl_cli.spec.evaluations.benchmarks import (
+    BENCHMARKS,
+    Benchmark,
+    EvaluationContext,
+    Item,
+    NotRun,
+    Reply,
+)
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.stage import StageContext

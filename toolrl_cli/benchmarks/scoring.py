@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.spec.benchmarks import Benchmark, Item, NotRun, Reply, Verdict
+from toolrl_cli.spec.evaluations.benchmarks import Benchmark, Item, NotRun, Reply, Verdict
 
 
 def score(

@@ -9,23 +9,10 @@ import typer
 
 def register_all(app: typer.Typer) -> None:
     """Add every command to the root, in the order in which `--help` lists them."""
-    from toolrl_cli.commands import (
-        data,
-        doctor,
-        gc,
-        init,
-        plan,
-        report,
-        rescore,
-        resume,
-        reward,
-        schema,
-        stop,
-        sweep,
-        sync,
-    )
+    from toolrl_cli.commands import data, doctor, gc, init, plan, report, resume, schema, stop, sweep, sync
     from toolrl_cli.commands.examples import epilog
     from toolrl_cli.commands.models import evaluate, serve
+    from toolrl_cli.commands.rewards import rescore, reward
     from toolrl_cli.commands.seeing import diff, listing, logs, show, status
 
     def add(name: str, function: Callable[..., None]) -> None:

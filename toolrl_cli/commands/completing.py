@@ -94,7 +94,7 @@ def _sweep_files(context: typer.Context) -> list[str]:
 
 
 def _settings(context: typer.Context) -> list[str]:
-    from toolrl_cli.spec.models import RunSpec
+    from toolrl_cli.spec.run.run_spec import RunSpec
     from toolrl_cli.spec.sweeps.presets import names
     from toolrl_cli.spec.sweeps.sweep_file import SweepFile
 
@@ -134,7 +134,7 @@ def _published(context: typer.Context) -> Iterable[str]:
 
 
 def _benchmarks(context: typer.Context) -> Iterable[str]:
-    from toolrl_cli.spec.benchmarks import BENCHMARKS
+    from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
 
     return BENCHMARKS.names()
 

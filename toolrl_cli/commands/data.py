@@ -181,7 +181,7 @@ def _write(
     """
     from toolrl_cli.datasets.prepare import dataset_fingerprint, write_dataset
     from toolrl_cli.datasets.released import released_folder
-    from toolrl_cli.spec.models import DataSpec, RllaData, ToolWorldData
+    from toolrl_cli.spec.run.data_settings import DataSpec, RllaData, ToolWorldData
     from toolrl_cli.store.files import explained
     from toolrl_cli.training.inputs import dataset_params
 

@@ -17,9 +17,9 @@ from toolrl_cli.harness.launcher import LAUNCHERS, LauncherKind
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import STAGE_KINDS
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.faults import fault_text, telling_fault
-from toolrl_cli.spec.sweeps.key_path import KeyPath
-from toolrl_cli.spec.sweeps.source import read_yaml
+from toolrl_cli.spec.sweeps.reading.faults import fault_text, telling_fault
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath
+from toolrl_cli.spec.sweeps.reading.source import read_yaml
 
 FOLDER = "launchers"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import TinyModel
+from toolrl_cli.spec.run.model_settings import TinyModel
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import ModelConfig, TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of

@@ -199,7 +199,7 @@ def data_warnings(plan: Plan, results: Path) -> list[str]:
     from toolrl_cli.datasets.prepare import read_manifest
     from toolrl_cli.datasets.rlla import most_train_rows
     from toolrl_cli.spec.kind_configs import RlConfig
-    from toolrl_cli.spec.models import JsonlData, RllaData, ToolWorldData
+    from toolrl_cli.spec.run.data_settings import JsonlData, RllaData, ToolWorldData
     from toolrl_cli.spec.stage_config import TrainingConfig
     from toolrl_cli.spec.stage_kind import settings_of
     from toolrl_cli.training.inputs import data_name
@@ -246,8 +246,8 @@ def data_warnings(plan: Plan, results: Path) -> list[str]:
 def lost_points(plan: Plan, results: Path) -> list[str]:
     """Points of curves that cannot be scored any more: a training has passed those steps and did not keep them."""
     from toolrl_cli.errors import LedgerError
+    from toolrl_cli.spec.evaluations.over_steps import kept_for_export
     from toolrl_cli.spec.kind_configs import ExportConfig
-    from toolrl_cli.spec.over_steps import kept_for_export
     from toolrl_cli.store.ledger import Ledger
     from toolrl_cli.training.checkpointing.checkpoints import saved_steps
     from toolrl_cli.training.checkpointing.chosen_checkpoint import lost_checkpoint

@@ -9,15 +9,10 @@ from pathlib import Path
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import (
-    DataSpec,
-    EndpointModel,
-    HuggingFaceModel,
-    Precision,
-    RllaData,
-    RunSpec,
-    TinyModel,
-)
+from toolrl_cli.spec.run.data_settings import DataSpec, RllaData
+from toolrl_cli.spec.run.frozen import Precision
+from toolrl_cli.spec.run.model_settings import EndpointModel, HuggingFaceModel, TinyModel
+from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.training.data_identity import SHORT, data_fingerprint
 from toolrl_cli.training.device import planned_device
 from toolrl_cli.training.models.folder_check import check_model_folder

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.planning.known_stages import KnownStages
+from toolrl_cli.planning.changes.known_stages import KnownStages
 from toolrl_cli.planning.plan import Plan, lay_out
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stages import Facts, StageMaker

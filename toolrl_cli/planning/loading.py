@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from toolrl_cli.planning.plan import Plan
     from toolrl_cli.spec.sweeps.grid import Cell, Grid
+    from toolrl_cli.spec.sweeps.reading.source import Source
     from toolrl_cli.spec.sweeps.resolve import Resolved
-    from toolrl_cli.spec.sweeps.source import Source
     from toolrl_cli.spec.sweeps.sweep import Document
 
 
@@ -163,7 +163,7 @@ def load(
 
 def _place(where: str, cell: Cell, document: Document) -> str:
     """Where the sweep sets what is wrong, if that is a setting; files of the data keep their own place."""
-    from toolrl_cli.spec.models import RunSpec
+    from toolrl_cli.spec.run.run_spec import RunSpec
     from toolrl_cli.spec.sweeps.places import full_place_of
 
     return full_place_of(where, cell, document) if where.split(".")[0] in RunSpec.model_fields else where

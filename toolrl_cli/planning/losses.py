@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.spec.benchmarks import why_blocked
+from toolrl_cli.spec.evaluations.benchmarks import why_blocked
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.kind_configs import ExportConfig
 from toolrl_cli.spec.stage import StageSpec

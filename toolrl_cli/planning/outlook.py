@@ -8,7 +8,7 @@ from typing import Any
 
 from toolrl_cli.attempt.code_version import code_identity
 from toolrl_cli.attempt.environment import installed_versions
-from toolrl_cli.planning.drift import Drift, find_drift
+from toolrl_cli.planning.changes.drift import Drift, find_drift
 from toolrl_cli.planning.forecasts.forecast import Forecast, forecast
 from toolrl_cli.planning.forecasts.limits import Limits, limits
 from toolrl_cli.planning.forecasts.this_machine import this_machine

@@ -11,7 +11,7 @@ from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.planning.losses import Loss, look
-from toolrl_cli.spec.benchmarks import why_blocked
+from toolrl_cli.spec.evaluations.benchmarks import why_blocked
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for

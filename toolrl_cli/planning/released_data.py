@@ -9,7 +9,7 @@ from toolrl_cli.datasets.released import bring, missing, released_folder
 from toolrl_cli.errors import SpecError
 from toolrl_cli.log import LOG
 from toolrl_cli.planning.plan import Plan
-from toolrl_cli.spec.benchmarks import BENCHMARKS, is_evaluation, why_blocked
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS, is_evaluation, why_blocked
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.roots import command

@@ -16,7 +16,7 @@ from toolrl_cli.report.statistics.items import wilson, wilson_error
 from toolrl_cli.report.statistics.seeds import seed_mean
 from toolrl_cli.report.table_spec import BestRule, Checkpoint, ColumnSpec, TableSpec
 from toolrl_cli.report.units import fault_of
-from toolrl_cli.spec.benchmarks import why_not_run
+from toolrl_cli.spec.evaluations.benchmarks import why_not_run
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.wording import cut
 

@@ -13,10 +13,10 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.report.model import Direction
 from toolrl_cli.report.statistics.basics import MIN_SEEDS
 from toolrl_cli.report.statistics.seeds import PAIRED_FROM
-from toolrl_cli.spec.models import Frozen
+from toolrl_cli.spec.run.frozen import Frozen
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.faults import fault_text
-from toolrl_cli.spec.sweeps.source import Source, read_yaml
+from toolrl_cli.spec.sweeps.reading.faults import fault_text
+from toolrl_cli.spec.sweeps.reading.source import Source, read_yaml
 
 SPECS = Path(__file__).parent / "specs"
 

@@ -14,10 +14,10 @@ from toolrl_cli.report.arms import PER_RUN, Arm, by_value, fitting, holds, setti
 from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.results import short_name
 from toolrl_cli.report.table_spec import BestRule, TableSpec, is_shipped
-from toolrl_cli.spec.benchmarks import BENCHMARKS
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.fields import check_setting
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.training.reward_metrics import validation_name
 
 _OF_RUNS = ("arm", "train", *PER_RUN)

@@ -12,9 +12,9 @@ from toolrl_cli.errors import LedgerError
 from toolrl_cli.log import LOG
 from toolrl_cli.report.drawing.bars import draw_bars
 from toolrl_cli.report.drawing.figures import shipped_figures
-from toolrl_cli.report.provenance import provenance
 from toolrl_cli.report.render import aggregates_text as over_tasks
 from toolrl_cli.report.render import claims_text as claims
+from toolrl_cli.report.render.provenance import provenance
 from toolrl_cli.spec.identity import slugify
 from toolrl_cli.store.files import replacing
 

@@ -8,18 +8,11 @@ from pydantic import Field
 
 from toolrl_cli.spec.algorithms.algorithm import AlgorithmName
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
-from toolrl_cli.spec.models import (
-    DataSpec,
-    EvaluateSpec,
-    OwnData,
-    OwnEvaluation,
-    Precision,
-    Resources,
-    RllaData,
-    RlSpec,
-    SftSpec,
-    ToolWorldData,
-)
+from toolrl_cli.spec.run.data_settings import DataSpec, OwnData, RllaData, ToolWorldData
+from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec, OwnEvaluation
+from toolrl_cli.spec.run.frozen import Precision
+from toolrl_cli.spec.run.run_spec import Resources
+from toolrl_cli.spec.run.training_settings import RlSpec, SftSpec
 from toolrl_cli.spec.stage_config import (
     Amount,
     Change,

@@ -43,7 +43,7 @@ class StageSpec:
 
     @property
     def resources(self) -> Mapping[str, Any]:
-        """What the stage was asked to run on and how (`spec.models.Resources`); empty for one that asks nothing."""
+        """What the stage was asked to run on and how (`Resources`); empty for one that asks nothing."""
         return self.config.get("resources") or {}
 
     @classmethod

@@ -7,15 +7,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from toolrl_cli.spec.models import (
-    DataSpec,
-    Frozen,
-    HuggingFaceModel,
-    LoraSpec,
-    ModelSpec,
-    Precision,
-    Resources,
-)
+from toolrl_cli.spec.run.data_settings import DataSpec
+from toolrl_cli.spec.run.frozen import Frozen, Precision
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel, ModelSpec
+from toolrl_cli.spec.run.run_spec import Resources
+from toolrl_cli.spec.run.training_settings import LoraSpec
 
 ELSE_HELPS = "a device with more memory helps"
 

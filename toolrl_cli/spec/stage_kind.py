@@ -14,7 +14,7 @@ from toolrl_cli.spec.stage import StageSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from toolrl_cli.spec.models import RunSpec
+    from toolrl_cli.spec.run.run_spec import RunSpec
     from toolrl_cli.spec.stage_config import StageConfig, TrainingConfig
 
 

@@ -7,23 +7,16 @@ from typing import Any, Literal, Protocol
 
 from toolrl_cli.rewards import get_reward
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
-from toolrl_cli.spec.benchmarks import BENCHMARKS
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
+from toolrl_cli.spec.evaluations.over_steps import scored_steps
 from toolrl_cli.spec.identity import slugify, stage_id
 from toolrl_cli.spec.kind_configs import EvaluateConfig, ExportConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import (
-    DataSpec,
-    EndpointModel,
-    HuggingFaceModel,
-    LoraSpec,
-    OverSteps,
-    OwnEvaluation,
-    Precision,
-    RunSpec,
-    SftSpec,
-    TinyModel,
-    VerlOptions,
-)
-from toolrl_cli.spec.over_steps import scored_steps
+from toolrl_cli.spec.run.data_settings import DataSpec
+from toolrl_cli.spec.run.evaluation_settings import OverSteps, OwnEvaluation
+from toolrl_cli.spec.run.frozen import Precision
+from toolrl_cli.spec.run.model_settings import EndpointModel, HuggingFaceModel, TinyModel
+from toolrl_cli.spec.run.run_spec import RunSpec, VerlOptions
+from toolrl_cli.spec.run.training_settings import LoraSpec, SftSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import StageConfig
 from toolrl_cli.spec.stage_kind import STAGE_KINDS

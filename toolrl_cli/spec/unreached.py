@@ -14,11 +14,11 @@ from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.composing.varying import constant_parts
 from toolrl_cli.rewards.stretch import unfinished
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
+from toolrl_cli.spec.evaluations.over_steps import best_candidates
 from toolrl_cli.spec.identity import canonical_json
-from toolrl_cli.spec.over_steps import best_candidates
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.models import RunSpec
+    from toolrl_cli.spec.run.run_spec import RunSpec
 
 
 @dataclass(frozen=True)

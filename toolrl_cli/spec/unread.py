@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
-from toolrl_cli.spec.models import OwnEvaluation
-from toolrl_cli.spec.own_evaluation import takes_folder
+from toolrl_cli.spec.evaluations.own_evaluation import takes_folder
+from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.models import RunSpec
+    from toolrl_cli.spec.run.run_spec import RunSpec
 
 _DISCOUNTED = ("gae", "reinforce_plus_plus")
 """Advantage estimators of verl that read the discount."""

@@ -21,7 +21,7 @@ from toolrl_cli.store.documents import read_document
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.files import explained, read_json, write_json
 from toolrl_cli.store.lease import Lease, LeaseInfo
-from toolrl_cli.store.metrics import attempt_folders
+from toolrl_cli.store.progress.metrics import attempt_folders
 from toolrl_cli.store.schemas import SPEC
 from toolrl_cli.store.state import AttemptRecord, StageState
 

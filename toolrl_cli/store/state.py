@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.store.failures import Failure
+from toolrl_cli.store.progress.step_warnings import StepWarning
 from toolrl_cli.store.schemas import STATE
-from toolrl_cli.store.step_warnings import StepWarning
 
 Status = Literal["pending", "queued", "running", "succeeded", "failed", "stopped"]
 STATUSES: tuple[Status, ...] = get_args(Status)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from toolrl_cli.spec.evaluations.over_steps import point_of
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.over_steps import point_of
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.secrets import scrubbed
 from toolrl_cli.spec.stage import StageSpec
@@ -23,8 +23,14 @@ from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import Ledger, StageFolder
-from toolrl_cli.store.metrics import FILE as METRICS_FILE
-from toolrl_cli.store.metrics import MACHINE_FILE, LoggedRow, MachineSample, counting_rows, machine_samples
+from toolrl_cli.store.progress.metrics import FILE as METRICS_FILE
+from toolrl_cli.store.progress.metrics import (
+    MACHINE_FILE,
+    LoggedRow,
+    MachineSample,
+    counting_rows,
+    machine_samples,
+)
 from toolrl_cli.store.schemas import OPTIONS, SCORES
 from toolrl_cli.store.scores import read_scores
 from toolrl_cli.training.checkpointing.checkpoints import saved_steps

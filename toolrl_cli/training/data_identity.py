@@ -8,7 +8,7 @@ from toolrl_cli.datasets import mapped_rows, own_rows, rlla, toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.spec.kind_configs import SftConfig
-from toolrl_cli.spec.models import DataSpec, JsonlData, OwnData, RllaData
+from toolrl_cli.spec.run.data_settings import DataSpec, JsonlData, OwnData, RllaData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import TrainingConfig
 

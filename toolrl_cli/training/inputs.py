@@ -8,16 +8,8 @@ from typing import Any
 from toolrl_cli.datasets.prepare import dataset_fingerprint, write_dataset
 from toolrl_cli.errors import SpecError, StageError
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import (
-    DataSpec,
-    EndpointModel,
-    JsonlData,
-    ModelSpec,
-    OwnData,
-    RllaData,
-    TinyModel,
-    ToolWorldData,
-)
+from toolrl_cli.spec.run.data_settings import DataSpec, JsonlData, OwnData, RllaData, ToolWorldData
+from toolrl_cli.spec.run.model_settings import EndpointModel, ModelSpec, TinyModel
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.training.models.folder_check import check_model_folder

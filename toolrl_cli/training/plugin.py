@@ -77,7 +77,7 @@ def _register() -> None:
     _register_rollout()
     seed_torch()
     if cpu_platform_selected() or CUDA_ENGINES in os.environ:
-        from toolrl_cli.training.patient_ray import be_patient
+        from toolrl_cli.training.nodes.patient_ray import be_patient
 
         be_patient()
     if cpu_platform_selected():

@@ -20,9 +20,9 @@ from typing import Any, Literal
 from toolrl_cli.datasets.verl_rows import parquet_rows
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import Reward, RewardError, get_reward
+from toolrl_cli.rewards.comparing.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
 from toolrl_cli.rewards.reading import row_facts
-from toolrl_cli.rewards.rescore import FIELDS, REPRODUCED, Rollout, rollout_from
-from toolrl_cli.store.rewinds import counts
+from toolrl_cli.store.progress.rewinds import counts
 from toolrl_cli.training.models.model_folder import folder_of, json_object
 from toolrl_cli.training.verl_options import REWARD_FILE
 
@@ -143,7 +143,7 @@ def read_file(
 
     Args:
         path: a dump of verl's, or any file with completion, ground truth and group.
-        fields: our name of a field (a key of `rewards.rescore.FIELDS`) → the file's name.
+        fields: our name of a field (a key of `rewards.comparing.rescore.FIELDS`) → the file's name.
         step: for lines that have no step.
         bad: gets what is wrong with lines that are no rollouts, and they are left out; None to raise it.
 
@@ -191,7 +191,7 @@ def reproduce(dump: Dump, reward: Reward, totals: Sequence[float]) -> Reproducti
     Args:
         dump: the rollouts.
         reward: the run's own.
-        totals: what it gives each of them (`rewards.rescore.score_rollouts`).
+        totals: what it gives each of them (`rewards.comparing.rescore.score_rollouts`).
     """
     gaps = [
         (place, abs(total - rollout.logged))

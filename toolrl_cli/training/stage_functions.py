@@ -17,12 +17,12 @@ from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.rewards.user_code.runner import close as end_user_code
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import LoraSpec
+from toolrl_cli.spec.run.training_settings import LoraSpec
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.ledger import StageFolder
-from toolrl_cli.store.metrics import merge_metrics
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.store.schemas import CHECKPOINT, OPTIONS
 from toolrl_cli.training.checkpointing.best_checkpoint import (
     BestKeeper,
@@ -48,8 +48,8 @@ from toolrl_cli.training.models.lora_modules import (
     loaded_modules,
     lora_fault,
 )
+from toolrl_cli.training.nodes.own_ray import own_ray
 from toolrl_cli.training.nodes.spread import run_over_nodes
-from toolrl_cli.training.own_ray import own_ray
 from toolrl_cli.training.preflight.row_checks import check_before_start
 from toolrl_cli.training.rollout_dumps import gold_rows
 from toolrl_cli.training.scoring_failure import ScoringFailure

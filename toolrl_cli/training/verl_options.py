@@ -13,7 +13,7 @@ from typing import Any
 
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
-from toolrl_cli.spec.models import LoraSpec
+from toolrl_cli.spec.run.training_settings import LoraSpec
 from toolrl_cli.spec.stage_config import Offload
 from toolrl_cli.training.algorithm_options import algorithm_options
 from toolrl_cli.training.checkpointing.last_save import CALLBACK, OPTION

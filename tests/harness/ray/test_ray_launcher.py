@@ -16,8 +16,6 @@ import pytest
 from tests.support.fake_ray import TOKEN, FakeRay, fake_ray
 from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually, leave_lease
 from toolrl_cli.errors import LaunchError
-from toolrl_cli.harness import scheduler as scheduler_module
-from toolrl_cli.harness.events import Event, Outcome
 from toolrl_cli.harness.launcher import LaunchLater, LaunchPlan, LaunchRequest, Seen
 from toolrl_cli.harness.ray import job, lost, states, view
 from toolrl_cli.harness.ray.launcher import RayLauncher, attempt_dir
@@ -25,8 +23,10 @@ from toolrl_cli.harness.ray.preview import preview
 from toolrl_cli.harness.ray.request import job_request, places_of, request_of
 from toolrl_cli.harness.ray.settings import RaySettings
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling import scheduler as scheduler_module
+from toolrl_cli.harness.scheduling.events import Event, Outcome
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.harness.starting import AttemptOptions, Started, start_attempt
 from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.spec.stage import StageSpec

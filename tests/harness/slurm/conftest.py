@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.fake_slurm import install
 from tests.support.stages import FUNCTIONS, ROOT, Stages
-from toolrl_cli.harness.events import Event, Outcome
-from toolrl_cli.harness.scheduler import Scheduler
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.events import Event, Outcome
+from toolrl_cli.harness.scheduling.scheduler import Scheduler
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.harness.slurm import launcher as module
 from toolrl_cli.harness.slurm.launcher import SlurmLauncher
 from toolrl_cli.harness.slurm.settings import SlurmSettings

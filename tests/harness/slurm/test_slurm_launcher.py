@@ -17,9 +17,9 @@ from tests.support.stages import eventually
 from toolrl_cli.attempt.environment import describe_environment
 from toolrl_cli.attempt.execution import NOT_MINE
 from toolrl_cli.errors import LaunchError
-from toolrl_cli.harness import scheduler as scheduler_module
 from toolrl_cli.harness.launcher import LaunchLater, LaunchRequest
 from toolrl_cli.harness.reach import Reach
+from toolrl_cli.harness.scheduling import scheduler as scheduler_module
 from toolrl_cli.harness.slurm import forgotten, job, states
 from toolrl_cli.harness.slurm.bad_nodes import BadNodes
 from toolrl_cli.harness.slurm.programs import ask

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from toolrl_cli.spec.benchmarks import Item, Reply
+from toolrl_cli.spec.evaluations.benchmarks import Item, Reply
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.store.documents import encodable
 from toolrl_cli.store.files import explained, make_folder, open_to_read

@@ -17,8 +17,8 @@ from toolrl_cli.benchmarks.asking.faults import (
     json_of,
     one_line,
 )
-from toolrl_cli.spec.benchmarks import Answer, Ask
-from toolrl_cli.spec.models import EvaluateSpec
+from toolrl_cli.spec.evaluations.benchmarks import Answer, Ask
+from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec
 from toolrl_cli.store.scores import whole_number
 
 CONNECT_SECONDS = 10.0

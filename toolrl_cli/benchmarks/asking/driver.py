@@ -15,7 +15,7 @@ from toolrl_cli.benchmarks.asking.client import Client
 from toolrl_cli.benchmarks.asking.faults import Hopeless, Passing, Refused, TooLong, not_run
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.log import LOG
-from toolrl_cli.spec.benchmarks import Answer, Ask, CannotRun, Item, NotRun, Reply, Session
+from toolrl_cli.spec.evaluations.benchmarks import Answer, Ask, CannotRun, Item, NotRun, Reply, Session
 from toolrl_cli.spec.identity import digest
 
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0

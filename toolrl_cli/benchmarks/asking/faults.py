@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from toolrl_cli.spec.asking import CannotRun, NotRun
+from toolrl_cli.spec.evaluations.asking import CannotRun, NotRun
 
 TELL = 200
 """Characters of what an endpoint says that are shown."""

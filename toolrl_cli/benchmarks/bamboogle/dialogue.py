@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolrl_cli.datasets.rlla_format import HISTORY_HEAD, Parameter, Tool, system_prompt
-from toolrl_cli.spec.asking import Answer, Ask
+from toolrl_cli.spec.evaluations.asking import Answer, Ask
 
 ROUNDS = 4
 SEARCH = Tool(

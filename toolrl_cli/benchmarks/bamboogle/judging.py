@@ -13,8 +13,8 @@ import httpx
 
 from toolrl_cli.benchmarks.bamboogle.serper import post
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.spec.asking import CannotRun
-from toolrl_cli.spec.models import JudgeSpec
+from toolrl_cli.spec.evaluations.asking import CannotRun
+from toolrl_cli.spec.run.evaluation_settings import JudgeSpec
 
 SYSTEM = (
     "You are a helpful assistant to help me judge if the answer for a specific query is correct or not. You will be "

@@ -12,7 +12,7 @@ import httpx
 from toolrl_cli.benchmarks.asking.faults import json_of, one_line
 from toolrl_cli.benchmarks.bamboogle.results import NOTHING, SHOWN, numbered
 from toolrl_cli.errors import BenchmarkError
-from toolrl_cli.spec.asking import CannotRun
+from toolrl_cli.spec.evaluations.asking import CannotRun
 
 URL = "https://google.serper.dev/search"
 KEY = "SERPER_API_KEY"

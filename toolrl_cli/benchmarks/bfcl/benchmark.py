@@ -18,7 +18,7 @@ from toolrl_cli.benchmarks.bfcl.process import ask
 from toolrl_cli.benchmarks.bfcl.prompts import rlla_messages
 from toolrl_cli.benchmarks.bfcl.session import Conversations, EvaluatorEnded
 from toolrl_cli.datasets.evaluators import EVALUATORS
-from toolrl_cli.spec.benchmarks import (
+from toolrl_cli.spec.evaluations.benchmarks import (
     Answer,
     Ask,
     Benchmark,
@@ -31,8 +31,9 @@ from toolrl_cli.spec.benchmarks import (
 )
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.benchmarks import EvaluationContext
-    from toolrl_cli.spec.models import DataSpec, EvaluateSpec
+    from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext
+    from toolrl_cli.spec.run.data_settings import DataSpec
+    from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec
 
 UNANSWERABLE = frozenset(
     {

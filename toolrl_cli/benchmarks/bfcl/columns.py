@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from toolrl_cli.spec.benchmarks import Metric
+from toolrl_cli.spec.evaluations.benchmarks import Metric
 
 SIMPLE = ("simple", "java", "javascript")
 NON_LIVE_AST = ("multiple", "parallel", "parallel_multiple")

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from toolrl_cli.datasets.released import COMMIT
 from toolrl_cli.rewards.exact_match import MAX_CHARACTERS
-from toolrl_cli.spec.benchmarks import Benchmark, Item, Reply, Verdict
-from toolrl_cli.spec.models import DataSpec
+from toolrl_cli.spec.evaluations.benchmarks import Benchmark, Item, Reply, Verdict
+from toolrl_cli.spec.run.data_settings import DataSpec
 
 LEVELS = (1, 2, 3)
 

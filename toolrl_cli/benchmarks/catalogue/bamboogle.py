@@ -14,9 +14,19 @@ from toolrl_cli.benchmarks.bamboogle import dialogue
 from toolrl_cli.benchmarks.bamboogle.corpus import Corpus, corpus_fingerprint, read_corpus
 from toolrl_cli.benchmarks.bamboogle.matching import holds, same
 from toolrl_cli.datasets.released import COMMIT
-from toolrl_cli.spec.asking import Answer, Ask, EvaluationContext, Item, Metric, Reply, Session, Verdict
-from toolrl_cli.spec.benchmarks import Benchmark, share_right
-from toolrl_cli.spec.models import BamboogleSpec, DataSpec, EvaluateSpec, JudgeSpec
+from toolrl_cli.spec.evaluations.asking import (
+    Answer,
+    Ask,
+    EvaluationContext,
+    Item,
+    Metric,
+    Reply,
+    Session,
+    Verdict,
+)
+from toolrl_cli.spec.evaluations.benchmarks import Benchmark, share_right
+from toolrl_cli.spec.run.data_settings import DataSpec
+from toolrl_cli.spec.run.evaluation_settings import BamboogleSpec, EvaluateSpec, JudgeSpec
 
 RELEASED_JUDGE = JudgeSpec(model="gpt-4o")
 NO_ANSWER = f"no answer in {dialogue.ROUNDS} rounds"

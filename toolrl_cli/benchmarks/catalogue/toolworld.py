@@ -8,8 +8,10 @@ from typing import ClassVar
 
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.rewards.exact_match import mismatch, parse_turn
-from toolrl_cli.spec.benchmarks import Benchmark, Item, Reply, Verdict
-from toolrl_cli.spec.models import DataSpec, RunSpec, TinyModel, ToolWorldData
+from toolrl_cli.spec.evaluations.benchmarks import Benchmark, Item, Reply, Verdict
+from toolrl_cli.spec.run.data_settings import DataSpec, ToolWorldData
+from toolrl_cli.spec.run.model_settings import TinyModel
+from toolrl_cli.spec.run.run_spec import RunSpec
 
 DEFAULT_WORLD = ToolWorldData(kind="toolworld")
 

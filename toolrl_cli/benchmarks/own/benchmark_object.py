@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from toolrl_cli.benchmarks.own.faults import Unusable, told
-from toolrl_cli.spec.benchmarks import (
+from toolrl_cli.spec.evaluations.benchmarks import (
     Answer,
     Ask,
     Benchmark,

@@ -17,9 +17,9 @@ from toolrl_cli.benchmarks.asking.client import Target
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit, users_environment
 from toolrl_cli.processes.tree import descendants, kill
-from toolrl_cli.spec.benchmarks import Metric
-from toolrl_cli.spec.models import OwnEvaluation
-from toolrl_cli.spec.own_evaluation import MODEL
+from toolrl_cli.spec.evaluations.benchmarks import Metric
+from toolrl_cli.spec.evaluations.own_evaluation import MODEL
+from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 from toolrl_cli.spec.suggest import hint_for
 
 OUTPUT = "TOOLRL_OUTPUT"

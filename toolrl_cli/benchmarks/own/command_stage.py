@@ -7,9 +7,10 @@ from pathlib import Path
 from toolrl_cli.benchmarks.endpoints import endpoint_of
 from toolrl_cli.benchmarks.own.command import run_command
 from toolrl_cli.errors import BenchmarkError, SpecError
+from toolrl_cli.spec.evaluations.own_evaluation import MODEL, own_evaluation, takes_folder
 from toolrl_cli.spec.kind_configs import EvaluateConfig
-from toolrl_cli.spec.models import EndpointModel, OwnEvaluation
-from toolrl_cli.spec.own_evaluation import MODEL, own_evaluation, takes_folder
+from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
+from toolrl_cli.spec.run.model_settings import EndpointModel
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.store.scores import write_scores
 from toolrl_cli.training.inputs import model_path

@@ -15,7 +15,7 @@ from typing import Any
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit
 from toolrl_cli.processes.tree import descendants, kill
-from toolrl_cli.spec.benchmarks import Answer, Ask, CannotRun, Item, Reply, Session
+from toolrl_cli.spec.evaluations.benchmarks import Answer, Ask, CannotRun, Item, Reply, Session
 
 GRACE = 5.0
 """Seconds to end its session in, when the stage's own ends."""

@@ -16,7 +16,7 @@ from toolrl_cli.benchmarks.own.conversations import OwnSession
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit, importable
 from toolrl_cli.processes.tree import descendants, kill
-from toolrl_cli.spec.benchmarks import (
+from toolrl_cli.spec.evaluations.benchmarks import (
     Benchmark,
     EvaluationContext,
     Item,
@@ -25,7 +25,8 @@ from toolrl_cli.spec.benchmarks import (
     Session,
     Verdict,
 )
-from toolrl_cli.spec.models import DataSpec, OwnEvaluation
+from toolrl_cli.spec.run.data_settings import DataSpec
+from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 
 LOG_FD = 2
 """Standard error, which is the stage's log."""

@@ -11,7 +11,7 @@ from typing import Any
 from toolrl_cli.commands.options import AsJson, Results, RunName, print_json
 from toolrl_cli.commands.views.clock import duration
 from toolrl_cli.commands.views.consoles import stdout_console
-from toolrl_cli.store.step_warnings import StepWarning
+from toolrl_cli.store.progress.step_warnings import StepWarning
 
 MEGABYTE = 1_000_000
 SHOWN = (
@@ -112,7 +112,7 @@ def _facts(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _settings(stage: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every resolved setting by its dotted key; what is not set is left out."""
-    from toolrl_cli.planning.stage_differences import leaves  # `toolrl --help` does without
+    from toolrl_cli.planning.changes.stage_differences import leaves  # `toolrl --help` does without
 
     for key, value in leaves(stage["config"]):
         if value is not None and value != {}:

@@ -60,7 +60,7 @@ def tokenizer_named(model: str) -> ModelTokenizer:
     """
     from pydantic import TypeAdapter
 
-    from toolrl_cli.spec.models import ModelSpec
+    from toolrl_cli.spec.run.model_settings import ModelSpec
     from toolrl_cli.spec.sweeps import presets
     from toolrl_cli.training.preflight.tokenizer_files import tokenizer_of
 
@@ -146,7 +146,7 @@ def _questions(path: Path, facts: Facts) -> list[str]:
 
 
 def _asked_in(name: str, folder: Path, facts: Facts) -> set[str]:
-    from toolrl_cli.spec.benchmarks import BENCHMARKS
+    from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
 
     try:
         return {str(item.messages[-1]["content"]) for item in BENCHMARKS.get(name).items(None, folder)}

@@ -10,14 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from toolrl_cli.commands.views.clock import duration
-from toolrl_cli.harness.events import Event
+from toolrl_cli.harness.scheduling.events import Event
 from toolrl_cli.store.state import Progress, StageState
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from toolrl_cli.planning.plan import Plan
-    from toolrl_cli.store.step_warnings import StepWarning
+    from toolrl_cli.store.progress.step_warnings import StepWarning
 
 LOUD = ("failed", "paused", "waiting")  # told even where only the result is wanted
 ENDS = ("succeeded", "failed", "stopped")

@@ -16,9 +16,9 @@ from toolrl_cli.commands.views.quantities import (
     time_text,
     total_text,
 )
+from toolrl_cli.planning.changes.stage_differences import EXPLANATIONS, grouped
 from toolrl_cli.planning.forecasts.sizes import disk_text, number_text
 from toolrl_cli.planning.plan import PlannedStage
-from toolrl_cli.planning.stage_differences import EXPLANATIONS, grouped
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage_kind import kinds_in_order
 from toolrl_cli.wording import counted
@@ -26,7 +26,7 @@ from toolrl_cli.wording import counted
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from toolrl_cli.planning.drift import StageDrift
+    from toolrl_cli.planning.changes.drift import StageDrift
     from toolrl_cli.planning.forecasts.estimates import Estimate
     from toolrl_cli.planning.outlook import Outlook
 

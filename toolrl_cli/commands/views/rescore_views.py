@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toolrl_cli.rewards.rescore import Rescored
+from toolrl_cli.rewards.comparing.rescore import Rescored
 from toolrl_cli.store.schemas import PRINTED
 from toolrl_cli.wording import listed
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards import Reward
+from toolrl_cli.rewards.comparing.rescore import group_of
 from toolrl_cli.rewards.gold import estimated_tokens
-from toolrl_cli.rewards.rescore import group_of
 from toolrl_cli.training.rollout_dumps import gold_rows, origin_of, read_file
 
 

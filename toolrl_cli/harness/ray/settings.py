@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from toolrl_cli.harness.launcher_settings import asked_by_kind, check_either, known_kinds, whole_lines
-from toolrl_cli.spec.models import Frozen, Natural, Number, Positive
+from toolrl_cli.spec.run.frozen import Frozen, Natural, Number, Positive
 from toolrl_cli.spec.secrets import LOGIN
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

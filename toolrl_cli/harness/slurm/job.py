@@ -21,7 +21,7 @@ from types import FrameType
 from toolrl_cli.attempt import execution
 from toolrl_cli.attempt.adjusting import next_change
 from toolrl_cli.errors import LaunchError, LedgerError
-from toolrl_cli.harness.retries import Policy
+from toolrl_cli.harness.scheduling.retries import Policy
 from toolrl_cli.harness.slurm.programs import ask
 from toolrl_cli.harness.slurm.settings import seconds_of
 from toolrl_cli.harness.slurm.states import TAKEN_BACK

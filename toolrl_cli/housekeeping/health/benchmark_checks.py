@@ -9,7 +9,7 @@ from pathlib import Path
 from toolrl_cli.datasets.released import missing, released_folder
 from toolrl_cli.errors import ToolrlError
 from toolrl_cli.housekeeping.health.check import Check
-from toolrl_cli.spec.benchmarks import BENCHMARKS, Benchmark, Item, Reply, Verdict
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS, Benchmark, Item, Reply, Verdict
 from toolrl_cli.store.roots import command
 from toolrl_cli.wording import counted, listed
 

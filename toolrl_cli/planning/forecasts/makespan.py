@@ -6,7 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from toolrl_cli.harness.queueing import OVERTAKEN
+from toolrl_cli.harness.scheduling.queueing import OVERTAKEN
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageSpec
 

@@ -12,8 +12,8 @@ from typing import Any
 from toolrl_cli.store import jsonl
 from toolrl_cli.store.files import explained
 from toolrl_cli.store.ledger import StageFolder
-from toolrl_cli.store.metrics import FILE
-from toolrl_cli.store.pace import read_pace
+from toolrl_cli.store.progress.metrics import FILE
+from toolrl_cli.store.progress.pace import read_pace
 from toolrl_cli.store.schemas import ENVIRONMENT
 from toolrl_cli.store.state import StageState
 

@@ -11,10 +11,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.cells import head_of
 from toolrl_cli.report.table_spec import load_table, no_twins
-from toolrl_cli.spec.models import Frozen
+from toolrl_cli.spec.run.frozen import Frozen
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.faults import fault_text
-from toolrl_cli.spec.sweeps.source import read_yaml
+from toolrl_cli.spec.sweeps.reading.faults import fault_text
+from toolrl_cli.spec.sweeps.reading.source import read_yaml
 
 SHIPPED = Path(__file__).parent / "claims.yaml"
 

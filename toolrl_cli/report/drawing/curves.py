@@ -40,7 +40,7 @@ Series = Mapping[int, float]
 """Step → value."""
 
 MetricReader = Callable[[Path], Iterable[Mapping[str, Any]]]
-"""Stage directory → one {"step", "data"} for each step, as from `toolrl_cli.store.metrics.merge_metrics`."""
+"""Stage directory → one {"step", "data"} for each step, as from `toolrl_cli.store.progress.metrics.merge_metrics`."""
 
 PART = re.compile(r"reward/(?P<part>.+)/weighted/mean")
 BESIDE = re.compile(rf"reward/(?P<part>[^/]+)/(?!(?:{'|'.join(OWN)})/)(?P<key>[^/]+)/mean")
@@ -115,7 +115,7 @@ class CurveReader:
 
     def _rows(self, directory: Path) -> Iterable[Mapping[str, Any]]:
         if self._read is None:
-            from toolrl_cli.store.metrics import merge_metrics
+            from toolrl_cli.store.progress.metrics import merge_metrics
 
             self._read = merge_metrics
         try:

@@ -19,9 +19,9 @@ from toolrl_cli.report.drawing.plots import Line, draw_curves, without_model
 from toolrl_cli.report.sources.results import Sweep
 from toolrl_cli.report.table_spec import ColumnSpec, Condition, RowSpec, TableSpec
 from toolrl_cli.report.tables import build_table
-from toolrl_cli.spec.models import Frozen
+from toolrl_cli.spec.run.frozen import Frozen
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.source import read_yaml
+from toolrl_cli.spec.sweeps.reading.source import read_yaml
 
 SHIPPED = Path(__file__).parent / "figures.yaml"
 _PANELS = {"exact": EXACT, "total": TOTAL, "response_length": LENGTH, "validation": VALIDATION}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolrl_cli.report.drawing.figure_style import save
-from toolrl_cli.rewards.rescore import Rescored
+from toolrl_cli.rewards.comparing.rescore import Rescored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

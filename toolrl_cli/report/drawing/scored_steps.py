@@ -8,7 +8,7 @@ from toolrl_cli.report.arms import Arm
 from toolrl_cli.report.comparability import apart
 from toolrl_cli.report.sources.results import Evaluation, Run
 from toolrl_cli.report.units import checked
-from toolrl_cli.spec.benchmarks import OVERALL
+from toolrl_cli.spec.evaluations.benchmarks import OVERALL
 
 MEASURES = (OVERALL, "accuracy")
 """Names of the score that stands for a whole benchmark; the first that it has is drawn."""

@@ -13,8 +13,8 @@ from toolrl_cli.report.drawing.curves import rl_stage
 from toolrl_cli.report.page_data.excerpts import excerpt, weight
 from toolrl_cli.report.sources.results import Stage
 from toolrl_cli.rewards import Reward, RewardError
+from toolrl_cli.rewards.comparing.rescore import REPRODUCED
 from toolrl_cli.rewards.explain import explain
-from toolrl_cli.rewards.rescore import REPRODUCED
 from toolrl_cli.rewards.user_code.values import OWN
 from toolrl_cli.store.documents import number
 from toolrl_cli.store.jsonl import read_jsonl

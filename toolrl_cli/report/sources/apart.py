@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from toolrl_cli.spec.models import RunSpec
+from toolrl_cli.spec.run.run_spec import RunSpec
 
 _NO_SETTINGS = frozenset({"seed", "resources"})
 """Parts of a dotted key that say nothing of what was trained."""

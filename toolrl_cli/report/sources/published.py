@@ -15,7 +15,7 @@ from pathlib import Path
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.source import read_yaml
+from toolrl_cli.spec.sweeps.reading.source import read_yaml
 
 DATA = Path(__file__).parent / "data"
 FILES = ("paper_v1.csv", "camera_ready.csv", "reproductions.csv")

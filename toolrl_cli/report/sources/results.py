@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from toolrl_cli.spec.over_steps import point_of
+from toolrl_cli.spec.evaluations.over_steps import point_of
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.scores import ITEMS, Score

@@ -8,7 +8,7 @@ from typing import Any
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.report.sources.results import Evaluation, Origin, Run, Stage, Sweep
-from toolrl_cli.spec.benchmarks import BENCHMARKS, OVERALL, Benchmark, is_evaluation
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS, OVERALL, Benchmark, is_evaluation
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store.documents import fault_of

@@ -15,7 +15,7 @@ MOST_SECONDS = 86_400
 
 def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component:
     """See `ComponentKind.read`."""
-    from toolrl_cli.rewards.python_component import TIMEOUT, PythonComponent, check_defined
+    from toolrl_cli.rewards.user_code.python_component import TIMEOUT, PythonComponent, check_defined
     from toolrl_cli.rewards.user_code.sources import changed, source_of_module, sources_of
 
     if ("path" in raw) == ("module" in raw):

@@ -11,7 +11,8 @@ from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.suggest import hint_for
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.models import RlSpec, RunSpec
+    from toolrl_cli.spec.run.run_spec import RunSpec
+    from toolrl_cli.spec.run.training_settings import RlSpec
 
 TOTAL = "reward"
 """The metric of dynamic sampling that is the whole reward."""

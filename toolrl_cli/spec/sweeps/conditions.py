@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import KINDS, Frozen
+from toolrl_cli.spec.run.frozen import Frozen
+from toolrl_cli.spec.run.run_spec import KINDS
 from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import algorithm_settings

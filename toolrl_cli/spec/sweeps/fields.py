@@ -7,11 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import Frozen, RunSpec
+from toolrl_cli.spec.run.frozen import Frozen
+from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.key_path import KeyPath
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath
+from toolrl_cli.spec.sweeps.reading.source import Source
 from toolrl_cli.spec.sweeps.settings import split
-from toolrl_cli.spec.sweeps.source import Source
 from toolrl_cli.spec.sweeps.sweep_file import SweepFile
 
 PRESET = "preset"

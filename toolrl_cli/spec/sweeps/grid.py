@@ -11,7 +11,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.identity import slugify, value_slug
 from toolrl_cli.spec.sweeps.conditions import Settings, exclude_rules, when_rules
 from toolrl_cli.spec.sweeps.fields import check_setting
-from toolrl_cli.spec.sweeps.key_path import KeyPath
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath
 from toolrl_cli.spec.sweeps.settings import flatten
 from toolrl_cli.spec.sweeps.sweep import Document
 from toolrl_cli.spec.sweeps.sweep_file import NAME

@@ -22,20 +22,21 @@ from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.composing.varying import constant_total
 from toolrl_cli.rewards.errors import shown
 from toolrl_cli.spec.algorithms.rules import first_fault
-from toolrl_cli.spec.benchmarks import BENCHMARKS, check_benchmarks
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS, check_benchmarks
+from toolrl_cli.spec.evaluations.over_steps import over_steps_fault
+from toolrl_cli.spec.evaluations.own_evaluation import MODEL, folder_fault, is_own, own_evaluation
 from toolrl_cli.spec.identity import canonical_json
-from toolrl_cli.spec.models import KINDS, EndpointModel, RunSpec
-from toolrl_cli.spec.over_steps import over_steps_fault
-from toolrl_cli.spec.own_evaluation import MODEL, folder_fault, is_own, own_evaluation
+from toolrl_cli.spec.run.model_settings import EndpointModel
+from toolrl_cli.spec.run.run_spec import KINDS, RunSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
-from toolrl_cli.spec.sweeps.faults import Fault, fault_text, telling_fault, what_to_write, words_of
 from toolrl_cli.spec.sweeps.fields import PRESET, check_setting, choices_at, fields_at
 from toolrl_cli.spec.sweeps.grid import Cell
 from toolrl_cli.spec.sweeps.paths import Anchor
 from toolrl_cli.spec.sweeps.places import base_place, full_place_of, place_of
 from toolrl_cli.spec.sweeps.profile import Profile
+from toolrl_cli.spec.sweeps.reading.faults import Fault, fault_text, telling_fault, what_to_write, words_of
 from toolrl_cli.spec.sweeps.settings import WHOLE, apply, copied, flatten
 from toolrl_cli.spec.sweeps.sweep import Document
 from toolrl_cli.spec.unread import Readings, Unread

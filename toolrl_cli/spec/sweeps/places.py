@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from toolrl_cli.spec.sweeps.grid import Cell
-from toolrl_cli.spec.sweeps.key_path import KeyPath
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath
+from toolrl_cli.spec.sweeps.reading.source import Source
 from toolrl_cli.spec.sweeps.settings import touches
-from toolrl_cli.spec.sweeps.source import Source
 from toolrl_cli.spec.sweeps.sweep import Document
 
 

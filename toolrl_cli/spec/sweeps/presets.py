@@ -8,8 +8,8 @@ from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import hint_for
+from toolrl_cli.spec.sweeps.reading.source import read_yaml
 from toolrl_cli.spec.sweeps.settings import flatten
-from toolrl_cli.spec.sweeps.source import read_yaml
 
 ROOT = Path(__file__).parent / "presets"
 

@@ -16,14 +16,16 @@ from toolrl_cli.rewards import get_reward
 from toolrl_cli.rewards.stretch import stretched
 from toolrl_cli.spec.algorithms.algorithm import Algorithm
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
-from toolrl_cli.spec.models import DATA_KINDS, Frozen, RlSpec
-from toolrl_cli.spec.own_evaluation import is_own
+from toolrl_cli.spec.evaluations.own_evaluation import is_own
+from toolrl_cli.spec.run.data_settings import DATA_KINDS
+from toolrl_cli.spec.run.frozen import Frozen
+from toolrl_cli.spec.run.training_settings import RlSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
-from toolrl_cli.spec.sweeps.faults import fault_text
 from toolrl_cli.spec.sweeps.grid import MODELS, Cell, Grid
+from toolrl_cli.spec.sweeps.reading.faults import fault_text
+from toolrl_cli.spec.sweeps.reading.source import Source, read_yaml
 from toolrl_cli.spec.sweeps.settings import apply, copied, flatten, split
-from toolrl_cli.spec.sweeps.source import Source, read_yaml
 from toolrl_cli.spec.sweeps.sweep import Document
 
 ROOT = Path(__file__).parent / "profiles"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.benchmarks import check_benchmarks
-from toolrl_cli.spec.models import OverSteps, RunSpec
+from toolrl_cli.spec.evaluations.benchmarks import check_benchmarks
+from toolrl_cli.spec.run.evaluation_settings import OverSteps
+from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.sweeps.grid import Cell, Dropped, Grid, expand, two_named
 from toolrl_cli.spec.sweeps.layers import Resolver
 from toolrl_cli.spec.sweeps.profile import Profile

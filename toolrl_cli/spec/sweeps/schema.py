@@ -9,8 +9,8 @@ from toolrl_cli.rewards.component_kind import COMPONENT_KINDS
 from toolrl_cli.rewards.components import FIDELITIES
 from toolrl_cli.rewards.designs import AXES
 from toolrl_cli.rewards.resolve import COMMON, COMPOSITION
-from toolrl_cli.spec.benchmarks import BENCHMARKS
-from toolrl_cli.spec.models import RunSpec
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
+from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.fields import SEED, schema_at
 from toolrl_cli.spec.sweeps.sweep_file import SweepFile

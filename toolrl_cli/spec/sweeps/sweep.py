@@ -10,14 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import Frozen, RunSpec
+from toolrl_cli.spec.run.frozen import Frozen
+from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.faults import NOT_A, fault_text, telling_fault, what_to_write
 from toolrl_cli.spec.sweeps.fields import PRESET, SEED, check_setting, deeper_hint
-from toolrl_cli.spec.sweeps.interpolation import GIVEN, interpolated
-from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
+from toolrl_cli.spec.sweeps.reading.faults import NOT_A, fault_text, telling_fault, what_to_write
+from toolrl_cli.spec.sweeps.reading.interpolation import GIVEN, interpolated
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath, dotted
 from toolrl_cli.spec.sweeps.reading.shipped import sweep_file
-from toolrl_cli.spec.sweeps.source import Source, parse_value, read_unresolved, unresolved_source
+from toolrl_cli.spec.sweeps.reading.source import Source, parse_value, read_unresolved, unresolved_source
 from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile, Tracking
 
 MAPPING = "sweep"

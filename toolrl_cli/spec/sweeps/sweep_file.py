@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from toolrl_cli.spec.models import Frozen, Whole
+from toolrl_cli.spec.run.frozen import Frozen, Whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LONGEST_PROJECT = 128

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import cast
 
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
-from toolrl_cli.spec.models import TinyModel
+from toolrl_cli.spec.run.model_settings import TinyModel
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.spec.stage_kind import settings_of, training_settings

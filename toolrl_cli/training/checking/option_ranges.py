@@ -53,7 +53,7 @@ RANGES: dict[Kind, dict[str, Range]] = {
     },
     "sft": {},
 }
-"""Option → its range. The settings have ranges of their own (`spec.models`)."""
+"""Option → its range. The settings have ranges of their own (`spec.run`)."""
 
 
 def check_ranges(kind: Kind, tree: Tree) -> None:

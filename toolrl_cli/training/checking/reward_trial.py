@@ -20,12 +20,12 @@ from toolrl_cli.datasets.verl_rows import Row
 from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.components import Component
 from toolrl_cli.rewards.gold import check_gold, estimated_tokens
-from toolrl_cli.rewards.python_component import PythonComponent
 from toolrl_cli.rewards.reading import row_facts
 from toolrl_cli.rewards.stretch import turning_steps
+from toolrl_cli.rewards.user_code.python_component import PythonComponent
 from toolrl_cli.rewards.user_code.runner import close
 from toolrl_cli.spec.kind_configs import RlConfig
-from toolrl_cli.spec.models import OwnData, RllaData
+from toolrl_cli.spec.run.data_settings import OwnData, RllaData
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.checking import verdicts

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolrl_cli.log import LOG
 from toolrl_cli.store.files import write_json
-from toolrl_cli.store.metrics import MetricsFollower
+from toolrl_cli.store.progress.metrics import MetricsFollower
 from toolrl_cli.store.schemas import BEST
 from toolrl_cli.training.checkpointing.checkpoints import prune, torn_model, what_is_torn
 from toolrl_cli.training.checkpointing.kept_steps import StepKeeper, keep_model

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolrl_cli.errors import StageError
+from toolrl_cli.spec.evaluations.over_steps import best_candidates
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig
-from toolrl_cli.spec.over_steps import best_candidates
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.schemas import CHECKPOINT
 from toolrl_cli.training.checkpointing.best_checkpoint import METRIC, best_folder, read_best

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from toolrl_cli.errors import LedgerError
 from toolrl_cli.log import LOG
-from toolrl_cli.spec.over_steps import kept_for_export
+from toolrl_cli.spec.evaluations.over_steps import kept_for_export
 from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
 from toolrl_cli.training.checkpointing.checkpoints import saved_steps, torn_model, what_is_torn
 

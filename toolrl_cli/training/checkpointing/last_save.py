@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.log import LOG
-from toolrl_cli.store.metrics import FILE, last_rows
+from toolrl_cli.store.progress.metrics import FILE, last_rows
 
 WITHIN = "TOOLRL_SAVE_WITHIN"
 """Variable of the attempt, set when it is asked to stop: seconds that it has for a step and a checkpoint."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from toolrl_cli.spec.models import EndpointModel, LoraSpec, ModelSpec, TinyModel
+from toolrl_cli.spec.run.model_settings import EndpointModel, ModelSpec, TinyModel
+from toolrl_cli.spec.run.training_settings import LoraSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.training.models.model_folder import folder_of, weight_files
 from toolrl_cli.training.models.model_size import ModelSize, tensor_shapes

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.spec.models import EndpointModel, ModelSpec, TinyModel
+from toolrl_cli.spec.run.model_settings import EndpointModel, ModelSpec, TinyModel
 from toolrl_cli.training.models.hub_size import hub_config, parameters_of
 from toolrl_cli.training.models.model_folder import folder_of, json_object, weight_files
 

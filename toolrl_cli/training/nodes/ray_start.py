@@ -2,7 +2,7 @@
 
 from ray.scripts.scripts import main
 
-from toolrl_cli.training.patient_ray import be_patient
+from toolrl_cli.training.nodes.patient_ray import be_patient
 
 if __name__ == "__main__":
     be_patient()

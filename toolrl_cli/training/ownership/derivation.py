@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.spec.kind_configs import RlConfig, SftConfig
-from toolrl_cli.spec.models import HuggingFaceModel, Resources, RlSpec, SftSpec, ToolWorldData
+from toolrl_cli.spec.run.data_settings import ToolWorldData
+from toolrl_cli.spec.run.model_settings import HuggingFaceModel
+from toolrl_cli.spec.run.run_spec import Resources
+from toolrl_cli.spec.run.training_settings import RlSpec, SftSpec
 from toolrl_cli.spec.stage_config import TrainingConfig
 from toolrl_cli.training.checking.batches import at
 from toolrl_cli.training.checking.composed import Kind, composed, split_prefix

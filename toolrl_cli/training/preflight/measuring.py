@@ -136,9 +136,9 @@ def _triple(row: Mapping[str, Any]) -> Triple:
 def _items(rows: Rows) -> list[Row]:
     from pydantic import TypeAdapter
 
-    from toolrl_cli.spec.asking import first_of_each
-    from toolrl_cli.spec.benchmarks import BENCHMARKS
-    from toolrl_cli.spec.models import DataSpec
+    from toolrl_cli.spec.evaluations.asking import first_of_each
+    from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
+    from toolrl_cli.spec.run.data_settings import DataSpec
 
     params = json.loads(rows.params)
     data = None if params["data"] is None else TypeAdapter[Any](DataSpec).validate_python(params["data"])

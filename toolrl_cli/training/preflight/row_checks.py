@@ -10,7 +10,8 @@ from typing import Any
 from toolrl_cli.errors import StageError
 from toolrl_cli.log import LOG
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import EndpointModel, ModelSpec, OwnData, TinyModel, ToolWorldData
+from toolrl_cli.spec.run.data_settings import OwnData, ToolWorldData
+from toolrl_cli.spec.run.model_settings import EndpointModel, ModelSpec, TinyModel
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import settings_of
 from toolrl_cli.training.device import planned_device

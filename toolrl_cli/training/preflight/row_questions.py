@@ -11,9 +11,9 @@ from typing import Any
 from toolrl_cli.datasets import toolworld
 from toolrl_cli.datasets.prepare import dataset_fingerprint
 from toolrl_cli.datasets.released import missing, released_folder
-from toolrl_cli.spec.benchmarks import BENCHMARKS
+from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS
 from toolrl_cli.spec.kind_configs import EvaluateConfig, RlConfig, SftConfig
-from toolrl_cli.spec.models import DataSpec, RllaData, ToolWorldData
+from toolrl_cli.spec.run.data_settings import DataSpec, RllaData, ToolWorldData
 from toolrl_cli.training.inputs import dataset_params
 from toolrl_cli.training.preflight.question import Asked, Question, RepeatsQuestion, Rows
 from toolrl_cli.training.preflight.tokenizer_files import ModelTokenizer

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.models import EndpointModel, HuggingFaceModel, ModelSpec, TinyModel
+from toolrl_cli.spec.run.model_settings import EndpointModel, HuggingFaceModel, ModelSpec, TinyModel
 from toolrl_cli.training.checking.verdicts import cache_folder
 from toolrl_cli.training.models.file_digests import digest_of
 from toolrl_cli.training.models.hub_size import hub_config

@@ -17,10 +17,10 @@ import torch
 
 from toolrl_cli.training.rollout.attention import ATTENTION_NAME
 from toolrl_cli.training.rollout.batch_rows import Groups, Prompt, Row, RowState
-from toolrl_cli.training.rollout.cache_size import CacheSize
-from toolrl_cli.training.rollout.caches import Caches
+from toolrl_cli.training.rollout.keys_values.cache_size import CacheSize
+from toolrl_cli.training.rollout.keys_values.caches import Caches
+from toolrl_cli.training.rollout.keys_values.prefixes import PrefixStore
 from toolrl_cli.training.rollout.passes import Decode
-from toolrl_cli.training.rollout.prefixes import PrefixStore
 from toolrl_cli.training.rollout.prompt_reading import read_prompts, read_what_is_new
 from toolrl_cli.training.rollout.sampling import SamplingParams, sample_rows
 

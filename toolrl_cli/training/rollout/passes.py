@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from toolrl_cli.training.rollout.kv_slots import KVSlots
+from toolrl_cli.training.rollout.keys_values.kv_slots import KVSlots
 
 
 @dataclass(frozen=True)

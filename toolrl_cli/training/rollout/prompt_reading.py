@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from toolrl_cli.training.rollout.batch_rows import Prompt
-from toolrl_cli.training.rollout.kv_slots import KVSlots
+from toolrl_cli.training.rollout.keys_values.kv_slots import KVSlots
+from toolrl_cli.training.rollout.keys_values.prefixes import PrefixStore, readings
 from toolrl_cli.training.rollout.passes import Extend, Prefill
-from toolrl_cli.training.rollout.prefixes import PrefixStore, readings
 
 
 def read_prompts(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from math import gcd
 from typing import Any
 
-from toolrl_cli.spec.models import DATA_KINDS, RlSpec
+from toolrl_cli.spec.run.data_settings import DATA_KINDS
+from toolrl_cli.spec.run.training_settings import RlSpec
 from toolrl_cli.spec.sweeps.profile import REHEARSAL, RL_STEPS, Profile, get_setting
 from toolrl_cli.spec.sweeps.settings import apply, copied
 from toolrl_cli.spec.sweeps.sweep import Document

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from toolrl_cli.errors import Mistakes, SpecError
-from toolrl_cli.spec.sweeps.key_path import KeyPath
-from toolrl_cli.spec.sweeps.source import Source
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath
+from toolrl_cli.spec.sweeps.reading.source import Source
 
 MOST = 20
 """Faults that are worth telling at once."""

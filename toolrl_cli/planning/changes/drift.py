@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolrl_cli.errors import LedgerError
-from toolrl_cli.planning.forecasts.calibration import newest_folders
-from toolrl_cli.planning.plan import Plan, PlannedStage
-from toolrl_cli.planning.previous_plan import Earlier, read_earlier
-from toolrl_cli.planning.stage_differences import (
+from toolrl_cli.planning.changes.previous_plan import Earlier, read_earlier
+from toolrl_cli.planning.changes.stage_differences import (
     EXPLANATIONS,
     Difference,
     Group,
@@ -26,6 +24,8 @@ from toolrl_cli.planning.stage_differences import (
     leaves,
     transport_differences,
 )
+from toolrl_cli.planning.forecasts.calibration import newest_folders
+from toolrl_cli.planning.plan import Plan, PlannedStage
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import kind_of
 from toolrl_cli.store.ledger import Ledger

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from toolrl_cli.training.rollout.batch_rows import Prompt, Row
-from toolrl_cli.training.rollout.cache_size import CacheSize, rounded
-from toolrl_cli.training.rollout.kv_slots import KVSlots
-from toolrl_cli.training.rollout.prefixes import Prefix, PrefixStore
+from toolrl_cli.training.rollout.keys_values.cache_size import CacheSize, rounded
+from toolrl_cli.training.rollout.keys_values.kv_slots import KVSlots
+from toolrl_cli.training.rollout.keys_values.prefixes import Prefix, PrefixStore
 
 Dimensions = tuple[int, int]
 """Slots, and positions of each."""

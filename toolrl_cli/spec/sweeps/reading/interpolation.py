@@ -16,7 +16,7 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.secrets import LOGIN, SECRET_NAME
 from toolrl_cli.spec.suggest import hint_for
-from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath, dotted
 from toolrl_cli.spec.sweeps.settings import apply, copied
 
 MAX_VALUES = 100_000

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from math import gcd
 from typing import TYPE_CHECKING
 
-from toolrl_cli.spec.models import OverSteps
+from toolrl_cli.spec.run.evaluation_settings import OverSteps
 from toolrl_cli.spec.stage import StageSpec
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.models import RlSpec, RunSpec
+    from toolrl_cli.spec.run.run_spec import RunSpec
+    from toolrl_cli.spec.run.training_settings import RlSpec
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.user_code.sources import parsed, sources_of
 from toolrl_cli.spec.identity import digest
-from toolrl_cli.spec.models import EndpointModel, OwnEvaluation, RunSpec
+from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
+from toolrl_cli.spec.run.model_settings import EndpointModel
+from toolrl_cli.spec.run.run_spec import RunSpec
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'

@@ -151,7 +151,7 @@ def _fields(given: Sequence[str]) -> dict[str, str]:
         SpecError: it is no OURS=THEIRS, or OURS is no field.
     """
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.rewards.rescore import FIELDS
+    from toolrl_cli.rewards.comparing.rescore import FIELDS
     from toolrl_cli.spec.suggest import hint_for
 
     fields = {}
@@ -224,7 +224,7 @@ def _arms(names: Sequence[str] | None, dumps: Sequence[Dump]) -> list[Reward]:
 def _compare(dumps: Sequence[Dump], arms: Sequence[Reward], total_steps: int | None) -> Comparison:
     from toolrl_cli.commands.views.rescore_views import Comparison, Source
     from toolrl_cli.errors import SpecError
-    from toolrl_cli.rewards import rescore as room
+    from toolrl_cli.rewards.comparing import rescore as room
     from toolrl_cli.training.rollout_dumps import reproduce
 
     dumps = [replace(dump, total_steps=total_steps or dump.total_steps) for dump in dumps]

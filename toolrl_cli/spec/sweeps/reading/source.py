@@ -10,8 +10,8 @@ from typing import Any
 
 from toolrl_cli import yaml12
 from toolrl_cli.errors import SpecError
-from toolrl_cli.spec.sweeps.interpolation import interpolated
-from toolrl_cli.spec.sweeps.key_path import KeyPath, dotted
+from toolrl_cli.spec.sweeps.reading.interpolation import interpolated
+from toolrl_cli.spec.sweeps.reading.key_path import KeyPath, dotted
 
 
 @dataclass(frozen=True)

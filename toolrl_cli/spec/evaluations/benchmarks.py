@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, ClassVar
 
 from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.registry import Registry
-from toolrl_cli.spec.asking import Answer as Answer
-from toolrl_cli.spec.asking import Ask as Ask
-from toolrl_cli.spec.asking import CannotRun as CannotRun
-from toolrl_cli.spec.asking import EvaluationContext as EvaluationContext
-from toolrl_cli.spec.asking import Item as Item
-from toolrl_cli.spec.asking import Metric as Metric
-from toolrl_cli.spec.asking import NotRun as NotRun
-from toolrl_cli.spec.asking import Reply as Reply
-from toolrl_cli.spec.asking import Session as Session
-from toolrl_cli.spec.asking import Verdict as Verdict
-from toolrl_cli.spec.own_evaluation import is_own
+from toolrl_cli.spec.evaluations.asking import Answer as Answer
+from toolrl_cli.spec.evaluations.asking import Ask as Ask
+from toolrl_cli.spec.evaluations.asking import CannotRun as CannotRun
+from toolrl_cli.spec.evaluations.asking import EvaluationContext as EvaluationContext
+from toolrl_cli.spec.evaluations.asking import Item as Item
+from toolrl_cli.spec.evaluations.asking import Metric as Metric
+from toolrl_cli.spec.evaluations.asking import NotRun as NotRun
+from toolrl_cli.spec.evaluations.asking import Reply as Reply
+from toolrl_cli.spec.evaluations.asking import Session as Session
+from toolrl_cli.spec.evaluations.asking import Verdict as Verdict
+from toolrl_cli.spec.evaluations.own_evaluation import is_own
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.suggest import hint_for
 
 if TYPE_CHECKING:
-    from toolrl_cli.spec.models import DataSpec, EvaluateSpec, RunSpec
+    from toolrl_cli.spec.run.data_settings import DataSpec
+    from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec
+    from toolrl_cli.spec.run.run_spec import RunSpec
 
 OVERALL = "overall"
 
@@ -179,7 +181,7 @@ def check_benchmarks(entries: Sequence[object], where: Callable[[int], str]) -> 
     """Refuse a list of `evaluate` that holds what is no benchmark, or one twice.
 
     Args:
-        entries: the list: names, and mappings as `spec.models.OverSteps`.
+        entries: the list: names, and mappings as `OverSteps`.
         where: position → its place in the file.
 
     Raises:
@@ -188,7 +190,7 @@ def check_benchmarks(entries: Sequence[object], where: Callable[[int], str]) -> 
     seen: set[str] = set()
     for position, entry in enumerate(entries):
         if is_own(entry):
-            continue  # where it is looked at: `spec.own_evaluation`
+            continue  # where it is looked at: `spec.evaluations.own_evaluation`
         name = _over_steps(entry, where(position)) if isinstance(entry, Mapping) else entry
         if not isinstance(name, str) or name not in BENCHMARKS:
             hint = hint_for(str(name), BENCHMARKS.names(), "benchmarks")

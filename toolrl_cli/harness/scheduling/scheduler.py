@@ -7,7 +7,6 @@ harnesses may work on the same stages at once.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -15,16 +14,18 @@ from contextlib import nullcontext
 from toolrl_cli.attempt.adjusting import next_change
 from toolrl_cli.attempt.ending import clear_lease, settle
 from toolrl_cli.errors import LaunchError
-from toolrl_cli.harness.alike import AlikeFailures
-from toolrl_cli.harness.events import End, Event, Observer, Outcome, What
-from toolrl_cli.harness.interrupts import Interrupts
 from toolrl_cli.harness.launcher import Launcher, LaunchLater, Seen, queue_name, slot_name
-from toolrl_cli.harness.nodes import Node, Watched
-from toolrl_cli.harness.priorities import chain_lengths, expected_seconds, priorities
-from toolrl_cli.harness.queueing import ReadyQueue, Slots
 from toolrl_cli.harness.reach import Reach
-from toolrl_cli.harness.retries import Policy
-from toolrl_cli.harness.scheduler_options import Options
+from toolrl_cli.harness.scheduling.alike import AlikeFailures
+from toolrl_cli.harness.scheduling.board import Board
+from toolrl_cli.harness.scheduling.cancelling import Cancelling
+from toolrl_cli.harness.scheduling.events import Observer, Outcome
+from toolrl_cli.harness.scheduling.interrupts import Interrupts
+from toolrl_cli.harness.scheduling.nodes import Node, Watched
+from toolrl_cli.harness.scheduling.priorities import expected_seconds
+from toolrl_cli.harness.scheduling.queueing import Slots
+from toolrl_cli.harness.scheduling.retries import Policy
+from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.harness.starting import (
     TOGETHER,
     AttemptOptions,
@@ -35,7 +36,6 @@ from toolrl_cli.harness.starting import (
     start_attempts,
 )
 from toolrl_cli.processes.process_id import ProcessId
-from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import Failure
 from toolrl_cli.store.ledger import Ledger
@@ -43,7 +43,6 @@ from toolrl_cli.store.liveness import attempt_alive, harness_of
 from toolrl_cli.store.state import Handle, StageState
 
 RECHECK = 0.1  # seconds until another look at a stage that another process is starting or ending just now
-CANCEL_AGAIN = 15.0  # seconds until a launcher that did not answer is asked again to end an attempt
 LATER = 10.0  # seconds until a launcher that could not take an attempt is asked again
 LOOK = 1.0  # the same for one whose owner is at work elsewhere
 
@@ -79,40 +78,26 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_slots(stages, launcher)
-        self._ledger = ledger
         self._launcher, self._pool = launcher, launcher.pool
         self._reach = Reach(launcher)
         self._policy = policy or Policy()
         self._options = options or Options()
-        self._observe = observe
         self._clock = clock
         self._me = ProcessId.current()
         self._attempt_options = AttemptOptions(
             self._options.functions, self._policy.hang_after, self._options.heartbeat
         )
-        lengths, urgency = chain_lengths(stages, seconds), priorities(stages)
-        self._nodes = {
-            spec.id: Node(
-                spec,
-                ledger.folder(spec),
-                (-urgency[spec.id], -lengths[spec.id], n),
-                set(spec.inputs.values()),
-            )
-            for n, spec in enumerate(stages)
-        }
-        self._graph = StageGraph(stages)
-        self._ready = ReadyQueue()
+        self._board = Board(stages, ledger, observe, seconds, clock)
+        self._ready = self._board.ready
         self._slots = Slots(self._pool.slots if self._pool else None, self._options.max_parallel)
         self._running: dict[str, Node] = {}
         self._alike = AlikeFailures()
         self._interrupts = Interrupts()
         self._stops = 0
-        self._kill_at = math.inf
+        self._cancelling = Cancelling(self._reach, clock, self._board.tell_once)
         self._closing = False
         self._paused = ""
         self._next_progress = 0.0
-        self._waited_for = ""
-        self._unheard: list[tuple[float, Watched, bool]] = []  # when to ask again, whom, whether to kill
 
     def request_stop(self) -> None:
         """Ask attempts to stop in good order; the second time they are killed. Any thread may call it."""
@@ -138,30 +123,24 @@ class Scheduler:
                     self._look()
         finally:
             self._interrupts.close()
-        ends: dict[str, End] = {stage_id: node.end or "pending" for stage_id, node in self._nodes.items()}
-        return Outcome(ends, interrupted=self._stops > 0, paused=self._paused)
+        return Outcome(self._board.ends(), interrupted=self._stops > 0, paused=self._paused)
 
     # the beginning: what is done, what still runs, what is owed
 
     def _begin(self) -> None:
-        states = {stage_id: node.folder.state() for stage_id, node in self._nodes.items()}
+        nodes = self._board.nodes
+        states = {stage_id: node.folder.state() for stage_id, node in nodes.items()}
         for stage_id, state in states.items():
             if state.status == "succeeded":
-                self._nodes[stage_id].end = "succeeded"
-                clear_lease(self._nodes[stage_id].folder, alive=self._reach.alive)
-        for stage_id, node in self._nodes.items():
-            node.owed_inputs = {i for i in node.owed_inputs if not self._succeeded(i)}
-            missing = [i for i in node.owed_inputs if i not in self._nodes]
+                nodes[stage_id].end = "succeeded"
+                clear_lease(nodes[stage_id].folder, alive=self._reach.alive)
+        for stage_id, node in nodes.items():
+            node.owed_inputs = {i for i in node.owed_inputs if not self._board.has_succeeded(i)}
+            missing = [i for i in node.owed_inputs if i not in nodes]
             if missing and node.end is None:
-                self._block(node, f"its input {missing[0]} has not succeeded")
+                self._board.block(node, f"its input {missing[0]} has not succeeded")
             elif node.end is None and not node.owed_inputs and not self._watch(node, states[stage_id]):
-                self._ready.push(stage_id, node.rank)
-
-    def _succeeded(self, stage_id: str) -> bool:
-        if stage_id in self._nodes:
-            return self._nodes[stage_id].end == "succeeded"
-        folder = self._ledger.find(stage_id)
-        return folder is not None and folder.state().status == "succeeded"
+                self._board.push(node)
 
     def _going(self) -> bool:
         return bool(self._mine()) if self._closing else bool(self._running or len(self._ready))
@@ -190,7 +169,7 @@ class Scheduler:
             stage_id = self._ready.pop(self._slots.free, self._slots_of, self._clock())
             if stage_id is None:
                 break
-            node = self._nodes[stage_id]
+            node = self._board.nodes[stage_id]
             ready.append((node, self._slots.take(node.spec.slots)))
         return ready
 
@@ -199,15 +178,10 @@ class Scheduler:
         elsewhere = self._slots.elsewhere if self._ready.waits else {}
         told = ", ".join(f"{slot_name(slot)}, held by {who}" for slot, who in sorted(elsewhere.items()))
         if told or self._pool:
-            self._tell_once(f"for {told}" if told else "")
-
-    def _tell_once(self, told: str) -> None:
-        if told and told != self._waited_for:
-            self._observe(Event("waiting", message=told))
-        self._waited_for = told
+            self._board.tell_once(f"for {told}" if told else "")
 
     def _slots_of(self, stage_id: str) -> int:
-        return self._nodes[stage_id].spec.slots
+        return self._board.nodes[stage_id].spec.slots
 
     def _start(self, ready: list[tuple[Node, tuple[str, ...]]]) -> None:
         slots = ready[0][1]
@@ -225,14 +199,14 @@ class Scheduler:
         for (node, slots), result in zip(ready, results, strict=True):
             if isinstance(result, LaunchLater):
                 self._put_back([(node, slots)], LATER)
-                self._tell_once(str(result))
+                self._board.tell_once(str(result))
             else:
                 self._begun(node, slots, result)
 
     def _put_back(self, ready: list[tuple[Node, tuple[str, ...]]], seconds: float) -> None:
         for node, slots in ready:
             self._slots.release(slots)
-            self._ready.push(node.spec.id, node.rank, self._clock() + seconds)
+            self._board.push(node, seconds)
 
     def _begun(self, node: Node, slots: tuple[str, ...], result: Started | Done | Busy) -> None:
         state = result.state
@@ -240,11 +214,11 @@ class Scheduler:
             node.attempt = Watched(state.attempt, state.launcher, slots)
             self._running[node.spec.id] = node
             queued = "" if self._pool else f"given to {self._launcher.kind}: {queue_name(state.launcher)}"
-            self._tell("started", node, state, queued)
+            self._board.tell("started", node, state, queued)
             return
         self._slots.release(slots)
         if isinstance(result, Done):
-            self._succeed(node, state)
+            self._board.succeed(node, state)
         elif isinstance(result, Busy) and not self._watch(node, state):
             self._wait_for_owner(node, result)
 
@@ -261,7 +235,9 @@ class Scheduler:
         node.attempt = Watched(state.attempt, state.launcher, slots, foreign)
         self._slots.occupy(slots)
         self._running[node.spec.id] = node
-        self._tell("waiting" if foreign else "adopted", node, state, f"attempt {state.attempt} is running")
+        self._board.tell(
+            "waiting" if foreign else "adopted", node, state, f"attempt {state.attempt} is running"
+        )
         return True
 
     def _is_foreign(self, handle: Handle) -> bool:
@@ -272,23 +248,22 @@ class Scheduler:
         """Somebody has the stage: for a moment, or at a place that cannot be seen from here."""
         now = self._clock()
         if busy.alive:
-            self._ready.push(node.spec.id, node.rank, now + RECHECK)
+            self._board.push(node, RECHECK)
             return
         owner = busy.lease.owner if busy.lease else None
         heartbeat = busy.lease.heartbeat if busy.lease else 0.0
         if node.sign_of_life is None:
             unseen = f"{owner or 'an attempt'} cannot be seen from here{self._way_out()}"
-            self._tell("waiting", node, busy.state, unseen)
+            self._board.tell("waiting", node, busy.state, unseen)
         if node.sign_of_life is None or node.sign_of_life[0] != heartbeat:
             node.sign_of_life = (heartbeat, now)
         asked = busy.state.launcher is not None and self._reach.answers(busy.state.launcher)
         if asked or now - node.sign_of_life[1] <= self._options.held_patience:
-            self._ready.push(node.spec.id, node.rank, now + LOOK)
+            self._board.push(node, LOOK)
             return
-        node.end = "held"
         silent = f"no sign of life from {owner or 'its attempt'}, which may still run{self._way_out()}"
-        self._tell("held", node, busy.state, silent)
-        self._block_users(node, "is held")
+        self._board.tell("held", node, busy.state, silent)
+        self._board.give_up(node, "held", "is held")
 
     def _way_out(self) -> str:
         return f" (if it is gone: `{self._options.take_over}`)" if self._options.take_over else ""
@@ -297,7 +272,7 @@ class Scheduler:
 
     def _timeout(self) -> float:
         now = self._clock()
-        times = [self._next_progress, self._kill_at]
+        times = [self._next_progress, self._cancelling.kill_at]
         if not self._closing and (due := self._ready.due()) is not None:
             times.append(due)
         if not self._closing and self._slots.elsewhere and self._ready.waits:
@@ -329,10 +304,10 @@ class Scheduler:
         answers = self._reach.poll([attempt.handle for _, attempt in watched])
         for (node, attempt), seen in zip(watched, answers, strict=True):
             if seen.phase == "unknown":
-                self._tell_once(seen.told)  # of all of them alike
+                self._board.tell_once(seen.told)  # of all of them alike
             elif seen.told and seen.told not in attempt.told:
                 attempt.told.add(seen.told)
-                self._tell("waiting", node, None, seen.told)
+                self._board.tell("waiting", node, None, seen.told)
             if seen.phase == "ended":
                 attempt.ended, attempt.ended_at = seen, self._clock()
 
@@ -344,7 +319,7 @@ class Scheduler:
         if self._pool is None and state.status in ("succeeded", "failed") and state.attempt == attempt.n:
             self._conclude(node, attempt, Seen("ended"))
         elif node.shown is None or (state.status, state.progress) != (node.shown.status, node.shown.progress):
-            self._tell("progress", node, state)
+            self._board.tell("progress", node, state)
 
     def _conclude(self, node: Node, attempt: Watched, ended: Seen) -> None:
         """The attempt's process is gone: find out from the ledger how it went, or write it down."""
@@ -369,30 +344,22 @@ class Scheduler:
         del self._running[node.spec.id]
         node.attempt = None
         if state.status == "succeeded":
-            self._succeed(node, state)
+            self._board.succeed(node, state)
         elif state.status == "failed" and state.failure is not None:
             self._fail(node, state, state.failure)
         elif state.status == "stopped" and ended.failure and not (self._closing or attempt.asked_to_stop):
             self._fail(node, state, ended.failure)  # the cluster took it back, and it stopped in good order
         elif state.status == "stopped" and (self._closing or not attempt.foreign):
             node.end = "stopped"
-            self._tell("stopped", node, state)
+            self._board.tell("stopped", node, state)
         elif not self._watch(node, state):  # else another harness has gone on with it
             # a harness that stopped its own attempts has not stopped this one: the stage is owed here
-            self._ready.push(node.spec.id, node.rank, self._clock() + RECHECK)
+            self._board.push(node, RECHECK)
 
     # how stages come out
 
-    def _succeed(self, node: Node, state: StageState) -> None:
-        node.end = "succeeded"
-        self._tell("succeeded", node, state)
-        for user in (self._nodes[stage_id] for stage_id in self._graph.readers(node.spec.id)):
-            user.owed_inputs.discard(node.spec.id)
-            if not user.owed_inputs and user.end is None:
-                self._ready.push(user.spec.id, user.rank)
-
     def _fail(self, node: Node, state: StageState, failure: Failure) -> None:
-        self._tell("failed", node, state, failure.message)
+        self._board.tell("failed", node, state, failure.message)
         rule = self._policy.retry(failure.kind)
         earlier = node.retried[failure.kind]
         change = next_change(node.spec, state)
@@ -400,12 +367,13 @@ class Scheduler:
         if earlier < rule.times and not self._closing and not hopeless:
             node.retried[failure.kind] += 1
             wait = rule.delay(earlier)
-            self._ready.push(node.spec.id, node.rank, self._clock() + wait)
+            self._board.push(node, wait)
             how = f"with {change}, " if change else ""
-            self._tell("retrying", node, state, f"{how}again in {wait:.0f} s ({earlier + 1} of {rule.times})")
+            self._board.tell(
+                "retrying", node, state, f"{how}again in {wait:.0f} s ({earlier + 1} of {rule.times})"
+            )
             return
-        node.end = "failed"
-        self._block_users(node, "failed")
+        self._board.give_up(node, "failed", "failed")
         self._pause_if_alike(node, failure)
         if self._options.fail_fast and not self._closing:
             self._stop_all(f"stage {node.spec.id} failed")
@@ -415,17 +383,7 @@ class Scheduler:
         if alike >= self._policy.pause_after_equal and not self._closing:
             self._closing = True
             self._paused = f"{alike} stages failed alike ({failure.kind}): {failure.message}"
-            self._observe(Event("paused", message=self._paused))
-
-    def _block_users(self, node: Node, how: str) -> None:
-        for stage_id in self._graph.readers(node.spec.id):
-            self._block(self._nodes[stage_id], f"its input {node.spec.id} {how}")
-
-    def _block(self, node: Node, why: str) -> None:
-        if node.end is None:
-            node.end = "blocked"
-            self._tell("blocked", node, None, why)
-            self._block_users(node, "is blocked")
+            self._board.tell_all("paused", self._paused)
 
     # stopping
 
@@ -435,44 +393,17 @@ class Scheduler:
             if self._stops == 0:
                 self._stop_all("stop requested")
             if asked > 1:
-                self._kill_at = self._clock()
+                self._cancelling.kill_now()
             self._stops = asked
-        self._cancel_again()
-        if self._clock() >= self._kill_at:
-            self._kill_at = math.inf
-            for node in self._mine():
-                self._cancel(node, kill=True)
+        self._cancelling.go_on(self._mine)
 
     def _stop_all(self, why: str) -> None:
         self._closing = True
-        self._kill_at = self._clock() + self._options.stop_grace
-        self._observe(Event("stopping", message=why))
-        for attempt in self._mine():
-            attempt.asked_to_stop = True
-            self._cancel(attempt)
-
-    def _cancel(self, attempt: Watched, *, kill: bool = False) -> None:
-        try:
-            self._reach.cancel(attempt.handle, kill=kill)
-        except LaunchError as error:  # the others are to stop all the same
-            self._unheard.append((self._clock() + CANCEL_AGAIN, attempt, kill))
-            self._tell_once(str(error))
-
-    def _cancel_again(self) -> None:
-        """Ask those to stop once more whose launcher did not answer when they were asked."""
-        now = self._clock()
-        due = [entry for entry in self._unheard if entry[0] <= now]
-        self._unheard = [entry for entry in self._unheard if entry[0] > now]
-        for _, attempt, kill in due:
-            if attempt.ended is None:
-                self._cancel(attempt, kill=kill)
+        self._board.tell_all("stopping", why)
+        self._cancelling.ask(self._mine(), self._options.stop_grace)
 
     def _mine(self) -> list[Watched]:
         return [n.attempt for n in self._running.values() if n.attempt and not n.attempt.foreign]
-
-    def _tell(self, what: What, node: Node, state: StageState | None, message: str = "") -> None:
-        node.shown = state or node.shown
-        self._observe(Event(what, node.spec.id, state, message))
 
 
 def check_slots(stages: Iterable[StageSpec], launcher: Launcher) -> None:

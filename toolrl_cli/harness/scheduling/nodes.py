@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from toolrl_cli.harness.events import End
 from toolrl_cli.harness.launcher import Seen
-from toolrl_cli.harness.queueing import Rank
+from toolrl_cli.harness.scheduling.events import End
+from toolrl_cli.harness.scheduling.queueing import Rank
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.failures import FailureClass
 from toolrl_cli.store.ledger import StageFolder

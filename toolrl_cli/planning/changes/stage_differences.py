@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from toolrl_cli.spec.models import SftSpec
+from toolrl_cli.spec.run.training_settings import SftSpec
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.sweeps.fields import defaults
 from toolrl_cli.training.models.model_fingerprint import PREFIX

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.store import jsonl
-from toolrl_cli.store.rewinds import counts
+from toolrl_cli.store.progress.rewinds import counts
 
 FILE = "metrics.jsonl"
 MACHINE_FILE = "machine.jsonl"

@@ -1,0 +1,1 @@
+"""What one run is: the settings of a sweep file, one module for each of their subjects."""
