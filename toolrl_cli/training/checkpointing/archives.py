@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import pickle
 import struct
 import zipfile
@@ -16,6 +15,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from toolrl_cli.training.models.safetensors_header import read_header
 
 SMALL = 1 << 20
 """Members up to this size are always compared with their checksum; the index is one of them."""
@@ -55,20 +56,13 @@ def archive_is_torn(path: Path, *, read: bool = False) -> bool:
 def tensors_are_torn(path: Path) -> bool:
     """Whether the length of a safetensors file differs from the one in its header.
 
-    It begins with 8 bytes of header length and a JSON header with the offsets; then come the tensors.
-
     Raises:
         OSError: the file cannot be read.
     """
-    size = path.stat().st_size
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, size)))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, struct.error, KeyError, TypeError, AttributeError):
+        return read_header(path).size != path.stat().st_size
+    except ValueError:
         return True
-    return bool(size != 8 + length + max(ends, default=0))
 
 
 def _members_are_torn(archive: zipfile.ZipFile, size: int, *, read: bool) -> bool:

@@ -11,7 +11,8 @@ from toolrl_cli.spec.run.model_settings import EndpointModel, ModelSpec, TinyMod
 from toolrl_cli.spec.run.training_settings import LoraSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.training.models.model_folder import folder_of, weight_files
-from toolrl_cli.training.models.model_size import ModelSize, tensor_shapes
+from toolrl_cli.training.models.model_size import ModelSize
+from toolrl_cli.training.models.safetensors_header import tensor_shapes
 from toolrl_cli.training.models.tiny_model import TinyShape
 
 HEADS = ("lm_head", "embed_out")

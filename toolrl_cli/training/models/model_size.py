@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,8 +12,7 @@ from typing import Any
 from toolrl_cli.spec.run.model_settings import EndpointModel, ModelSpec, TinyModel
 from toolrl_cli.training.models.hub_size import hub_config, parameters_of
 from toolrl_cli.training.models.model_folder import folder_of, json_object, weight_files
-
-HEADER_LIMIT = 100 << 20  # safetensors' own limit on its header
+from toolrl_cli.training.models.safetensors_header import tensor_shapes
 
 
 @dataclass(frozen=True)
@@ -96,19 +93,6 @@ def _tiny_size() -> ModelSize:
     return ModelSize(
         parameters, shape.hidden_size, shape.num_hidden_layers, vocabulary, "the tiny model's recipe"
     )
-
-
-def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
-    """The tensors of a safetensors file, from its header: 8 bytes of length, then JSON with a shape for each."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > HEADER_LIMIT:
-                return None
-            header = json.loads(file.read(length))
-        return {name: tuple(map(int, t["shape"])) for name, t in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
-        return None
 
 
 def _size(parameters: int, config: Mapping[str, Any], source: str) -> ModelSize:

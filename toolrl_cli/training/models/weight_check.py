@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.training.models.safetensors_header import Shape, read_header
 
 LFS_POINTER = b"version https://git-lfs"
-HEADER_LIMIT = 100 << 20  # safetensors' own limit on its header
 AGAIN = "copy or download it again"
 INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d+)\.")
 _EMBEDDINGS = re.compile(r"(?:^|\.)(?:embed_tokens|wte)\.weight$")
-
-Shape = tuple[int, ...]
 
 
 def check_weights(folder: Path, files: Sequence[Path], config: Mapping[str, Any]) -> None:
@@ -72,32 +69,22 @@ def _pickled(file: Path) -> bool:
         return stream.read(1) == b"\x80"
 
 
-def _safetensors(folder: Path, file: Path) -> dict[str, Shape]:
-    """Shapes of a safetensors file: 8 bytes of length, a JSON header of that length, and as many bytes as it says.
+def _safetensors(folder: Path, file: Path) -> Mapping[str, Shape]:
+    """Shapes of a safetensors file.
 
     Raises:
         SpecError: it is not whole.
     """
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        (length,) = struct.unpack("<Q", start) if len(start) == 8 else (0,)
-        if not 2 <= length <= HEADER_LIMIT:
-            raise SpecError(f"{file.name} is no safetensors file ({size} bytes)", str(folder), AGAIN)
-        header = stream.read(length)
     try:
-        tensors = {name: told for name, told in json.loads(header).items() if name != "__metadata__"}
-        ends = [int(told["data_offsets"][1]) for told in tensors.values()]
-        shapes = {name: tuple(map(int, told["shape"])) for name, told in tensors.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise SpecError(f"the header of {file.name} is torn", str(folder), AGAIN) from None
-    whole = 8 + length + max(ends, default=0)
-    if size != whole:
-        what = (
-            f"{file.name} is cut off: {size} of {whole} bytes" if size < whole else f"{file.name} has a tail"
-        )
-        raise SpecError(what, str(folder), AGAIN)
-    return shapes
+        header = read_header(file)
+    except ValueError as error:
+        raise SpecError(str(error), str(folder), AGAIN) from None
+    size = file.stat().st_size
+    if size < header.size:
+        raise SpecError(f"{file.name} is cut off: {size} of {header.size} bytes", str(folder), AGAIN)
+    if size > header.size:
+        raise SpecError(f"{file.name} has a tail", str(folder), AGAIN)
+    return header.shapes
 
 
 def _check_index(folder: Path, shapes: Mapping[str, Shape]) -> None:
