@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from toolrl_cli.benchmarks.bfcl import columns
+from toolrl_cli.benchmarks.bfcl import columns, session
 from toolrl_cli.benchmarks.bfcl.evaluator import reading
 from toolrl_cli.benchmarks.bfcl.prompts import AFTER_RESULTS, ONE_TURN, SEVERAL_TURNS, rlla_messages
 from toolrl_cli.benchmarks.bfcl.session import Conversations, EvaluatorEnded
@@ -232,11 +232,16 @@ def test_whatever_gets_through_can_do_nothing_and_is_ended(tmp_path: Any) -> Non
     assert not mark.exists()
 
 
-def test_what_an_evaluator_said_before_it_ended_is_heard(tmp_path: Path) -> None:
+def test_of_an_evaluator_that_ended_its_last_words_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: object) -> subprocess.Popen[str]:
+        (tmp_path / "evaluator.log").write_text("Killed\n")
+        pipe = subprocess.PIPE
+        return subprocess.Popen([sys.executable, "-c", ""], stdin=pipe, stdout=pipe, text=True)
+
+    monkeypatch.setattr(session, "start", start)
     talks = Conversations(tmp_path, tmp_path, "rlla")
-    over = {"id": "a", "turns": [["x"]], "stopped": False}
-    talks._heard["a"].put(over)
-    talks._ended = "Killed"
-    assert talks._next("a") == over
     with pytest.raises(EvaluatorEnded, match="Killed"):
-        talks._next("b")
+        next(talks.lead("a"))
+    talks.close()

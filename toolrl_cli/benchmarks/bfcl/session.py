@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import queue
-import subprocess
+import contextlib
 import threading
-from collections import defaultdict
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.benchmarks.bfcl.process import last_words, start
+from toolrl_cli.processes.line_process import LineProcess, ProcessEnded
 
 ANSWER_SECONDS = 120.0
 """Without an answer of the evaluator, which bounds the calls that it executes at 5 s of processor time."""
@@ -28,10 +26,8 @@ class Conversations:
 
     def __init__(self, folder: Path, scratch: Path, protocol: str) -> None:
         self._place = (folder, scratch, protocol)
-        self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
-        self._heard: dict[str, queue.SimpleQueue[Mapping[str, Any]]] = defaultdict(queue.SimpleQueue)
-        self._ended = ""
+        self._started: LineProcess | None = None
 
     def lead(self, id: str) -> Generator[Mapping[str, Any], str, Mapping[str, Any]]:
         """One conversation: yields `{"messages", "tools"}`, takes the model's turn, returns `{"turns", "stopped"}`.
@@ -39,68 +35,38 @@ class Conversations:
         Raises:
             EvaluatorEnded: the process ended, or does not answer.
         """
-        self._tell({"start": id})
-        over = False
+        evaluator, over = self._evaluator(), False
         try:
+            evaluator.tell({"start": id})
             while True:
-                line = self._next(id)
+                line = evaluator.answer(id, ANSWER_SECONDS)
                 over = "turns" in line
                 if over:
                     return line
-                self._tell({"id": id, "text": (yield line)})
+                evaluator.tell({"id": id, "text": (yield line)})
+        except ProcessEnded as error:
+            raise EvaluatorEnded(last_words(self._place[1])) from error
+        except TimeoutError as error:
+            raise EvaluatorEnded(f"it did not answer within {ANSWER_SECONDS:.0f} s") from error
         finally:
-            if not over and not self._ended:
-                self._tell({"drop": id})
-            self._heard.pop(id, None)
+            if not over and not evaluator.over:
+                with contextlib.suppress(ProcessEnded):
+                    evaluator.tell({"drop": id})
+            evaluator.forget(id)
 
     def close(self) -> None:
         """End the process."""
-        if self._process is None:
-            return
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._reader.join()
-        self._process.stdout.close()
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            return
+        if self._started is not None:
+            self._started.process.kill()
+            self._started.process.wait()
+            self._started.finish()
 
-    def _tell(self, line: Mapping[str, Any]) -> None:
+    def _evaluator(self) -> LineProcess:
         with self._lock:
-            if self._process is None:
-                self._process = start(*self._place[:2], "converse", self._place[2])
-                self._reader = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
-                self._reader.start()
-            assert self._process.stdin is not None
-            try:
-                self._process.stdin.write(json.dumps(line) + "\n")
-                self._process.stdin.flush()
-            except BrokenPipeError as error:
-                raise EvaluatorEnded(last_words(self._place[1])) from error
-
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        process.stdout.readline()  # how the network was taken
-        for text in process.stdout:
-            line = json.loads(text)
-            if "id" in line:
-                self._heard[line["id"]].put(line)
-        self._ended = last_words(self._place[1])
-        for waiting in list(self._heard.values()):
-            waiting.put({})
-
-    def _next(self, id: str) -> Mapping[str, Any]:
-        heard = self._heard[id]  # made before the look at the end: who ends wakes all that are there
-        try:
-            line = heard.get_nowait() if self._ended else heard.get(timeout=ANSWER_SECONDS)
-        except queue.Empty as error:
-            silent = f"it did not answer within {ANSWER_SECONDS:.0f} s"
-            raise EvaluatorEnded(self._ended or silent) from error
-        if not line:
-            raise EvaluatorEnded(self._ended)
-        return line
+            if self._started is None:
+                # its first line tells how the network was taken
+                self._started = LineProcess(start(*self._place[:2], "converse", self._place[2]), greeting=1)
+            return self._started
 
 
 class EvaluatorEnded(Exception):

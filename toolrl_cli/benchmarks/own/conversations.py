@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import queue
+import contextlib
 import subprocess
-import threading
-from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit
+from toolrl_cli.processes.line_process import LineProcess, ProcessEnded
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.evaluations.benchmarks import Answer, Ask, CannotRun, Item, Reply, Session
 
@@ -32,10 +30,7 @@ class OwnSession(Session):
 
     def __init__(self, process: subprocess.Popen[str], file: Path, seconds: float) -> None:
         self._process, self._file, self._seconds = process, file, seconds
-        self._lock, self._over = threading.Lock(), False
-        self._heard: dict[str, queue.SimpleQueue[Mapping[str, Any]]] = defaultdict(queue.SimpleQueue)
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
+        self._lines = LineProcess(process)
 
     def converse(self, item: Item) -> Generator[Ask, Answer, Reply]:
         """Lead the conversation about an item.
@@ -44,30 +39,37 @@ class OwnSession(Session):
             CannotRun: the file says so.
             BenchmarkError: its code failed, or its process ended or does not answer.
         """
-        self._tell({"id": item.id, "do": "start"})
         over = False
         try:
+            self._lines.tell({"id": item.id, "do": "start"})
             while True:
-                line = self._next(item.id)
+                line = self._lines.answer(item.id, self._seconds)
                 over = "ask" not in line
                 if "reply" in line:
                     return Reply(**line["reply"])
                 if "cannot" in line:
                     raise CannotRun(line["cannot"])
                 if over:
-                    raise BenchmarkError(
-                        " ".join(line["fault"].split())[:400], f"{self._file}: converse, item {item.id}"
-                    )
+                    fault = " ".join(line["fault"].split())[:400]
+                    raise BenchmarkError(fault, f"{self._file}: converse, item {item.id}")
                 answer = yield Ask(**line["ask"])
-                self._tell({"id": item.id, "do": "answer", "answer": asdict(answer)})
+                self._lines.tell({"id": item.id, "do": "answer", "answer": asdict(answer)})
+        except ProcessEnded as error:
+            raise BenchmarkError(
+                f"its process {describe_exit(self._process.wait())}", str(self._file)
+            ) from error
+        except TimeoutError as error:
+            silent = f"has not answered after {self._seconds:.0f} s"
+            raise BenchmarkError(silent, f"{self._file}: converse, item {item.id}") from error
         finally:
-            self._heard.pop(item.id, None)
+            self._lines.forget(item.id)
             if not over and self._process.poll() is None:
-                self._tell({"id": item.id, "do": "drop"})
+                with contextlib.suppress(ProcessEnded):
+                    self._lines.tell({"id": item.id, "do": "drop"})
 
     def close(self) -> None:
         """End the process, which first ends its session."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         below: Sequence[Any] = ()
         try:
             self._process.stdin.close()
@@ -80,40 +82,4 @@ class OwnSession(Session):
             kill(below)
             self._process.kill()
             self._process.wait()
-        self._reader.join()
-        self._process.stdout.close()
-
-    def _tell(self, line: Mapping[str, Any]) -> None:
-        assert self._process.stdin is not None
-        with self._lock:
-            try:
-                self._process.stdin.write(json.dumps(line) + "\n")
-                self._process.stdin.flush()
-            except BrokenPipeError as error:
-                raise self._ended() from error
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for text in self._process.stdout:
-            line = json.loads(text)
-            self._heard[line["id"]].put(line)
-        self._over = True
-        for waiting in list(self._heard.values()):
-            waiting.put({})
-
-    def _next(self, id: str) -> Mapping[str, Any]:
-        heard = self._heard[id]
-        try:
-            line = heard.get_nowait() if self._over else heard.get(timeout=self._seconds)
-        except queue.Empty as error:
-            if self._over:
-                raise self._ended() from error
-            raise BenchmarkError(
-                f"has not answered after {self._seconds:.0f} s", f"{self._file}: converse, item {id}"
-            ) from error
-        if not line:
-            raise self._ended()
-        return line
-
-    def _ended(self) -> BenchmarkError:
-        return BenchmarkError(f"its process {describe_exit(self._process.wait())}", str(self._file))
+        self._lines.finish()
