@@ -105,7 +105,7 @@ def test_steps_chosen_by_a_metric_are_told_by_the_metric(tree: Tree) -> None:
     with_exports(tree, "a", 15, 20)
     with_exports(tree, "b", 15, reward="coarse")
     assert caption(table_of(tree, {"best": "val"})) == [
-        "Checkpoint: of each run, the best by val of those evaluated."
+        "Checkpoint: of each run, the best by val of those evaluated where it was measured."
     ]
 
 

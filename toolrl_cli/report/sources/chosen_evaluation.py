@@ -78,7 +78,7 @@ def checkpoint_note(rows: Sequence[Row], rule: Checkpoint) -> str:
     if len(found) == 1:
         return f"Checkpoint: {_words(next(iter(found)))}."
     if isinstance(rule, BestRule) and not found.keys() & _WORDS.keys():
-        return f"Checkpoint: of each run, the best by {rule.best} of those evaluated."
+        return f"Checkpoint: of each run, the best by {rule.best} of those evaluated where it was measured."
     told = "; ".join(f"{_words(word)} for {_named(list(arms))}" for word, arms in found.items())
     return f"Checkpoints are not chosen alike: {told}."
 
