@@ -9,13 +9,13 @@ from typing import Any
 from toolrl_cli.errors import LedgerError, SpecError
 from toolrl_cli.planning.sweep_status import sweep_status
 from toolrl_cli.report.units import Unit, checked, unit_of
-from toolrl_cli.spec.evaluations.over_steps import point_of
 from toolrl_cli.spec.sweeps.reading.shipped import own_sweeps, shipped_sweeps
 from toolrl_cli.spec.sweeps.reading.source import read_unresolved
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.roots import results_root
-from toolrl_cli.store.schemas import PRINTED, SCORES
-from toolrl_cli.store.scores import Score, read_scores
+from toolrl_cli.store.run_scores import run_scores
+from toolrl_cli.store.schemas import PRINTED
+from toolrl_cli.store.scores import Score
 from toolrl_cli.store.sweep_folder import SweepFolder, saved_names
 
 TELLING = ("base", "arms", "axes", "ablate", "models", "evaluate", "seeds", "include", "zip")
@@ -71,19 +71,15 @@ def list_runs(sweep: str, *, results: Path | str | None = None) -> dict[str, Any
     read_so_far: list[dict[str, dict[str, Score]]] = []
     faults_so_far: list[dict[str, str]] = []
     for found in sweep_status(SweepFolder(root, sweep).load(), ledger).runs:
-        stages = {spec.id: spec for spec in found.run.stages}
         scores: dict[str, dict[str, Score]] = {}
         faults: dict[str, str] = {}
-        for spec in found.run.stages:
-            if spec.kind == "evaluate" and point_of(spec, stages) is None:
-                benchmark = str(spec.config["benchmark"])
-                path = ledger.folder(spec).path / "output" / SCORES.name
-                read = read_scores(path, benchmark)
-                if read.problem and path.exists():
-                    faults[benchmark] = f"unreadable: {read.problem}"
-                scores[benchmark] = dict(read.metrics)
-                for name, score in read.metrics.items():
-                    known.setdefault((benchmark, name), []).append(score)
+        for said in run_scores(found.run, ledger):
+            if said.point is None:
+                if said.fault:
+                    faults[said.benchmark] = said.fault
+                scores[said.benchmark] = dict(said.scores.metrics)
+                for name, score in said.scores.metrics.items():
+                    known.setdefault((said.benchmark, name), []).append(score)
         read_so_far.append(scores)
         faults_so_far.append(faults)
         rows.append(

@@ -15,7 +15,6 @@ from toolrl_cli.planning.forecasts.measured import on_gpus, seconds_used
 from toolrl_cli.planning.sweep_status import unreadable
 from toolrl_cli.report.comparability import apart
 from toolrl_cli.report.units import Unit, checked, unit_of
-from toolrl_cli.spec.evaluations.over_steps import point_of
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.spec.stage_kind import trains
@@ -25,8 +24,9 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.liveness import observed
 from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.store.roots import results_root
-from toolrl_cli.store.schemas import PRINTED, SCORES
-from toolrl_cli.store.scores import Score, read_scores
+from toolrl_cli.store.run_scores import run_scores
+from toolrl_cli.store.schemas import PRINTED
+from toolrl_cli.store.scores import Score
 from toolrl_cli.store.state import StageState
 from toolrl_cli.store.sweep_folder import SweepFolder, find_run
 from toolrl_cli.tracking.status import read_status
@@ -158,17 +158,14 @@ def _scores(
     found: dict[str, dict[str, Any]] = {}
     conditions: dict[str, dict[str, str]] = {}
     faults: dict[str, str] = {}
-    stages = {spec.id: spec for spec in run.stages}
-    for spec in run.stages:
-        if spec.kind != "evaluate":
-            continue
-        benchmark, point = str(spec.config["benchmark"]), point_of(spec, stages)
-        path = ledger.folder(spec).path / "output" / SCORES.name
-        called, scores = benchmark if point is None else f"{benchmark}@{point}", read_scores(path, benchmark)
-        found[called] = {name: _shown(s, unit_of(benchmark, name, [s])) for name, s in scores.metrics.items()}
-        conditions[called] = dict(scores.conditions)
-        if scores.problem and path.exists():
-            faults[called] = f"unreadable: {scores.problem}"
+    for said in run_scores(run, ledger):
+        found[said.called] = {
+            name: _shown(score, unit_of(said.benchmark, name, [score]))
+            for name, score in said.scores.metrics.items()
+        }
+        conditions[said.called] = dict(said.scores.conditions)
+        if said.fault:
+            faults[said.called] = said.fault
     return found, conditions, faults
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from toolrl_cli.spec.evaluations.over_steps import point_of
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.secrets import scrubbed
@@ -31,8 +30,8 @@ from toolrl_cli.store.progress.metrics import (
     counting_rows,
     machine_samples,
 )
-from toolrl_cli.store.schemas import OPTIONS, SCORES
-from toolrl_cli.store.scores import read_scores
+from toolrl_cli.store.run_scores import run_scores
+from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.training.checkpointing.checkpoints import saved_steps
 
 STEP = "training/global_step"
@@ -127,7 +126,12 @@ def tell(
         if settled < math.inf:
             break  # what comes after was trained from something else
     folders = [(stage, ledger.folder(stage)) for stage in run.stages]
-    summary = {**_best(run, rows), **_scores(folders), **_warnings(folders)}
+    scores = {
+        f"{said.benchmark}/{column}{'' if said.point is None else f'@{said.point}'}": score.value
+        for said in run_scores(run, ledger)
+        for column, score in said.scores.metrics.items()
+    }
+    summary = {**_best(run, rows), **scores, **_warnings(folders)}
     trained = [stage.kind for stage in run.stages if trains(stage.kind)]
     tags = [*(f"{axis}={value}" for axis, value in run.settings.items()), f"seed={run.seed}", *tracking.tags]
     return Told(
@@ -217,23 +221,6 @@ def _best(run: PlannedRun, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if values:
             best[f"best/{name}"] = max(values)
     return dict(sorted(best.items()))
-
-
-def _scores(folders: Sequence[tuple[StageSpec, StageFolder]]) -> dict[str, Any]:
-    """`<benchmark>/<column>` → value, of the evaluations that are there; with `@<step>` of a step on the way."""
-    found: dict[str, Any] = {}
-    stages = {stage.id: stage for stage, _ in folders}
-    for stage, folder in folders:
-        if stage.kind != "evaluate":
-            continue
-        benchmark = str(stage.config["benchmark"])
-        point = point_of(stage, stages)
-        at = "" if point is None else f"@{point}"
-        with explained(folder.path):
-            scores = read_scores(folder.path / "output" / SCORES.name, benchmark)
-        for column, score in scores.metrics.items():
-            found[f"{benchmark}/{column}{at}"] = score.value
-    return found
 
 
 def _warnings(folders: Sequence[tuple[StageSpec, StageFolder]]) -> dict[str, Any]:
