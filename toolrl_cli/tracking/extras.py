@@ -100,8 +100,9 @@ def _samples(stage: Path) -> list[dict[str, Any]]:
         return []
     found = []
     for row in jsonl.read_jsonl(by_age[-1]):
-        cut = {k: v[:LONGEST] if isinstance(v, str) else v for k, v in row.items() if _plain(v)}
-        found.append(scrubbed(cut))
+        shown = scrubbed({key: value for key, value in row.items() if _plain(value)})
+        # cut afterwards: of a secret that the cut goes through, the rest would not be known as one
+        found.append({key: v[:LONGEST] if isinstance(v, str) else v for key, v in shown.items()})
         if len(found) == SAMPLES:
             break
     return found
