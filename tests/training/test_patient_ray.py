@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,3 +38,20 @@ def test_ray_begins_its_nodes_with_the_function_that_waits() -> None:
         assert "ray._private.services.get_node(" in asking  # by that name, at the time of the call
     finally:
         services.get_node = asked
+
+
+def test_a_node_that_has_died_is_not_waited_for(tmp_path: Path) -> None:
+    raylet = tmp_path / "raylet"
+    shutil.copy("/bin/true", raylet)
+    asked: list[int] = []
+
+    def absent() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            child = subprocess.Popen([raylet])
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        raise RuntimeError("no such node")
+
+    with pytest.raises(RuntimeError, match="no such node"):
+        patient(absent)()
+    assert len(asked) == 2

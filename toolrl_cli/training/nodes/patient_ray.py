@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import psutil
+
 SECONDS = 240.0
 
 
@@ -31,8 +33,14 @@ def patient(get_node: Callable[..., Any], seconds: float = SECONDS) -> Callable[
             try:
                 return get_node(*given, **named)
             except RuntimeError:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or _has_died():
                     raise
                 time.sleep(0.2)
 
     return waiting
+
+
+def _has_died() -> bool:
+    """Whether a node that this process has started has ended already; nobody asks how until this one ends."""
+    children = psutil.Process().children()
+    return any(child.name() == "raylet" and child.status() == psutil.STATUS_ZOMBIE for child in children)
