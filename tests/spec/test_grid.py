@@ -543,3 +543,63 @@ def test_values_that_python_takes_for_equal_share_no_block(resolve: Resolve, val
     first, second = resolve(f"name: s\nbase: {{preset: tiny_grpo}}\narms: {{{arms}}}\n")
     options = [run.spec.verl.rl["+trainer.any"] for run in (first, second)]
     assert [type(value) for value in options] == [type(value) for value in yaml.safe_load(values)]
+
+
+@pytest.mark.parametrize(
+    ("axes", "condition", "applied"),
+    [
+        (
+            "model: [tiny_base, Qwen/Qwen2.5-0.5B]",
+            "model.kind: huggingface",
+            ["tiny-base", "qwen-qwen2.5-0.5b"],
+        ),
+        ("model: [tiny_base, Qwen/Qwen2.5-0.5B]", "model.path: Qwen/Qwen2.5-0.5B", ["qwen-qwen2.5-0.5b"]),
+        ("reward: [original, original@paper]", "reward.fidelity: paper", ["original-paper"]),
+        ("reward: [original, coarse+dynamic]", "reward.granularity: coarse", ["coarse-dynamic"]),
+        ("reward: [coarse, {granularity: coarse, scale: dynamic}]", "reward.name: coarse", ["coarse"]),
+        (
+            "reward: [original, finegrained]",
+            "reward.components.format.weight: 1.0",
+            ["original", "finegrained"],
+        ),
+    ],
+)
+def test_conditions_see_what_stands_behind_the_name_of_a_model_or_a_reward(
+    grid: Callable[[str], Grid], axes: str, condition: str, applied: list[str]
+) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo, train: [], evaluate: [toolworld]}\n"
+    text += f"axes: {{{axes}, evaluation.limit: [5, 6]}}\n"
+    found = grid(text + f"when: {{evaluation.limit: {{{condition}}}}}\n")
+    twice = {cell.arm.removesuffix("-limit-5") for cell in found.cells if cell.arm.endswith("-limit-5")}
+    assert twice == set(applied)
+
+
+def test_conditions_see_what_stands_behind_the_name_that_a_preset_gives(grid: Callable[[str], Grid]) -> None:
+    text = HEAD + "axes: {rl.steps: [1, 2]}\nexclude: [{reward.fidelity: released, rl.steps: 2}]\n"
+    assert [cell.settings["rl.steps"] for cell in grid(text).dropped] == [2]
+
+
+def test_a_kind_that_is_no_text_is_refused_beside_a_condition_too(resolve: Resolve) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo}\narms: {a: {data: {kind: [toolworld]}}, b: {}}\n"
+    with pytest.raises(SpecError, match="'kind'"):
+        resolve(text + "axes: {rl.steps: [1, 2]}\nwhen: {rl.steps: {data.val: 64}}\n")
+
+
+def test_a_part_in_base_that_set_replaces_is_told_and_set_as_the_hint_says(
+    resolve: Resolve, tmp_path: Path
+) -> None:
+    base = "name: s\nbase: {preset: tiny_grpo, reward: original, data.val: 7}\n"
+    (tmp_path / "s.yaml").write_text(base, encoding="utf-8")
+    found = resolve_sweep(read_sweep(tmp_path / "s.yaml", ["data={kind: toolworld}"]))
+    assert found.runs[0].spec.data.val == 64
+    assert any("--set data: takes the place of data.val, too" in line for line in found.grid.warnings)
+    arms = base + "arms: {x: {data: {kind: toolworld}}}\n"
+    with pytest.raises(SpecError, match=r"or --set data\.val=7"):
+        resolve(arms)
+    (run,) = resolve(arms, "data.val=7")
+    assert run.spec.data.val == 7
+
+
+def test_set_of_a_part_of_what_has_none_in_the_file_is_refused(resolve: Resolve) -> None:
+    with pytest.raises(SpecError, match=r"--set arms.a.rl.steps.*\['a', 'b'\] in the file"):
+        resolve("name: s\nbase: {preset: tiny_grpo}\narms: [a, b]\n", "arms.a.rl.steps=3")

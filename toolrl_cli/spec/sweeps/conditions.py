@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards import RewardError, get_reward
+from toolrl_cli.rewards.designs import DEFAULTS, read_name
 from toolrl_cli.spec.run.frozen import Frozen
 from toolrl_cli.spec.run.run_spec import KINDS
 from toolrl_cli.spec.suggest import hint_for, nearest
@@ -27,6 +30,7 @@ class Settings:
         self._document = document
         self._overrides = flatten(dict(document.overrides), "--set")
         self._layers: dict[str, Mapping[str, Any]] = {}
+        self._wholes: dict[str, Any] = {}
 
     def value(self, key: str, settings: Mapping[str, Any]) -> Any:
         """`ABSENT` where nothing sets it and it has no default.
@@ -42,7 +46,7 @@ class Settings:
             ):  # `lora: null` here, `lora.rank` further below
                 return ABSENT
             if block != key and block in WHOLE and block in layer:
-                return _within(key, layer[block])
+                return self._within(key, layer[block])
             if block == key and defaults().get(key, ABSENT) is None and fields_at((key,)):
                 inside = {name: value for name, value in layer.items() if name.startswith(f"{key}.")}
                 if inside:
@@ -56,18 +60,43 @@ class Settings:
         if name not in self._layers:
             where = self._document.source.where(("base", "preset"))
             self._layers[name] = {**defaults(), **presets.layered(chosen, where)}
-        return self._layers[name].get(key, ABSENT)
+        layer = self._layers[name]
+        if key not in layer and block != key and block in WHOLE and block in layer:
+            return self._within(key, layer[block])
+        return layer.get(key, ABSENT)
+
+    def _within(self, key: str, whole: Any) -> Any:
+        block = key.partition(".")[0]
+        text = f"{block} {whole!r}"
+        if text not in self._wholes:
+            self._wholes[text] = _opened(block, whole, self._document.path.parent)
+        return _within(key, self._wholes[text])
+
+
+def _opened(block: str, whole: Any, folder: Path) -> Any:
+    """A block that is given as a whole, with what its name stands for; as it is where that cannot be told."""
+    try:
+        if block == "model":
+            return presets.model(whole, "")
+        if block != "reward":
+            return whole
+        reward = get_reward(whole, base_dir=folder)
+    except (SpecError, RewardError, TypeError, ValueError):  # told when the cell is resolved
+        return {"name": whole} if isinstance(whole, str) else whole
+    given = {"name": whole} if isinstance(whole, str) else {"name": reward.name, **whole}
+    try:
+        axes = {**DEFAULTS, **read_name(reward.name)[0]}
+    except RewardError:  # a composition of the user's own, or of another paper
+        axes = {}
+    return {**axes, **reward.to_dict(), **given}
 
 
 def _within(key: str, whole: Any) -> Any:
-    """What a block that is given as a whole, by name or as a mapping, says of a setting in it."""
-    block, *parts = key.split(".")
-    if isinstance(whole, str):
-        named = block == "model" and whole in presets.model_names()
-        whole = presets.model(whole, "") if named else {"name": whole}
+    """What an opened block says of a setting in it."""
     found = whole
-    for part in parts:
-        kind = KINDS.get(found.get("kind")) if isinstance(found, Mapping) else None
+    for part in key.split(".")[1:]:
+        named = found.get("kind") if isinstance(found, Mapping) else None
+        kind = KINDS.get(named) if isinstance(named, str) else None
         if isinstance(found, Mapping) and part in found:
             found = found[part]
         elif kind is not None and part in kind.model_fields and not kind.model_fields[part].is_required():

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pydantic import ValidationError
@@ -119,7 +120,12 @@ class Resolver:
             SpecError: the first fault, with file, line, key path and the nearest valid name.
         """
         for key in self._parts:
-            if key.partition(".")[0] in cell.settings:
+            block = key.partition(".")[0]
+            if block in self._overrides:
+                if key not in self._overrides:
+                    what = f"--set {block}: takes the place of {key}, too"
+                    self.notes[f"{what}, which base sets ({base_place(key, self._source)})"] = None
+            elif block in cell.settings and key not in self._overrides:
                 self._replaced.setdefault(key, []).append(cell.arm)
         blocks, settings = self._blocks(cell)
         run = blocks.run_of_any_seed
@@ -221,9 +227,8 @@ class Resolver:
             block, place = key.partition(".")[0], base_place(key, self._source)
             if len(arms) == len(cells):
                 what = f"changes nothing: every arm gives the whole of {block}"
-                raise SpecError(
-                    what, place, f"write it into each {block}, or --set {key}={shown(self._base[key])}"
-                )
+                given = quote(f"{key}={json.dumps(self._base[key])}")
+                raise SpecError(what, place, f"write it into each {block}, or --set {given}")
             more = f" and {len(arms) - 3} more" if len(arms) > 3 else ""
             self.notes[f"{place}: not for {', '.join(arms[:3])}{more}, which gives the whole of {block}"] = (
                 None

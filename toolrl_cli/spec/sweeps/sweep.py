@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards.errors import shown
 from toolrl_cli.spec.run.frozen import Frozen
 from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.suggest import hint_for
@@ -136,6 +137,13 @@ def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
             break
         name, parts = ".".join(parts[:spelt]), parts[spelt:]
         inner = node.get(name)
+        if inner is not None and not isinstance(inner, dict) and name not in SHORT:
+            place = ".".join((*path, name))
+            raise SpecError(
+                f"{place} is {shown(inner)} in the file: no mapping",
+                f"--set {key}",
+                f"give the whole of {place}",
+            )
         node[name] = dict(inner) if isinstance(inner, dict) else {}
         node = node[name]
         path.append(name)
@@ -155,6 +163,9 @@ def _check_arm(data: Mapping[str, Any], key: str) -> None:
             name = rest.partition(".")[0]
             raise SpecError(f"no arm {name!r}", f"--set {key}", hint_for(name, map(str, arms), "arms"))
 
+
+SHORT = ("seeds",)
+"""What a file may give as a mapping or shorter."""
 
 WITH_DOTTED_KEYS = (["axes"], ["zip"])
 """Below these a setting's dotted name is one key."""
