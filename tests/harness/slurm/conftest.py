@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,15 @@ class Cluster:
     def switch(self, name: str, on: bool = True) -> None:
         path = self.folder / name
         path.touch() if on else path.unlink(missing_ok=True)
+
+    def remembers(self, jobs: str) -> str:
+        """Have the controller know these jobs alone; what it knew. Its programs write the file all the time."""
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            path = self.folder / "jobs.json"
+            known = path.read_text()
+            path.write_text(jobs)
+        return known
 
     def launcher(self) -> SlurmLauncher:
         return SlurmLauncher(self.settings)

@@ -386,8 +386,7 @@ def test_a_job_that_the_controller_lost_has_ended_only_once_its_heartbeat_stands
     handle = cluster.start(spec, "sleep")
     running(cluster, spec)
     other = {"1": {"options": {"comment": "somebody.else"}, "state": "PENDING", "status": 0}}
-    kept = (cluster.folder / "jobs.json").read_text()
-    (cluster.folder / "jobs.json").write_text(json.dumps(other))  # its number is another's by now
+    kept = cluster.remembers(json.dumps(other))  # its number is another's by now
     launcher = cluster.launcher()
     monkeypatch.setattr(forgotten, "SILENT", 1.0)
     looks = time.monotonic() + 2.0
@@ -397,12 +396,13 @@ def test_a_job_that_the_controller_lost_has_ended_only_once_its_heartbeat_stands
         time.sleep(0.1)
     kill(cluster.stages.processes())
     eventually(lambda: launcher.poll([handle])[0].phase == "ended")
-    (cluster.folder / "jobs.json").write_text(kept)
+    cluster.remembers(kept)
     waiting = cluster.stages("b")
     cluster.switch("hold")
     lost = cluster.start(waiting, "finish")
-    (cluster.folder / "jobs.json").write_text("{}")
-    assert cluster.launcher().poll([lost])[0].phase == "ended"  # nothing of it runs
+    cluster.remembers("{}")
+    (seen,) = cluster.launcher().poll([lost])
+    assert seen.phase == "ended", seen  # nothing of it runs
 
 
 def test_the_heartbeat_of_another_job_keeps_no_forgotten_one_alive(tmp_path: Path) -> None:
