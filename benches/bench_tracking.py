@@ -149,6 +149,8 @@ def _sync(tree: ResultsTree, scratch: Path, times: int, away: float) -> int:
                 ["-m", "toolrl_cli", "sync", SWEEP, "--results", str(tree.root), "--wandb", "offline"],
                 environment,
             )
+    status = tree.root / "sweeps" / SWEEP / "wandb_status.json"
+    left = status.read_bytes()  # by who kept them offline
     folders = sorted(str(path) for path in (tree.root / "wandb").glob("offline-run-*"))
     theirs = ["-m", "wandb", "sync", "--include-synced", *folders]
     ours = ["-m", "toolrl_cli", "sync", SWEEP, "--results", str(tree.root), "--wandb", "online"]
@@ -156,10 +158,9 @@ def _sync(tree: ResultsTree, scratch: Path, times: int, away: float) -> int:
     whole = True
     for _ in range(times):
         for name, command in (("wandb", theirs), ("toolrl", ours)):
-            for left in (tree.root / "wandb").glob("*/*.sync*"):
-                left.unlink()
-            for left in (tree.root / "sweeps" / SWEEP).glob("wandb_status.json"):
-                left.unlink()
+            for mark in (tree.root / "wandb").glob("*/*.sync*"):
+                mark.unlink()
+            status.write_bytes(left)
             with _server(home, away) as (environment, lines):
                 began = time.perf_counter()
                 _run(command, environment)

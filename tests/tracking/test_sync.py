@@ -22,15 +22,17 @@ from tests.support.stages import ROOT, eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
 from toolrl_cli.errors import TrackingError
+from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.progress.metrics import MACHINE_FILE
 from toolrl_cli.store.schemas import OPTIONS
 from toolrl_cli.store.sweep_folder import SweepFolder
+from toolrl_cli.tracking import feed
 from toolrl_cli.tracking.client import Client, Live, Seen
 from toolrl_cli.tracking.offline import HEADER, RECORDS, START, WHOLE, kept_rows
 from toolrl_cli.tracking.sync import sync
-from toolrl_cli.tracking.told import STEP, TOLD, tell
+from toolrl_cli.tracking.told import STEP, TOLD, Told, marks_of, tell
 
 
 def test_a_run_is_there_once_with_all_that_the_files_have(server: WandbServer, tmp_path: Path) -> None:
@@ -341,7 +343,7 @@ from pathlib import Path
 from tests.support.small_disk import fill, mount
 from toolrl_cli.store.sweep_folder import SweepFolder
 from toolrl_cli.tracking.sync import sync
-from toolrl_cli.tracking.told import STEP, TOLD, tell
+from toolrl_cli.tracking.told import STEP, TOLD, Told, marks_of, tell
 root, folder = Path(sys.argv[1]), Path(sys.argv[1]) / "wandb"
 folder.mkdir()
 mount(folder, "size=1000000")
@@ -371,3 +373,46 @@ def test_a_full_disk_below_the_offline_folder_is_one_line_and_with_space_again_a
     assert "No space left on device" in full or "the offline run is not whole" in full
     assert space == "['kept offline: 9 rows']"
     assert "Traceback" not in ran.stderr
+
+
+def test_what_has_not_changed_since_it_was_told_is_not_read_again_and_what_has_is(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ResultsTree(tmp_path / "results", arms=3).trained()
+    assert set(tree.sync("offline").values()) == {"kept offline: 9 rows"}
+    told: list[str] = []
+
+    def tell_and_note(run: PlannedRun, *given: Any, **named: Any) -> Told:
+        told.append(run.id)
+        return tell(run, *given, **named)
+
+    monkeypatch.setattr(feed, "tell", tell_and_note)
+    assert set(tree.sync().values()) == {"sent: 9 rows"}
+    assert set(tree.sync().values()) == {"up to date"}
+    assert not told
+    same_rows(server, tree)
+    tree.log(tree.rl[1], 1, [7])
+    os.utime(
+        tree.ledger.folder(tree.rl[2]).path / "state.json", ns=(1, 1)
+    )  # written anew, with the same in it
+    lost = next(name for name in server.runs if "arm0" in name)
+    del server.runs[lost]
+    (kept,) = (tree.root / "wandb").glob(f"offline-run-*-{lost}")
+    shutil.rmtree(kept)
+    assert tree.sync() == {
+        **{"arm0-seed1": "sent: 9 rows", "arm1-seed1": "sent: 10 rows", "arm2-seed1": "up to date"}
+    }
+    assert sorted(told) == ["arm0-seed1", "arm1-seed1", "arm2-seed1"]
+    same_rows(server, tree)
+
+
+def test_where_checkpoints_decide_what_is_told_the_files_are_always_read(tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    (run,) = tree.runs
+    assert marks_of(run, tree.ledger, Tracking(), "")
+    assert not marks_of(run, tree.ledger, Tracking(every="checkpoint"), "")
+    marks = {
+        marks_of(run, tree.ledger, Tracking(notes=notes), about)
+        for notes, about in (("", ""), ("a", ""), ("", "b"))
+    }
+    assert len(marks) == 3

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from toolrl_cli.store.sweep_folder import SavedSweep
 from toolrl_cli.tracking.extras import REPORT, attach, report_told
 from toolrl_cli.tracking.place import Place, tracking_of
 from toolrl_cli.tracking.status import RunStatus, StatusWriter
-from toolrl_cli.tracking.told import ROW, TOLD, Told, tell
+from toolrl_cli.tracking.told import ROW, TOLD, Told, marks_of, tell
 
 if TYPE_CHECKING:
     from toolrl_cli.tracking.client import Client, Live, Seen
@@ -94,6 +95,19 @@ class Feed:
             known = self._status[run.id] or RunStatus(wandb_id)
             self._status.set(run.id, RunStatus(wandb_id, known.rows, known.sent, "", str(error)))
             return None
+
+    def unchanged(self, run: PlannedRun, known: RunStatus | None) -> bool:
+        """Whether a run is as it was when it was written down that all of it is there, or kept; nothing is read."""
+        if known is None or not (known.complete and known.marks) or known.id != self.wandb_id(run):
+            return False
+        with suppress(LedgerError):  # told when it is read
+            now = marks_of(run, self._ledger, self._tracking, self._saved.description)
+            return known.marks == now
+        return False
+
+    def note(self, run: PlannedRun, status: RunStatus) -> None:
+        """Write down how a run stands that nothing was done about."""
+        self._status.set(run.id, status)
 
     def seen(self, ids: Sequence[str]) -> dict[str, Seen]:
         """What the server has of W&B runs.
@@ -239,15 +253,15 @@ class Feed:
         raise TrackingError(f"the server has taken what it was sent, and does not have {lost}")
 
     def _complete(self, run: PlannedRun, told: Told) -> None:
-        self._status.set(run.id, RunStatus(told.id, len(told.rows), len(told.rows), told.digest))
+        rows = len(told.rows)
+        self._status.set(run.id, RunStatus(told.id, rows, rows, told.content, marks=told.marks))
 
     def _keep(self, run: PlannedRun, told: Told) -> None:
         """Write the offline folder, one for each run, where the one there does not have all."""
         place = self._ledger.results / "wandb"
         there = sorted(place.glob(f"offline-run-*-{told.id}"))
         known = self._status[run.id]
-        content = f"{told.digest}-{len(told.rows)}-{told.keys[-1] if told.rows else ''}"
-        same = known is not None and known.complete and (known.id, known.content) == (told.id, content)
+        same = known is not None and known.complete and (known.id, known.content) == (told.id, told.content)
         if same and len(there) == 1 and _whole(place, told):
             return
         for folder in there:  # a sent one too: what the server has is asked, and one folder holds all
@@ -262,7 +276,7 @@ class Feed:
             raise TrackingError(
                 "the offline run is not whole", str(place), "free some space; `toolrl sync` tries again"
             )
-        self._status.set(run.id, RunStatus(told.id, len(told.rows), len(told.rows), content))
+        self._complete(run, told)
 
 
 def has_all(seen: Seen, told: Told) -> bool:
@@ -272,6 +286,13 @@ def has_all(seen: Seen, told: Told) -> bool:
         and seen.summary.get(TOLD) == told.digest
         and (not told.rows or seen.summary.get(ROW) in told.keys)
     )
+
+
+def has_content(seen: Seen, known: RunStatus) -> bool:
+    """The same of a run that was told before, by what was written down of it then."""
+    told, rows, last = known.content.split("-")
+    there = seen.lines >= int(rows) and seen.summary.get(TOLD) == told
+    return there and (not last or seen.summary.get(ROW) == int(last))
 
 
 def _offline_files(place: Path, told: Told) -> list[Path]:

@@ -39,6 +39,7 @@ class RunStatus:
         sent: rows that the server was seen to have; offline, that are kept.
         content: a digest of what was told beside the rows, once all of it was seen there.
         fault: why not all of it is there; empty where it is, or is on its way.
+        marks: what told its files, when they were read, from what they may be now (`told.marks_of`).
     """
 
     id: str
@@ -46,6 +47,7 @@ class RunStatus:
     sent: int = 0
     content: str = ""
     fault: str = ""
+    marks: str = ""
 
     @property
     def complete(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SavedSweep, SweepFolder
 from toolrl_cli.tracking.client import Client, Seen
 from toolrl_cli.tracking.extras import REPORT
-from toolrl_cli.tracking.feed import Feed, has_all
+from toolrl_cli.tracking.feed import Feed, has_all, has_content
 from toolrl_cli.tracking.place import place_of, publishing_alone, tracking_of
-from toolrl_cli.tracking.status import StatusWriter, read_status
+from toolrl_cli.tracking.status import RunStatus, StatusWriter, read_status
 from toolrl_cli.tracking.told import Told
 
 PARALLEL = 8
@@ -75,13 +75,14 @@ def sync(
             raise SpecError(
                 f"is being sent to W&B now{who}", f"sweep {saved.name}", "sync again once that has ended"
             )
+        before = read_status(folder)
         place = place_of(folder, tracking_of(saved.tracking), rebuild if not dry_run else None)
         client = Client(place, "online" if mode == "online" else "offline", results)
         status_file = StatusWriter(folder, mode)
         status_file.keep({*(run.id for run in saved.runs), REPORT})
         feed = Feed(saved, Ledger(results), place, client, status_file, mode)
         try:
-            found = _each(runs, feed, status_file, client, mode, dry_run, each)
+            found = _each(runs, feed, status_file, client, mode, dry_run, each, before.runs if before else {})
             if not dry_run and not feed.bring_report():
                 known = status_file[REPORT]
                 found.append(Synced(REPORT, known.fault if known else "was not sent", failed=True))
@@ -101,6 +102,7 @@ def _each(
     mode: str,
     dry_run: bool,
     each: Callable[[Synced], None],
+    known: Mapping[str, RunStatus],
 ) -> list[Synced]:
     found: list[Synced] = []
 
@@ -108,20 +110,26 @@ def _each(
         found.append(Synced(run, what, failed))
         each(found[-1])
 
-    begun = [run for run in runs if feed.begun(run)]
+    begun = {run.id: run for run in runs if feed.begun(run)}
+    same = {name: known[name] for name, run in begun.items() if feed.unchanged(run, known.get(name))}
     sent: list[str] = []
-    seen = feed.seen([feed.wandb_id(run) for run in begun]) if mode == "online" else {}
+    seen = feed.seen([feed.wandb_id(run) for run in begun.values()]) if mode == "online" else {}
     with ThreadPoolExecutor(1) as reading:  # while the client sends
-        read = {run.id: reading.submit(feed.told, run) for run in begun}
+        read = {name: reading.submit(feed.told, run) for name, run in begun.items() if name not in same}
         if mode == "online" and not dry_run:
-            sent = feed.send_folders([w for run in begun if (w := feed.wandb_id(run)) not in seen])
+            sent = feed.send_folders([w for run in begun.values() if (w := feed.wandb_id(run)) not in seen])
             seen = {**seen, **feed.seen(sent)}
     owed: list[tuple[PlannedRun, Told]] = []
     for run in runs:
-        told = read[run.id].result() if run.id in read else None
-        if run.id in read and told is None:
-            known = status[run.id]
-            tell(run.id, known.fault if known else "cannot be read", failed=True)
+        here, wandb_id = same.get(run.id), feed.wandb_id(run)
+        if here is not None and wandb_id in seen and has_content(seen[wandb_id], here):
+            feed.note(run, here)
+            tell(run.id, f"sent: {here.rows} rows" if wandb_id in sent else "up to date")
+            continue
+        told = None if run.id not in begun else read[run.id].result() if run.id in read else feed.told(run)
+        if told is None and run.id in begun:
+            now = status[run.id]
+            tell(run.id, now.fault if now else "cannot be read", failed=True)
         elif told is None or not told.begun:
             tell(run.id, "nothing yet")
         elif mode == "online" and told.id in seen and has_all(seen[told.id], told):
@@ -138,12 +146,12 @@ def _each(
         work = {pool.submit(feed.bring, run, told, seen.get(told.id)): (run, told) for run, told in owed}
         for future in as_completed(work):
             run, told = work[future]
-            known = status[run.id]
+            now = status[run.id]
             if future.result():
                 where = "sent" if mode == "online" else "kept offline"
                 tell(run.id, f"{where}: {len(told.rows)} rows")
             else:
-                tell(run.id, known.fault if known else "was not sent", failed=True)
+                tell(run.id, now.fault if now else "was not sent", failed=True)
     return found
 
 

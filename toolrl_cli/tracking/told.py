@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from toolrl_cli import __version__
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.secrets import scrubbed
@@ -57,6 +60,7 @@ class Told:
         over: nothing of the run is under way.
         begun: something of it was run.
         outcome: how it stands once it is over.
+        marks: of the files that it was read from; empty where these are not all that it goes by.
     """
 
     id: str
@@ -71,6 +75,7 @@ class Told:
     over: bool
     begun: bool
     outcome: Outcome = "finished"
+    marks: str = ""
 
     @property
     def keys(self) -> list[int]:
@@ -83,6 +88,11 @@ class Told:
         beside = [self.name, self.group, self.job_type, self.tags, self.notes, self.config, self.summary]
         beside += [self.outcome] if self.outcome != "finished" else []
         return digest(json.loads(json.dumps([*beside, sorted(self.keys)])), 16)
+
+    @property
+    def content(self) -> str:
+        """The digest, the number of rows and the key of the last one."""
+        return f"{self.digest}-{len(self.rows)}-{self.rows[-1][ROW] if self.rows else ''}"
 
 
 def tell(
@@ -107,6 +117,7 @@ def tell(
     Raises:
         LedgerError: a file is there and cannot be read.
     """
+    marks = marks_of(run, ledger, tracking, description)
     rows: list[Mapping[str, Any]] = []
     samples: list[tuple[StageSpec, MachineSample]] = []
     over, begun = True, False
@@ -147,7 +158,29 @@ def tell(
         over=over,
         begun=begun,
         outcome=outcome,
+        marks=marks,
     )
+
+
+def marks_of(run: PlannedRun, ledger: Ledger, tracking: Tracking, description: str) -> str:
+    """A digest of all that `tell` goes by, without reading it: of files their names, sizes and times.
+
+    Empty where checkpoints decide what is told: they lie deeper.
+
+    Raises:
+        LedgerError: a folder cannot be read.
+    """
+    if tracking.every == "checkpoint":
+        return ""
+    plan = [run.sweep, run.id, run.arm, run.seed, dict(run.settings), [stage.id for stage in run.stages]]
+    marks: list[Any] = [__version__, plan, tracking.model_dump(mode="json"), description]
+    for stage in run.stages:
+        folder = ledger.folder(stage)
+        for place in (folder.path, *folder.attempts(), folder.path / "output"):
+            with explained(place), suppress(FileNotFoundError), os.scandir(place) as entries:
+                found = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+                marks.append([str(place), sorted((n, s.st_size, s.st_mtime_ns) for n, s in found)])
+    return digest(json.loads(json.dumps(marks)), 16)
 
 
 def _row(stage: StageSpec, row: LoggedRow) -> dict[str, Any]:
