@@ -74,6 +74,11 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
             "  - {name: overall, label: A}\n  - {name: overall, label: B}",
             "two columns are named 'overall'",
         ),
+        (
+            "columns:",
+            "  - {name: b, label: A, where: {reward: coarse}}\ncolumns:",
+            "two rows are labelled 'A'",
+        ),
     ],
 )
 def test_a_faulty_table_is_refused_with_place_and_nearest_name(

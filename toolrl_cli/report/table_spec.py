@@ -116,6 +116,7 @@ class TableSpec(Frozen):
         if isinstance(self.rows, list):
             rows = [r.name for r in self.rows]
             no_twins(rows, "rows")
+            no_twins([r.label for r in self.rows], "rows", "labelled")
             if self.baseline is not None and self.baseline not in rows:
                 raise ValueError(
                     f"baseline {self.baseline!r} is no row; {hint_for(self.baseline, rows, 'rows')}"
@@ -213,7 +214,7 @@ def _is_key(part: str) -> bool:
     return (part.isidentifier() and part not in ("StepRule", "BestRule")) or "." in part
 
 
-def no_twins(names: list[str], what: str) -> None:
+def no_twins(names: list[str], what: str, called: str = "named") -> None:
     """Refuse a name that stands twice.
 
     Raises:
@@ -221,4 +222,4 @@ def no_twins(names: list[str], what: str) -> None:
     """
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two {what} are named {name!r}")
+            raise ValueError(f"two {what} are {called} {name!r}")
