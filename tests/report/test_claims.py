@@ -248,6 +248,10 @@ def test_a_users_claims_are_read_from_a_file(tree: Tree, tmp_path: Path) -> None
             "about: 3\n    within: 1\n    margin: 2\n    text:",
             "`margin` has no meaning beside `about`",
         ),
+        ("text:", "margin: 200\n    text:", "no result of T6/overall can decide it.*claim is contradicted"),
+        ("text:", "about: 300\n    within: 1\n    text:", "no result.*is contradicted .*-100 to 100 points"),
+        ("text:", "about: 0\n    within: 150\n    text:", "no result.*is supported"),
+        ("text:", "margin: true\n    text:", "margin: true"),
         ("[dynamic, original]", "[dynamic, dynamic]", "two rows of `order` are named 'dynamic'"),
         ("[T6/overall]", "[T6/overall, T6/overall]", "two measures are named 'T6/overall'"),
         (

@@ -37,7 +37,7 @@ class ColumnSpec(Frozen):
         "percent", description="percent: the share in scores.json × 100"
     )
     direction: Direction | None = Field(None, description="which values are better; default: the table's")
-    precision: int | None = Field(None, ge=0, le=6, description="decimals; default: the table's")
+    precision: int | None = Field(None, strict=True, ge=0, le=6, description="decimals; default: the table's")
     categories: list[str] | None = Field(
         None, description="item categories behind the metric, for tests on items; default: the one named so"
     )
@@ -54,7 +54,7 @@ class RowSpec(Frozen):
 class StepRule(Frozen):
     """The checkpoint of one step."""
 
-    step: int = Field(ge=0)
+    step: int = Field(strict=True, ge=0)
 
 
 class BestRule(Frozen):
@@ -81,7 +81,7 @@ class TableSpec(Frozen):
     columns: list[ColumnSpec] = Field(min_length=1)
     filter: Condition = Field({}, description="only runs for which all of this holds")
     group_by: str | None = Field(None, description="dotted setting; one block of rows for each of its values")
-    precision: int = Field(1, ge=0, le=6)
+    precision: int = Field(1, strict=True, ge=0, le=6)
     direction: Direction = "higher"
     baseline: str | None = Field(None, description="name of the row that the others are tested against")
     test: Literal["seeds", "welch", "paired", "items"] = Field(
