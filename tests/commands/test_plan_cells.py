@@ -176,6 +176,8 @@ def test_arms_of_the_same_stages_are_told_with_what_makes_no_difference(toolrl: 
     answer = toolrl("plan", "small.yaml")
     assert answer.code == 0
     assert "warning: 'original' and 'coarse' are the same stages: reward changes nothing there" in answer.err
+    same = toolrl("plan", "small.yaml", "--set", "reward=length").err
+    assert "'original' and 'coarse' are the same setting twice" in same and "are the same stages" not in same
     write("name: small\nbase: {preset: tiny_grpo, train: []}\nseeds: [1, 2]\nevaluate: [toolworld]\n")
     assert toolrl("plan", "small.yaml").err == ""
 

@@ -264,6 +264,8 @@ def test_two_compositions_of_one_name_are_told_apart(toolrl: Toolrl, tmp_path: P
         (["coarse-seed1", "--field", "completion=text"], "--field is of files of rollouts"),
         (["coarse-seed1", "--logged-by", "coarse"], "--logged-by is of files of rollouts"),
         (["small.yaml", "--validation"], "--validation is of runs"),
+        (["rol.jsonl", "--field", "completion=text"], "rol.jsonl: no such file"),
+        (["coarse-seed", "--logged-by", "coarse"], "did you mean 'coarse-seed1'?"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(

@@ -215,3 +215,6 @@ def test_another_file_of_the_same_name_does_not_take_its_runs_from_the_tables_in
     assert (
         "coarse-seed1, original-seed1;" in answer.err and "(another `name:` keeps both plans)" in answer.err
     )
+    swept("sweep", "small.yaml")
+    answer = swept("sweep", "other.yaml", "--set", "rl.lr=3e-5")
+    assert "this plan does not have them: coarse-seed1 as it was, original-seed1 as it was" in answer.err

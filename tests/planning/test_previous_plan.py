@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.results_tree import finish, plan_of, stage
 from toolrl_cli.planning.changes.previous_plan import read_earlier
+from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.ledger import Ledger
 from toolrl_cli.store.sweep_folder import SweepFolder
 
@@ -63,3 +64,33 @@ def test_a_run_s_links_lead_to_the_stages_of_the_plan_that_holds(ledger: Ledger)
     assert link.readlink().name == AFTER.id
     sweep.save(plan_of(ledger, [KEPT], [KEPT]), None)
     assert not list((ledger.results / "sweeps" / "demo" / "runs").glob("*/2-*"))
+
+
+def chain(settings: dict[str, float]) -> list[StageSpec]:
+    """A run of a shared first model, with its score at step 0 and that of its end."""
+    rl = stage("rl", "grpo", after=[KEPT], settings=settings)
+    ends = (stage("evaluate", f"e{n}", after=[model]) for n, model in enumerate((KEPT, rl)))
+    return [KEPT, rl, *ends]
+
+
+@pytest.mark.parametrize(
+    ("now", "lost"),
+    [
+        (
+            chain({"lr": 5e-4}),
+            ["arm0-seed1 as it was"],
+        ),  # another file of this name, or this one with another setting
+        ([KEPT, stage("rl", "grpo", settings={"lr": 5e-4})], ["arm0-seed1 as it was"]),
+        (chain({})[:-1], []),
+        ([*chain({}), stage("evaluate", "more", after=[KEPT])], []),
+    ],
+    ids=["other settings", "no evaluation", "fewer evaluations", "more evaluations"],
+)
+def test_a_run_that_is_now_of_other_stages_is_lost_under_its_own_name_too(
+    ledger: Ledger, now: list[StageSpec], lost: list[str]
+) -> None:
+    SweepFolder(ledger.results, "demo").save(plan_of(ledger, chain({})), "name: demo")
+    for spec in chain({}):
+        finish(ledger, spec)
+    plan = plan_of(ledger, now)
+    assert read_earlier(ledger, plan, plan).lost == lost

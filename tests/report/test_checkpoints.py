@@ -264,6 +264,14 @@ def test_frames_have_a_curve_s_scores_with_their_steps(tree: Tree) -> None:
         frames.curves(root, metrics=["toolworld/overall", "toolworld/overal"])
 
 
+def test_a_metric_that_a_run_may_log_yet_is_an_empty_frame(tree: Tree) -> None:
+    run = tree.sweep().run("a").running("rl", 3).metrics({3: {"actor/loss": 1.0}})
+    assert frames.curves(tree.write(), metrics=["val-reward/total/mean"]).empty
+    run.done({"overall": 0.5})
+    with pytest.raises(SpecError, match="no run has logged 'val-reward/total/mean'"):
+        frames.curves(tree.write(), metrics=["val-reward/total/mean"])
+
+
 def test_a_frame_of_curves_knows_what_the_report_calls_a_metric(tree: Tree) -> None:
     run = tree.sweep().run("a")
     assert frames.curves(tree.write(), metrics=["val-reward/total/mean"]).empty  # nothing is logged yet

@@ -13,6 +13,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.report.api import build_report
 from toolrl_cli.report.comparisons.claims import ClaimSpec, load_claims
 from toolrl_cli.report.comparisons.judging import ClaimResult
+from toolrl_cli.report.page_data.opening import opens_on
 from toolrl_cli.report.render import claims_text as rendered
 from toolrl_cli.report.statistics.seeds import Sample, compare
 from toolrl_cli.report.table_spec import load_table
@@ -247,6 +248,10 @@ def test_a_users_claims_are_read_from_a_file(tree: Tree, tmp_path: Path) -> None
             "about: 3\n    within: 1\n    margin: 2\n    text:",
             "`margin` has no meaning beside `about`",
         ),
+        ("text:", "margin: 200\n    text:", "no result of T6/overall can decide it.*claim is contradicted"),
+        ("text:", "about: 300\n    within: 1\n    text:", "no result.*is contradicted .*-100 to 100 points"),
+        ("text:", "about: 0\n    within: 150\n    text:", "no result.*is supported"),
+        ("text:", "margin: true\n    text:", "margin: true"),
         ("[dynamic, original]", "[dynamic, dynamic]", "two rows of `order` are named 'dynamic'"),
         ("[T6/overall]", "[T6/overall, T6/overall]", "two measures are named 'T6/overall'"),
         (
@@ -278,6 +283,26 @@ def test_arms_are_the_rows_of_a_table_that_declares_none(tree: Tree, tmp_path: P
     path.write_text(path.read_text().replace("mine, theirs", "mine, their"))
     with pytest.raises(SpecError, match=r"no row 'their'.*did you mean 'theirs'"):
         judge(tree, path)
+
+
+def test_a_row_is_found_by_its_name_whatever_another_is_labelled(tree: Tree, tmp_path: Path) -> None:
+    for reward, share in (("original", 0.6), ("coarse", 0.4)):
+        for seed in (1, 2, 3):
+            tree.sweep().run(reward, seed, reward=reward).done(toolworld_scores(share + 0.01 * seed))
+    table, path = tmp_path / "table.yaml", tmp_path / "claims.yaml"
+    table.write_text(
+        "name: mine\ntitle: t\nbenchmark: toolworld\nbaseline: x\ncolumns: [{name: overall, label: O}]\nrows:\n"
+        "  - {name: x, label: y, where: {reward: original}}\n  - {name: y, label: x, where: {reward: coarse}}\n"
+    )
+    path.write_text(MINE.replace("dynamic, original", "x, y").replace("T6", str(table)))
+    report = build_report(tree.write(), ["demo"], [str(table)])
+    assert report.claims(path)[0].verdict == "supported"
+    for first, second in (("x", "y"), ("*", "y")):
+        (pair,) = report.pairs(first, second)
+        assert (pair.a, pair.b, pair.columns[0].a) == ("y", "x", 62.0)
+    assert opens_on(report.tables[0], report.specs[0]) == (0, 1)
+    (line,) = [note for note in report.tables[0].notes if note.startswith("*")]
+    assert "differs from y" in line
 
 
 @pytest.mark.parametrize(

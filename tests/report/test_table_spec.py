@@ -62,6 +62,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         ("label: Overall", "lable: Overall", r"columns\[0\].lable.*did you mean 'label'"),
         ("where:", "when:", r"rows\[0\].*'when'.*did you mean 'where'"),
         ("title: My table", "title: My table\nprecision: 99", "precision: 99"),
+        ("title: My table", "title: My table\nprecision: true", "precision: true"),
         ("title: My table", "title: My table\nbaseline: b", "baseline 'b' is no row"),
         ("title: My table", "title: My table\nprimary: over", "primary 'over' is no column"),
         ("title: My table", "title: My table\ndirection: up", "direction"),
@@ -73,6 +74,11 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
             "  - {name: overall, label: Overall}",
             "  - {name: overall, label: A}\n  - {name: overall, label: B}",
             "two columns are named 'overall'",
+        ),
+        (
+            "columns:",
+            "  - {name: b, label: A, where: {reward: coarse}}\ncolumns:",
+            "two rows are labelled 'A'",
         ),
     ],
 )

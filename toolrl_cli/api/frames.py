@@ -83,7 +83,8 @@ def curves(
         of kind `evaluate`, with metrics such as `toolworld/overall`.
 
     Raises:
-        SpecError: there is no such sweep, or no run has logged such a metric, though some have logged others.
+        SpecError: there is no such sweep, or no run has logged such a metric, though some have logged others and none
+            is to log more. While one is, a metric may come yet, such as that of a first validation.
         LedgerError: the plan of a sweep that was asked for cannot be read.
         OSError: a metrics file is there and cannot be read.
     """
@@ -92,15 +93,23 @@ def curves(
     wanted = None if metrics is None else set(several(metrics))
     known: set[str] = set()
     rows = []
-    for *about, name, value in _curves(list(_read(root, sweeps))):
+    read = list(_read(root, sweeps))
+    for *about, name, value in _curves(read):
         names = [name, validation_name(name) or name]
         known.update(names)
         metric = next((each for each in names if wanted is None or each in wanted), None)
         if metric is not None:
             rows.append((*about, metric, value))
-    for name in sorted((wanted or set()) - known) if known else ():
+    done = bool(known) and not any(_logs_more(run) for sweep in read for run in sweep.runs)
+    for name in sorted((wanted or set()) - known) if done else ():
         raise SpecError(f"no run has logged {name!r}", "metrics", hint_for(name, sorted(known), "metrics"))
     return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def _logs_more(run: Run) -> bool:
+    """Whether something that a run's curves are of is not over."""
+    logging = (*run.training, *(evaluation.stage for _, evaluation in scored_on_the_way(run)))
+    return any(stage.status != "succeeded" for stage in logging)
 
 
 def _curves(sweeps: Sequence[Sweep]) -> Iterator[tuple[Any, ...]]:

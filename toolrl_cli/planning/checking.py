@@ -119,7 +119,10 @@ def _adapters(plan: Plan) -> Iterator[Finding]:
 
 
 def twin_warnings(plan: Plan) -> list[str]:
-    """Arms whose stages are all the same: what tells them apart changes nothing in any of them."""
+    """Arms whose stages are all the same: what tells them apart changes nothing in any of them.
+
+    Where `--set` gives both one value nothing does, which the grid has told.
+    """
     from toolrl_cli.spec.sweeps.settings import ABSENT
 
     arms: dict[tuple[str, ...], list[PlannedRun]] = {}
@@ -132,10 +135,11 @@ def twin_warnings(plan: Plan) -> list[str]:
             differing = sorted(
                 k for k in keys if first.settings.get(k, ABSENT) != twin.settings.get(k, ABSENT)
             )
-            found[
-                f"{first.arm!r} and {twin.arm!r} are the same stages: {', '.join(differing)} changes nothing there "
-                "(`when:` or `exclude:` leaves one out)"
-            ] = None
+            if differing:
+                found[
+                    f"{first.arm!r} and {twin.arm!r} are the same stages: {', '.join(differing)} changes nothing there "
+                    "(`when:` or `exclude:` leaves one out)"
+                ] = None
     return list(found)
 
 

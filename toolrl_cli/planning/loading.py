@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,18 +109,16 @@ def load(
     cuda = planned_device("auto") == "cuda"
     chosen = load_profile(profile, cuda=cuda) if profile is not None else None
 
-    def read(source: Source, sets: Sequence[str]) -> tuple[Document, tuple[str, ...], Resolved]:
-        document = document_of(source, path, sets)
-        tables = _tables(document)
+    def read(source: Source, sets: Sequence[str]) -> tuple[Document, Resolved]:
+        document = _with_tables(document_of(source, path, sets))
         if chosen is not None:
             document = chosen.document(document)
-            tables = tuple(document.sweep.tables)
-        return document, tables, resolve_sweep(document, chosen)
+        return document, resolve_sweep(document, chosen)
 
     path, source = sweep_source(file)
     sets = tuple(sets)
     try:
-        document, tables, resolved = read(source, sets)
+        document, resolved = read(source, sets)
     except SpecError as error:
         raise every_fault(error, source, sets, read) from None
     check_sections(document.sweep.launchers, document.source.where)
@@ -131,7 +129,7 @@ def load(
         resolved.runs,
         facts,
         Ledger(results),
-        tables=tables,
+        tables=tuple(document.sweep.tables),
         description=document.sweep.description,
         tracking=document.sweep.tracking.model_dump(exclude_defaults=True),
         launchers=document.sweep.launchers,
@@ -150,7 +148,7 @@ def load(
         *lost_points(plan, results),
         *benchmark_data_warnings(plan, results, fetch=fetch),
         *lacking_warnings(plan),
-        *unfilled_warnings(plan, tables, Ledger(results)),
+        *unfilled_warnings(plan, plan.tables, Ledger(results)),
         *row_warnings,
     )
     notes = tuple(f"warning: {line}" for line in warnings)
@@ -169,12 +167,12 @@ def _place(where: str, cell: Cell, document: Document) -> str:
     return full_place_of(where, cell, document) if where.split(".")[0] in RunSpec.model_fields else where
 
 
-def _tables(document: Document) -> tuple[str, ...]:
-    """The tables that a sweep names, each checked, and files by paths that hold from anywhere."""
+def _with_tables(document: Document) -> Document:
+    """The sweep with the tables that it names checked, and files among them by paths that hold from anywhere."""
     from toolrl_cli.errors import SpecError
     from toolrl_cli.report.table_spec import anchored, is_file, load_table
 
-    names = tuple(anchored(name, document.path.parent) for name in document.sweep.tables)
+    names = [anchored(name, document.path.parent) for name in document.sweep.tables]
     for position, name in enumerate(names):
         if name in names[:position]:
             raise SpecError(f"the table {name!r} stands twice", document.source.where(("tables", position)))
@@ -184,4 +182,4 @@ def _tables(document: Document) -> tuple[str, ...]:
             where = document.source.where(("tables", position))
             inner = f" ({error.where})" if is_file(name) else ""
             raise SpecError(error.what, where + inner, error.hint) from None
-    return names
+    return replace(document, sweep=document.sweep.model_copy(update={"tables": names}))

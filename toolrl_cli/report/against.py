@@ -120,7 +120,7 @@ def published_table(spec: TableSpec, source: str) -> Table:
         for setting, label in settings.items():
             row = {c.name: _alone(published, spec.published, model, setting, c) for c in columns}
             if any(cell.printed for cell in row.values()):
-                rows.append(Row(f"{model} / {label}", label, model, row))
+                rows.append(Row(f"{model} / {label}", label, setting, model, row))
     rows = _best_printed(rows, heads)
     protocols = ", ".join(dict.fromkeys(c.protocol for c in cells))
     notes = [f"As printed: {sources()[source]}; scored under {protocols}."]

@@ -232,8 +232,13 @@ def _plain(value: Any, key: str) -> Any:
 
 
 def _equal(value: Any, option: Any) -> bool:
-    if isinstance(value, str) and isinstance(option, str):
-        return value.lower() == option.lower()
+    """Whether a setting is what is wanted; case does not matter, nor do quotes around a number or a truth value."""
+    sides = (value, option)
+    if any(isinstance(side, str) for side in sides):
+        if any(type(side) in (int, float) for side in sides):
+            with contextlib.suppress(ValueError):
+                return float(value) == float(option)
+        return None not in sides and setting_text(value).lower() == setting_text(option).lower()
     return bool(value == option) and isinstance(value, bool) == isinstance(option, bool)
 
 

@@ -192,16 +192,22 @@ class Row:
 
     Attributes:
         arm: its full name, unique in the table; `label` is its name within `group`.
+        name: of the declared row, or the arm's: by it claims, pairs and the baseline find the row.
         source_arm: name of the sweep's arm in this row; empty if there is none.
         aliases: other names of that arm.
     """
 
     arm: str
     label: str
+    name: str
     group: str
     cells: Mapping[str, Cell]
     source_arm: str = ""
     aliases: tuple[str, ...] = ()
+
+    def named(self, name: str | None) -> bool:
+        """Whether this is the row of that name; a row that is an arm has all the arm's names."""
+        return name == self.name or (self.name == self.source_arm and name in self.aliases)
 
 
 @dataclass(frozen=True)

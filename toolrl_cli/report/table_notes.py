@@ -36,12 +36,6 @@ class Place:
     arm: Arm | None
     rivals: tuple[str, ...] = ()
 
-    def named(self, name: str | None) -> bool:
-        """Whether this is the row of that name; a row that is an arm has all the arm's names."""
-        return name == self.name or (
-            self.arm is not None and self.name == self.arm.name and name in self.arm.aliases
-        )
-
 
 def notes_of(
     spec: TableSpec, places: list[Place], rows: list[Row], heads: list[Head], tests: Tests | None
@@ -76,13 +70,13 @@ def notes_of(
         notes.append(
             f"*: differs from {tests.baseline} ({told}; p < {LEVEL} after {_families(tests, spec, heads)})."
         )
-    elif spec.baseline is not None and any(c.n for c in cells) and not baseline_fault(spec, places):
+    elif spec.baseline is not None and any(c.n for c in cells) and not baseline_fault(spec, rows):
         also = " and items to count" if spec.test == "items" else ", and a spread or items to count"
         notes.append(
             f"No test against {_baseline_label(spec)}: nowhere have it and another row, scored alike,"
             f" {MIN_SEEDS} seeds each{also}."
         )
-    return notes + _sampling_note(rows, heads) + _power_note(spec, places, rows, heads, tests)
+    return notes + _sampling_note(rows, heads) + _power_note(spec, rows, heads, tests)
 
 
 def cut(low: float, high: float, mean: float, ci: float, precision: int) -> bool:
@@ -112,10 +106,10 @@ def _families(tests: Tests, spec: TableSpec, heads: Sequence[Head]) -> str:
     return f"Holm's correction {', and '.join(told)}"
 
 
-def baseline_fault(spec: TableSpec, places: list[Place]) -> list[str]:
+def baseline_fault(spec: TableSpec, rows: list[Row]) -> list[str]:
     """The fault of a baseline that is not among the arms, for tables whose rows are arms."""
-    names = {place.name for place in places}
-    found = any(place.named(spec.baseline) for place in places)
+    names = {row.name for row in rows}
+    found = any(row.named(spec.baseline) for row in rows)
     if spec.baseline is None or not isinstance(spec.rows, str) or found or not names:
         return []
     hint = hint_for(spec.baseline, names, "arms")
@@ -180,9 +174,7 @@ def _sampling_note(rows: list[Row], heads: list[Head]) -> list[str]:
     ]
 
 
-def _power_note(
-    spec: TableSpec, places: list[Place], rows: list[Row], heads: list[Head], tests: Tests | None
-) -> list[str]:
+def _power_note(spec: TableSpec, rows: list[Row], heads: list[Head], tests: Tests | None) -> list[str]:
     """What the test of the primary column finds 4 times in 5, at the level that its family leaves one test."""
     head = next((h for h in heads if h.name == spec.primary), None)
     if head is None or spec.test == "items":
@@ -199,7 +191,7 @@ def _power_note(
     design, told = Design(sd, 2), f"spread over seeds {fixed(sd, max(2, head.precision))}"
     pairs = [
         gains(row.cells[head.name].sample, base.cells[head.name].sample)
-        for base in (r for r, place in zip(rows, places, strict=True) if place.named(spec.baseline))
+        for base in (r for r in rows if r.named(spec.baseline))
         for row in rows
         if row.group == base.group
         and row is not base

@@ -37,7 +37,7 @@ class ColumnSpec(Frozen):
         "percent", description="percent: the share in scores.json × 100"
     )
     direction: Direction | None = Field(None, description="which values are better; default: the table's")
-    precision: int | None = Field(None, ge=0, le=6, description="decimals; default: the table's")
+    precision: int | None = Field(None, strict=True, ge=0, le=6, description="decimals; default: the table's")
     categories: list[str] | None = Field(
         None, description="item categories behind the metric, for tests on items; default: the one named so"
     )
@@ -54,7 +54,7 @@ class RowSpec(Frozen):
 class StepRule(Frozen):
     """The checkpoint of one step."""
 
-    step: int = Field(ge=0)
+    step: int = Field(strict=True, ge=0)
 
 
 class BestRule(Frozen):
@@ -81,7 +81,7 @@ class TableSpec(Frozen):
     columns: list[ColumnSpec] = Field(min_length=1)
     filter: Condition = Field({}, description="only runs for which all of this holds")
     group_by: str | None = Field(None, description="dotted setting; one block of rows for each of its values")
-    precision: int = Field(1, ge=0, le=6)
+    precision: int = Field(1, strict=True, ge=0, le=6)
     direction: Direction = "higher"
     baseline: str | None = Field(None, description="name of the row that the others are tested against")
     test: Literal["seeds", "welch", "paired", "items"] = Field(
@@ -116,6 +116,7 @@ class TableSpec(Frozen):
         if isinstance(self.rows, list):
             rows = [r.name for r in self.rows]
             no_twins(rows, "rows")
+            no_twins([r.label for r in self.rows], "rows", "labelled")
             if self.baseline is not None and self.baseline not in rows:
                 raise ValueError(
                     f"baseline {self.baseline!r} is no row; {hint_for(self.baseline, rows, 'rows')}"
@@ -213,7 +214,7 @@ def _is_key(part: str) -> bool:
     return (part.isidentifier() and part not in ("StepRule", "BestRule")) or "." in part
 
 
-def no_twins(names: list[str], what: str) -> None:
+def no_twins(names: list[str], what: str, called: str = "named") -> None:
     """Refuse a name that stands twice.
 
     Raises:
@@ -221,4 +222,4 @@ def no_twins(names: list[str], what: str) -> None:
     """
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two {what} are named {name!r}")
+            raise ValueError(f"two {what} are {called} {name!r}")

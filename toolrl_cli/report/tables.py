@@ -50,6 +50,7 @@ def build_table(
         Row(
             arm=f"{labels[place.group]} / {place.label}" if place.group else place.label,
             label=place.label,
+            name=place.name,
             group=labels[place.group],
             cells={c.name: _cell(place, c, spec, results, validation) for c in spec.columns},
             source_arm=place.arm.name if place.arm else "",
@@ -60,7 +61,7 @@ def build_table(
     apart = _apart(rows, heads)
     excluded = frozenset(apart)
     rows = mark_best(rows, heads, excluded)
-    rows, tests = _tested(rows, heads, spec, places, results, excluded)
+    rows, tests = _tested(rows, heads, spec, results, excluded)
     if published is not None:
         rows = [_beside(row, place, spec, heads, published) for row, place in zip(rows, places, strict=True)]
     notes = notes_of(spec, places, rows, heads, tests)
@@ -69,7 +70,7 @@ def build_table(
     if published is not None:
         notes.append(published_note(spec.published, published, rows))
     problems = (
-        *baseline_fault(spec, places),
+        *baseline_fault(spec, rows),
         *unmet_conditions(spec, arms),
         *unmet_columns(spec, arms),
         *unmet_checkpoint(spec, arms, validation),
@@ -124,20 +125,18 @@ def _tested(
     rows: list[Row],
     heads: list[Head],
     spec: TableSpec,
-    places: list[Place],
     results: Path,
     excluded: frozenset[tuple[str, str]],
 ) -> tuple[list[Row], Tests | None]:
     if spec.baseline is None:
         return rows, None
-    base = {row.arm for row, place in zip(rows, places, strict=True) if place.named(spec.baseline)}
 
     def over_seeds(row: Row, baseline: Row, head: Head) -> Comparison | None:
         found = compare(row.cells[head.name].sample, baseline.cells[head.name].sample, spec.paired_from)
         return None if found is None else found.within(head.limit)
 
     test: Test = test_of_items(results, spec) if spec.test == "items" else over_seeds
-    return mark_different(rows, heads, lambda row: row.arm in base, test, excluded, spec.primary)
+    return mark_different(rows, heads, lambda row: row.named(spec.baseline), test, excluded, spec.primary)
 
 
 def _beside(

@@ -17,6 +17,7 @@ from toolrl_cli.commands.views.consoles import stdout_console
 if TYPE_CHECKING:
     from toolrl_cli.commands.views.rescore_views import Comparison
     from toolrl_cli.rewards import Reward, RewardError
+    from toolrl_cli.spec.planned_run import PlannedRun
     from toolrl_cli.training.rollout_dumps import Dump
 
 FORMATS = ("terminal", "csv", "json", "markdown")
@@ -96,11 +97,10 @@ def rescore(
 
     _check_format(form)
     named = _fields(fields or ())
-    _check_read(sources, {"--field": named, "--logged-by": logged_by}, validation)
-    dumps = [
-        _without_tokens(_dump(source, results_root(results), validation, named, logged_by))
-        for source in sources
-    ]
+    root = results_root(results)
+    found = [_found(source, root) for source in sources]
+    _check_read(found, {"--field": named, "--logged-by": logged_by}, validation)
+    dumps = [_without_tokens(_dump(source, root, validation, named, logged_by)) for source in found]
     comparison = _compare(dumps, _arms(rewards, dumps), total_steps)
     if output is not None:
         for path in views.write(comparison, output):
@@ -129,7 +129,26 @@ def _check_format(form: str) -> None:
         raise SpecError(f"unknown format {form!r}", "--format", hint_for(form, FORMATS, "formats"))
 
 
-def _check_read(sources: Sequence[str], of_files: Mapping[str, object], validation: bool) -> None:
+def _found(source: str, root: Path) -> Path | PlannedRun:
+    """The file or the run that is meant.
+
+    Raises:
+        SpecError: there is no such file or run.
+    """
+    from toolrl_cli.errors import SpecError
+    from toolrl_cli.store.sweep_folder import find_run
+
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.suffix in (".jsonl", ".json"):
+        raise SpecError("no such file", source, "check the path")
+    return find_run(root, source)
+
+
+def _check_read(
+    sources: Sequence[Path | PlannedRun], of_files: Mapping[str, object], validation: bool
+) -> None:
     """Refuse an option that none of the sources reads.
 
     Raises:
@@ -137,7 +156,7 @@ def _check_read(sources: Sequence[str], of_files: Mapping[str, object], validati
     """
     from toolrl_cli.errors import SpecError
 
-    files = [Path(source).is_file() for source in sources]
+    files = [isinstance(source, Path) for source in sources]
     for option in (option for option, given in of_files.items() if given and not any(files)):
         raise SpecError(f"{option} is of files of rollouts", "rescore", "leave it out: a run knows its own")
     if validation and all(files):
@@ -165,30 +184,26 @@ def _fields(given: Sequence[str]) -> dict[str, str]:
     return fields
 
 
-def _dump(source: str, root: Path, validation: bool, fields: dict[str, str], logged_by: str | None) -> Dump:
+def _dump(
+    source: Path | PlannedRun, root: Path, validation: bool, fields: dict[str, str], logged_by: str | None
+) -> Dump:
     """The rollouts of a file, or of the RL stage of a run.
 
     Raises:
-        SpecError: there is no such file or run, or it has no rollouts.
+        SpecError: it has no rollouts.
     """
     from toolrl_cli.errors import SpecError
     from toolrl_cli.rewards import get_reward
+    from toolrl_cli.store.ledger import Ledger
     from toolrl_cli.training.rollout_dumps import read_file, read_stage
 
-    path = Path(source)
-    if path.is_file():
-        dump = read_file(path, fields, bad=[])
+    if isinstance(source, Path):
+        dump = read_file(source, fields, bad=[])
         return replace(dump, reward=get_reward(logged_by)) if logged_by else dump
-    if path.suffix in (".jsonl", ".json"):
-        raise SpecError("no such file", source, "check the path")
-    from toolrl_cli.store.ledger import Ledger
-    from toolrl_cli.store.sweep_folder import find_run
-
-    run = find_run(root, source)
-    stage = next((stage for stage in run.stages if stage.kind == "rl"), None)
+    stage = next((stage for stage in source.stages if stage.kind == "rl"), None)
     if stage is None:
-        raise SpecError(f"run {run.id!r} has no RL stage", run.sweep, "only RL makes rollouts")
-    return read_stage(Ledger(root).folder(stage).path, run.id, "validation" if validation else "rollouts")
+        raise SpecError(f"run {source.id!r} has no RL stage", source.sweep, "only RL makes rollouts")
+    return read_stage(Ledger(root).folder(stage).path, source.id, "validation" if validation else "rollouts")
 
 
 def _without_tokens(dump: Dump) -> Dump:

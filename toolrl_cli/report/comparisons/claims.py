@@ -29,9 +29,9 @@ class ClaimSpec(Frozen):
     source: str = ""
     order: list[str] = Field(min_length=2, description="rows, each better than the next")
     measure: list[str] = Field(min_length=1, description="TABLE/COLUMN; effects are averaged over them")
-    margin: float = Field(0.0, description="points by which each must be better than the next")
-    about: float | None = Field(None, description="points by which it is better; needs `within`")
-    within: float | None = Field(None, gt=0)
+    margin: float = Field(0.0, strict=True, description="points by which each must be better than the next")
+    about: float | None = Field(None, strict=True, description="points by which it is better; needs `within`")
+    within: float | None = Field(None, strict=True, gt=0)
 
     @field_validator("measure")
     @classmethod
@@ -50,6 +50,12 @@ class ClaimSpec(Frozen):
         no_twins(self.order, "rows of `order`")
         no_twins(self.measure, "measures")
         return self
+
+    def foregone(self, limit: float) -> Verdict | None:
+        """The verdict that every difference gives which is no larger than the limit; None where it is open."""
+        middle = min(max(self.about or 0.0, -limit), limit)
+        given = {self.judge(difference, difference) for difference in (-limit, middle, limit)}
+        return given.pop() if len(given) == 1 else None
 
     def judge(self, low: float, high: float) -> Verdict:
         """The verdict for an interval of the difference; equal ends for a single number."""
@@ -128,6 +134,11 @@ def _check(claim: ClaimSpec, place: str, where: str, arms: Mapping[str, Sequence
             where,
             "claim on a column that has `direction: higher` or `lower`",
         )
+    foregone = claim.foregone(head.limit)
+    if foregone is not None:
+        what = f"no result of {place} can decide it: whatever it is, the claim is {foregone}"
+        hint = f"differences there are {-head.limit:g} to {head.limit:g} points"
+        raise SpecError(what, where, hint)
     declared = None if isinstance(spec.rows, str) else {row.name: [row.name] for row in spec.rows}
     rows = declared or arms or {name: [name] for name in claim.order}
     for name in claim.order:

@@ -158,11 +158,10 @@ def _rows(
 ) -> Iterator[tuple[str, str, str, Cell]]:
     """Model, measure, row and cell of a table with one column; an arm of several names is a row under each."""
     measure = f"{spec.name}/{spec.columns[0].name}"
-    names = {r.label: r.name for r in spec.rows if not isinstance(r, str)}  # an arm's own name is its label
     rows = build_table(spec, sweeps, results, validation).rows
-    own = {row.label for row in rows}
+    own = {row.name for row in rows}
     for row in rows:
-        for name in (names.get(row.label, row.label), *(other for other in row.aliases if other not in own)):
+        for name in (row.name, *(other for other in row.aliases if other not in own)):
             yield row.group, measure, name, next(iter(row.cells.values()))
 
 

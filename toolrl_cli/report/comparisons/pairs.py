@@ -21,7 +21,7 @@ from toolrl_cli.spec.suggest import hint_for
 ALL = "*"
 """Stands for all rows but the other."""
 
-NAMES = ("arm", "source_arm", "label", "aliases")
+NAMES = ("name", "arm", "source_arm", "label", "aliases")
 """Attributes of a row by which it is named."""
 
 
@@ -67,8 +67,8 @@ def compare_rows(
 
     Args:
         specs, tables: declarations and the computed tables, in the same order.
-        a, b: names of rows: an arm's, a row's label, or `GROUP / LABEL`; case does not matter. Where one is `*`, all
-            rows are compared with the other, in its group, or in every group that has a row of this label.
+        a, b: names of rows: a row's or its label, an arm's, or `GROUP / LABEL`; case does not matter. Where one is `*`,
+            all rows are compared with the other, in its group, or in every group that has a row of this name.
 
     Raises:
         SpecError: no table has both, or a name matches several rows of a table.
@@ -98,7 +98,7 @@ def _against_all(
     """All rows with a value against the row of this name, corrected over all of them as the table's tests are."""
     found = []
     for spec, table in zip(specs, tables, strict=True):
-        bases = {row.group: row for row in table.rows if _fits(row, name)}
+        bases = {group: _row(table, name, group) for group in table.groups}
         pairs = [
             _pair(spec, table, row, base, arms, results)
             for row in table.rows
@@ -144,13 +144,11 @@ def _corrected(pairs: Sequence[Pair], family: Callable[[Head], str]) -> list[Pai
     ]
 
 
-def _fits(row: Row, name: str) -> bool:
-    return any(name.lower() in _names(row, attribute) for attribute in NAMES)
-
-
-def _row(table: Table, name: str) -> Row | None:
+def _row(table: Table, name: str, group: str | None = None) -> Row | None:
+    """The row of this name, by the first of `NAMES` that has it; of one group, or of all."""
+    within = [row for row in table.rows if group in (None, row.group)]
     for attribute in NAMES:
-        fits = [row for row in table.rows if name.lower() in _names(row, attribute)]
+        fits = [row for row in within if name.lower() in _names(row, attribute)]
         if len(fits) > 1:
             told = ", ".join(repr(row.arm) for row in fits[:4])
             raise SpecError(

@@ -17,8 +17,7 @@ def opens_on(table: Table, spec: TableSpec | None) -> tuple[int, int]:
     head = next((h for h in table.columns if h.name == primary), table.columns[-1])
     means = {i: row.cells[head.name].mean for i, row in enumerate(table.rows)}
     known = {i: mean for i, mean in means.items() if mean is not None}
-    labels = _labels(spec)
-    named = [i for i, row in enumerate(table.rows) if labels & {row.label, row.source_arm, *row.aliases}]
+    named = [i for i, row in enumerate(table.rows) if spec is not None and row.named(spec.baseline)]
     base = next((i for i in named if i in known), next(iter(known), 0))
     group = table.rows[base].group if table.rows else ""
     others = [i for i in known if i != base and table.rows[i].group == group] or [
@@ -27,11 +26,3 @@ def opens_on(table: Table, spec: TableSpec | None) -> tuple[int, int]:
     sign = -1 if head.direction == "lower" else 1
     best = max(others, key=lambda i: sign * known[i], default=base if len(table.rows) < 2 else 1 - base)
     return base, best
-
-
-def _labels(spec: TableSpec | None) -> set[str]:
-    """The baseline's name, and its label where rows are declared."""
-    if spec is None or spec.baseline is None:
-        return set()
-    rows = [] if isinstance(spec.rows, str) else spec.rows
-    return {spec.baseline, *(row.label for row in rows if row.name == spec.baseline)}
