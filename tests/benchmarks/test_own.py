@@ -142,6 +142,63 @@ def test_files_that_a_command_names_in_any_way_are_its_identity(tmp_path: Path, 
         assert len({mark["sha256"] for mark in marks}) == len(marks)
 
 
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        (["python", "-m", "pack.part"], "pack/__init__.py"),
+        (["python", "-m", "pack"], "pack/__init__.py"),
+        (["python", "-m", "pack"], "pack/__main__.py"),
+        (["python", "-mpack.part"], "pack/part.py"),
+        (["python", "-um", "pack.part"], "pack/part.py"),
+        (["python", "-X", "dev", "-umpack.part"], "pack/__init__.py"),
+        (["python", "pack"], "pack/__main__.py"),
+        (["python", "-c", "1", "--a=b=cases.json"], "cases.json"),
+        (["python", "good.py", "--cfg=pack/above.py"], "pack/above.py"),
+        (["python", "-u", "good.py", "two.py"], "two.py"),
+        (["python", "-c", "1", "two.py"], "two.py"),
+        (["tool", "-m", "two"], "two.py"),
+    ],
+)
+def test_a_file_that_a_command_runs_or_reads_is_its_identity_however_it_is_named(
+    tmp_path: Path, command: list[str], file: str
+) -> None:
+    (tmp_path / "pack").mkdir()
+    for name in ("pack/__init__.py", "pack/__main__.py", "pack/part.py", "good.py", "cases.json"):
+        (tmp_path / name).write_text("1")
+    (tmp_path / "pack/above.py").write_text("from ..x import y\n")
+    (tmp_path / "two.py").write_text("print 'data of Python 2'\n")
+    before = own_evaluation({"command": command}, tmp_path, "")
+    (tmp_path / file).write_text((tmp_path / file).read_text() + "\n2")
+    assert own_evaluation({"command": command}, tmp_path, "")["sha256"] != before["sha256"]
+
+
+@pytest.mark.parametrize("command", [["-u", "bad.py"], ["-W", "ignore", "bad.py"], ["-mbad"], ["-m", "bad"]])
+def test_what_python_would_run_and_cannot_is_refused_when_it_is_planned(
+    tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "bad.py").write_text("def items(:")
+    with pytest.raises(SpecError, match="is no valid Python"):
+        own_evaluation({"command": ["python3.12", *command]}, tmp_path, "")
+
+
+def test_the_digest_of_a_command_s_files_is_pinned_by_literals(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    for name in ("score.py", "helper.py", "items.jsonl", "pack/__init__.py", "pack/part.py", "pack/near.py"):
+        (tmp_path / name).write_text(
+            {"score.py": "import helper", "pack/part.py": "from . import near"}.get(name, "")
+        )
+    found = [
+        own_evaluation({"command": command}, tmp_path, "")["sha256"][:12]
+        for command in (
+            ["true"],
+            ["python", "score.py", "{model}", "--items=items.jsonl"],
+            ["python", "-m", "pack.part", "score.py"],
+            ["python", "-m", "pack.near"],
+        )
+    ]
+    assert found == ["4f53cda18c2b", "2b41d45fad93", "3ffdce49af82", "4cb929586904"]
+
+
 def test_a_command_is_given_the_model_and_prints_or_writes_its_metrics(tmp_path: Path) -> None:
     code = "import json, os, sys; print('working'); print(json.dumps({'n': len(sys.argv[1]), 'x': {'value': .5}}))"
     entry = {"command": [sys.executable, "-c", code, "{model}"], "name": "mine"}
