@@ -15,12 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.results_tree import stage
 from toolrl_cli.benchmarks.asking.answers import Answers
 from toolrl_cli.benchmarks.asking.client import Client, Target
 from toolrl_cli.benchmarks.asking.driver import Driver
 from toolrl_cli.benchmarks.evaluation import _questions
 from toolrl_cli.benchmarks.own.command import metrics_of, run_command
-from toolrl_cli.benchmarks.own.command_stage import check_unchanged
+from toolrl_cli.benchmarks.own.command_stage import check_unchanged, run_own_command
 from toolrl_cli.benchmarks.own.python_file import OwnPython
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.errors import BenchmarkError, SpecError
@@ -28,6 +29,7 @@ from toolrl_cli.processes.child import importable
 from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext, Item, NotRun, Reply, Session
 from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation
 from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec, OwnEvaluation
+from toolrl_cli.spec.stage import StageContext
 
 TEMPLATE = Path(__file__).parents[2] / "toolrl_cli/benchmarks/own/template.py"
 GOOD = """
@@ -42,6 +44,17 @@ def judge(item, output):
 def own_of(path: Path, code: str) -> OwnEvaluation:
     path.write_text(code)
     return OwnEvaluation(**own_evaluation(f"./{path.name}", path.parent, "evaluate"))
+
+
+def scores_of(folder: Path, command: list[str]) -> dict[str, Any]:
+    """What the stage of a command, named `sc`, leaves."""
+    model = {"kind": "endpoint", "name": "e", "url": "http://there/v1", "model": "m"}
+    own = own_evaluation({"command": command, "name": "sc"}, folder, "")
+    spec = stage("evaluate", model=model, benchmark="sc", own=own)
+    place = folder / spec.id
+    run_own_command(StageContext(spec, folder, place, place / "attempts/1", {}))
+    found: dict[str, Any] = json.loads((place / "output/scores.json").read_text())
+    return found
 
 
 def test_the_template_is_an_evaluation_whose_gold_answer_is_right(tmp_path: Path) -> None:
@@ -230,6 +243,11 @@ def test_a_command_imports_what_lies_beside_it_and_is_stopped_by_that_word(
     slow = OwnEvaluation(name="slow", command=("sleep", "60"), folder=str(tmp_path))
     with pytest.raises(InterruptedError):
         run_command(slow, None, "m", lambda: True)
+
+
+def test_scores_of_a_command_claim_no_sampling(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("print('{\"x\": 1}')")
+    assert scores_of(tmp_path, [sys.executable, "score.py"])["sampling"] is None
 
 
 def test_other_questions_are_other_data(tmp_path: Path) -> None:

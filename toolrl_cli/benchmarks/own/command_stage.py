@@ -44,7 +44,7 @@ def run_own_command(ctx: StageContext) -> None:
         "prompt_format": "own",
         "metrics": {name: metric.to_json() for name, metric in metrics.items()},
         "data_fingerprint": None,
-        "sampling": config.evaluation.identity(),
+        "sampling": None,  # the command's own affair
     }
     write_scores(ctx.stage_dir / "output", scores, ())
 

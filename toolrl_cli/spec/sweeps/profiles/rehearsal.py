@@ -35,7 +35,8 @@ class Rehearsal(Profile):
 
     name: str = field(default=REHEARSAL, init=False)
     description: str = field(
-        default=f"{STEPS} steps a training, {ITEMS} items a category, ids of their own; its numbers mean nothing",
+        default=f"{STEPS} steps a training, {ITEMS} items a category (a command of one's own asks all of its), "
+        "ids of their own; its numbers mean nothing",
         init=False,
     )
     cuda: bool = True
