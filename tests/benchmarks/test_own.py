@@ -250,6 +250,15 @@ def test_scores_of_a_command_claim_no_sampling(tmp_path: Path) -> None:
     assert scores_of(tmp_path, [sys.executable, "score.py"])["sampling"] is None
 
 
+def test_scores_of_a_command_are_of_another_version_where_its_words_are_others(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("print('{\"x\": 1}')")
+    easy, hard, again = (
+        scores_of(tmp_path, [sys.executable, "score.py", f"--split={split}"])
+        for split in ("easy", "hard", "easy")
+    )
+    assert easy == again and easy["version"] != hard["version"]
+
+
 def test_other_questions_are_other_data(tmp_path: Path) -> None:
     questions = [Item("0", "c", [{"role": "user", "content": text}]) for text in ("a", "b")]
     assert len({_questions([one]) for one in [*questions, questions[0]]}) == 2

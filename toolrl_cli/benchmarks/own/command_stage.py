@@ -8,6 +8,7 @@ from toolrl_cli.benchmarks.endpoints import endpoint_of
 from toolrl_cli.benchmarks.own.command import run_command
 from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.spec.evaluations.own_evaluation import MODEL, own_evaluation, takes_folder
+from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 from toolrl_cli.spec.run.model_settings import EndpointModel
@@ -40,7 +41,9 @@ def run_own_command(ctx: StageContext) -> None:
     scores = {
         "benchmark": own.name,
         "protocol": f"own:{own.name}",
-        "version": own.sha256[:12],
+        "version": digest(
+            own.identity(), 12
+        ),  # of its words too: `--split=easy` is another than `--split=hard`
         "prompt_format": "own",
         "metrics": {name: metric.to_json() for name, metric in metrics.items()},
         "data_fingerprint": None,
