@@ -113,7 +113,7 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
         ({"command": ["python", "scoer.py", "{model}"]}, "there is no file .*scoer.py"),
         (
             {"command": ["true", "{Model}"]},
-            r"\{Model\} stands for nothing \(\{model\} is the model's folder\)",
+            r"\{Model\} stands for nothing \(\{model\} is the model's folder, \{output\} one for what",
         ),
     ],
 )
@@ -243,6 +243,31 @@ def test_a_command_imports_what_lies_beside_it_and_is_stopped_by_that_word(
     slow = OwnEvaluation(name="slow", command=("sleep", "60"), folder=str(tmp_path))
     with pytest.raises(InterruptedError):
         run_command(slow, None, "m", lambda: True)
+
+
+def test_a_command_writes_into_a_folder_that_is_kept_and_not_into_a_file_that_is_its_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import os, sys; open(sys.argv[1].split('=')[-1], 'wb').write(os.urandom(9)); print('{\"x\": 1}')"
+    (tmp_path / "score.py").write_text(code)
+    told = r"details\.json changed while .*\{output\}/details\.json"
+    for named in ("details.json", "--out=details.json"):
+        for _ in ("it was not there", "it was there"):
+            with pytest.raises(BenchmarkError, match=told) as caught:
+                scores_of(tmp_path, [sys.executable, "score.py", named])
+            assert "issue the command again" not in str(caught.value)
+        (tmp_path / "details.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        scores_of(Path(), [sys.executable, "score.py", "--out={output}/details.json"])
+    (kept,) = tmp_path.rglob("details.json")
+    assert kept.parts[-3:-1] == ("output", "files")
+
+
+def test_code_that_changed_while_a_command_ran_gives_no_score(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("open('score.py', 'a').write('#'); print('{\"x\": 1}')")
+    with pytest.raises(BenchmarkError, match="changed since it was planned"):
+        scores_of(tmp_path, [sys.executable, "score.py"])
 
 
 def test_scores_of_a_command_claim_no_sampling(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'
 MODEL = "{model}"
 """In a command: the folder of the model that is evaluated."""
+OUTPUT = "{output}"
+"""In a command: a folder of the stage's, for what it writes."""
 FUNCTIONS = ("items", "judge")
 SCRIPTS = (".py", ".sh")
 
@@ -93,8 +95,9 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
     if name is not None and not isinstance(name, str):
         raise SpecError(f"name: {name!r} is no name", where, EXAMPLE)
     for word in command:
-        if re.fullmatch(r"\{\w+\}", word) and word != MODEL:
-            raise SpecError(f"command: {word} stands for nothing", where, f"{MODEL} is the model's folder")
+        if re.fullmatch(r"\{\w+\}", word) and word not in (MODEL, OUTPUT):
+            hint = f"{MODEL} is the model's folder, {OUTPUT} one for what the command writes"
+            raise SpecError(f"command: {word} stands for nothing", where, hint)
     script = absolute(command[1], folder) if len(command) > 1 else None
     if script is not None and script.suffix in SCRIPTS and not script.is_file():
         raise SpecError(f"command: there is no file {script}", where, "paths begin beside the sweep file")
