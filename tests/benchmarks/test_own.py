@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import py_compile
 import re
 import sys
 from collections.abc import Sequence
@@ -77,6 +78,66 @@ def test_an_edited_file_is_judged_by_as_it_is_now_whatever_python_has_cached_of_
         _, rows = score(benchmark, benchmark.items(None), [Reply("")])
         assert rows[0]["correct"] == bool(right)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["helper.py", "mine.py"]
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        ("spawn", "mine"),
+        ("forkserver", "my-eval"),
+        ("fork", "mine"),
+        ("spawn", "statistics"),
+        ("spawn", "httpx"),
+    ],
+)
+def test_a_file_may_judge_in_processes_of_its_own(tmp_path: Path, start: str, name: str) -> None:
+    (tmp_path / "helper.py").write_text("def right(item):\n    return item['gold'] == 'a'\n")
+    (tmp_path / "json.py").write_text("raise OSError\n")
+    judged = f"multiprocessing.get_context('{start}').Pool(1).map_async(one, [item]).get(30)[0]"
+    code = f"import helper, multiprocessing\ndef one(item): return helper.right(item)\n{GOOD}"
+    benchmark = OwnPython(own_of(tmp_path / f"{name}.py", code.replace("item['gold'] in output", judged)))
+    _, rows = score(benchmark, benchmark.items(None), [Reply("a")])
+    assert rows[0]["correct"]
+
+
+@pytest.mark.parametrize(
+    ("imports", "files"),
+    [
+        ("import helper as one\ntwo = importlib.import_module('helper')", ["helper"]),
+        ("from . import helper as one\nimport helper as two", ["helper"]),
+        ("from .helper import SELF as one\nfrom helper import SELF as two", ["helper"]),
+        ("import pack.part as one\ntwo = importlib.import_module('pack.part')", ["pack/part"]),
+        ("import pack.part as one\nfrom pack import near\ntwo = near.part", ["pack/part", "pack/near"]),
+        ("import plugin\none = plugin.helper\nimport helper as two", ["plugin", "helper"]),
+    ],
+)
+def test_a_file_beside_is_one_module_however_it_is_imported_and_never_out_of_a_cache(
+    tmp_path: Path, imports: str, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    (tmp_path / "pack").mkdir()
+    more = {
+        "pack/near": "from . import part\n",
+        "plugin": "import importlib\nhelper = importlib.import_module('helper')\n",
+    }
+    for file in files:
+        (tmp_path / f"{file}.py").write_text(
+            f"{more.get(file, '')}import sys\nSELF = sys.modules[__name__]\n"
+        )
+        py_compile.compile(str(tmp_path / f"{file}.py"))
+    for right in (1, 0):
+        first = tmp_path / f"{files[0]}.py"
+        first.write_text(f"{first.read_text().partition('RIGHT')[0]}RIGHT = {right}\n")
+        os.utime(first, (1e9, 1e9))
+        if right:
+            py_compile.compile(str(first))
+        module = files[0].replace("/", ".")
+        code = GOOD.replace(
+            "item['gold'] in output", f"one is two and bool(importlib.import_module('{module}').RIGHT)"
+        )
+        benchmark = OwnPython(own_of(tmp_path / "mine.py", f"import importlib\n{imports}\n{code}"))
+        _, rows = score(benchmark, benchmark.items(None), [Reply("")])
+        assert rows[0]["correct"] == bool(right)
 
 
 @pytest.mark.parametrize(
