@@ -93,9 +93,10 @@ def _check_unchanged_since(before: Mapping[Path, str], own: OwnEvaluation) -> No
     if after and changed and not any(path in before and path.suffix in SCRIPTS for path in changed):
         named = listed([os.path.relpath(path, own.folder) for path in changed], 3)
         raise BenchmarkError(
-            f"{named} changed while the command ran, and a file that a command names is part of what it is",
+            f"{named} changed while the command ran: call what it writes {OUTPUT}/{changed[0].name}",
             f"evaluate: {own.name}",
-            f"call one that it writes {OUTPUT}/{changed[0].name}: {OUTPUT} is a folder that is kept with the scores",
+            f"a file that a command names is part of what it is; {OUTPUT} is a folder that is kept with the scores",
+            failure_class="config",
         )
     check_unchanged(own)
 
