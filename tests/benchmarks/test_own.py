@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import py_compile
 import re
 import sys
 from collections.abc import Sequence
@@ -15,12 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.results_tree import stage
 from toolrl_cli.benchmarks.asking.answers import Answers
 from toolrl_cli.benchmarks.asking.client import Client, Target
 from toolrl_cli.benchmarks.asking.driver import Driver
 from toolrl_cli.benchmarks.evaluation import _questions
 from toolrl_cli.benchmarks.own.command import metrics_of, run_command
-from toolrl_cli.benchmarks.own.command_stage import check_unchanged
+from toolrl_cli.benchmarks.own.command_stage import check_unchanged, run_own_command
 from toolrl_cli.benchmarks.own.python_file import OwnPython
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.errors import BenchmarkError, SpecError
@@ -28,6 +30,7 @@ from toolrl_cli.processes.child import importable
 from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext, Item, NotRun, Reply, Session
 from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation
 from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec, OwnEvaluation
+from toolrl_cli.spec.stage import StageContext
 
 TEMPLATE = Path(__file__).parents[2] / "toolrl_cli/benchmarks/own/template.py"
 GOOD = """
@@ -42,6 +45,17 @@ def judge(item, output):
 def own_of(path: Path, code: str) -> OwnEvaluation:
     path.write_text(code)
     return OwnEvaluation(**own_evaluation(f"./{path.name}", path.parent, "evaluate"))
+
+
+def scores_of(folder: Path, command: list[str]) -> dict[str, Any]:
+    """What the stage of a command, named `sc`, leaves."""
+    model = {"kind": "endpoint", "name": "e", "url": "http://there/v1", "model": "m"}
+    own = own_evaluation({"command": command, "name": "sc"}, folder, "")
+    spec = stage("evaluate", model=model, benchmark="sc", own=own)
+    place = folder / spec.id
+    run_own_command(StageContext(spec, folder, place, place / "attempts/1", {}))
+    found: dict[str, Any] = json.loads((place / "output/scores.json").read_text())
+    return found
 
 
 def test_the_template_is_an_evaluation_whose_gold_answer_is_right(tmp_path: Path) -> None:
@@ -64,6 +78,66 @@ def test_an_edited_file_is_judged_by_as_it_is_now_whatever_python_has_cached_of_
         _, rows = score(benchmark, benchmark.items(None), [Reply("")])
         assert rows[0]["correct"] == bool(right)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["helper.py", "mine.py"]
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        ("spawn", "mine"),
+        ("forkserver", "my-eval"),
+        ("fork", "mine"),
+        ("spawn", "statistics"),
+        ("spawn", "httpx"),
+    ],
+)
+def test_a_file_may_judge_in_processes_of_its_own(tmp_path: Path, start: str, name: str) -> None:
+    (tmp_path / "helper.py").write_text("def right(item):\n    return item['gold'] == 'a'\n")
+    (tmp_path / "json.py").write_text("raise OSError\n")
+    judged = f"multiprocessing.get_context('{start}').Pool(1).map_async(one, [item]).get(30)[0]"
+    code = f"import helper, multiprocessing\ndef one(item): return helper.right(item)\n{GOOD}"
+    benchmark = OwnPython(own_of(tmp_path / f"{name}.py", code.replace("item['gold'] in output", judged)))
+    _, rows = score(benchmark, benchmark.items(None), [Reply("a")])
+    assert rows[0]["correct"]
+
+
+@pytest.mark.parametrize(
+    ("imports", "files"),
+    [
+        ("import helper as one\ntwo = importlib.import_module('helper')", ["helper"]),
+        ("from . import helper as one\nimport helper as two", ["helper"]),
+        ("from .helper import SELF as one\nfrom helper import SELF as two", ["helper"]),
+        ("import pack.part as one\ntwo = importlib.import_module('pack.part')", ["pack/part"]),
+        ("import pack.part as one\nfrom pack import near\ntwo = near.part", ["pack/part", "pack/near"]),
+        ("import plugin\none = plugin.helper\nimport helper as two", ["plugin", "helper"]),
+    ],
+)
+def test_a_file_beside_is_one_module_however_it_is_imported_and_never_out_of_a_cache(
+    tmp_path: Path, imports: str, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    (tmp_path / "pack").mkdir()
+    more = {
+        "pack/near": "from . import part\n",
+        "plugin": "import importlib\nhelper = importlib.import_module('helper')\n",
+    }
+    for file in files:
+        (tmp_path / f"{file}.py").write_text(
+            f"{more.get(file, '')}import sys\nSELF = sys.modules[__name__]\n"
+        )
+        py_compile.compile(str(tmp_path / f"{file}.py"))
+    for right in (1, 0):
+        first = tmp_path / f"{files[0]}.py"
+        first.write_text(f"{first.read_text().partition('RIGHT')[0]}RIGHT = {right}\n")
+        os.utime(first, (1e9, 1e9))
+        if right:
+            py_compile.compile(str(first))
+        module = files[0].replace("/", ".")
+        code = GOOD.replace(
+            "item['gold'] in output", f"one is two and bool(importlib.import_module('{module}').RIGHT)"
+        )
+        benchmark = OwnPython(own_of(tmp_path / "mine.py", f"import importlib\n{imports}\n{code}"))
+        _, rows = score(benchmark, benchmark.items(None), [Reply("")])
+        assert rows[0]["correct"] == bool(right)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +174,7 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
         ({"command": ["python", "scoer.py", "{model}"]}, "there is no file .*scoer.py"),
         (
             {"command": ["true", "{Model}"]},
-            r"\{Model\} stands for nothing \(\{model\} is the model's folder\)",
+            r"\{Model\} stands for nothing \(\{model\} is the model's folder, \{output\} one for what",
         ),
     ],
 )
@@ -142,6 +216,63 @@ def test_files_that_a_command_names_in_any_way_are_its_identity(tmp_path: Path, 
         assert len({mark["sha256"] for mark in marks}) == len(marks)
 
 
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        (["python", "-m", "pack.part"], "pack/__init__.py"),
+        (["python", "-m", "pack"], "pack/__init__.py"),
+        (["python", "-m", "pack"], "pack/__main__.py"),
+        (["python", "-mpack.part"], "pack/part.py"),
+        (["python", "-um", "pack.part"], "pack/part.py"),
+        (["python", "-X", "dev", "-umpack.part"], "pack/__init__.py"),
+        (["python", "pack"], "pack/__main__.py"),
+        (["python", "-c", "1", "--a=b=cases.json"], "cases.json"),
+        (["python", "good.py", "--cfg=pack/above.py"], "pack/above.py"),
+        (["python", "-u", "good.py", "two.py"], "two.py"),
+        (["python", "-c", "1", "two.py"], "two.py"),
+        (["tool", "-m", "two"], "two.py"),
+    ],
+)
+def test_a_file_that_a_command_runs_or_reads_is_its_identity_however_it_is_named(
+    tmp_path: Path, command: list[str], file: str
+) -> None:
+    (tmp_path / "pack").mkdir()
+    for name in ("pack/__init__.py", "pack/__main__.py", "pack/part.py", "good.py", "cases.json"):
+        (tmp_path / name).write_text("1")
+    (tmp_path / "pack/above.py").write_text("from ..x import y\n")
+    (tmp_path / "two.py").write_text("print 'data of Python 2'\n")
+    before = own_evaluation({"command": command}, tmp_path, "")
+    (tmp_path / file).write_text((tmp_path / file).read_text() + "\n2")
+    assert own_evaluation({"command": command}, tmp_path, "")["sha256"] != before["sha256"]
+
+
+@pytest.mark.parametrize("command", [["-u", "bad.py"], ["-W", "ignore", "bad.py"], ["-mbad"], ["-m", "bad"]])
+def test_what_python_would_run_and_cannot_is_refused_when_it_is_planned(
+    tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "bad.py").write_text("def items(:")
+    with pytest.raises(SpecError, match="is no valid Python"):
+        own_evaluation({"command": ["python3.12", *command]}, tmp_path, "")
+
+
+def test_the_digest_of_a_command_s_files_is_pinned_by_literals(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    for name in ("score.py", "helper.py", "items.jsonl", "pack/__init__.py", "pack/part.py", "pack/near.py"):
+        (tmp_path / name).write_text(
+            {"score.py": "import helper", "pack/part.py": "from . import near"}.get(name, "")
+        )
+    found = [
+        own_evaluation({"command": command}, tmp_path, "")["sha256"][:12]
+        for command in (
+            ["true"],
+            ["python", "score.py", "{model}", "--items=items.jsonl"],
+            ["python", "-m", "pack.part", "score.py"],
+            ["python", "-m", "pack.near"],
+        )
+    ]
+    assert found == ["4f53cda18c2b", "2b41d45fad93", "3ffdce49af82", "4cb929586904"]
+
+
 def test_a_command_is_given_the_model_and_prints_or_writes_its_metrics(tmp_path: Path) -> None:
     code = "import json, os, sys; print('working'); print(json.dumps({'n': len(sys.argv[1]), 'x': {'value': .5}}))"
     entry = {"command": [sys.executable, "-c", code, "{model}"], "name": "mine"}
@@ -173,6 +304,45 @@ def test_a_command_imports_what_lies_beside_it_and_is_stopped_by_that_word(
     slow = OwnEvaluation(name="slow", command=("sleep", "60"), folder=str(tmp_path))
     with pytest.raises(InterruptedError):
         run_command(slow, None, "m", lambda: True)
+
+
+def test_a_command_writes_into_a_folder_that_is_kept_and_not_into_a_file_that_is_its_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import os, sys; open(sys.argv[1].split('=')[-1], 'wb').write(os.urandom(9)); print('{\"x\": 1}')"
+    (tmp_path / "score.py").write_text(code)
+    told = r"details\.json changed while .*\{output\}/details\.json"
+    for named in ("details.json", "--out=details.json"):
+        for _ in ("it was not there", "it was there"):
+            with pytest.raises(BenchmarkError, match=told) as caught:
+                scores_of(tmp_path, [sys.executable, "score.py", named])
+            assert "issue the command again" not in str(caught.value)
+        (tmp_path / "details.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        scores_of(Path(), [sys.executable, "score.py", "--out={output}/details.json"])
+    (kept,) = tmp_path.rglob("details.json")
+    assert kept.parts[-3:-1] == ("output", "files")
+
+
+def test_code_that_changed_while_a_command_ran_gives_no_score(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("open('score.py', 'a').write('#'); print('{\"x\": 1}')")
+    with pytest.raises(BenchmarkError, match="changed since it was planned"):
+        scores_of(tmp_path, [sys.executable, "score.py"])
+
+
+def test_scores_of_a_command_claim_no_sampling(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("print('{\"x\": 1}')")
+    assert scores_of(tmp_path, [sys.executable, "score.py"])["sampling"] is None
+
+
+def test_scores_of_a_command_are_of_another_version_where_its_words_are_others(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("print('{\"x\": 1}')")
+    easy, hard, again = (
+        scores_of(tmp_path, [sys.executable, "score.py", f"--split={split}"])
+        for split in ("easy", "hard", "easy")
+    )
+    assert easy == again and easy["version"] != hard["version"]
 
 
 def test_other_questions_are_other_data(tmp_path: Path) -> None:

@@ -104,6 +104,17 @@ def test_the_same_files_in_another_folder_are_the_same_reward(tmp_path: Path) ->
     assert one == two and one.identity() == two.identity()
 
 
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_a_reward_may_count_in_processes_of_its_own(tmp_path: Path, start: str) -> None:
+    main = (
+        "import helper, multiprocessing\ndef one(n): return n + helper.N\n"
+        f"def f():\n    with multiprocessing.get_context('{start}').Pool(1) as pool:\n"
+        "        return pool.map_async(one, [1]).get(30)[0]"
+    )
+    one, two = (reward_in(write(tmp_path / str(n), mine=main, helper=f"N = {n}")) for n in (1, 2))
+    assert [total(one), total(two), total(one)] == [2, 3, 2]
+
+
 def test_a_reward_with_a_dataclass_is_imported(tmp_path: Path) -> None:
     code = (
         "from __future__ import annotations\nfrom dataclasses import dataclass, field\n"

@@ -97,8 +97,9 @@ def test_a_preset_given_by_set_is_stronger_than_that_of_an_arm(resolve: Resolve)
     ]
 
 
-def test_settings_of_questions_that_only_a_command_with_the_folder_asks_are_refused(resolve: Resolve) -> None:
-    own = 'evaluate: [{command: [python, "{model}"], name: mine}]\n'
+@pytest.mark.parametrize("word", ["{model}", "-"])
+def test_settings_of_questions_that_only_commands_ask_are_refused(resolve: Resolve, word: str) -> None:
+    own = f'evaluate: [{{command: [python, "{word}"], name: mine}}]\n'
     for text in ("axes: {evaluation.limit: [1]}\n", "arms: {a: {evaluation.limit: 1}}\n"):
         with pytest.raises(
             SpecError, match=r"evaluation\.limit.*changes nothing: every evaluation is a command"
@@ -107,6 +108,14 @@ def test_settings_of_questions_that_only_a_command_with_the_folder_asks_are_refu
         assert resolve(HEAD + text + "evaluate: [toolworld]\n")[0].spec.evaluation.limit == 1
     with pytest.raises(SpecError, match=r"--set evaluation\.limit: changes nothing"):
         resolve(HEAD + own, "evaluation.limit=1")
+
+
+def test_the_batch_size_of_a_server_that_a_command_asks_is_read(resolve: Resolve) -> None:
+    head = HEAD + "axes: {evaluation.batch_size: [1]}\n"
+    asks, loads = (f"evaluate: [{{command: [python, {w}], name: mine}}]\n" for w in ("x", "'{model}'"))
+    assert resolve(head + asks)[0].spec.evaluation.batch_size == 1
+    with pytest.raises(SpecError, match="changes nothing"):
+        resolve(head + loads)
 
 
 def test_set_of_an_arm_that_is_not_there_makes_no_other_one(resolve: Resolve) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
 from toolrl_cli.spec.evaluations.own_evaluation import takes_folder
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
+from toolrl_cli.spec.run.model_settings import EndpointModel
 
 if TYPE_CHECKING:
     from toolrl_cli.spec.run.run_spec import RunSpec
@@ -44,10 +45,13 @@ def unread(run: RunSpec) -> Mapping[str, Unread]:
 def _unread(run: RunSpec) -> Iterator[tuple[str, Unread]]:
     if "sft" in run.train and run.sft.steps is not None and not run.rehearsal:
         yield "sft.epochs", Unread(f"sft.steps ({run.sft.steps}) counts the steps", "sft.steps", "null")
-    if run.evaluate and all(isinstance(e, OwnEvaluation) and takes_folder(e) for e in run.evaluate):
-        what = "every evaluation is a command that is given the model's folder, and asks it itself"
+    commands = [e for e in run.evaluate if isinstance(e, OwnEvaluation) and e.command]
+    if commands and len(commands) == len(run.evaluate):
+        served = not all(takes_folder(e) for e in commands) and not isinstance(run.model, EndpointModel)
         for name in type(run.evaluation).model_fields:
-            yield f"evaluation.{name}", Unread(what, "evaluate", "[toolworld]")
+            if not served or name != "batch_size":  # which toolrl's own server generates by
+                what = "every evaluation is a command, which asks the model itself"
+                yield f"evaluation.{name}", Unread(what, "evaluate", "[toolworld]")
     if "rl" not in run.train:
         return
     algorithm = ALGORITHMS[run.algorithm]

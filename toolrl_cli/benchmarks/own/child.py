@@ -18,8 +18,7 @@ from typing import Any
 
 from toolrl_cli.benchmarks.own.benchmark_object import Asked, object_in, verdict_row
 from toolrl_cli.benchmarks.own.faults import Unusable, told
-from toolrl_cli.rewards.user_code.loading import load
-from toolrl_cli.rewards.user_code.sources import sources_of
+from toolrl_cli.benchmarks.own.importing import find_beside, module_of
 
 
 def main(file: str, request: str, answer: str = "") -> int:
@@ -41,14 +40,14 @@ def main(file: str, request: str, answer: str = "") -> int:
 def _converse(file: Path) -> int:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
-        known = object_in(_load(file))
+        known = object_in(module_of(file))
         assert known is not None
         Asked(known).converse(sys.stdin, out)
     return 0
 
 
 def _answer(file: Path, asked: Mapping[str, Any]) -> Any:
-    module = _load(file)
+    module = module_of(file)
     known = object_in(module)
     if known is not None:
         return _of_object(Asked(known), asked)
@@ -69,12 +68,6 @@ def _of_object(known: Asked, asked: Mapping[str, Any]) -> Any:
             return known.verdicts([row["id"] for row in asked["items"]], asked["replies"])
         case _:
             return known.metrics(asked["ids"], asked["verdicts"])
-
-
-def _load(file: Path) -> Any:
-    """The module, compiled from what its files hold: Python's own cache goes by times and sizes, which may mislead."""
-    sys.path.insert(0, str(file.parent))  # for what it imports by a name that it works out
-    return load(sources_of(file, str(file)))
 
 
 def _function(module: Any, name: str) -> Any:
@@ -127,6 +120,9 @@ def _are_messages(messages: Any) -> bool:
         and all(isinstance(m, Mapping) and isinstance(m.get("content"), str) for m in messages)
     )
 
+
+if __name__ == "__mp_main__":  # in a process that the user's code has started by `multiprocessing`
+    find_beside(Path(sys.argv[1]))
 
 if __name__ == "__main__":
     sys.exit(main(*sys.argv[1:]))

@@ -18,11 +18,11 @@ from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit, users_environment
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.evaluations.benchmarks import Metric
-from toolrl_cli.spec.evaluations.own_evaluation import MODEL
+from toolrl_cli.spec.evaluations.own_evaluation import MODEL, OUTPUT
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 from toolrl_cli.spec.suggest import hint_for
 
-OUTPUT = "TOOLRL_OUTPUT"
+METRICS = "TOOLRL_OUTPUT"
 COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,59}")
 METRIC = ("value", "correct", "total")
 POLL = 0.2
@@ -30,7 +30,11 @@ GRACE = 10.0
 
 
 def run_command(
-    own: OwnEvaluation, target: Target | None, model: str, stop_requested: Callable[[], bool]
+    own: OwnEvaluation,
+    target: Target | None,
+    model: str,
+    stop_requested: Callable[[], bool],
+    kept: Path | None = None,
 ) -> dict[str, Metric]:
     """Run a command and read its metrics.
 
@@ -39,6 +43,7 @@ def run_command(
         target: the endpoint, for a command that does not take the model's folder.
         model: the folder.
         stop_requested: asked five times a second.
+        kept: the folder for what it writes; None for one that is removed.
 
     Raises:
         BenchmarkError: it failed, or left no metrics.
@@ -47,14 +52,14 @@ def run_command(
     where = f"evaluate: {own.name}"
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "metrics.json"
-        env = {**users_environment(), OUTPUT: str(output), "TOOLRL_MODEL": model}
+        env = {**users_environment(), METRICS: str(output), "TOOLRL_MODEL": model}
         if target is not None:
             env |= {
                 "OPENAI_BASE_URL": target.url,
                 "OPENAI_API_KEY": target.key or "none",
                 "TOOLRL_MODEL": target.model,
             }
-        argv = [word.replace(MODEL, model) for word in own.command]
+        argv = [word.replace(OUTPUT, str(kept or folder)).replace(MODEL, model) for word in own.command]
         with (Path(folder) / "stdout").open("w+b") as printed:
             try:
                 process = subprocess.Popen(
@@ -84,7 +89,7 @@ def metrics_of(text: str, where: str) -> dict[str, Metric]:
     Raises:
         BenchmarkError: there are none.
     """
-    hint = f'the last line printed, or the file ${OUTPUT}, is JSON such as {{"accuracy": 0.5}}'
+    hint = f'the last line printed, or the file ${METRICS}, is JSON such as {{"accuracy": 0.5}}'
     try:
         found: Any = json.loads(text)
     except ValueError as error:

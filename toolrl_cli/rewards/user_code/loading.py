@@ -7,6 +7,7 @@ file that changes is another package. Their imports of each other are made relat
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.user_code.sources import (
     Source,
     Sources,
@@ -26,6 +28,9 @@ from toolrl_cli.rewards.user_code.sources import (
     sources_of,
 )
 
+MARK = "toolrl-reward:"
+"""In `sys.path`, before each file that was loaded: all that `multiprocessing` hands to every process that it starts."""
+
 
 def load(sources: Sources) -> ModuleType:
     """The module of a user's file; the same one each time.
@@ -33,7 +38,17 @@ def load(sources: Sources) -> ModuleType:
     Raises:
         Exception: whatever the user's code raises.
     """
-    return importlib.import_module(f"{_FINDER.add(sources)}.{sources.main}")
+    package = _FINDER.add(sources)
+    _LOADED[f"{MARK}{sources.files[sources.main].path}"] = None
+    sys.path.extend(mark for mark in _LOADED if mark not in sys.path)
+    return importlib.import_module(f"{package}.{sources.main}")
+
+
+def find_again() -> None:
+    """Make known what the process that has started this one had loaded; a file that has changed since is another."""
+    for path in (entry.removeprefix(MARK) for entry in sys.path if entry.startswith(MARK)):
+        with contextlib.suppress(RewardError):  # it may be gone
+            _FINDER.add(sources_of(Path(path), path))
 
 
 def function_of(where: Where) -> Any:
@@ -126,3 +141,4 @@ def _compiled(name: str, file: Source, path: Path, tops: frozenset[str]) -> Code
 
 
 _FINDER = _Finder()
+_LOADED: dict[str, None] = {}

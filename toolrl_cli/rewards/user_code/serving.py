@@ -6,6 +6,7 @@ Its standard input is empty. What is printed goes to the standard error of the p
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import pickle
@@ -27,6 +28,9 @@ MOST_PRINTED = 100_000
 
 MOST_TRACED = 20_000
 """Characters of a trace-back."""
+
+SPAWNED = "toolrl_cli.rewards.user_code.spawned"
+"""What processes that functions start import first."""
 
 _GRACE = 60  # seconds after which the process ends itself
 
@@ -59,6 +63,7 @@ def serve(descriptor: int) -> None:
     """Answer requests until the other end is closed."""
     os.set_inheritable(descriptor, False)
     sys.stdout = sys.stderr = _printing()
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec(SPAWNED)
     connection = Connection(descriptor)
     functions: dict[Where, tuple[Callable[..., Any], tuple[str, ...]]] = {}
     while True:

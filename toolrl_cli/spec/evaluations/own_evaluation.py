@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.rewards.errors import RewardError
-from toolrl_cli.rewards.user_code.sources import parsed, sources_of
+from toolrl_cli.rewards.user_code.sources import parsed
+from toolrl_cli.spec.evaluations.command_files import absolute, files_of, sources
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 from toolrl_cli.spec.run.model_settings import EndpointModel
@@ -21,6 +20,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'
 MODEL = "{model}"
 """In a command: the folder of the model that is evaluated."""
+OUTPUT = "{output}"
+"""In a command: a folder of the stage's, for what it writes."""
 FUNCTIONS = ("items", "judge")
 SCRIPTS = (".py", ".sh")
 
@@ -67,8 +68,8 @@ def own_evaluation(entry: Any, folder: Path, where: str) -> dict[str, Any]:
 
 
 def _file(entry: str, folder: Path, where: str) -> dict[str, Any]:
-    path = _absolute(entry, folder)
-    code = _sources(path, where)
+    path = absolute(entry, folder)
+    code = sources(path, where).sha256
     tree = parsed(path, path.read_bytes(), where)
     defined = {name for node in tree.body for name in _names(node)}
     lacks = [name for name in FUNCTIONS if name not in defined]
@@ -94,14 +95,14 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
     if name is not None and not isinstance(name, str):
         raise SpecError(f"name: {name!r} is no name", where, EXAMPLE)
     for word in command:
-        if re.fullmatch(r"\{\w+\}", word) and word != MODEL:
-            raise SpecError(f"command: {word} stands for nothing", where, f"{MODEL} is the model's folder")
-    script = _absolute(command[1], folder) if len(command) > 1 else None
+        if re.fullmatch(r"\{\w+\}", word) and word not in (MODEL, OUTPUT):
+            hint = f"{MODEL} is the model's folder, {OUTPUT} one for what the command writes"
+            raise SpecError(f"command: {word} stands for nothing", where, hint)
+    script = absolute(command[1], folder) if len(command) > 1 else None
     if script is not None and script.suffix in SCRIPTS and not script.is_file():
         raise SpecError(f"command: there is no file {script}", where, "paths begin beside the sweep file")
-    files = [(path, module) for path, module in _named(command, folder) if path.is_file()]
-    digests = [_sources(p, where, m) if p.suffix == ".py" else _bytes(p, where) for p, m in files]
-    words = (_absolute(word, folder) for word in command)
+    digests = [mark for _, mark in files_of(command, folder, where)]
+    words = (absolute(word, folder) for word in command)
     named = next((path for path in words if path.suffix and path.is_file()), Path(command[0]))
     return {
         "name": name or re.sub(r"[^A-Za-z0-9_-]", "_", named.stem),
@@ -109,42 +110,6 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
         "folder": str(folder.resolve()),
         "sha256": digest(digests, 64),
     }
-
-
-def _named(command: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:
-    """What a command may name: its words, what stands behind a `=`, and by its name the module of Python's `-m`."""
-    for before, word in pairwise(("", *command)):
-        yield _absolute(word, folder), ""
-        if "=" in word:
-            yield _absolute(word.partition("=")[2], folder), ""
-        if before == "-m":
-            for module in (word, f"{word}.__main__"):
-                yield _absolute(module.replace(".", "/") + ".py", folder), module
-
-
-def _absolute(text: str, folder: Path) -> Path:
-    try:
-        return (folder / Path(text).expanduser()).resolve()
-    except (OSError, RuntimeError, ValueError):  # no path at all
-        return folder / "?"
-
-
-def _sources(path: Path, where: str, module: str = "") -> str:
-    if not path.is_file():
-        raise SpecError(f"there is no file {path}", where, "paths are relative to the sweep file")
-    try:
-        return sources_of(path, where, module).sha256
-    except RewardError as error:
-        raise SpecError(error.what, where, error.hint) from error
-
-
-def _bytes(path: Path, where: str) -> str:
-    import hashlib
-
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror}", where) from error
 
 
 def _names(node: ast.stmt) -> list[str]:

@@ -35,7 +35,8 @@ class Rehearsal(Profile):
 
     name: str = field(default=REHEARSAL, init=False)
     description: str = field(
-        default=f"{STEPS} steps a training, {ITEMS} items a category, ids of their own; its numbers mean nothing",
+        default=f"{STEPS} steps a training, {ITEMS} items a category (a command asks all of its own), "
+        "ids of their own; its numbers mean nothing",
         init=False,
     )
     cuda: bool = True

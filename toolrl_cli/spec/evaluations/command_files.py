@@ -1,0 +1,143 @@
+"""The files that a command names: they are part of what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards.errors import RewardError
+from toolrl_cli.rewards.user_code.sources import INIT, Sources, sources_of
+
+PYTHON = re.compile(r"python(3[.\d]*)?t?")
+FLAGS = "-[bBdEhiIOPqRsSuvVx]*"
+"""Those of Python that take no value, and may stand before `-c` and `-m` in one word."""
+MODULE = re.compile(FLAGS + "m(.*)")
+NO_FILE = re.compile(FLAGS + "c.*|-")
+TAKE_VALUE = ("-W", "-X", "--check-hash-based-pycs")
+
+
+def files_of(command: Sequence[str], folder: Path, where: str) -> list[tuple[Path, str]]:
+    """The files that a command names, each with a digest: of Python with what it imports from beside it.
+
+    What is no Python that toolrl can read is refused where Python itself would run it; elsewhere it is data.
+
+    Args:
+        command: its words.
+        folder: where it runs.
+        where: its place, for messages.
+
+    Raises:
+        SpecError: a file cannot be used.
+    """
+    found: list[tuple[Path, str]] = []
+    program, module_at = _program(command), -1
+    for position, word in enumerate(command):
+        is_program = position == program
+        for path in (absolute(text, folder) for text in _texts(word)):
+            if is_program and (path / "__main__.py").is_file():
+                path /= "__main__.py"
+            if path.is_file():
+                found.append((path, _digest(path, where, is_program)))
+        named = MODULE.fullmatch(word)
+        if position == module_at:
+            found += _of_module(word, folder, where, is_program)
+        elif named and named[1]:
+            found += _of_module(named[1], folder, where, is_program)
+        elif named:
+            module_at = position + 1
+    return found
+
+
+def absolute(text: str, folder: Path) -> Path:
+    """A word as a path."""
+    try:
+        return (folder / Path(text).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError):  # no path at all
+        return folder / "?"
+
+
+def sources(path: Path, where: str, module: str = "") -> Sources:
+    """A Python file with what it imports from beside it.
+
+    Raises:
+        SpecError: it is not there, or cannot be used.
+    """
+    if not path.is_file():
+        raise SpecError(f"there is no file {path}", where, "paths are relative to the sweep file")
+    try:
+        return sources_of(path, where, module)
+    except RewardError as error:
+        raise SpecError(error.what, where, error.hint) from error
+
+
+def _texts(word: str) -> Iterator[str]:
+    """A word, and what stands behind each `=` in it."""
+    yield word
+    while "=" in word:
+        word = word.partition("=")[2]
+        yield word
+
+
+def _program(command: Sequence[str]) -> int:
+    """Position of the word that names what Python runs; -1 where it is not known."""
+    if not PYTHON.fullmatch(Path(command[0]).name):
+        return -1
+    words = iter(enumerate(command[1:], 1))
+    for position, word in words:
+        if module := MODULE.fullmatch(word):
+            return position if module[1] else position + 1
+        if NO_FILE.fullmatch(word):
+            return -1
+        if word in TAKE_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return position
+    return -1
+
+
+def _of_module(module: str, folder: Path, where: str, is_program: bool) -> list[tuple[Path, str]]:
+    """What `-m` runs: the module, or its package's `__main__`, and first the `__init__` of each package around it."""
+    found: list[tuple[Path, str]] = []
+    known: set[Path | None] = set()
+
+    def add(path: Path, name: str) -> None:
+        try:
+            read = sources(path, where, name)
+        except SpecError:
+            if is_program:
+                raise
+            found.append((path, _bytes(path, where)))
+        else:
+            found.append((path, read.sha256))
+            known.update(file.path for file in read.files.values())
+
+    for name in (module, f"{module}.__main__"):
+        path = absolute(name.replace(".", "/") + ".py", folder)
+        if path.is_file():
+            add(path, name)
+    parts = module.split(".") if found else []
+    for depth in range(1, len(parts) + 1):
+        path = absolute("/".join([*parts[:depth], INIT]), folder)
+        if path.is_file() and path not in known and path.stat().st_size:
+            add(path, ".".join(parts[:depth]))
+    return found
+
+
+def _digest(path: Path, where: str, is_program: bool) -> str:
+    if path.suffix == ".py":
+        try:
+            return sources(path, where).sha256
+        except SpecError:
+            if is_program:
+                raise
+    return _bytes(path, where)
+
+
+def _bytes(path: Path, where: str) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}", where) from error
