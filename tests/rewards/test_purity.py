@@ -9,7 +9,8 @@ PROBE = """
 import sys
 before = set(sys.modules)
 import toolrl_cli.rewards
-from toolrl_cli.rewards import catalogue, explain, gold, rescore
+from toolrl_cli.rewards import catalogue, explain, gold
+from toolrl_cli.rewards.comparing import rescore
 toolrl_cli.rewards.get_reward("finegrained+dynamic+length@paper").score("<think> a </think>", "", 1, 10)
 catalogue.catalogue()
 loaded = set(sys.modules) - before
