@@ -94,7 +94,8 @@ def test_a_file_may_judge_in_processes_of_its_own(tmp_path: Path, start: str, na
     (tmp_path / "helper.py").write_text("def right(item):\n    return item['gold'] == 'a'\n")
     (tmp_path / "json.py").write_text("raise OSError\n")
     judged = f"multiprocessing.get_context('{start}').Pool(1).map_async(one, [item]).get(30)[0]"
-    code = f"import helper, multiprocessing\ndef one(item): return helper.right(item)\n{GOOD}"
+    code = f"import helper, multiprocessing, sys\ndef one(item): return helper.right(item)\n{GOOD}"
+    code += "sys.argv = ['another']\n"
     benchmark = OwnPython(own_of(tmp_path / f"{name}.py", code.replace("item['gold'] in output", judged)))
     _, rows = score(benchmark, benchmark.items(None), [Reply("a")])
     assert rows[0]["correct"]
@@ -109,6 +110,10 @@ def test_a_file_may_judge_in_processes_of_its_own(tmp_path: Path, start: str, na
         ("import pack.part as one\ntwo = importlib.import_module('pack.part')", ["pack/part"]),
         ("import pack.part as one\nfrom pack import near\ntwo = near.part", ["pack/part", "pack/near"]),
         ("import plugin\none = plugin.helper\nimport helper as two", ["plugin", "helper"]),
+        (
+            "import pack.up\none = pack.up.helper\nfrom . import *\nimport helper as two",
+            ["helper", "pack/up"],
+        ),
     ],
 )
 def test_a_file_beside_is_one_module_however_it_is_imported_and_never_out_of_a_cache(
@@ -118,6 +123,7 @@ def test_a_file_beside_is_one_module_however_it_is_imported_and_never_out_of_a_c
     (tmp_path / "pack").mkdir()
     more = {
         "pack/near": "from . import part\n",
+        "pack/up": "from .. import helper\n",
         "plugin": "import importlib\nhelper = importlib.import_module('helper')\n",
     }
     for file in files:

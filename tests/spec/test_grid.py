@@ -612,3 +612,26 @@ def test_a_part_in_base_that_set_replaces_is_told_and_set_as_the_hint_says(
 def test_set_of_a_part_of_what_has_none_in_the_file_is_refused(resolve: Resolve) -> None:
     with pytest.raises(SpecError, match=r"--set arms.a.rl.steps.*\['a', 'b'\] in the file"):
         resolve("name: s\nbase: {preset: tiny_grpo}\narms: [a, b]\n", "arms.a.rl.steps=3")
+
+
+def test_a_part_in_base_whose_whole_set_gives_every_arm_is_told_too(tmp_path: Path, resolve: Resolve) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo, model.pretrain.steps: 10, data: {kind: toolworld}}\n"
+    (tmp_path / "s.yaml").write_text(text + "models: [tiny]\n", encoding="utf-8")
+    for text_set in (
+        "models=[qwen2.5-1.5b-instruct]",
+        "axes.model=[qwen2.5-1.5b-instruct]",
+        "model=tiny_base",
+    ):
+        source = text if text_set.startswith("axes") else text + "models: [tiny]\n"
+        (tmp_path / "s.yaml").write_text(source, encoding="utf-8")
+        found = resolve_sweep(read_sweep(tmp_path / "s.yaml", [text_set]))
+        assert any("takes the place of model.pretrain.steps, too" in line for line in found.grid.warnings)
+    with pytest.raises(SpecError, match=r"every arm gives the whole of model.*remove it"):
+        resolve(text + "models: [qwen2.5-1.5b-instruct]\n")
+
+
+def test_set_of_a_part_beside_a_name_in_the_file_changes_what_the_name_stands_for(resolve: Resolve) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo, model: tiny}\narms: {a: {reward: original}, b: {}}\n"
+    a, b = resolve(text, "arms.a.reward.components.format.weight=2", "base.model.seed=4")
+    assert a.spec.reward["components"]["format"]["weight"] == 2 and a.spec.model.seed == 4
+    assert b.spec.reward["components"]["format"]["weight"] != 2

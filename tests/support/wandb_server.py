@@ -278,6 +278,7 @@ def _project() -> dict[str, Any]:
 
 class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # with 5 a client that opens 16 connections waits seconds for some of them
 
     def handle_error(self, *_: object) -> None:
         """Clients that are killed reset their connections."""

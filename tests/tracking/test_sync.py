@@ -416,3 +416,18 @@ def test_where_checkpoints_decide_what_is_told_the_files_are_always_read(tmp_pat
         for notes, about in (("", ""), ("a", ""), ("", "b"))
     }
     assert len(marks) == 3
+
+
+def test_settings_that_are_no_part_of_an_id_are_told_anew_where_they_have_changed(
+    server: WandbServer, tmp_path: Path
+) -> None:
+    tree = ResultsTree(tmp_path / "results").trained()
+    tree.sync()
+    before = marks_of(tree.runs[0], tree.ledger, Tracking(), "")
+    stages = [replace(s, config={**s.config, "resources": {"gpus": 2}}) for s in tree.runs[0].stages]
+    tree.runs[0] = replace(tree.runs[0], stages=tuple(stages))
+    assert marks_of(tree.runs[0], tree.ledger, Tracking(), "") != before
+    SweepFolder(tree.root, tree.plan.sweep).save(tree.plan, "name: demo")
+    tree.sync()
+    (run,) = server.runs.values()
+    assert run.config["rl"]["resources"] == {"gpus": 2}

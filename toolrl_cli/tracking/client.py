@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -78,6 +79,11 @@ class Seen:
 
     lines: int
     summary: Mapping[str, Any]
+
+
+def _begin_service() -> None:
+    with suppress(*FAULTS):  # told by whoever needs it
+        wandb.setup().ensure_service()
 
 
 def _without_secrets(data: bytes) -> bytes:
@@ -261,7 +267,11 @@ class Client:
 
     def _asked(self) -> Any:
         if self._api is None:
-            self._api = wandb.Api(timeout=PATIENCE)
+            service = threading.Thread(target=_begin_service)
+            service.start()
+            make = wandb.Api  # which is imported now, for as long as the client's process takes to begin
+            service.join()
+            self._api = make(timeout=PATIENCE)
         self._api.flush()  # it would show again what it was told the last time
         return self._api
 

@@ -172,7 +172,7 @@ def marks_of(run: PlannedRun, ledger: Ledger, tracking: Tracking, description: s
     """
     if tracking.every == "checkpoint":
         return ""
-    plan = [run.sweep, run.id, run.arm, run.seed, dict(run.settings), [stage.id for stage in run.stages]]
+    plan = [run.sweep, run.id, run.arm, run.seed, dict(run.settings), _config(run)]
     marks: list[Any] = [__version__, plan, tracking.model_dump(mode="json"), description]
     for stage in run.stages:
         folder = ledger.folder(stage)

@@ -121,8 +121,12 @@ def _are_messages(messages: Any) -> bool:
     )
 
 
-if __name__ == "__mp_main__":  # in a process that the user's code has started by `multiprocessing`
-    find_beside(Path(sys.argv[1]))
+FILE = "TOOLRL_OWN_EVALUATION"
+"""Variable of the processes that the user's code starts: its file."""
+
+if __name__ == "__mp_main__":  # in one that it has started by `multiprocessing`
+    find_beside(Path(os.environ[FILE]))
 
 if __name__ == "__main__":
+    os.environ[FILE] = str(Path(sys.argv[1]).absolute())
     sys.exit(main(*sys.argv[1:]))

@@ -80,17 +80,26 @@ class _Uncached(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         tree = ast.parse(self.get_data(path), path)
-        if "." not in fullname and not self.is_package(fullname):
-            tree = ast.fix_missing_locations(_MadeAbsolute().visit(tree))
+        above = len(fullname.split(".")) + self.is_package(fullname)
+        tree = ast.fix_missing_locations(_MadeAbsolute(above).visit(tree))
         return compile(tree, path, "exec", dont_inherit=True)
 
 
 class _MadeAbsolute(ast.NodeTransformer):
-    """Turns `from .helper import f` into `from helper import f`: the folder of a user's file is no package."""
+    """Turns `from .helper import f` into `from helper import f`: the folder of a user's file is no package.
+
+    Args:
+        above: dots that mean that folder.
+    """
+
+    def __init__(self, above: int) -> None:
+        self._above = above
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
-        if node.level != 1:
+        if node.level != self._above:
             return node
+        if node.module is None and node.names[0].name == "*":
+            return ast.copy_location(ast.Pass(), node)  # such a folder has nothing in itself
         if node.module is None:
             return ast.copy_location(ast.Import(node.names), node)
         node.level = 0

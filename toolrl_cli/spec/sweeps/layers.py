@@ -123,8 +123,7 @@ class Resolver:
             block = key.partition(".")[0]
             if block in self._overrides:
                 if key not in self._overrides:
-                    what = f"--set {block}: takes the place of {key}, too"
-                    self.notes[f"{what}, which base sets ({base_place(key, self._source)})"] = None
+                    self._note_taken(f"--set {block}", key)
             elif block in cell.settings and key not in self._overrides:
                 self._replaced.setdefault(key, []).append(cell.arm)
         blocks, settings = self._blocks(cell)
@@ -226,9 +225,14 @@ class Resolver:
         for key, arms in self._replaced.items():
             block, place = key.partition(".")[0], base_place(key, self._source)
             if len(arms) == len(cells):
+                if all(self.where(block, cell).startswith("--set ") for cell in cells):
+                    self._note_taken(self.where(block, cells[0]), key)
+                    continue
                 what = f"changes nothing: every arm gives the whole of {block}"
                 given = quote(f"{key}={json.dumps(self._base[key])}")
-                raise SpecError(what, place, f"write it into each {block}, or --set {given}")
+                fits = all(_has_part(block, cell.settings[block], key) for cell in cells)
+                hint = f"write it into each {block}, or --set {given}" if fits else "remove it"
+                raise SpecError(what, place, hint)
             more = f" and {len(arms) - 3} more" if len(arms) > 3 else ""
             self.notes[f"{place}: not for {', '.join(arms[:3])}{more}, which gives the whole of {block}"] = (
                 None
@@ -237,6 +241,11 @@ class Resolver:
         if idle is not None:
             key, arm, why = idle
             raise self._idle(key, next(cell for cell in cells if cell.arm == arm), why)
+
+    def _note_taken(self, place: str, key: str) -> None:
+        """Tell of a part of `base` whose whole `--set` gives."""
+        where = base_place(key, self._source)
+        self.notes[f"{place}: takes the place of {key}, too, which base sets ({where})"] = None
 
     def _idle(self, key: str, cell: Cell, why: Unread) -> SpecError:
         wanted = f"{why.because}: {why.read_where}"
@@ -369,6 +378,13 @@ class Resolver:
                 "no data is named", where, "set base.data, for example `data: {kind: toolworld}`"
             )
         return SpecError(fault_text(fault), where, f"arm {cell.arm!r}; {_hint(fault, loc)}")
+
+
+def _has_part(block: str, whole: Any, key: str) -> bool:
+    """Whether a block that is given as a whole, by name or as a mapping, is of a kind that has this part."""
+    found = presets.model(whole, "") if block == "model" else whole
+    kind = KINDS.get(str(found.get("kind"))) if isinstance(found, Mapping) else None
+    return kind is None or key.split(".")[1] in kind.model_fields
 
 
 def _canonical(spec: str, base_dir: str) -> dict[str, Any]:

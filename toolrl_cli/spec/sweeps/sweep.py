@@ -20,6 +20,7 @@ from toolrl_cli.spec.sweeps.reading.interpolation import GIVEN, interpolated
 from toolrl_cli.spec.sweeps.reading.key_path import KeyPath, dotted
 from toolrl_cli.spec.sweeps.reading.shipped import sweep_file
 from toolrl_cli.spec.sweeps.reading.source import Source, parse_value, read_unresolved, unresolved_source
+from toolrl_cli.spec.sweeps.settings import WHOLE
 from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile, Tracking
 
 MAPPING = "sweep"
@@ -135,8 +136,11 @@ def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
         spelt = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in node), 1)
         if spelt == len(parts) or path in WITH_DOTTED_KEYS:
             break
-        name, parts = ".".join(parts[:spelt]), parts[spelt:]
+        name = ".".join(parts[:spelt])
         inner = node.get(name)
+        if isinstance(inner, str) and name in WHOLE:
+            break  # a part beside a name, which it changes
+        parts = parts[spelt:]
         if inner is not None and not isinstance(inner, dict) and name not in SHORT:
             place = ".".join((*path, name))
             raise SpecError(
