@@ -67,7 +67,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         tree = _tree(Path(scratch) / "results", options.runs)
         cost = _run_beside(Path(scratch), options.times, options.step_seconds) if options.step_seconds else 0
-        return max(cost, *(_sync(tree, Path(scratch), options.times, away / 1000) for away in options.away))
+        return max([cost, *(_sync(tree, Path(scratch), options.times, away / 1000) for away in options.away)])
 
 
 def _run_beside(scratch: Path, times: int, seconds: float) -> int:

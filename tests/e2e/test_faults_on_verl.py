@@ -19,6 +19,7 @@ from toolrl_cli.processes.process_id import ProcessId
 from toolrl_cli.processes.tree import descendants, marked
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.progress.metrics import merge_metrics
+from toolrl_cli.store.state import AttemptRecord
 from toolrl_cli.training.models.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.e2e
@@ -46,8 +47,13 @@ class Hurt:
     code: int
     said: str
 
-    def log(self, attempt: int) -> str:
-        return (self.rl.attempt(attempt) / "log.txt").read_text(errors="replace")
+    @property
+    def attempts(self) -> list[AttemptRecord]:
+        """Those in which Ray began: it gives its own agents 15 s, which a busy machine may not have (`infra`)."""
+        return [a for a in self.rl.state().attempts if a.failure is None or a.failure.kind != "infra"]
+
+    def log(self, attempt: AttemptRecord) -> str:
+        return (self.rl.attempt(attempt.n) / "log.txt").read_text(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +108,7 @@ def _is_ray_worker(pid: int) -> bool:
 
 
 def test_a_training_that_makes_no_step_is_ended_as_a_hang(hurt: Hurt) -> None:
-    first = hurt.rl.state().attempts[0]
+    first = hurt.attempts[0]
     assert first.failure is not None
     assert first.failure.kind == "hang"
     assert "no training step for" in first.failure.message
@@ -110,16 +116,15 @@ def test_a_training_that_makes_no_step_is_ended_as_a_hang(hurt: Hurt) -> None:
 
 
 def test_the_torn_checkpoint_is_set_aside_and_the_one_before_is_used(hurt: Hurt) -> None:
-    assert (
-        "toolrl: set aside global_step_2: actor/model_world_size_1_rank_0.pt is torn; going on from step 1"
-        in (hurt.log(2))
-    )
-    assert "global_step_1" in hurt.log(2).partition("going on from step 1")[2]  # verl itself says where from
+    log = hurt.log(hurt.attempts[1])
+    aside = "set aside global_step_2: actor/model_world_size_1_rank_0.pt is torn; going on from step 1"
+    assert f"toolrl: {aside}" in log
+    assert "global_step_1" in log.partition("going on from step 1")[2]  # verl itself says where from
 
 
 def test_the_same_command_ends_well_with_every_step_once(hurt: Hurt) -> None:
     assert hurt.code == 0, hurt.said
-    assert [a.status for a in hurt.rl.state().attempts] == ["failed", "succeeded"]
+    assert [a.status for a in hurt.attempts] == ["failed", "succeeded"]
     assert [row["step"] for row in merge_metrics(hurt.rl.path) if row["step"]] == [1, 2, 3]
 
 

@@ -41,6 +41,9 @@ def patient(get_node: Callable[..., Any], seconds: float = SECONDS) -> Callable[
 
 
 def _has_died() -> bool:
-    """Whether a node that this process has started has ended already; nobody asks how until this one ends."""
+    """Whether a node that this process has started has ended already; nobody asks how until this one ends.
+
+    It ends by itself, for one, where one of Ray's own agents has not begun within 15 s, a number in its raylet.
+    """
     children = psutil.Process().children()
     return any(child.name() == "raylet" and child.status() == psutil.STATUS_ZOMBIE for child in children)
