@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.nodes_program import NAME
+from toolrl_cli.processes.ports import free_port
 from toolrl_cli.training.nodes.spread import RAY
 
 MARK = "TOOLRL_TEST_RAY"
@@ -38,7 +38,7 @@ class RayCluster:
         self.token_file = folder / "token"
         self.token_file.write_text(secrets.token_hex(24))
         self.token_file.chmod(0o600)
-        self._gcs, self._dashboard, self._agent = _free_ports(3)
+        self._gcs, self._dashboard, self._agent = (free_port() for _ in range(3))
         self.address = f"http://127.0.0.1:{self._dashboard}"
         self._environment = {
             **os.environ,
@@ -102,18 +102,6 @@ class RayCluster:
                 except OSError:
                     continue
         return [(pid, argv) for pid, argv in found if argv]  # not those that have ended
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has now, outside of those that Ray keeps for its workers."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _signal(pid: int, signum: signal.Signals) -> None:

@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from toolrl_cli.training.nodes.patient_ray import be_patient, patient
 
@@ -55,3 +57,25 @@ def test_a_node_that_has_died_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no such node"):
         patient(absent)()
     assert len(asked) == 2
+
+
+def test_ray_starts_no_server_for_its_clients_whose_port_may_be_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ray._private import node
+    from ray.scripts import scripts
+
+    from toolrl_cli.training.nodes.ray_start import without_client_server
+
+    class Asked(Exception):
+        """In place of a node."""
+
+    def started(parameters: Any, **_: object) -> None:
+        raise Asked(parameters.ray_client_server_port)
+
+    monkeypatch.setattr(node, "Node", started)
+    monkeypatch.setattr(scripts, "get_ray_client_dependency_error", scripts.get_ray_client_dependency_error)
+    without_client_server()
+    begun = CliRunner().invoke(scripts.cli, ["start", "--head", "--port=0", "--disable-usage-stats"])
+    assert isinstance(begun.exception, Asked), begun.output
+    assert begun.exception.args == (None,)

@@ -6,10 +6,11 @@ import argparse
 import json
 import os
 import runpy
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from toolrl_cli.processes.ports import free_port
 
 #: Variable that names the real interpreter for processes whose `sys.executable` is the launcher.
 INTERPRETER = "TOOLRL_HOST_PYTHON"
@@ -114,13 +115,7 @@ def rank_environments(
         node: which of them this is, from 0 on.
         master: `host:port` on the first where the ranks meet; None for a port of this machine, the only one.
     """
-    host, _, port = (master or f"127.0.0.1:{_free_port()}").rpartition(":")
+    host, _, port = (master or f"127.0.0.1:{free_port()}").rpartition(":")
     common = {"MASTER_ADDR": host, "MASTER_PORT": port, "WORLD_SIZE": str(ranks * nodes)}
     common |= {"LOCAL_WORLD_SIZE": str(ranks), "GROUP_RANK": str(node), "ROLE_RANK": "0"}
     return [common | {"RANK": str(node * ranks + rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -7,7 +7,6 @@ ranks from where `torchrun` writes them.
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.processes.nodes import Nodes
+from toolrl_cli.processes.ports import free_port
 from toolrl_cli.processes.process_id import LINUX
 from toolrl_cli.training.cpu.cpu_options import cpu_command, hydra_arguments
 from toolrl_cli.training.device import Device
@@ -118,8 +118,7 @@ def _start_ray(
     """Start Ray here and on the other nodes, in these environments; its address, once all of them have joined."""
     known = folder / ADDRESS_FILE
     known.unlink(missing_ok=True)
-    head = ["start", "--head", "--block", "--port=0", f"--ray-client-server-port={free_port()}"]
-    head += [*flags.first, *flags.each, f"--temp-dir={folder}"]
+    head = ["start", "--head", "--block", "--port=0", *flags.first, *flags.each, f"--temp-dir={folder}"]
     parts.start_here("Ray on the first node", _ray(head, device), here)
     parts.until(lambda: bool(_text(known)), JOINING, "Ray has not begun on the first node")
     address = _text(known)
@@ -168,12 +167,6 @@ def _ray(arguments: list[str], device: Device) -> list[str]:
     if device == "cpu" and LINUX:
         return cpu_command(RAY, arguments)
     return [sys.executable, "-m", RAY, *arguments]
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _text(path: Path) -> str:
