@@ -110,3 +110,21 @@ def test_the_best_is_kept_and_exported_and_a_stage_goes_on_from_a_step(tmp_path:
     rows = [json.loads(line) for line in (rl / "attempts" / "2" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [4, 5, 6]
     assert (rl / "superseded" / "1" / "checkpoints" / "global_step_6" / "data.pt").is_file()
+
+
+def test_a_training_that_was_killed_in_its_last_validation_is_validated_then(tmp_path: Path) -> None:
+    (tmp_path / "best.yaml").write_text(SWEEP, encoding="utf-8")
+    toolrl(tmp_path, "sweep", "best.yaml")
+    rl = stage(tmp_path, "rl")
+    before, log = judged(rl), rl / "attempts" / "1" / "metrics.jsonl"
+    log.write_text("".join(line for line in log.open() if json.loads(line)["step"] < 6))
+    record = json.loads((rl / "checkpoints" / "best.json").read_text())
+    del record["judged"]["6"]
+    (rl / "checkpoints" / "best.json").write_text(json.dumps(record))
+    state = json.loads((rl / "state.json").read_text())
+    (rl / "state.json").write_text(json.dumps(state | {"status": "stopped"}))
+
+    toolrl(tmp_path, "resume", "best")
+    check(tmp_path)
+    assert judged(rl) == pytest.approx(before)
+    assert "step 6 was saved and not logged" in (rl / "attempts" / "2" / "log.txt").read_text()

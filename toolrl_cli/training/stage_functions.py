@@ -110,11 +110,18 @@ def run_rl(ctx: StageContext) -> None:
     resume = prepare_resume(paths.checkpoints, keep=keep, read=True)
     keeper = _best_keeper(config, paths.checkpoints)
     keeper.go_on_from(resume.step)
-    keeper.catch_up(merge_metrics(ctx.stage_dir))
+    rows = merge_metrics(ctx.stage_dir)
+    keeper.catch_up(rows)
     steps = StepKeeper(paths.checkpoints, lambda: wanted_steps(ctx.results, ctx.spec.id))
     steps.go_on_from(resume.step)
     steps.look()
-    if _finished(resume, ctx.spec.total_steps):
+    finished = _finished(resume, ctx.spec.total_steps)
+    if resume.path is not None and resume.step not in {row["step"] for row in rows}:
+        LOG.warning(
+            "step %d was saved and not logged: it is validated now, its other metrics are lost", resume.step
+        )
+        options |= {"trainer.val_before_train": True, "trainer.val_only": finished}
+    elif finished:
         return
     write_json(ctx.attempt_dir / REWARD_FILE, config.reward)
     write_json(ctx.attempt_dir / OPTIONS.name, OPTIONS.stamped({"options": options}))
