@@ -511,6 +511,13 @@ def test_notes_keep_the_benchmarks_own_error_apart_from_the_seeds(tree: Tree) ->
     assert any("missed more often than 1 time in 5" in n for n in table.notes)
 
 
+def test_the_error_of_each_column_is_told_where_two_have_one_label(tree: Tree) -> None:
+    tree.sweep().run("a").done({"x": (30, 50), "y": (300, 500)})
+    columns = [{"name": n, "label": "Acc"} for n in "xy"]
+    notes = table_of(tree.write(), spec_with(columns=columns)).notes
+    assert any("at most Acc ±13.1, Acc ±4.3;" in note for note in notes), notes
+
+
 def test_every_value_keeps_where_it_comes_from(tree: Tree) -> None:
     run = tree.sweep().run("a", 7).done(toolworld_scores(0.5)).items({"parallel": {"i": True}})
     root = tree.write()

@@ -161,13 +161,10 @@ def _scored_under(rows: list[Row]) -> str:
 
 def _sampling_note(rows: list[Row], heads: list[Head]) -> list[str]:
     """A note on the sampling error by column."""
-    sampling = {h.label: [r.cells[h.name].sampling for r in rows] for h in heads}
-    largest = {
-        label: max(s for s in v if s is not None) for label, v in sampling.items() if any(s for s in v)
-    }
-    if not largest:
+    largest = {h.name: max((r.cells[h.name].sampling or 0.0 for r in rows), default=0.0) for h in heads}
+    told = ", ".join(f"{h.label} ±{fixed(largest[h.name], 1)}" for h in heads if largest[h.name])
+    if not told:
         return []
-    told = ", ".join(f"{label} ±{fixed(value, 1)}" for label, value in largest.items())
     return [
         f"Not in ±: the benchmark's own sampling error (95 % Wilson, one evaluation), at most {told};"
         " JSON and CSV have both together."
