@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from tests.support.stages import Stages
 from toolrl_cli.attempt import monitor as module
 from toolrl_cli.attempt.monitor import Monitor
+from toolrl_cli.store import jsonl
 from toolrl_cli.store.state import StageState
 
 
@@ -85,3 +87,18 @@ def test_the_first_step_of_an_attempt_may_take_half_an_hour_however_short_the_pa
     monitor._round()
     assert monitor.verdict is not None and monitor.verdict.kind == "hang"
     monitor.finish()
+
+
+def test_a_look_at_the_metrics_that_fails_is_made_up_for_by_the_next(
+    tmp_path: Path, stages: Stages, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = after_a_step(tmp_path, stages, interval=2.0, hang_after=600.0)
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write(json.dumps({"step": 2, "data": {}}) + "\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(jsonl, "open_to_read", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "lost")))
+        clock.now += 599.0
+        monitor._tolerate_full_disk(monitor._round)
+    clock.now += 2.0
+    monitor._tolerate_full_disk(monitor._round)
+    assert monitor.verdict is None and monitor._silent == 0.0  # the step was seen

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from tests.support.configs import whole_config
+from tests.support.stages import eventually
 from tests.training.test_checkpoints import write_rl
 from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import get_reward
-from toolrl_cli.spec.kind_configs import ExportConfig
+from toolrl_cli.spec.evaluations.over_steps import best_candidates
+from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig
 from toolrl_cli.spec.stage import StageSpec
+from toolrl_cli.store import jsonl
+from toolrl_cli.training.checkpointing import best_checkpoint
 from toolrl_cli.training.checkpointing.best_checkpoint import (
     BestKeeper,
     CheckpointWatch,
@@ -30,6 +34,7 @@ from toolrl_cli.training.checkpointing.chosen_checkpoint import (
     last_to_export,
     lost_checkpoint,
 )
+from toolrl_cli.training.checkpointing.kept_steps import StepKeeper
 
 
 def metrics(value: float) -> dict[str, float]:
@@ -80,13 +85,31 @@ def test_a_checkpoint_that_a_stop_left_on_the_way_takes_no_candidate_s_place(tmp
     training = Training(tmp_path, keep=1)
     training.keeper = BestKeeper(
         training.checkpoints,
-        of_candidates(lambda step, data: data.get("val-aux/toolworld/total/mean@1"), save_every=2, steps=5),
+        of_candidates(lambda step, data: data.get("val-aux/toolworld/total/mean@1"), {2, 4, 5}),
     )
     for step, value in [(2, 0.5), (3, 0.9), (4, 0.3), (5, 0.4)]:
         training.step(step, value)
     best = read_best(training.checkpoints)
     assert (best.step, sorted(best.judged)) == (2, [2, 4, 5])
     assert torn_model(best_folder(training.checkpoints, 2) / "actor") is None
+
+
+def test_the_validation_of_the_step_that_a_training_goes_on_from_judges_nothing_anew(tmp_path: Path) -> None:
+    training = Training(tmp_path, keep=1)
+    for step, value in [(2, 0.50), (4, 0.51)]:
+        training.step(step, value)
+    training.keeper.go_on_from(4)
+    training.keeper.take(4, metrics(0.49))  # the same model, in another order of floating-point sums
+    best = read_best(training.checkpoints)
+    assert (best.step, dict(best.judged)) == (4, {2: 0.50, 4: 0.51})
+
+
+def test_only_steps_that_are_saved_and_validated_are_candidates() -> None:
+    settings = {"rl": {"steps": 8, "save_every": 2, "validate_every": 4}}
+    config = StageSpec("rl-x", "rl", {}, {}, whole_config("rl", settings), total_steps=8).settings(RlConfig)
+    name = "val-aux/toolworld/total/mean@1"
+    judge = of_candidates(lambda step, data: data.get(name), best_candidates(config.rl, config.rl.save_every))
+    assert [step for step in range(9) if judge(step, metrics(0.5)) is not None] == [4, 8]
 
 
 def test_keeping_the_best_takes_no_disk_while_verl_keeps_it_too(training: Training) -> None:
@@ -221,6 +244,36 @@ def test_a_full_disk_is_told_once_and_leaves_nothing_half_made(
         watch.finish()
     assert caplog.text.count("No space left on device") == 1
     assert training.folders() == ["global_step_1", "global_step_2"]
+
+
+@pytest.mark.parametrize("refused", ["best.json", "a link", "the metrics"])
+def test_what_the_disk_refused_for_a_moment_is_made_up_for(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    log = tmp_path / "metrics.jsonl"
+    watch = CheckpointWatch(
+        training.checkpoints, tmp_path, training.keeper, 1, StepKeeper(training.checkpoints, lambda: {1})
+    )
+    monkeypatch.setattr(best_checkpoint, "LOOK", 0.01)
+    monkeypatch.setattr(best_checkpoint, "AGAIN", 0.01)
+    with monkeypatch.context() as patched:
+        write_rl(training.checkpoints, 1)
+        log.write_text(json.dumps({"step": 1, "data": metrics(0.9)}) + "\n")
+        where = {"best.json": (os, "fsync"), "a link": (os, "link"), "the metrics": (jsonl, "open_to_read")}
+        patched.setattr(*where[refused], refuse)
+        watch.start()
+        eventually(lambda: watch._complained)
+    eventually(lambda: read_best(training.checkpoints).step == 1)
+    write_rl(training.checkpoints, 2)
+    with log.open("a") as more:
+        more.write(json.dumps({"step": 2, "data": metrics(0.1)}) + "\n")
+    eventually(lambda: len(read_best(training.checkpoints).judged) == 2)
+    watch.finish()
+    assert read_best(training.checkpoints).step == 1
+    assert training.folders() == ["best_step_1", "global_step_2", "kept_step_1"]
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])

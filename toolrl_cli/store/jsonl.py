@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.store.documents import encodable
-from toolrl_cli.store.files import open_to_read
+from toolrl_cli.store.files import open_to_read, refusal
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -59,7 +59,11 @@ class Follower:
         self._offset = 0
 
     def new(self) -> list[dict[str, Any]]:
-        """The objects added since; from the start again when the file was replaced by a shorter one."""
+        """The objects added since; from the start again when the file was replaced by a shorter one.
+
+        Raises:
+            LedgerError: the file cannot be read; the next look gives what this one would have.
+        """
         try:
             with open_to_read(self._path) as file:
                 if file.seek(0, os.SEEK_END) < self._offset:
@@ -68,6 +72,8 @@ class Follower:
                 text = file.read()
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise refusal(error, self._path) from error
         complete = text[: text.rfind(b"\n") + 1]
         self._offset += len(complete)
         return list(_objects(complete.splitlines()))

@@ -16,6 +16,7 @@ from toolrl_cli.rewards import RewardError, get_reward
 from toolrl_cli.rewards.gold import check_gold
 from toolrl_cli.rewards.user_code.runner import close as end_user_code
 from toolrl_cli.spec.algorithms.catalogue import ALGORITHMS
+from toolrl_cli.spec.evaluations.over_steps import best_candidates
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig, SftConfig
 from toolrl_cli.spec.run.training_settings import LoraSpec
 from toolrl_cli.spec.stage import StageContext
@@ -30,7 +31,7 @@ from toolrl_cli.training.checkpointing.best_checkpoint import (
     of_candidates,
     validation_judge,
 )
-from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume
+from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume, prune
 from toolrl_cli.training.checkpointing.chosen_checkpoint import (
     best_to_export,
     last_to_export,
@@ -106,8 +107,7 @@ def run_rl(ctx: StageContext) -> None:
     device = device_for(config)
     paths = _paths(ctx, config, train="train", val="val")
     options = rl_options(config, paths, device)
-    keep = options["trainer.max_actor_ckpt_to_keep"]
-    resume = prepare_resume(paths.checkpoints, keep=keep, read=True)
+    resume = prepare_resume(paths.checkpoints, read=True)
     keeper = _best_keeper(config, paths.checkpoints)
     keeper.go_on_from(resume.step)
     rows = merge_metrics(ctx.stage_dir)
@@ -115,6 +115,8 @@ def run_rl(ctx: StageContext) -> None:
     steps = StepKeeper(paths.checkpoints, lambda: wanted_steps(ctx.results, ctx.spec.id))
     steps.go_on_from(resume.step)
     steps.look()
+    keep = config.rl.keep_checkpoints
+    prune(paths.checkpoints, keep)  # only now: what the last attempt had no time to judge or to keep is
     finished = _finished(resume, ctx.spec.total_steps)
     if resume.path is not None and resume.step not in {row["step"] for row in rows}:
         LOG.warning(
@@ -171,7 +173,7 @@ def _best_keeper(config: RlConfig, checkpoints: Path) -> BestKeeper:
     except RewardError as error:  # of a component that the user wrote
         raise StageError(error.what, error.where, error.hint, failure_class="reward") from error
     judge = validation_judge(reward, config.rl.steps)
-    return BestKeeper(checkpoints, of_candidates(judge, config.rl.save_every, config.rl.steps))
+    return BestKeeper(checkpoints, of_candidates(judge, best_candidates(config.rl, config.rl.save_every)))
 
 
 def _check_gold(config: RlConfig, rows: Path, failure_file: Path) -> None:

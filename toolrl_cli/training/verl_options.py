@@ -111,8 +111,9 @@ def rl_options(config: RlConfig, paths: Paths, device: Device) -> Options:
         "trainer.save_freq": rl.save_every,
         OPTION: CALLBACK,
         "trainer.test_freq": rl.validate_every,
-        "trainer.max_actor_ckpt_to_keep": rl.keep_checkpoints,
-        "trainer.max_critic_ckpt_to_keep": rl.keep_checkpoints,
+        # of one alone verl would remove the one before when only the actor of the next is saved; the rest is pruned
+        "trainer.max_actor_ckpt_to_keep": max(2, rl.keep_checkpoints),
+        "trainer.max_critic_ckpt_to_keep": max(2, rl.keep_checkpoints),
         "trainer.val_before_train": True,
         "trainer.rollout_data_dir": str(paths.attempt / "rollouts"),
         "trainer.validation_data_dir": str(paths.attempt / "validation"),

@@ -16,11 +16,12 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolrl_cli.errors import LedgerError
 from toolrl_cli.log import LOG
 from toolrl_cli.store.files import write_json
 from toolrl_cli.store.progress.metrics import MetricsFollower
@@ -35,6 +36,9 @@ if TYPE_CHECKING:  # not imported for `status`, which reads `best.json` and need
 RECORD = BEST.name
 METRIC = f"val-reward/{TOTAL}/mean"
 LOOK = 0.2  # seconds between two looks at the metrics
+AGAIN = (
+    10.0  # seconds until another look where the file system has refused: what failed may be a copy of a model
+)
 
 _BEST = re.compile(r"^best_step_(\d+)$")
 
@@ -74,21 +78,16 @@ def validation_judge(reward: Reward, total_steps: int) -> Judge:
     return judge
 
 
-def of_candidates(judge: Judge, save_every: int, steps: int) -> Judge:
-    """The judge of the steps that settings name, and of no checkpoint that a stop has left between them.
+def of_candidates(judge: Judge, steps: Collection[int]) -> Judge:
+    """The judge of the steps that settings name, and of no other that a stop or a resume has saved or validated.
 
     Another run would not have such a one, and to keep it would be to drop the best of those (`last_save`).
 
     Args:
         judge: of any step.
-        save_every: steps between the training's checkpoints.
-        steps: of the training.
+        steps: that the training saves and validates.
     """
-
-    def judge_candidate(step: int, metrics: Mapping[str, Any]) -> float | None:
-        return judge(step, metrics) if step % save_every == 0 or step == steps else None
-
-    return judge_candidate
+    return lambda step, metrics: judge(step, metrics) if step in steps else None
 
 
 def read_best(checkpoints: Path) -> Best:
@@ -150,21 +149,26 @@ class BestKeeper:
             OSError: the directory cannot be changed.
         """
         for row in rows:
-            if row["step"] not in self._judged:
-                self.take(row["step"], row["data"])
+            self.take(row["step"], row["data"])
 
     def take(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Judge a step whose metrics have been logged, if it was saved and validated.
 
+        Once: the step that a training goes on from is validated again, and its value may differ in the last digits.
+
         Raises:
-            OSError: the directory cannot be changed.
+            OSError, LedgerError: the directory cannot be changed; the same call then tries again.
         """
-        value = self._judge(step, metrics)
+        value = None if step in self._judged else self._judge(step, metrics)
         source = self._checkpoints / f"global_step_{step}"
         if value is None or not source.is_dir() or what_is_torn(source) is not None:
             return
         self._judged[step] = value
-        self._keep()
+        try:
+            self._keep()
+        except (OSError, LedgerError):
+            del self._judged[step]
+            raise
 
     def _keep(self) -> None:
         """Keep the best of the judged steps that still exist, and remove other kept ones."""
@@ -221,13 +225,16 @@ class CheckpointWatch(threading.Thread):
         self._keeper = keeper
         self._keep = keep
         self._steps = steps
+        self._untaken: list[dict[str, Any]] = []
+        self._has_new = False
         self._finished = threading.Event()
         self._complained = False
 
     def run(self) -> None:
         """Look until `finish`."""
-        while not self._finished.wait(LOOK):
-            self._look()
+        pause = LOOK
+        while not self._finished.wait(pause):
+            pause = LOOK if self._look() else AGAIN
 
     def finish(self) -> None:
         """End the thread after a last look."""
@@ -236,18 +243,28 @@ class CheckpointWatch(threading.Thread):
             self.join()
         self._look()
 
-    def _look(self) -> None:
-        """Look once; a failed write is only reported, because it must not end a training that otherwise goes well."""
+    def _look(self) -> bool:
+        """Look once; whether all was done.
+
+        What failed is only reported, because it must not end a training that otherwise goes well, and left to the
+        next look.
+        """
         try:
-            rows = self._follower.new()
-            if self._keeper is not None:
-                for row in rows:
-                    self._keeper.take(row["step"], row["data"])
-            if rows and self._steps is not None:
+            new = self._follower.new()
+            self._has_new |= bool(new)
+            self._untaken += new
+            while self._untaken:
+                if self._keeper is not None:
+                    self._keeper.take(self._untaken[0]["step"], self._untaken[0]["data"])
+                del self._untaken[0]
+            if self._has_new and self._steps is not None:
                 self._steps.look()
-            if rows and self._keep is not None:
+            if self._has_new and self._keep is not None:
                 prune(self._checkpoints, self._keep)
-        except OSError as error:
+            self._has_new = False
+        except (OSError, LedgerError) as error:
             if not self._complained:
                 LOG.warning("a checkpoint cannot be kept: %s", error)
             self._complained = True
+            return False
+        return True

@@ -90,6 +90,15 @@ def newest_whole(checkpoints: Path) -> Path | None:
     return None
 
 
+def whole_steps(checkpoints: Path) -> list[int]:
+    """The steps of which there is a whole checkpoint, ascending; changes nothing.
+
+    Raises:
+        OSError: the directory exists and cannot be read.
+    """
+    return sorted(step for step, path in saved_steps(checkpoints) if what_is_torn(path) is None)
+
+
 def prune(checkpoints: Path, keep: int) -> list[Path]:
     """Remove all but the newest `keep` whole checkpoints, and remains of older ones.
 
