@@ -12,6 +12,7 @@ from tests.support.stages import FUNCTIONS, Stages
 from tests.support.trainer_double import save
 from toolrl_cli.attempt import setting_back
 from toolrl_cli.attempt.beginning import cleared
+from toolrl_cli.attempt.classify import classify
 from toolrl_cli.attempt.divergence import diverged
 from toolrl_cli.attempt.setting_back import START, steps_of
 from toolrl_cli.errors import LedgerError, SpecError
@@ -21,8 +22,9 @@ from toolrl_cli.harness.scheduling.scheduler_options import Options
 from toolrl_cli.planning.rewinding import set_back
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store.lease import take
-from toolrl_cli.store.ledger import Ledger
+from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.progress.metrics import merge_metrics
+from toolrl_cli.store.state import StageState
 
 STEPS = 5
 
@@ -67,24 +69,87 @@ def files(chain: Chain) -> dict[str, int]:
     return {str(p.relative_to(root)): p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
 
 
+def trained(ledger: Ledger, stages: Stages, *attempts: list[tuple[int, float | None]]) -> StageFolder:
+    """A training whose attempts logged these losses of steps, and saved each."""
+    spec = stages("rl", "rl", total_steps=STEPS)
+    folder = ledger.folder(spec)
+    folder.path.mkdir(parents=True)
+    folder.write_spec(spec)
+    for n, losses in enumerate(attempts, 1):
+        folder.attempt(n).mkdir(parents=True)
+        rows = [{"step": step, "data": {"actor/pg_loss": loss}} for step, loss in losses]
+        (folder.attempt(n) / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        for step, _ in losses:  # the last step's would be taken for the result
+            save(folder.path / "checkpoints", step)
+    return folder
+
+
+def next_attempt(folder: StageFolder) -> StageState:
+    """What it begins from."""
+    with take(folder.path, purpose="launch") as lease:
+        return cleared(folder, lease, folder.state())
+
+
+@pytest.mark.parametrize("ended", ["diverged", "killed", "stopped"])
 @pytest.mark.parametrize(("since", "kept"), [(4, [1, 2, 3]), (1, [])])
-def test_a_training_that_diverged_goes_on_from_before_that(
-    ledger: Ledger, stages: Stages, since: int, kept: list[int]
+def test_a_training_that_diverged_goes_on_from_before_that_whatever_ended_it(
+    ledger: Ledger, stages: Stages, since: int, kept: list[int], ended: str
 ) -> None:
-    folder = ledger.folder(stages("rl", "rl", total_steps=STEPS))
-    folder.attempt(1).mkdir(parents=True)
-    rows = [{"step": n, "data": {"actor/pg_loss": 0.1 if n < since else None}} for n in range(1, STEPS + 1)]
-    (folder.attempt(1) / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for step in range(1, STEPS + 1):  # the last step's would be taken for the result
-        save(folder.path / "checkpoints", step)
+    folder = trained(ledger, stages, [(n, 0.1 if n < since else None) for n in range(1, STEPS + 1)])
     failure = diverged(folder.attempt(1) / "metrics.jsonl")
     assert failure is not None
+    if ended == "killed":  # before the monitor had seen it
+        failure = classify(folder.attempt(1), returncode=-9)
     with take(folder.path, purpose="launch") as lease:
-        folder.write_state(folder.state().begun(1, None).over("failed", failure), lease)
-        state = cleared(folder, lease, folder.state())
+        begun = folder.state().begun(1, None)
+        over = begun.over("stopped") if ended == "stopped" else begun.over("failed", failure)
+        folder.write_state(over, lease)
+    state = next_attempt(folder)
     assert (state.status, steps_of(folder)) == ("pending", kept)
     assert [row["step"] for row in merge_metrics(folder.path)] == kept
     assert f"actor/pg_loss was not a finite number since step {since}" in state.note
+
+
+def test_a_loss_that_went_in_one_attempt_and_stayed_away_in_the_next_was_lost_in_the_first(
+    ledger: Ledger, stages: Stages
+) -> None:
+    folder = trained(ledger, stages, [(1, 0.1), (2, 0.1), (3, None)], [(4, None), (5, None)])
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(folder.state().begun(2, None).over("stopped"), lease)
+    assert "since step 3" in next_attempt(folder).note
+    assert steps_of(folder) == [1, 2]
+
+
+@pytest.mark.parametrize("step", [START, 2])
+@pytest.mark.parametrize("at", ["_note_rewind", "_supersede", "rename"])
+def test_a_set_back_that_was_cut_short_is_finished_by_the_next_attempt(
+    ledger: Ledger, stages: Stages, at: str, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = trained(ledger, stages, [(n, 0.1) for n in range(1, STEPS + 1)])
+    (folder.path / "output").mkdir()
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(folder.state().begun(1, None).over("succeeded"), lease)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        moves = iter([Path.rename])  # the first is made
+
+        def cut(*arguments: Path) -> None:
+            if at != "rename":
+                raise KeyboardInterrupt
+            next(moves, _cut_short)(*arguments)
+
+        patched.setattr(*((Path, "rename") if at == "rename" else (setting_back, at)), cut)
+        set_back(ledger, {folder.id: step}, "asked")
+    state = next_attempt(folder)
+    where = "step 2" if step else "the start"
+    assert (state.status, state.note) == ("pending", f"set back to {where} (asked)")
+    assert state.going_back is None
+    left = list(range(1, step + 1))
+    assert steps_of(folder) == [row["step"] for row in merge_metrics(folder.path)] == left
+    assert (folder.path / "output").exists() == bool(step)
+
+
+def _cut_short(*_: Path) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_stage_set_back_to_a_step_goes_on_from_there_and_its_readers_are_redone(chain: Chain) -> None:

@@ -16,12 +16,12 @@ def cleared(folder: StageFolder, lease: Lease, state: StageState) -> StageState:
         LedgerError: the file system refuses.
     """
     end_leftovers(folder)
-    if state.failure is not None and state.failure.kind == "diverged":
-        # every attempt imports this module, and nearly none has a use for that one
-        from toolrl_cli.attempt.setting_back import before_divergence
+    if state.attempt == 0:
+        return state
+    # every attempt imports this module, and a first one has no use for that one
+    from toolrl_cli.attempt.setting_back import go_back
 
-        return before_divergence(folder, lease, state)
-    return state
+    return go_back(folder, lease, state)
 
 
 def new_attempt(folder: StageFolder, state: StageState) -> int:

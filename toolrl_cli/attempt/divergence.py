@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +29,23 @@ MUST_BE_FINITE = (
 
 def diverged(metrics: Path) -> Failure | None:
     """The failure of an attempt whose last steps have no finite loss or reward, or a loss over nothing; else None."""
-    key, step = lost_since(metrics) or ("", 0)
-    if key and all(
-        over_no_tokens(r["data"], key) for r in last_rows(metrics, LOST_ROWS) if r["step"] == step
-    ):
+    rows = last_rows(metrics, LOST_ROWS)
+    key, step = lost_since(rows) or ("", 0)
+    if key and all(over_no_tokens(row["data"], key) for row in rows if row["step"] == step):
         what = f"{key} is over no token since step {step}: nothing that is trained is left of the rows"
         return Failure.of("config", what, NO_TOKENS.get(key, ""))
     return Failure.of("diverged", f"{key} is not a finite number since step {step}") if key else None
 
 
-def lost_since(metrics: Path) -> tuple[str, int] | None:
-    """Which loss or reward an attempt has lost, and since which step; None where it has not.
+def lost_since(rows: Sequence[Mapping[str, Any]]) -> tuple[str, int] | None:
+    """Which loss or reward a training has lost, and since which step; None where it has not.
 
     One step without it may be an outlier that verl skips; two in a row are not.
+
+    Args:
+        rows: of its metrics, `{"step", "data"}`, oldest first.
     """
-    rows = [row for row in last_rows(metrics, LOST_ROWS) if any(key in row["data"] for key in MUST_BE_FINITE)]
+    rows = [row for row in rows if any(key in row["data"] for key in MUST_BE_FINITE)]
     for key in MUST_BE_FINITE:
         finite = [number for number, row in enumerate(rows) if not not_finite(row["data"], key)]
         lost = rows[finite[-1] + 1 :] if finite else rows

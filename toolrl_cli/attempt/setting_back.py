@@ -4,42 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from toolrl_cli.attempt.divergence import lost_since
 from toolrl_cli.store.files import explained, make_folder, write_json
 from toolrl_cli.store.lease import Lease
 from toolrl_cli.store.ledger import StageFolder
-from toolrl_cli.store.progress.metrics import FILE as METRICS_FILE
+from toolrl_cli.store.progress.metrics import merge_metrics
 from toolrl_cli.store.progress.rewinds import read_rewinds
 from toolrl_cli.store.schemas import REWINDS, WHY_SUPERSEDED
 from toolrl_cli.store.scores import ANSWERS
 from toolrl_cli.store.state import StageState
-from toolrl_cli.training.checkpointing.checkpoints import saved_steps, what_is_torn
+from toolrl_cli.training.checkpointing.checkpoints import saved_steps, whole_steps
 
 SUPERSEDED = "superseded"
-
 
 START = 0
 """The step before the first."""
 
 
-def before_divergence(folder: StageFolder, lease: Lease, state: StageState) -> StageState:
-    """The state from which the next attempt of a training goes on whose last one has diverged: set back.
+def go_back(folder: StageFolder, lease: Lease, state: StageState) -> StageState:
+    """The state from which the next attempt of a stage goes on: set back as was begun, and to before it diverged.
 
-    What it saved since is of a model that is lost. Were it the last step's, the stage would succeed with it.
+    What a training saved since is of a model that is lost. Were it the last step's, the stage would succeed with it.
+    All its metrics tell, whatever ended its last attempt: one that is killed has no time to say that it diverged.
 
     Raises:
         LedgerError: the file system refuses.
     """
+    if state.going_back is not None:
+        set_stage_back(folder, lease, **state.going_back)
     with explained(folder.path):
-        lost = lost_since(folder.attempt(state.attempt) / METRICS_FILE)
-    if lost is None:
-        return state
-    metric, since = lost
-    step = max((n for n in steps_of(folder) if n < since), default=START)
-    if _outdated(folder, step):
-        set_stage_back(folder, lease, step, f"{metric} was not a finite number since step {since}")
+        lost = lost_since(merge_metrics(folder.path))
+    if lost is not None:
+        metric, since = lost
+        step = max((n for n in steps_of(folder) if n < since), default=START)
+        if _outdated(folder, step):
+            set_stage_back(folder, lease, step, f"{metric} was not a finite number since step {since}")
     return folder.state()
 
 
@@ -51,12 +53,11 @@ def steps_of(folder: StageFolder) -> list[int]:
     """
     checkpoints = folder.path / "checkpoints"
     with explained(checkpoints):
-        saved = sorted(saved_steps(checkpoints))
-        return [step for step, path in saved if what_is_torn(path) is None]
+        return whole_steps(checkpoints)
 
 
 def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str, *, answers: bool = False) -> str:
-    """Set one stage back; how, or nothing where it never ran.
+    """Set one stage back; how, or nothing where it never ran. Who dies in it leaves it to the next attempt.
 
     Args:
         folder: the stage's.
@@ -73,10 +74,13 @@ def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str, *, an
     if answers and (folder.path / ANSWERS).exists():
         where += ", what is answered kept"
     note = f"set back to {where} ({why})"
-    folder.write_state(state.set_back(note, adjust={} if step == START else None), lease)
+    doing = {"step": step, "why": why, "answers": answers}
+    state = state.set_back(note, adjust={} if step == START else None, going_back=doing)
+    folder.write_state(state, lease)
     _note_rewind(folder, state.attempt, -1 if step == START else step, note)
     if outdated:
         _supersede(folder, outdated, note)
+    folder.write_state(replace(state, going_back=None), lease)
     return note
 
 

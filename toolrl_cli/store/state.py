@@ -74,6 +74,7 @@ class StageState:
         attempts: all of them, oldest first.
         adjust: settings of transport that the current or last attempt had in place of those asked for.
         note: why a stage that was run before is pending again; empty otherwise.
+        going_back: the arguments of `attempt.setting_back` while it is under way: who dies in it leaves them.
         fault: why `state.json` cannot be used, where it is torn or edited; the status is `failed` then, so that
             the stage is owed.
         warnings: signs in its training steps, of all attempts that count, that these teach nothing.
@@ -94,6 +95,7 @@ class StageState:
     attempts: tuple[AttemptRecord, ...] = ()
     adjust: Adjust = field(default_factory=dict)
     note: str = ""
+    going_back: Mapping[str, Any] | None = None
     warnings: tuple[StepWarning, ...] = ()
     output: Mapping[str, int] | None = None
     fault: str = ""
@@ -139,7 +141,9 @@ class StageState:
             output=None,
         )
 
-    def set_back(self, note: str, *, adjust: Adjust | None = None) -> StageState:
+    def set_back(
+        self, note: str, *, adjust: Adjust | None = None, going_back: Mapping[str, Any] | None = None
+    ) -> StageState:
         """What was done does not count any more, or not all of it; the history stays."""
         return replace(
             self,
@@ -151,6 +155,7 @@ class StageState:
             ended=None,
             adjust=self.adjust if adjust is None else adjust,
             note=note,
+            going_back=going_back,
             warnings=(),
             output=None,
         )
@@ -214,6 +219,7 @@ class StageState:
             "note": self.note,
             "warnings": [warning.to_json() for warning in self.warnings],
             "output": None if self.output is None else dict(self.output),
+            **({} if self.going_back is None else {"going_back": dict(self.going_back)}),
         }
 
     @classmethod
@@ -252,6 +258,7 @@ class StageState:
             # absent in what earlier versions wrote
             adjust=_adjust(data.get("adjust", {})),
             note=str(data.get("note", "")),
+            going_back=_going_back(data.get("going_back")),
             warnings=tuple(StepWarning.from_json(warning) for warning in data.get("warnings", ())),
             output=_output(data.get("output")),
         )
@@ -263,6 +270,12 @@ def _age(handle: Handle | None) -> float | None:
         return ProcessId.from_json(handle or {}).age()
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _going_back(data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if data is None:
+        return None
+    return {"step": int(data["step"]), "why": str(data["why"]), "answers": bool(data["answers"])}
 
 
 def _failure(data: Mapping[str, Any] | None) -> Failure | None:
