@@ -14,7 +14,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from tests.support.stages import eventually
 from tests.tracking.tree import SWEEP, ResultsTree
-from toolrl_cli.errors import SpecError, TrackingError
+from toolrl_cli.errors import LedgerError, SpecError, TrackingError
 from toolrl_cli.harness.publishing import Publishing, concluded
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
 from toolrl_cli.store.sweep_folder import SweepFolder
@@ -110,6 +110,28 @@ def test_a_logger_that_failed_is_tried_again_though_nothing_new_was_logged(
     assert not publisher._round(runs, last=False)
     kept.fault, publisher._again = "", 0.0
     assert publisher._round(runs, last=False) and len(kept.points) == 9
+
+
+def test_rows_are_given_once_also_where_a_full_disk_does_not_let_us_note_it(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ResultsTree(tmp_path / "results", loggers=["mlflow"]).trained()
+    folder = tree.root / "sweeps" / SWEEP
+    status = StatusWriter(folder, "loggers")
+    feed = LoggerFeed(tree.saved, tree.ledger, place_of(folder, Tracking()), None, status, "loggers")
+    told = feed.told(tree.runs[0])
+    assert told is not None
+
+    def full(*_: object) -> None:
+        raise LedgerError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("toolrl_cli.tracking.loggers.feed.make_folder", full)
+        assert [feed.bring(tree.runs[0], told, stay=True) for _ in range(3)] == [False] * 3
+    assert len(kept.points) == 9
+    assert feed.bring(tree.runs[0], told, stay=True)
+    assert sync_loggers(tree.saved, tree.root) == ""  # another process knows it then
+    assert len(kept.points) == 9
 
 
 def test_a_logger_is_told_how_a_run_ended_also_where_no_row_is_new(kept: Kept, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.support.results_tree import stage
 from tests.support.stages import ROOT, eventually
 from tests.support.wandb_server import KEY, WRONG_KEY, Fault, WandbServer
 from tests.tracking.tree import ResultsTree, rows_of, same_rows
+from tests.training.test_checkpoints import write_rl
 from toolrl_cli.errors import TrackingError
 from toolrl_cli.spec.planned_run import PlannedRun
 from toolrl_cli.spec.sweeps.sweep_file import Tracking
@@ -208,6 +209,18 @@ def test_what_follows_a_training_that_goes_on_is_held_back_until_it_is_over(tmp_
         found = tell(tree.runs[0], "", tree.ledger, Tracking(every="checkpoint"))
         told.append(sum(STEP in row for row in found.rows))
     assert told[0] > told[1] == 0
+
+
+def test_a_checkpoint_that_is_being_written_settles_no_row(tmp_path: Path) -> None:
+    tree = ResultsTree(tmp_path / "results")
+    tree.stand(tree.sft, "succeeded")
+    tree.log(tree.rl[0], 1, [1, 2, 3, 4])
+    tree.stand(tree.rl[0], "running")
+    checkpoints = tree.ledger.folder(tree.rl[0]).path / "checkpoints"
+    write_rl(checkpoints, 2)
+    (checkpoints / "global_step_4" / "actor").mkdir(parents=True)
+    found = tell(tree.runs[0], "", tree.ledger, Tracking(every="checkpoint"))
+    assert [row[STEP] for row in found.rows if STEP in row] == [1, 2]
 
 
 def test_an_offline_run_without_an_end_is_not_whole(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from toolrl_cli.store.progress.metrics import (
 )
 from toolrl_cli.store.run_scores import run_scores
 from toolrl_cli.store.schemas import OPTIONS
-from toolrl_cli.training.checkpointing.checkpoints import saved_steps
+from toolrl_cli.training.checkpointing.checkpoints import whole_steps
 
 STEP = "training/global_step"
 ROW = "toolrl/row"
@@ -214,7 +214,7 @@ def _settled(folder: StageFolder, status: str) -> float:
     if status in ("succeeded", "failed"):
         return math.inf
     with explained(folder.path):
-        return max((step for step, _ in saved_steps(folder.path / "checkpoints")), default=0)
+        return max(whole_steps(folder.path / "checkpoints"), default=0)
 
 
 def _config(run: PlannedRun) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class LoggerFeed(Feed):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._writers: dict[tuple[str, str], Logger] = {}
+        self._given: dict[tuple[str, str], set[int]] = {}
         self._alone = threading.RLock()
         self._keys = self._ledger.results / "sweeps" / self._saved.name / "loggers"
 
@@ -75,17 +76,22 @@ class LoggerFeed(Feed):
 
     def _give(self, logger: str, told: Told, rows: Sequence[Mapping[str, Any]], *, stay: bool) -> None:
         path = self._keys / logger / told.id
-        given = _read(path)
-        missing = [row for row in rows if row[ROW] not in given]
+        noted, given = _read(path), self._given.setdefault((logger, told.id), set())
+        missing = [row for row in rows if row[ROW] not in noted | given]
         if missing:
             writer = self._writers.get((logger, told.id)) or start(
                 logger, told, self._place, self._ledger.results
             )
             self._writers[logger, told.id] = writer
             writer.log(list(points(missing)))
+            given.update(
+                row[ROW] for row in missing
+            )  # what a full disk does not let us note is not given again
+        new = [row[ROW] for row in rows if row[ROW] not in noted]
+        if new:
             make_folder(path.parent)
             with explained(path), path.open("a", encoding="ascii") as keys:
-                keys.write("".join(f"{row[ROW]}\n" for row in missing))
+                keys.write("".join(f"{key}\n" for key in new))
         if not stay and (logger, told.id) in self._writers:
             self._writers.pop((logger, told.id)).close(told.outcome)
 
