@@ -127,6 +127,18 @@ def test_a_step_that_was_trained_and_not_logged_is_said(tmp_path: Path, stages: 
     assert str(found).startswith("step 3: the attempt that trained it was killed after its checkpoint")
 
 
+def test_a_last_step_that_was_not_logged_is_said_by_the_attempt_that_only_validates_it(
+    tmp_path: Path, stages: Stages
+) -> None:
+    write(tmp_path / "attempts/1/metrics.jsonl", {1: GOOD, 2: GOOD})
+    validated = {3: {"val-core/x/reward/mean@1": 1.0}}
+    write(tmp_path / "attempts/2/metrics.jsonl", validated)
+    (found,) = WarningSigns(stages("rl", "rl", total_steps=3), tmp_path).after(
+        [{"step": step, "data": data} for step, data in validated.items()]
+    )
+    assert (found.short, found.first) == ("not logged in 1 of 3 steps", 3)
+
+
 def test_the_monitor_writes_them_into_the_stages_state(tmp_path: Path, stages: Stages) -> None:
     write(tmp_path / "attempts/1/metrics.jsonl", {1: {**GOOD, **FLAT}, 2: {**GOOD, **FLAT}})
     spec, states = stages("rl", "rl"), [StageState("rl", "rl")]

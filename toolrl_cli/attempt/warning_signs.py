@@ -51,6 +51,7 @@ class WarningSigns:
         except SpecError:  # the stage's function says so, and no step will come
             config = None
         self._config = config if isinstance(config, RlConfig) else None
+        self._last = spec.total_steps
         self._stage_dir = stage_dir
         self._found: tuple[StepWarning, ...] = ()
         self._steps: set[int] | None = None
@@ -73,15 +74,17 @@ class WarningSigns:
     def _count(self, rows: Iterable[Mapping[str, Any]]) -> None:
         steps = self._steps if self._steps is not None else set()
         for row in rows:
-            if row["step"] not in steps and any(key in row["data"] for key in TRAINED):
-                # verl saves a checkpoint before it logs its step: who is killed between leaves no metrics of it
-                for lost in sorted(set(range(1, row["step"])) - steps):
-                    steps.add(lost)
-                    self._found = counted(self._found, lost, len(steps), NOT_LOGGED)
-                steps.add(row["step"])
-                self._found = counted(
-                    self._found, row["step"], len(steps), signs_of(row["data"], self._config)
-                )
+            step, trained = row["step"], any(key in row["data"] for key in TRAINED)
+            if step in steps or not (trained or step == self._last):
+                continue
+            # verl saves a checkpoint before it logs its step: who is killed between leaves no metrics of it, of the
+            # last step only the validation that the next attempt makes
+            for lost in sorted(set(range(1, step + (not trained))) - steps):
+                steps.add(lost)
+                self._found = counted(self._found, lost, len(steps), NOT_LOGGED)
+            if trained:
+                steps.add(step)
+                self._found = counted(self._found, step, len(steps), signs_of(row["data"], self._config))
 
 
 def signs_of(data: Mapping[str, Any], config: RlConfig | None) -> Signs:
