@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.support.stages import FUNCTIONS, ROOT, Stages, eventually
 from toolrl_cli.attempt.ending import settle
+from toolrl_cli.attempt.execution import Attempt
 from toolrl_cli.harness.launchers.local import LocalLauncher
 from toolrl_cli.harness.starting import AttemptOptions, Busy, Done, Started, start_attempt
 from toolrl_cli.processes.process_id import ProcessId
@@ -90,6 +93,26 @@ def test_a_stage_succeeds_and_leaves_all_that_the_contract_names(runner: Runner,
         *("command.json", "environment.json", "log.txt", "metrics.jsonl", "pace.json", "processes.json"),
     }
     assert steps(folder) == [1, 2, 3, 4, 5]
+
+
+def test_a_success_is_recorded_once_the_disk_has_what_it_left(
+    ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, done = ledger.folder(trained(stages)), list[str]()
+    (folder.path / "checkpoints" / "global_step_5").mkdir(parents=True)
+    (folder.path / "checkpoints" / "global_step_5" / "data.pt").write_bytes(b"position")
+    synced = os.fsync
+
+    def fsync(handle: int) -> None:
+        done.append(Path(f"/proc/self/fd/{handle}").resolve().name)
+        synced(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    attempt = Attempt.__new__(Attempt)
+    attempt._folder = folder
+    attempt._writer = cast(Any, SimpleNamespace(change=lambda how: done.append("recorded")))
+    assert attempt._over("succeeded") == 0
+    assert sorted(done[:-1]) == ["checkpoints", "data.pt", "global_step_5"] and done[-1] == "recorded"
 
 
 def test_a_failure_is_written_with_its_root_cause_and_the_log_has_the_trace_back(

@@ -39,10 +39,10 @@ from toolrl_cli.spec.stage import StageContext, StageSpec
 from toolrl_cli.spec.stage_kind import kind_of
 from toolrl_cli.store import lease as leases
 from toolrl_cli.store.failures import LEDGER_UNWRITABLE, Failure
-from toolrl_cli.store.files import explained, write_json
+from toolrl_cli.store.files import explained, make_durable, write_json
 from toolrl_cli.store.lease import Lease, LeaseHeld, LeaseInfo, owner_alive
 from toolrl_cli.store.ledger import Ledger, StageFolder
-from toolrl_cli.store.outputs import recorded, what_is_gone
+from toolrl_cli.store.outputs import OUTPUT, recorded, what_is_gone
 from toolrl_cli.store.schemas import ENVIRONMENT
 from toolrl_cli.store.state import Handle, StageState
 
@@ -268,7 +268,10 @@ class Attempt:
         return self._over("succeeded")
 
     def _over(self, status: Literal["succeeded", "failed", "stopped"], failure: Failure | None = None) -> int:
-        output = recorded(self._folder.path) if status == "succeeded" else None
+        output = None
+        if status == "succeeded":  # nobody would look for what a power cut took afterwards
+            make_durable(*(self._folder.path / made for made in (OUTPUT, "checkpoints")))
+            output = recorded(self._folder.path)
         self._writer.change(lambda state: state.over(status, failure, output))
         if failure is not None:
             LOG.error("failed (%s): %s", failure.kind, failure.message)

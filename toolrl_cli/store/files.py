@@ -38,7 +38,7 @@ def write_text(path: Path, text: str, *, durable: bool = True, write: Writer = o
     Args:
         path: the file; its folder exists.
         text: its new content.
-        durable: also survive a power cut right after (fsync before the rename).
+        durable: after a power cut, too, it is the one or the other, and whole (fsync before the rename).
         write: the system call, for tests of failing disks.
 
     Raises:
@@ -59,6 +59,33 @@ def write_text(path: Path, text: str, *, durable: bool = True, write: Writer = o
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def make_durable(*folders: Path) -> None:
+    """Have the disk hold all files below folders, as they are now; one that is not there has none.
+
+    Raises:
+        LedgerError: the file system refuses.
+    """
+    for top in folders:
+        with explained(top):
+            for folder, _, names in os.walk(top):
+                for path in [*(os.path.join(folder, name) for name in names), folder]:  # noqa: PTH118
+                    _fsync(path)
+
+
+def _fsync(path: str) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # not to wait for a pipe's writer
+    except FileNotFoundError:
+        return  # a link to nowhere, or removed meanwhile
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # this file system has no such thing
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
