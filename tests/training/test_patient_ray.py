@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from toolrl_cli.training.nodes.patient_ray import be_patient, patient
 
@@ -76,6 +75,6 @@ def test_ray_starts_no_server_for_its_clients_whose_port_may_be_taken(
     monkeypatch.setattr(node, "Node", started)
     monkeypatch.setattr(scripts, "get_ray_client_dependency_error", scripts.get_ray_client_dependency_error)
     without_client_server()
-    begun = CliRunner().invoke(scripts.cli, ["start", "--head", "--port=0", "--disable-usage-stats"])
-    assert isinstance(begun.exception, Asked), begun.output
-    assert begun.exception.args == (None,)
+    with pytest.raises(Asked) as asked:
+        scripts.cli(["start", "--head", "--port=0", "--disable-usage-stats"], standalone_mode=False)
+    assert asked.value.args == (None,)
