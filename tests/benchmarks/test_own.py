@@ -8,6 +8,7 @@ import os
 import py_compile
 import re
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,6 +98,27 @@ def test_a_file_may_judge_in_processes_of_its_own(tmp_path: Path, start: str, na
     code = f"import helper, multiprocessing, sys\ndef one(item): return helper.right(item)\n{GOOD}"
     code += "sys.argv = ['another']\n"
     benchmark = OwnPython(own_of(tmp_path / f"{name}.py", code.replace("item['gold'] in output", judged)))
+    _, rows = score(benchmark, benchmark.items(None), [Reply("a")])
+    assert rows[0]["correct"]
+
+
+def test_a_program_that_a_file_starts_imports_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "check.py").write_text("import solution")
+    (tmp_path / "work" / "solution.py").write_text("")
+    judged = "subprocess.run([sys.executable, 'check.py'], cwd='work').returncode == 0"
+    code = "import subprocess, sys\n" + GOOD.replace("item['gold'] in output", judged)
+    benchmark = OwnPython(own_of(tmp_path / "mine.py", code))
+    _, rows = score(benchmark, benchmark.items(None), [Reply("a")])
+    assert rows[0]["correct"]
+
+
+def test_a_file_may_import_from_an_archive_beside_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "libs.zip", "w") as archive:
+        archive.writestr("packed.py", "def right(item, output):\n    return item['gold'] in output\n")
+    code = f"import sys\nsys.path.insert(0, 'libs.zip')\nimport packed\n{GOOD}"
+    judged = "packed.right(item, output)"
+    benchmark = OwnPython(own_of(tmp_path / "mine.py", code.replace("item['gold'] in output", judged)))
     _, rows = score(benchmark, benchmark.items(None), [Reply("a")])
     assert rows[0]["correct"]
 

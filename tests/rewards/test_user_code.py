@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.rewards.turns import GOLD
+from toolrl_cli.processes.child import importable
 from toolrl_cli.rewards import Reward, RewardError, get_reward
 from toolrl_cli.rewards.user_code.python_component import PythonComponent
+from toolrl_cli.rewards.user_code.runner import close
 from toolrl_cli.rewards.user_code.values import INPUTS
 
 
@@ -113,6 +115,39 @@ def test_a_reward_may_count_in_processes_of_its_own(tmp_path: Path, start: str) 
     )
     one, two = (reward_in(write(tmp_path / str(n), mine=main, helper=f"N = {n}")) for n in (1, 2))
     assert [total(one), total(two), total(one)] == [2, 3, 2]
+
+
+def test_a_program_that_a_reward_starts_imports_from_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close()
+    for name, value in importable({}).items():  # as every attempt has it
+        monkeypatch.setenv(name, value)
+    (tmp_path / "work").mkdir()
+    write(tmp_path / "work", check="import solution", solution="")
+    main = (
+        "import subprocess, sys\nfrom pathlib import Path\ndef f():\n"
+        "    work = Path(__file__).parent / 'work'\n"
+        "    return subprocess.run([sys.executable, 'check.py'], cwd=work).returncode == 0"
+    )
+    assert total(reward_in(write(tmp_path, mine=main))) == 1
+    close()
+
+
+def test_a_second_reward_leaves_what_the_first_has_put_into_sys_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = (
+        "import multiprocessing, sys\nsys.path.insert(0, '/mine')\ndef one(n): return n\n"
+        "def f():\n    assert sys.path[0] == '/mine'\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        return pool.map_async(one, [1]).get(30)[0]"
+    )
+    spawns = reward_in(write(tmp_path / "one", mine=main))
+    write(tmp_path / "two", named="def f(): return 5")
+    monkeypatch.syspath_prepend(tmp_path / "two")
+    named = get_reward({"components": {"mine": {"kind": "python", "module": "named", "function": "f"}}})
+    assert [total(spawns), total(named), total(spawns)] == [1, 5, 1]
 
 
 def test_a_reward_with_a_dataclass_is_imported(tmp_path: Path) -> None:

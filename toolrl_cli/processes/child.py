@@ -144,6 +144,12 @@ def users_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if (k, v) != (SAFE_PATH, _OURS)}
 
 
+def leave_to_users() -> None:
+    """Have what a user's code starts from this process import from its own folder, as Python does."""
+    if os.environ.get(SAFE_PATH) == _OURS:
+        del os.environ[SAFE_PATH]
+
+
 def importable(env: Mapping[str, str] | None) -> dict[str, str]:
     """`env` (None for this process's own), changed so that another Python can import this toolrl, installed or not.
 

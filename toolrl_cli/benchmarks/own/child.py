@@ -19,6 +19,7 @@ from typing import Any
 from toolrl_cli.benchmarks.own.benchmark_object import Asked, object_in, verdict_row
 from toolrl_cli.benchmarks.own.faults import Unusable, told
 from toolrl_cli.benchmarks.own.importing import find_beside, module_of
+from toolrl_cli.processes.child import leave_to_users
 
 
 def main(file: str, request: str, answer: str = "") -> int:
@@ -128,5 +129,6 @@ if __name__ == "__mp_main__":  # in one that it has started by `multiprocessing`
     find_beside(Path(os.environ[FILE]))
 
 if __name__ == "__main__":
+    leave_to_users()
     os.environ[FILE] = str(Path(sys.argv[1]).absolute())
     sys.exit(main(*sys.argv[1:]))

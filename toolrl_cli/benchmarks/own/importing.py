@@ -113,6 +113,8 @@ def _finder(folder: str) -> FileFinder:
 def _hook(root: Path) -> Any:
     def found(entry: str) -> FileFinder:
         folder = Path(entry).absolute()
+        if not folder.is_dir():  # an archive, say
+            raise ImportError(f"{entry} is no folder")
         if not folder.is_relative_to(root) or {*folder.relative_to(root).parts} & {*INSTALLED}:
             raise ImportError(f"{entry} is not the user's")
         return _finder(entry)

@@ -27,6 +27,9 @@ from toolrl_cli.rewards.user_code.values import Returned
 IMPORT_FACTOR = 5
 """An import may take this many times as long as a call."""
 
+_TOOLRLS = ("PYTHONSAFEPATH", "toolrl")
+"""Set by `processes.child` for toolrl alone: what a function starts imports from its own folder, as Python does."""
+
 _GLANCE = 0.2  # seconds between two looks whether the process lives
 _PROGRAM = (
     "import sys; sys.path[:] = {path!r}; from toolrl_cli.rewards.user_code.serving import serve; serve({fd})"
@@ -97,6 +100,7 @@ class _Runner:
             program = _PROGRAM.format(path=sys.path, fd=there.fileno())
             self._process = subprocess.Popen(
                 [sys.executable, "-c", program],
+                env={k: v for k, v in os.environ.items() if (k, v) != _TOOLRLS},
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[there.fileno()],

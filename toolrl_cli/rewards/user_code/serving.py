@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def _answer(request: Request, functions: dict[Where, Any]) -> Answer:
     doing = "cannot be imported:"
     try:
         if request.readings is None:
-            sys.path[:] = request.folders
+            _look_in(request.folders)
         if where not in functions:
             found = function_of(where)
             doing = "cannot be inspected:"
@@ -97,6 +98,13 @@ def _answer(request: Request, functions: dict[Where, Any]) -> Answer:
         return Answer(None, one_line(fault.what), one_line(fault.hint))
     except BaseException as fault:  # a user's function may raise SystemExit, and more
         return Answer(None, one_line(f"{doing} {_told(fault)}"), "", _trace(fault))
+
+
+def _look_in(folders: Sequence[str]) -> None:
+    """Import from the folders of the process that asks; what functions have put before or after them stays."""
+    first = list(takewhile(lambda entry: entry not in folders, sys.path))
+    rest = [entry for entry in sys.path[len(first) :] if entry not in folders]
+    sys.path[:] = [*first, *folders, *rest]
 
 
 def _told(fault: BaseException) -> str:
