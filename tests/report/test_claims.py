@@ -285,6 +285,38 @@ def test_arms_are_the_rows_of_a_table_that_declares_none(tree: Tree, tmp_path: P
         judge(tree, path)
 
 
+def test_a_claim_names_a_table_of_the_report_or_one_beside_its_file(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for reward, share in (("original", 0.6), ("coarse", 0.4)):
+        for seed in (1, 2, 3):
+            tree.sweep().run(reward, seed, reward=reward).done(toolworld_scores(share + 0.01 * seed))
+    results = tree.write()
+    (tmp_path / "elsewhere").mkdir()
+    columns = "title: t\nbenchmark: toolworld\ncolumns: [{name: overall, label: O}]\nrows:\n"
+    for folder, rewards in (
+        (tmp_path, ("original", "coarse")),
+        (tmp_path / "elsewhere", ("coarse", "original")),
+    ):
+        rows = "".join(
+            f"  - {{name: {n}, label: {n}, where: {{reward: {r}}}}}\n"
+            for n, r in zip("xy", rewards, strict=True)
+        )
+        (folder / "t.yaml").write_text(f"name: mine\n{columns}{rows}")
+    path = tmp_path / "claims.yaml"
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where a file of that name has the rows the other way round
+    report = build_report(results, ["demo"], [str(tmp_path / "t.yaml")])
+    for table in ("t.yaml", "mine"):
+        path.write_text(MINE.replace("dynamic, original", "x, y").replace("T6", table))
+        assert report.claims(path)[0].verdict == "supported", table
+    path.write_text(MINE.replace("dynamic, original", "x, y").replace("T6", "mien"))
+    with pytest.raises(SpecError, match=r"claims\.yaml:2.*unknown table 'mien' \(did you mean 'mine'"):
+        report.claims(path)
+    path.write_text(MINE.replace("dynamic, original", "x, y").replace("T6", "none.yaml"))
+    with pytest.raises(SpecError, match=r"claims\.yaml:2.*none\.yaml: no such file"):
+        report.claims(path)
+
+
 def test_a_row_is_found_by_its_name_whatever_another_is_labelled(tree: Tree, tmp_path: Path) -> None:
     for reward, share in (("original", 0.6), ("coarse", 0.4)):
         for seed in (1, 2, 3):

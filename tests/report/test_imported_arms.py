@@ -79,6 +79,15 @@ def test_two_models_under_one_name_are_two_arms_named_by_the_model(tmp_path: Pat
     assert all(holds(arm, {"arm": "GRPO"}) for arm in collect_arms(built.sweeps))
 
 
+def test_a_row_can_name_an_arm_whose_name_toolrl_has_given_it(tmp_path: Path) -> None:
+    runs = [write(tmp_path / n, HEADER + seeds("ours", share)) for n, share in (("a", 0.5), ("b", 0.9))]
+    row = "{name: x, label: x, where: {arm: 'ours [b/runs]'}}"
+    columns = "[{name: overall, label: O}]"
+    table = f"name: t\ntitle: t\nbenchmark: toolworld\ncolumns: {columns}\nrows: [{row}]\n"
+    built = build_report(tmp_path, tables=[str(write(tmp_path, table, "t.yaml"))], imports=runs)
+    assert overall(built) == {"x": (90.0, 3)}
+
+
 def test_what_wandb_notes_of_a_run_makes_no_arm_of_each_seed(tmp_path: Path) -> None:
     runs = [
         {

@@ -80,7 +80,7 @@ class Plan:
         if pattern is None:
             return self
         runs = tuple(
-            r for r in self.runs if fnmatch.fnmatch(r.id, pattern) or fnmatch.fnmatch(r.arm, pattern)
+            r for r in self.runs if any(n == pattern or fnmatch.fnmatch(n, pattern) for n in (r.id, r.arm))
         )
         if not runs:
             arms = {r.arm for r in self.runs}

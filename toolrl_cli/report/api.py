@@ -92,7 +92,7 @@ def build_report(
     skipped += [told for sweep in read for told in _unread(sweep, chosen)]
     built = tuple(build_table(spec, read, results, reader.metric, published) for spec in chosen)
     if claims_file is not None:
-        load_claims(claims_file, arm_names(read))  # its faults are told before anything is written
+        load_claims(claims_file, arm_names(read), chosen)  # its faults are told before anything is written
     return Report(built, read, results, tuple(chosen), tuple(skipped), claims_file, reader)
 
 

@@ -217,7 +217,9 @@ def _meets(one: Arm | Run, arm: Arm, key: str, wanted: Any) -> bool:
     options = wanted if isinstance(wanted, list) else [wanted]
     if key == "arm":
         names = [str(value), arm.runs[0].arm, *arm.aliases]
-        return any(fnmatchcase(name.lower(), str(option).lower()) for name in names for option in options)
+        asked = [str(option).lower() for option in options]
+        # an exact name first: of two models toolrl itself calls an arm `grpo [model A]`
+        return any(name.lower() == one or fnmatchcase(name.lower(), one) for name in names for one in asked)
     values = [value]
     if key == "reward" and isinstance(value, str):
         values.append(_STRETCHED.sub("", value))

@@ -135,8 +135,10 @@ class Report:
         """
         if any(sweep.rehearsal for sweep in self.sweeps):
             return []  # nothing can be claimed with numbers that mean nothing
-        claimed = load_claims(path or self.claims_file, arm_names(self.sweeps))
-        return judge_claims(claimed, self.sweeps, self.results, self.reader.metric)
+        own = path or self.claims_file
+        tables = self.specs if own else ()  # the shipped ones are about the shipped tables
+        claimed = load_claims(own, arm_names(self.sweeps), tables)
+        return judge_claims(claimed, self.sweeps, self.results, self.reader.metric, tables)
 
     def pairs(self, a: str, b: str) -> list[Pair]:
         """Compare two rows in every table that has both, over seeds and over items.

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.report.cells import head_of
-from toolrl_cli.report.table_spec import load_table, no_twins
+from toolrl_cli.report.table_spec import TableSpec, anchored, is_file, load_table, no_twins, shipped_tables
 from toolrl_cli.spec.run.frozen import Frozen
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps.reading.faults import fault_text
@@ -81,13 +81,25 @@ class ClaimFile(Frozen):
         return claims
 
 
-def load_claims(path: Path | None = None, arms: Mapping[str, Sequence[str]] = {}) -> list[ClaimSpec]:
-    """The shipped claims, or a user's own.
+def table_of(name: str, tables: Sequence[TableSpec]) -> TableSpec:
+    """The table that a claim is about: one of these, a shipped one, or a user's own by the path of its file.
+
+    Raises:
+        SpecError: as `load_table`.
+    """
+    return next((table for table in tables if table.name == name), None) or load_table(name)
+
+
+def load_claims(
+    path: Path | None = None, arms: Mapping[str, Sequence[str]] = {}, tables: Sequence[TableSpec] = ()
+) -> list[ClaimSpec]:
+    """The shipped claims, or a user's own, in which the paths of tables begin in the file's folder.
 
     Args:
         path: of the user's file.
         arms: of the results, which are the rows of tables that declare none: what one may be called → the rows that
             this may be. With none, any name may be one.
+        tables: of the report, which claims can name.
 
     Raises:
         SpecError: the file has no claims, or names a table, column or row that does not exist.
@@ -104,23 +116,34 @@ def load_claims(path: Path | None = None, arms: Mapping[str, Sequence[str]] = {}
                 f"unknown key {key!r}", where, hint_for(key, ClaimSpec.model_fields, "keys")
             ) from None
         raise SpecError(fault_text(fault), where, "the shipped claims.yaml is an example") from None
+    folder, found = (path or SHIPPED).parent, []
     for position, claim in enumerate(claims):
         where = source.where(("claims", position))
-        kinds = {_check(claim, place, where, arms): place for place in reversed(claim.measure)}
+        places = [place.rsplit("/", 1) for place in claim.measure]
+        measure = [f"{anchored(table, folder)}/{column}" for table, column in places]
+        found.append(claim.model_copy(update={"measure": measure}))
+        kinds = {_check(claim, place, where, arms, tables): place for place in reversed(measure)}
         if len(kinds) > 1:
             told = " and ".join(f"{place} ({kind})" for kind, place in reversed(kinds.items()))
             raise SpecError(f"effects on {told} have no mean", where, "make a claim of each")
-    return claims
+    return found
 
 
-def _check(claim: ClaimSpec, place: str, where: str, arms: Mapping[str, Sequence[str]]) -> str:
+def _check(
+    claim: ClaimSpec, place: str, where: str, arms: Mapping[str, Sequence[str]], tables: Sequence[TableSpec]
+) -> str:
     """What the effects on a measure are, in words; only those of one kind may be averaged.
 
     Raises:
         SpecError: there is no such table, column or row, or the column says not what is better.
     """
     table, column = place.rsplit("/", 1)
-    spec = load_table(table)
+    try:
+        spec = table_of(table, tables)
+    except SpecError as error:
+        names = [*dict.fromkeys([*(known.name for known in tables), *shipped_tables()])]
+        hint = error.hint if is_file(table) else hint_for(table, names, "tables")
+        raise SpecError(error.what, f"{where}: {error.where}" if is_file(table) else where, hint) from None
     columns = [c.name for c in spec.columns]
     if column not in columns:
         raise SpecError(

@@ -14,14 +14,14 @@ from pathlib import Path
 from toolrl_cli.report.cells import head_of
 from toolrl_cli.report.comparability import not_comparable
 from toolrl_cli.report.comparisons.claim_power import claim_needs, step_needs
-from toolrl_cli.report.comparisons.claims import ClaimSpec, Verdict
+from toolrl_cli.report.comparisons.claims import ClaimSpec, Verdict, table_of
 from toolrl_cli.report.model import Cell, Head
 from toolrl_cli.report.sources.chosen_evaluation import Validation
 from toolrl_cli.report.sources.published import Published, load_published
 from toolrl_cli.report.sources.results import Sweep
 from toolrl_cli.report.statistics.basics import MIN_SEEDS, Comparison
 from toolrl_cli.report.statistics.seeds import Sample, stratified_difference
-from toolrl_cli.report.table_spec import TableSpec, load_table
+from toolrl_cli.report.table_spec import TableSpec
 from toolrl_cli.report.tables import build_table
 from toolrl_cli.wording import listed
 
@@ -104,23 +104,35 @@ class _Place:
 
 
 def judge_claims(
-    claims: Sequence[ClaimSpec], sweeps: Sequence[Sweep], results: Path, validation: Validation
+    claims: Sequence[ClaimSpec],
+    sweeps: Sequence[Sweep],
+    results: Path,
+    validation: Validation,
+    tables: Sequence[TableSpec] = (),
 ) -> list[ClaimResult]:
-    """Judge all claims on the results and on the printed tables."""
+    """Judge all claims on the results and on the printed tables; `tables` as for `load_claims`."""
     ran = {e.benchmark for sweep in sweeps for run in sweep.runs for e in run.evaluations}
-    return [_judge(claim, ran, sweeps, results, validation) for claim in claims]
+    judged = []
+    for claim in claims:
+        specs = [_narrowed(place, tables) for place in claim.measure]
+        judged.append(_judge(claim, specs, ran, sweeps, results, validation))
+    return judged
 
 
 def _judge(
-    claim: ClaimSpec, ran: set[str], sweeps: Sequence[Sweep], results: Path, validation: Validation
+    claim: ClaimSpec,
+    specs: Sequence[TableSpec],
+    ran: set[str],
+    sweeps: Sequence[Sweep],
+    results: Path,
+    validation: Validation,
 ) -> ClaimResult:
-    specs = [_narrowed(place) for place in claim.measure]
     head = head_of(specs[0].columns[0], specs[0])  # `load_claims` has seen that all are alike
     lower = head.direction == "lower"
     measured = [s for s in specs if s.benchmarks[0] in ran]
     rows = [found for spec in measured for found in _rows(spec, sweeps, results, validation)]
     steps = tuple(
-        replace(_step(claim, better, worse, rows, head), lower=lower)
+        replace(_step(claim, better, worse, rows, head, [_measure(spec) for spec in specs]), lower=lower)
         for better, worse in zip(claim.order, claim.order[1:], strict=False)
     )
     printed, note = _on_paper(claim, specs, load_published("paper"), lower)
@@ -145,10 +157,10 @@ def _together(steps: Sequence[Step]) -> Verdict:
     return "supported" if verdicts == {"supported"} else "undecided"
 
 
-def _narrowed(place: str) -> TableSpec:
+def _narrowed(place: str, tables: Sequence[TableSpec]) -> TableSpec:
     """The declaration reduced to one column, without tests."""
     table, column = place.rsplit("/", 1)
-    spec = load_table(table)
+    spec = table_of(table, tables)
     kept = [c for c in spec.columns if c.name == column]
     return spec.model_copy(update={"columns": kept, "baseline": None, "primary": None})
 
@@ -157,7 +169,7 @@ def _rows(
     spec: TableSpec, sweeps: Sequence[Sweep], results: Path, validation: Validation
 ) -> Iterator[tuple[str, str, str, Cell]]:
     """Model, measure, row and cell of a table with one column; an arm of several names is a row under each."""
-    measure = f"{spec.name}/{spec.columns[0].name}"
+    measure = _measure(spec)
     rows = build_table(spec, sweeps, results, validation).rows
     own = {row.name for row in rows}
     for row in rows:
@@ -165,8 +177,17 @@ def _rows(
             yield row.group, measure, name, next(iter(row.cells.values()))
 
 
+def _measure(narrowed: TableSpec) -> str:
+    return f"{narrowed.name}/{narrowed.columns[0].name}"
+
+
 def _step(
-    claim: ClaimSpec, better: str, worse: str, rows: Sequence[tuple[str, str, str, Cell]], head: Head
+    claim: ClaimSpec,
+    better: str,
+    worse: str,
+    rows: Sequence[tuple[str, str, str, Cell]],
+    head: Head,
+    measures: Sequence[str],
 ) -> Step:
     cells = {(model, measure, row): cell for model, measure, row, cell in rows if cell.values}
     places = [
@@ -192,7 +213,7 @@ def _step(
     verdict = claim.judge(comparison.low, comparison.high)
     needed = step_needs(claim, strata, comparison.difference) if verdict == "undecided" else None
     left_out = [f"{place.model} on {place.measure} ({fault})" for place, fault in faults.items()]
-    left_out += _unmeasured(places, claim.measure)
+    left_out += _unmeasured(places, measures)
     return Step(better, worse, comparison, verdict, "", needed, True, tuple(left_out), tuple(strata))
 
 
