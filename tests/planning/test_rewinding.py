@@ -271,3 +271,18 @@ def test_the_best_of_a_future_that_is_gone_is_set_aside_with_it(chain: Chain) ->
     assert (checkpoints / "best_step_mine").is_dir()
     assert not (checkpoints / "best_step_4").exists()
     assert (chain.path(chain.rl) / "superseded/1/checkpoints/best_step_4").is_dir()
+
+
+@pytest.mark.parametrize(("step", "told"), [(2, "of step 1, is gone"), (4, ""), (START, "")])
+def test_a_set_back_to_after_a_best_that_is_gone_says_so(
+    ledger: Ledger, stages: Stages, step: int, told: str
+) -> None:
+    folder = trained(ledger, stages, [(n, 0.1) for n in range(1, STEPS + 1)])
+    checkpoints = folder.path / "checkpoints"
+    (checkpoints / "global_step_1").rename(folder.path / "gone")
+    judged = {1: 0.5, 2: 0.4, 3: 0.6, 4: 0.3, 5: 0.7}
+    (checkpoints / "best.json").write_text(json.dumps({"schema": 1, "judged": judged, "step": 5}))
+    with take(folder.path, purpose="launch") as lease:
+        folder.write_state(folder.state().begun(1, None).over("succeeded"), lease)
+    ((_, how),) = set_back(ledger, {folder.id: step}, "asked")
+    assert told in how and ("best" in how) == bool(told)

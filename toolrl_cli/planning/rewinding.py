@@ -18,9 +18,12 @@ from toolrl_cli.planning.losses import Loss
 from toolrl_cli.spec.graph import StageGraph
 from toolrl_cli.spec.stage_kind import trains
 from toolrl_cli.store import lease as leases
+from toolrl_cli.store.files import explained
 from toolrl_cli.store.lease import Lease, LeaseHeld
 from toolrl_cli.store.ledger import Ledger, StageFolder
 from toolrl_cli.store.liveness import HandleAlive, lease_alive, local_alive
+from toolrl_cli.training.checkpointing.best_checkpoint import best_folder, read_best
+from toolrl_cli.training.checkpointing.chosen_checkpoint import best_of
 
 
 def set_back(
@@ -60,8 +63,24 @@ def set_back(
             why = asked if stage_id in targets else f"{asked}: what it reads was set back"
             how = set_stage_back(folder, held[stage_id], step, why, answers=not readers)
             if how:
-                changed.append((stage_id, how))
+                changed.append((stage_id, how + _without_best(folder, step)))
     return changed
+
+
+def _without_best(folder: StageFolder, step: int) -> str:
+    """That the best checkpoint up to a step is gone, which went when a later one was better; empty where it is not."""
+    checkpoints = folder.path / "checkpoints"
+    with explained(checkpoints):
+        judged = {n: value for n, value in read_best(checkpoints).judged.items() if n <= step}
+        best = best_of(judged, list(judged)) if judged and step != START else None
+        there = best is None or any(
+            (at / "actor").is_dir()
+            for at in (best_folder(checkpoints, best), checkpoints / f"global_step_{best}")
+        )
+    told = (
+        f"; its best up to there, of step {best}, is gone: `checkpoint: best` needs a better one, or --fresh"
+    )
+    return "" if there else told
 
 
 def renew(

@@ -87,7 +87,7 @@ def lost_checkpoint(checkpoints: Path, trained: StageSpec, export: ExportConfig)
         judged = read_best(checkpoints).judged
         steps = candidates(trained, export)
         if judged.keys() >= set(steps):
-            best = _best_of(judged, steps)
+            best = best_of(judged, steps)
             if best in saved or best_folder(checkpoints, best).is_dir():
                 return None
             return Lost(f"its best checkpoint, of step {best}, is gone", best)
@@ -139,7 +139,7 @@ def best_to_export(checkpoints: Path, trained: StageSpec, export: ExportConfig) 
     if missing:
         what = f"no checkpoint of step {missing[0]} was validated"
         raise StageError(what, str(checkpoints), again, failure_class=CANNOT_HELP)
-    step = _best_of(best.judged, steps)
+    step = best_of(best.judged, steps)
     for folder in (best_folder(checkpoints, step), checkpoints / f"global_step_{step}"):
         actor = folder / "actor"
         if actor.is_dir() and torn_model(actor) is None:
@@ -163,7 +163,7 @@ def step_to_export(checkpoints: Path, trained: StageSpec, step: int) -> Chosen:
     raise StageError(what, str(checkpoints), again, failure_class=CANNOT_HELP)
 
 
-def _best_of(judged: Mapping[int, float], steps: Sequence[int]) -> int:
+def best_of(judged: Mapping[int, float], steps: Sequence[int]) -> int:
     """The step with the highest value, the earliest of equals; `steps` is never empty."""
     return min(steps, key=lambda step: (-judged[step], step))
 
