@@ -32,6 +32,7 @@ from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext, Item, NotR
 from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation
 from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec, OwnEvaluation
 from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.store.scores import read_scores, write_scores
 
 TEMPLATE = Path(__file__).parents[2] / "toolrl_cli/benchmarks/own/template.py"
 GOOD = """
@@ -65,6 +66,25 @@ def test_the_template_is_an_evaluation_whose_gold_answer_is_right(tmp_path: Path
     scores, rows = score(benchmark, items, [Reply("It is 4.")])
     assert scores["metrics"]["sums"]["value"] == scores["metrics"]["overall"]["value"] == 1.0
     assert rows[0]["correct"] and rows[0]["prompt"] == list(items[0].messages)
+
+
+def test_items_without_a_category_count_for_the_total_alone_and_the_scores_are_read(tmp_path: Path) -> None:
+    given = "{'category': 0}, {'category': False}, {'category': 'sums'}, {'category': None}, {}"
+    benchmark = OwnPython(
+        own_of(
+            tmp_path / "mine.py",
+            GOOD.replace(
+                "[{'prompt': 'q', 'gold': 'a'}]", f"[{{'prompt': 'q', 'gold': 'a', **c}} for c in ({given})]"
+            ),
+        )
+    )
+    scores, rows = score(benchmark, benchmark.items(None), [Reply("a")] * 5)
+    write_scores(tmp_path, scores, rows)
+    read = read_scores(tmp_path / "scores.json", "mine")
+    assert not read.problem
+    assert {name: found.total for name, found in read.metrics.items()} == {
+        **{"0": 1, "False": 1, "sums": 1, "overall": 5}
+    }
 
 
 def test_an_edited_file_is_judged_by_as_it_is_now_whatever_python_has_cached_of_it(

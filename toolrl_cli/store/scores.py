@@ -156,11 +156,11 @@ def categories_behind(metric: str, categories: Collection[str]) -> frozenset[str
     """The categories whose items a metric is of; none where it is no share of items.
 
     Args:
-        categories: those that the items have. Items of `overall` count for every category.
+        categories: those that the items have. Items of `overall`, which are of none, count for the total alone.
     """
     if _of_all(metric, categories):
         return frozenset(categories)
-    return frozenset({metric, OVERALL}.intersection(categories)) if metric in categories else frozenset()
+    return frozenset({metric}.intersection(categories))
 
 
 MOST = 10**12

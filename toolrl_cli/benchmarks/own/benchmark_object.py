@@ -8,12 +8,13 @@ import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from toolrl_cli.benchmarks.own.faults import Unusable, told
 from toolrl_cli.spec.evaluations.benchmarks import (
+    OVERALL,
     Answer,
     Ask,
     Benchmark,
@@ -95,9 +96,11 @@ class Asked:
         rows = [
             None if row is None else Verdict(row["reason"], row["calls"], row["also"]) for row in verdicts
         ]
-        return {
-            name: metric.to_json() for name, metric in self._benchmark.metrics(self._named(ids), rows).items()
-        }
+        items = [
+            item if isinstance(item.category, str) else replace(item, category=category_of(item.category))
+            for item in self._named(ids)
+        ]
+        return {name: metric.to_json() for name, metric in self._benchmark.metrics(items, rows).items()}
 
     def _named(self, ids: Sequence[str]) -> list[Item]:
         known = {str(item.id): item for item in self.items}
@@ -155,6 +158,11 @@ def _step(conversation: Generator[Ask, Answer, Reply], answer: Answer | None) ->
     if not isinstance(asked, Ask):
         raise Unusable(f"converse yields {type(asked).__name__}, and no Ask")
     return {"ask": asdict(asked)}
+
+
+def category_of(given: Any) -> str:
+    """The category of an item as text; `overall`, which is none, where it has none."""
+    return OVERALL if given is None or given == "" else str(given)
 
 
 def verdict_row(value: Any, item: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from toolrl_cli.benchmarks.own.benchmark_object import Asked, object_in, verdict_row
+from toolrl_cli.benchmarks.own.benchmark_object import Asked, category_of, object_in, verdict_row
 from toolrl_cli.benchmarks.own.faults import Unusable, told
 from toolrl_cli.benchmarks.own.importing import find_beside, module_of
 from toolrl_cli.processes.child import leave_to_users
@@ -100,7 +100,7 @@ def _row(position: int, row: Any) -> dict[str, Any]:
         raise Unusable(f"item {position} has neither a text `prompt` nor a list of `messages`")
     found = {
         "id": str(given.get("id", position)),
-        "category": str(given.get("category") or "overall"),
+        "category": category_of(given.get("category")),
         "messages": messages,
         "gold": given.get("gold"),
         "tools": given.get("tools"),
