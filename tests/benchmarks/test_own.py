@@ -222,8 +222,17 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
         ({"command": ["python", "scoer.py", "{model}"]}, "there is no file .*scoer.py"),
         (
             {"command": ["true", "{Model}"]},
-            r"\{Model\} stands for nothing \(\{model\} is the model's folder, \{output\} one for what",
+            r"\{Model\} stands for nothing \(did you mean \{model\}\? \{model\} is the model's folder, \{output\} one",
         ),
+        (
+            {"command": ["true", "--out={ouput}/x.json"]},
+            r"\{ouput\} stands for nothing \(did you mean \{output\}",
+        ),
+        ({"command": ["true", "{output_dir}/x"]}, r"did you mean \{output\}"),
+        ({"command": ["true", "{ output }"]}, r"did you mean \{output\}"),
+        ({"command": ["true", "{zzz}"]}, r"\{zzz\} stands for nothing \(\{model\} is the model's folder"),
+        ({"command": ["true", "$TOOLRL_MODEL"]}, "no shell reads .TOOLRL_MODEL, .*from its environment"),
+        ({"command": ["true", "--url=${OPENAI_BASE_URL}/x"]}, r"so \$\{OPENAI_BASE_URL\} stays as it is"),
     ],
 )
 def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, told: str) -> None:
@@ -232,6 +241,22 @@ def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, tol
     with pytest.raises(SpecError, match=told) as caught:
         own_evaluation(entry, tmp_path, "sweep.yaml:3: evaluate")
     assert str(caught.value).startswith("sweep.yaml:3")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["{model}/x", "--out={output}/y"],
+        ["-c", "{x}"],
+        ["-lc", "score $TOOLRL_MODEL"],
+        ['{"a": {b}}'],
+        ["awk program {print}"],
+        ["${HOME}/x", "@{upstream}", "%{http_code}", "{{question}}", "{}", "{0}", "{a,b}", "x{3}"],
+        ["f'{x}'", "\\frac{a}"],
+    ],
+)
+def test_braces_and_variables_of_other_languages_are_let_through(tmp_path: Path, words: list[str]) -> None:
+    assert own_evaluation({"command": ["true", *words]}, tmp_path, "")["command"] == ["true", *words]
 
 
 def test_bytes_of_the_file_and_of_what_it_imports_are_its_identity(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit, users_environment
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.evaluations.benchmarks import Metric
-from toolrl_cli.spec.evaluations.own_evaluation import MODEL, OUTPUT
+from toolrl_cli.spec.evaluations.command_words import MODEL, OUTPUT
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 from toolrl_cli.spec.suggest import hint_for
 

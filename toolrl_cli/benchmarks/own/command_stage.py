@@ -11,7 +11,8 @@ from toolrl_cli.benchmarks.endpoints import endpoint_of
 from toolrl_cli.benchmarks.own.command import run_command
 from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.spec.evaluations.command_files import files_of
-from toolrl_cli.spec.evaluations.own_evaluation import MODEL, OUTPUT, SCRIPTS, own_evaluation, takes_folder
+from toolrl_cli.spec.evaluations.command_words import FROM_ENVIRONMENT, MODEL, OUTPUT
+from toolrl_cli.spec.evaluations.own_evaluation import SCRIPTS, own_evaluation, takes_folder
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
@@ -41,7 +42,7 @@ def run_own_command(ctx: StageContext) -> None:
     folder = takes_folder(own)
     if folder and isinstance(config.model, EndpointModel) and not ctx.inputs:  # a plan of an earlier version
         what = f"{MODEL} is a folder, and the model is the endpoint {config.model.url}"
-        raise BenchmarkError(what, f"evaluate: {own.name}", "use $OPENAI_BASE_URL and $TOOLRL_MODEL")
+        raise BenchmarkError(what, f"evaluate: {own.name}", FROM_ENVIRONMENT)
     kept = _folder_for(own, ctx.stage_dir)
     if folder:
         metrics = run_command(own, None, model_path(ctx, config.model), ctx.stop_requested, kept)

@@ -11,6 +11,7 @@ from typing import Any
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards.user_code.sources import parsed
 from toolrl_cli.spec.evaluations.command_files import absolute, files_of, sources
+from toolrl_cli.spec.evaluations.command_words import MODEL, check_words
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 from toolrl_cli.spec.run.model_settings import EndpointModel
@@ -18,10 +19,6 @@ from toolrl_cli.spec.run.run_spec import RunSpec
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'
-MODEL = "{model}"
-"""In a command: the folder of the model that is evaluated."""
-OUTPUT = "{output}"
-"""In a command: a folder of the stage's, for what it writes."""
 FUNCTIONS = ("items", "judge")
 SCRIPTS = (".py", ".sh")
 
@@ -94,10 +91,7 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
         raise SpecError("command: a list of words is expected", where, EXAMPLE)
     if name is not None and not isinstance(name, str):
         raise SpecError(f"name: {name!r} is no name", where, EXAMPLE)
-    for word in command:
-        if re.fullmatch(r"\{\w+\}", word) and word not in (MODEL, OUTPUT):
-            hint = f"{MODEL} is the model's folder, {OUTPUT} one for what the command writes"
-            raise SpecError(f"command: {word} stands for nothing", where, hint)
+    check_words(command, where)
     script = absolute(command[1], folder) if len(command) > 1 else None
     if script is not None and script.suffix in SCRIPTS and not script.is_file():
         raise SpecError(f"command: there is no file {script}", where, "paths begin beside the sweep file")

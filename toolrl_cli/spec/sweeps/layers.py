@@ -24,8 +24,9 @@ from toolrl_cli.rewards.composing.varying import constant_total
 from toolrl_cli.rewards.errors import shown
 from toolrl_cli.spec.algorithms.rules import first_fault
 from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS, check_benchmarks
+from toolrl_cli.spec.evaluations.command_words import FROM_ENVIRONMENT, MODEL
 from toolrl_cli.spec.evaluations.over_steps import over_steps_fault
-from toolrl_cli.spec.evaluations.own_evaluation import MODEL, folder_fault, is_own, own_evaluation
+from toolrl_cli.spec.evaluations.own_evaluation import folder_fault, is_own, own_evaluation
 from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.run.model_settings import EndpointModel
 from toolrl_cli.spec.run.run_spec import KINDS, RunSpec
@@ -140,7 +141,7 @@ class Resolver:
         wanting = folder_fault(run)
         if wanting:
             what = f"{wanting} takes {MODEL}, a folder, and arm {cell.arm!r} asks an endpoint"
-            raise SpecError(what, self.where("evaluate", cell), "use $OPENAI_BASE_URL and $TOOLRL_MODEL")
+            raise SpecError(what, self.where("evaluate", cell), FROM_ENVIRONMENT)
         fault = over_steps_fault(run)
         if fault is not None:
             where = self.where("evaluate", cell)
