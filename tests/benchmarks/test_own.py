@@ -32,6 +32,8 @@ from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext, Item, NotR
 from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation
 from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec, OwnEvaluation
 from toolrl_cli.spec.stage import StageContext
+from toolrl_cli.spec.sweeps.resolve import resolve_sweep
+from toolrl_cli.spec.sweeps.sweep import read_sweep
 from toolrl_cli.store.scores import read_scores, write_scores
 
 TEMPLATE = Path(__file__).parents[2] / "toolrl_cli/benchmarks/own/template.py"
@@ -304,19 +306,33 @@ def test_files_that_a_command_names_in_any_way_are_its_identity(tmp_path: Path, 
         (["python", "-u", "good.py", "two.py"], "two.py"),
         (["python", "-c", "1", "two.py"], "two.py"),
         (["tool", "-m", "two"], "two.py"),
+        (["bash", "-c", "cd pack && python part.py"], "pack/part.py"),
+        (["bash", "-c", "cd pack && python part.py"], "pack/near.py"),
+        (["timeout", "9", "/bin/sh", "-euc", "set -x\npython -um pack.part | tee x; exit"], "pack/part.py"),
+        (["zsh", "-lc", "A=1 python good.py <cases.json 2>&1 || cat 'two.py'"], "cases.json"),
+        (["zsh", "-lc", "A=1 python good.py <cases.json 2>&1 || cat 'two.py'"], "two.py"),
+        (["sh", "-c", "cat <<E\nit's\nE\n python good.py"], "good.py"),
     ],
 )
 def test_a_file_that_a_command_runs_or_reads_is_its_identity_however_it_is_named(
     tmp_path: Path, command: list[str], file: str
 ) -> None:
     (tmp_path / "pack").mkdir()
-    for name in ("pack/__init__.py", "pack/__main__.py", "pack/part.py", "good.py", "cases.json"):
+    for name in ("pack/__init__.py", "pack/__main__.py", "pack/near.py", "good.py", "cases.json"):
         (tmp_path / name).write_text("1")
+    (tmp_path / "pack/part.py").write_text("import near\nfrom . import near\n")
     (tmp_path / "pack/above.py").write_text("from ..x import y\n")
     (tmp_path / "two.py").write_text("print 'data of Python 2'\n")
     before = own_evaluation({"command": command}, tmp_path, "")
     (tmp_path / file).write_text((tmp_path / file).read_text() + "\n2")
     assert own_evaluation({"command": command}, tmp_path, "")["sha256"] != before["sha256"]
+
+
+def test_what_a_shell_writes_and_a_program_that_is_no_path_are_not_a_command_s_files(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("1")
+    for text in ("true > log.txt", "true 2>>log.txt", "x = 1\n" * 99):
+        command = ["bash", "-c", text]
+        assert own_evaluation({"command": command}, tmp_path, "")["sha256"].startswith("4f53cda18c2b")
 
 
 @pytest.mark.parametrize("command", [["-u", "bad.py"], ["-W", "ignore", "bad.py"], ["-mbad"], ["-m", "bad"]])
@@ -544,3 +560,21 @@ def test_an_object_that_would_not_be_used_as_it_is_written_is_refused(
 ) -> None:
     with pytest.raises(BenchmarkError, match=re.escape(told)):
         OwnPython(own_of(tmp_path / "mine.py", OBJECT.replace(*change))).items(None)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ('["true", "--suite=all"]', ["mine names no file, so an edit of what it runs is not noticed"]),
+        ('[bash, -c, "python score.py"]', []),
+    ],
+)
+def test_what_is_doubtful_of_a_command_is_said_when_it_is_planned(
+    tmp_path: Path, command: str, told: list[str]
+) -> None:
+    (tmp_path / "score.py").touch()
+    entry = f"{{command: {command}, name: mine}}"
+    sweep = f"name: s\nbase: {{preset: tiny_grpo, train: []}}\nevaluate: [{entry}]\nseeds: [1, 2]\n"
+    (tmp_path / "s.yaml").write_text(sweep)
+    resolved = resolve_sweep(read_sweep(tmp_path / "s.yaml"))
+    assert resolved.grid.warnings == [f"evaluate: {line}" for line in told]

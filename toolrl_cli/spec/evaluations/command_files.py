@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ FLAGS = "-[bBdEhiIOPqRsSuvVx]*"
 MODULE = re.compile(FLAGS + "m(.*)")
 NO_FILE = re.compile(FLAGS + "c.*|-")
 TAKE_VALUE = ("-W", "-X", "--check-hash-based-pycs")
+SHELL = re.compile(r"(ba|z|da|k)?sh")
+SHELL_TEXT = re.compile("-[A-Za-z]*c")
+PUNCTUATION = "();<>|&\n"
 
 
 def files_of(command: Sequence[str], folder: Path, where: str) -> list[tuple[Path, str]]:
@@ -34,6 +38,7 @@ def files_of(command: Sequence[str], folder: Path, where: str) -> list[tuple[Pat
     """
     found: list[tuple[Path, str]] = []
     program, module_at = _program(command), -1
+    in_shell = False
     for position, word in enumerate(command):
         is_program = position == program
         for path in (absolute(text, folder) for text in _texts(word)):
@@ -41,6 +46,9 @@ def files_of(command: Sequence[str], folder: Path, where: str) -> list[tuple[Pat
                 path /= "__main__.py"
             if path.is_file():
                 found.append((path, _digest(path, where, is_program)))
+        if in_shell and SHELL_TEXT.fullmatch(command[position - 1]):
+            found += _of_shell(word, folder, where)
+        in_shell |= bool(SHELL.fullmatch(Path(word).name))
         named = MODULE.fullmatch(word)
         if position == module_at:
             found += _of_module(word, folder, where, is_program)
@@ -54,7 +62,9 @@ def files_of(command: Sequence[str], folder: Path, where: str) -> list[tuple[Pat
 def absolute(text: str, folder: Path) -> Path:
     """A word as a path."""
     try:
-        return (folder / Path(text).expanduser()).resolve()
+        path = (folder / Path(text).expanduser()).resolve()
+        path.is_file()  # raises of a name that is too long to be one
+        return path
     except (OSError, RuntimeError, ValueError):  # no path at all
         return folder / "?"
 
@@ -79,6 +89,32 @@ def _texts(word: str) -> Iterator[str]:
     while "=" in word:
         word = word.partition("=")[2]
         yield word
+
+
+def _of_shell(text: str, folder: Path, where: str) -> list[tuple[Path, str]]:
+    """What the commands in a shell's text name, but for what they write by `>`; it is followed through `cd`."""
+    words = shlex.shlex(text, posix=True, punctuation_chars=PUNCTUATION)
+    words.whitespace = " \t\r"
+    words.whitespace_split = True
+    found: list[tuple[Path, str]] = []
+    command: list[str] = []
+    written = False
+    try:
+        given = [*words]
+    except ValueError:  # a quote that is not closed, or a here-document
+        given = text.split()
+    for word in [*given, ";"]:
+        if not set(word) <= {*PUNCTUATION}:
+            command += [] if written else [word]
+            written = False
+            continue
+        written = ">" in word
+        if command[:1] == ["cd"]:
+            folder = absolute(command[-1], folder)
+        elif command:
+            found += files_of(command, folder, where)
+        command = []
+    return found
 
 
 def _program(command: Sequence[str]) -> int:

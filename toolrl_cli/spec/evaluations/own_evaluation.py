@@ -43,6 +43,13 @@ def folder_fault(run: RunSpec) -> str:
     return next((entry.name for entry in own if takes_folder(entry)), "")
 
 
+def doubts(own: Mapping[str, Any]) -> list[str]:
+    """What a person should know of an evaluation that can be used."""
+    if own.get("command") and own["sha256"] == digest([], 64):
+        return [f"evaluate: {own['name']} names no file, so an edit of what it runs is not noticed"]
+    return []
+
+
 def own_evaluation(entry: Any, folder: Path, where: str) -> dict[str, Any]:
     """An entry of `evaluate` as `OwnEvaluation` has it, looked at without running anything.
 

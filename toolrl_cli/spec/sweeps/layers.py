@@ -26,7 +26,7 @@ from toolrl_cli.spec.algorithms.rules import first_fault
 from toolrl_cli.spec.evaluations.benchmarks import BENCHMARKS, check_benchmarks
 from toolrl_cli.spec.evaluations.command_words import FROM_ENVIRONMENT, MODEL
 from toolrl_cli.spec.evaluations.over_steps import over_steps_fault
-from toolrl_cli.spec.evaluations.own_evaluation import folder_fault, is_own, own_evaluation
+from toolrl_cli.spec.evaluations.own_evaluation import doubts, folder_fault, is_own, own_evaluation
 from toolrl_cli.spec.identity import canonical_json
 from toolrl_cli.spec.run.model_settings import EndpointModel
 from toolrl_cli.spec.run.run_spec import KINDS, RunSpec
@@ -307,6 +307,7 @@ class Resolver:
             key = ("own", canonical_json(entry))
             if key not in self._known:
                 self._known[key] = own_evaluation(entry, self._document.path.parent, where)
+                self.notes |= dict.fromkeys(doubts(self._known[key]))
             own = found[position] = self._known[key]
             if own["name"] in BENCHMARKS or own["name"] in names:
                 hint = (
