@@ -222,6 +222,13 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
         ({"command": ["true"], "nam": "x"}, "unknown key 'nam'"),
         ({"command": ["true"], "name": "a b"}, "cannot name"),
         ({"command": ["python", "scoer.py", "{model}"]}, "there is no file .*scoer.py"),
+        ({"command": ["python", "-u", "missing.py"]}, "there is no file .*missing.py"),
+        ({"command": ["python3", "-W", "ignore", "missing"]}, "there is no file .*missing"),
+        ({"command": ["bash", "-eo", "pipefail", "missing.sh"]}, "there is no file .*missing.sh"),
+        ({"command": ["tool", "missing.sh"]}, "there is no file .*missing.sh"),
+        ({"command": ["./missing"]}, "there is no file .*missing"),
+        ({"command": ["./half.py"]}, r"half.py is not executable \(chmod \+x /"),
+        ({"command": ["/tmp"]}, "/tmp is not executable"),
         (
             {"command": ["true", "{Model}"]},
             r"\{Model\} stands for nothing \(did you mean \{model\}\? \{model\} is the model's folder, \{output\} one",
@@ -253,6 +260,7 @@ def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, tol
         ["-lc", "score $TOOLRL_MODEL"],
         ['{"a": {b}}'],
         ["awk program {print}"],
+        ["-c", "missing.py"],
         ["${HOME}/x", "@{upstream}", "%{http_code}", "{{question}}", "{}", "{0}", "{a,b}", "x{3}"],
         ["f'{x}'", "\\frac{a}"],
     ],
@@ -393,6 +401,17 @@ def test_a_command_imports_what_lies_beside_it_and_is_stopped_by_that_word(
     slow = OwnEvaluation(name="slow", command=("sleep", "60"), folder=str(tmp_path))
     with pytest.raises(InterruptedError):
         run_command(slow, None, "m", lambda: True)
+
+
+def test_a_command_s_home_is_the_same_where_it_is_planned_and_where_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "score.py").write_text("import sys; print('{\"x\": %d}' % len(open(sys.argv[1][6:]).read()))")
+    (tmp_path / "cases").write_text("12")
+    entry = {"command": [sys.executable, "~/score.py", "--inp=~/cases"]}
+    own = OwnEvaluation(**own_evaluation(entry, Path("/"), ""))
+    assert run_command(own, None, "m", lambda: False)["x"].value == 2.0
 
 
 def test_a_command_writes_into_a_folder_that_is_kept_and_not_into_a_file_that_is_its_identity(
@@ -567,6 +586,7 @@ def test_an_object_that_would_not_be_used_as_it_is_written_is_refused(
     [
         ('["true", "--suite=all"]', ["mine names no file, so an edit of what it runs is not noticed"]),
         ('[bash, -c, "python score.py"]', []),
+        ("[pythn, score.py]", ["mine runs pythn, which is not found on this machine's PATH"]),
     ],
 )
 def test_what_is_doubtful_of_a_command_is_said_when_it_is_planned(

@@ -18,7 +18,7 @@ from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit, users_environment
 from toolrl_cli.processes.tree import descendants, kill
 from toolrl_cli.spec.evaluations.benchmarks import Metric
-from toolrl_cli.spec.evaluations.command_words import MODEL, OUTPUT
+from toolrl_cli.spec.evaluations.command_words import MODEL, OUTPUT, without_tilde
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
 from toolrl_cli.spec.suggest import hint_for
 
@@ -59,7 +59,8 @@ def run_command(
                 "OPENAI_API_KEY": target.key or "none",
                 "TOOLRL_MODEL": target.model,
             }
-        argv = [word.replace(OUTPUT, str(kept or folder)).replace(MODEL, model) for word in own.command]
+        words = map(without_tilde, own.command)
+        argv = [word.replace(OUTPUT, str(kept or folder)).replace(MODEL, model) for word in words]
         with (Path(folder) / "stdout").open("w+b") as printed:
             try:
                 process = subprocess.Popen(

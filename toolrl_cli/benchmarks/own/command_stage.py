@@ -10,9 +10,9 @@ from pathlib import Path
 from toolrl_cli.benchmarks.endpoints import endpoint_of
 from toolrl_cli.benchmarks.own.command import run_command
 from toolrl_cli.errors import BenchmarkError, SpecError
-from toolrl_cli.spec.evaluations.command_files import files_of
+from toolrl_cli.spec.evaluations.command_files import SCRIPTS, files_of
 from toolrl_cli.spec.evaluations.command_words import FROM_ENVIRONMENT, MODEL, OUTPUT
-from toolrl_cli.spec.evaluations.own_evaluation import SCRIPTS, own_evaluation, takes_folder
+from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation, takes_folder
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.kind_configs import EvaluateConfig
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -11,15 +12,19 @@ from pathlib import Path
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards.errors import RewardError
 from toolrl_cli.rewards.user_code.sources import INIT, Sources, sources_of
+from toolrl_cli.spec.evaluations.command_words import MODEL, OUTPUT
 
+SCRIPTS = (".py", ".sh")
 PYTHON = re.compile(r"python(3[.\d]*)?t?")
 FLAGS = "-[bBdEhiIOPqRsSuvVx]*"
 """Those of Python that take no value, and may stand before `-c` and `-m` in one word."""
 MODULE = re.compile(FLAGS + "m(.*)")
 NO_FILE = re.compile(FLAGS + "c.*|-")
-TAKE_VALUE = ("-W", "-X", "--check-hash-based-pycs")
+TAKE_VALUE = re.compile("-W|-X|--check-hash-based-pycs")
 SHELL = re.compile(r"(ba|z|da|k)?sh")
 SHELL_TEXT = re.compile("-[A-Za-z]*c")
+SHELL_NO_FILE = re.compile("-[A-Za-z]*[cs]")
+SHELL_TAKE_VALUE = re.compile("[-+][A-Za-z]*[oO]|--rcfile|--init-file")
 PUNCTUATION = "();<>|&\n"
 
 
@@ -57,6 +62,28 @@ def files_of(command: Sequence[str], folder: Path, where: str) -> list[tuple[Pat
         elif named:
             module_at = position + 1
     return found
+
+
+def check_can_start(command: Sequence[str], folder: Path, where: str) -> None:
+    """Refuse a command whose program or script is not there.
+
+    Raises:
+        SpecError: with its path; what is looked for on PATH may be another machine's.
+    """
+    position = _program(command)
+    words = [command[0]] if "/" in command[0] else []
+    if 0 < position < len(command) and not any(map(MODULE.fullmatch, command[position - 1 : position + 1])):
+        words.append(command[position])
+    elif len(command) > 1 and Path(command[1]).suffix in SCRIPTS:
+        words.append(command[1])
+    for word in words:
+        path = absolute(word, folder)
+        if MODEL in word or OUTPUT in word:
+            continue
+        if not path.exists():
+            raise SpecError(f"command: there is no file {path}", where, "paths begin beside the sweep file")
+        if word is command[0] and not (path.is_file() and os.access(path, os.X_OK)):
+            raise SpecError(f"command: {path} is not executable", where, f"chmod +x {shlex.quote(str(path))}")
 
 
 def absolute(text: str, folder: Path) -> Path:
@@ -118,16 +145,18 @@ def _of_shell(text: str, folder: Path, where: str) -> list[tuple[Path, str]]:
 
 
 def _program(command: Sequence[str]) -> int:
-    """Position of the word that names what Python runs; -1 where it is not known."""
-    if not PYTHON.fullmatch(Path(command[0]).name):
+    """Position of the word that names what Python or a shell runs; -1 where it is not known."""
+    name = Path(command[0]).name
+    in_shell = SHELL.fullmatch(name)
+    if not in_shell and not PYTHON.fullmatch(name):
         return -1
     words = iter(enumerate(command[1:], 1))
     for position, word in words:
-        if module := MODULE.fullmatch(word):
+        if not in_shell and (module := MODULE.fullmatch(word)):
             return position if module[1] else position + 1
-        if NO_FILE.fullmatch(word):
+        if (SHELL_NO_FILE if in_shell else NO_FILE).fullmatch(word):
             return -1
-        if word in TAKE_VALUE:
+        if (SHELL_TAKE_VALUE if in_shell else TAKE_VALUE).fullmatch(word):
             next(words, None)
         elif not word.startswith("-"):
             return position

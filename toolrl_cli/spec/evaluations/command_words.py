@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.suggest import nearest
@@ -23,6 +24,11 @@ _TEXT = re.compile(r"[\s'\"\\]")
 """In a word that is a program, JSON or prose, whose braces are its own."""
 _BEFORE_PROGRAM = re.compile("-[A-Za-z]*[ceS]")
 """`sh -c`, `perl -e`, `env -S`: what follows is a program."""
+
+
+def without_tilde(word: str) -> str:
+    """A word with `~/` at the beginning of it, or of an option's value, as a path: there is no shell to do it."""
+    return re.sub(r"^(--?[\w-]+=|)~(?=/)", lambda found: found[1] + str(Path.home()), word)
 
 
 def check_words(command: Sequence[str], where: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards.user_code.sources import parsed
-from toolrl_cli.spec.evaluations.command_files import absolute, files_of, sources
+from toolrl_cli.spec.evaluations.command_files import absolute, check_can_start, files_of, sources
 from toolrl_cli.spec.evaluations.command_words import MODEL, check_words
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
@@ -20,7 +21,6 @@ from toolrl_cli.spec.run.run_spec import RunSpec
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'
 FUNCTIONS = ("items", "judge")
-SCRIPTS = (".py", ".sh")
 
 
 def is_own(entry: object) -> bool:
@@ -45,7 +45,10 @@ def folder_fault(run: RunSpec) -> str:
 
 def doubts(own: Mapping[str, Any]) -> list[str]:
     """What a person should know of an evaluation that can be used."""
-    if own.get("command") and own["sha256"] == digest([], 64):
+    program = own["command"][0] if own.get("command") else ""
+    if program and "/" not in program and shutil.which(program) is None:
+        return [f"evaluate: {own['name']} runs {program}, which is not found on this machine's PATH"]
+    if program and own["sha256"] == digest([], 64):
         return [f"evaluate: {own['name']} names no file, so an edit of what it runs is not noticed"]
     return []
 
@@ -99,9 +102,7 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
     if name is not None and not isinstance(name, str):
         raise SpecError(f"name: {name!r} is no name", where, EXAMPLE)
     check_words(command, where)
-    script = absolute(command[1], folder) if len(command) > 1 else None
-    if script is not None and script.suffix in SCRIPTS and not script.is_file():
-        raise SpecError(f"command: there is no file {script}", where, "paths begin beside the sweep file")
+    check_can_start(command, folder, where)
     digests = [mark for _, mark in files_of(command, folder, where)]
     words = (absolute(word, folder) for word in command)
     named = next((path for path in words if path.suffix and path.is_file()), Path(command[0]))
