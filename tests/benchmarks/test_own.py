@@ -10,6 +10,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ from toolrl_cli.benchmarks.own.python_file import OwnPython
 from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.processes.child import importable
-from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext, Item, NotRun, Reply, Session
+from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext, Item, NotRun, Reply, Session, Verdict
 from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation
 from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec, OwnEvaluation
 from toolrl_cli.spec.stage import StageContext
@@ -197,6 +198,10 @@ def test_a_file_beside_is_one_module_however_it_is_imported_and_never_out_of_a_c
         (GOOD.replace("return [{'prompt': 'q', 'gold': 'a'}]", "return []"), "gives no item"),
         (GOOD.replace("'prompt': 'q', ", ""), "neither a text `prompt` nor a list of `messages`"),
         (GOOD.replace("'gold': 'a'", "'gold': {1}"), "is no JSON"),
+        (GOOD.replace("'gold': 'a'", "'gold': ('a',)"), r"item 0 would not reach judge as it is.*\('a',\)"),
+        (GOOD.replace("'gold': 'a'", "'gold': {'x': [{1: 2}]}"), "item 0 would not reach judge as it is"),
+        (GOOD.replace("'gold': 'a'", "'gold': 'a', 7: 8"), "item 0 would not reach judge as it is"),
+        (GOOD.replace("'gold': 'a'", "'messages': [{'content': 'p'}]"), "both a `prompt` and `messages`"),
         (GOOD.replace("return [", "return 2 * [").replace("'prompt'", "'id': 7, 'prompt'"), "id '7'"),
         (GOOD.replace("item['gold'] in output", "3"), "judge gives 3 for item 0"),
         (GOOD.replace("item['gold'] in output", "''"), "judge gives an empty text for item 0"),
@@ -572,6 +577,7 @@ def test_a_fault_in_its_conversation_ends_the_evaluation_in_one_line(tmp_path: P
             "`source` of a benchmark in a file of one's own",
         ),
         (("def session(self, scratch, ctx)", "def data(self, run)"), "`data` of a benchmark"),
+        (("def session(self, scratch, ctx)", "def right(self, v, rule='')"), "let `judge` say what is right"),
     ],
 )
 def test_an_object_that_would_not_be_used_as_it_is_written_is_refused(
@@ -579,6 +585,45 @@ def test_an_object_that_would_not_be_used_as_it_is_written_is_refused(
 ) -> None:
     with pytest.raises(BenchmarkError, match=re.escape(told)):
         OwnPython(own_of(tmp_path / "mine.py", OBJECT.replace(*change))).items(None)
+
+
+def test_a_function_beside_an_object_of_another_file_is_refused_and_a_helper_of_an_own_class_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "other.py").write_text(OBJECT)
+    (tmp_path / "other.txt").write_text("one")
+    (tmp_path / "mine.txt").write_text("one")
+    with pytest.raises(BenchmarkError, match="`judge` is never called beside a Mine: make it a method"):
+        OwnPython(
+            own_of(
+                tmp_path / "mine.py",
+                "from other import BENCHMARK, Benchmark\ndef judge(item, output): return True\n",
+            )
+        ).items(None)
+    assert OwnPython(own_of(tmp_path / "mine.py", "from other import BENCHMARK, Benchmark\n")).items(None)
+    assert OwnPython(own_of(tmp_path / "mine.py", f"{OBJECT}\ndef judge(): pass\n")).items(None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        ("Metric(float('nan'))", "calls: nan is no number"),
+        ("Metric(10**400)", "calls: 1000"),
+        ("Metric(True)", "calls: True is no number"),
+        ("Metric(0.5, 3, 2)", "calls: 3 are right of 2"),
+        ("Metric(0.5, 1)", "calls: 1 are right of None"),
+        ("Metric(0.5, 0.5, 2)", r"calls: correct and total are whole numbers, not \[0.5, 2\]"),
+        ("Metric(None, None, 3, 'gone')", ""),
+        ("Metric(0.5, None, 3)", ""),
+    ],
+)
+def test_metrics_of_an_object_are_held_to_what_can_be_read(tmp_path: Path, metric: str, told: str) -> None:
+    (tmp_path / "mine.txt").write_text("one")
+    code = OBJECT.replace("Metric(float(sum(len(v.calls) for v in verdicts if v)))", metric)
+    benchmark = OwnPython(own_of(tmp_path / "mine.py", code))
+    items = benchmark.items(None)
+    with pytest.raises(BenchmarkError, match=told) if told else nullcontext():
+        assert "calls" in benchmark.metrics(items, [Verdict(also={"strict": True})])
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,12 @@ from toolrl_cli.spec.evaluations.benchmarks import (
 NAME = "BENCHMARK"
 AT_ONCE = 64
 """Steps of conversations at a time; each may block, as one does that waits for a search."""
-UNUSED = ("data", "configured")
-"""Methods that are asked when a stage is planned, where a user's code does not run."""
+UNUSED = {
+    "data": "let `items` read what it needs",
+    "configured": "let `items` read what it needs",
+    "right": "let `judge` say what is right",
+}
+"""Methods that are not asked, or not by all who count what is right; with what to write instead."""
 
 
 def object_in(module: Any) -> Benchmark | None:
@@ -53,11 +57,18 @@ def object_in(module: Any) -> Benchmark | None:
         raise Unusable(f"holds several benchmarks ({', '.join(found)}): call the one that is meant {NAME}")
     used = [name for name in UNUSED if getattr(type(known), name) is not getattr(Benchmark, name)]
     if known.source or used:
-        what = "`source`" if known.source else f"`{used[0]}`"
+        what, instead = ("source", UNUSED["data"]) if known.source else (used[0], UNUSED[used[0]])
+        raise Unusable(f"`{what}` of a benchmark in a file of one's own is never used: {instead}")
+    beside = [name for name in ("items", "judge") if _is_function_of(getattr(module, name, None), module)]
+    if beside and type(known).__module__ != module.__name__:
         raise Unusable(
-            f"{what} of a benchmark in a file of one's own is never used: let `items` read what it needs"
+            f"`{beside[0]}` is never called beside a {type(known).__name__}: make it a method of a class of your own"
         )
     return known
+
+
+def _is_function_of(value: Any, module: Any) -> bool:
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
 
 
 def _is_class(value: Any) -> bool:

@@ -20,6 +20,7 @@ from toolrl_cli.benchmarks.own.benchmark_object import Asked, category_of, objec
 from toolrl_cli.benchmarks.own.faults import Unusable, told
 from toolrl_cli.benchmarks.own.importing import find_beside, module_of
 from toolrl_cli.processes.child import leave_to_users
+from toolrl_cli.wording import cut
 
 
 def main(file: str, request: str, answer: str = "") -> int:
@@ -53,8 +54,10 @@ def _answer(file: Path, asked: Mapping[str, Any]) -> Any:
     if known is not None:
         return _of_object(Asked(known), asked)
     if asked["do"] == "items":
-        rows = _list(_function(module, "items")())
-        return {"rows": [_row(position, row) for position, row in enumerate(rows)], "about": {}}
+        rows = [_row(position, row) for position, row in enumerate(_list(_function(module, "items")()))]
+        for position, row in enumerate(rows):
+            _check_kept(position, row["given"])
+        return {"rows": rows, "about": {}}
     judge = _function(module, "judge")
     pairs = zip(asked["items"], asked["replies"], strict=True)
     return [verdict_row(judge(row["given"], reply["output"]), row["id"]) for row, reply in pairs]
@@ -94,6 +97,8 @@ def _row(position: int, row: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise Unusable(f"item {position} is {type(row).__name__}, and no mapping")
     messages = given.get("messages")
+    if messages is not None and given is row and given.get("prompt") is not None:
+        raise Unusable(f"item {position} has both a `prompt` and `messages`: give one")
     if messages is None and isinstance(given.get("prompt"), str):
         messages = [{"role": "user", "content": given["prompt"]}]
     if not _are_messages(messages):
@@ -111,6 +116,17 @@ def _row(position: int, row: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise Unusable(f"item {position} is no JSON: {error}") from error
     return found
+
+
+def _check_kept(position: int, given: Mapping[Any, Any]) -> None:
+    """Refuse what `judge`, which is called in another process, would be given otherwise than `items` gave it."""
+    kept = json.loads(json.dumps(given))
+    for key, value in given.items():
+        if key not in kept or kept[key] != value:
+            raise Unusable(
+                f"item {position} would not reach judge as it is, but as JSON:"
+                f" {cut(repr({key: value}), 80)} (use lists and not tuples, text as keys, numbers that are finite)"
+            )
 
 
 def _are_messages(messages: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.benchmarks.asking.client import Target
+from toolrl_cli.benchmarks.own.faults import metric_fault
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit, users_environment
 from toolrl_cli.processes.tree import descendants, kill
@@ -108,16 +108,10 @@ def _metric(name: str, value: Any, where: str, hint: str) -> Metric:
         raise BenchmarkError(
             f"{name}: unknown key {unknown[0]!r}", where, hint_for(str(unknown[0]), METRIC, "keys")
         )
-    number = entry.get("value")
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-        raise BenchmarkError(f"{name}: {number!r} is no number", where, hint)
-    counts = [entry.get(key) for key in ("correct", "total")]
-    if any(n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 0) for n in counts):
-        raise BenchmarkError(f"{name}: correct and total are whole numbers, not {counts}", where, hint)
-    correct, total = counts
-    if (correct is None) != (total is None) or (correct or 0) > (total or 0):
-        raise BenchmarkError(f"{name}: {correct} are right of {total}", where, hint)
-    return Metric(float(number), correct, total)
+    number, correct, total = (entry.get(key) for key in METRIC)
+    if fault := metric_fault(number, correct, total):
+        raise BenchmarkError(f"{name}: {fault}", where, hint)
+    return Metric(float(number or 0), correct, total)
 
 
 def _wait(process: subprocess.Popen[bytes], stop_requested: Callable[[], bool]) -> None:

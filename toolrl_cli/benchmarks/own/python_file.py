@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from toolrl_cli.benchmarks.own.conversations import OwnSession
+from toolrl_cli.benchmarks.own.faults import metric_fault
 from toolrl_cli.errors import BenchmarkError
 from toolrl_cli.processes.child import describe_exit, importable
 from toolrl_cli.processes.tree import descendants, kill
@@ -119,7 +120,15 @@ class OwnPython(Benchmark):
             return super().metrics(items, verdicts)
         rows = [verdict and asdict(verdict) for verdict in verdicts]
         found = self._ask({"do": "metrics", "ids": [item.id for item in items], "verdicts": rows})
-        return {name: Metric(**metric) for name, metric in found.items()}
+        metrics = {name: Metric(**metric) for name, metric in found.items()}
+        faults = {
+            name: metric_fault(0.0 if m.value is None else m.value, m.correct, m.total, of_means=True)
+            for name, m in metrics.items()
+        }
+        for name, fault in faults.items() if faults else [("metrics", "gives none")]:
+            if fault:
+                raise BenchmarkError(f"{name}: {fault}", str(self._file), "see docs/evaluations.md")
+        return metrics
 
     @contextmanager
     def session(self, scratch: Path, ctx: EvaluationContext) -> Iterator[Session]:
