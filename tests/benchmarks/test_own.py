@@ -467,6 +467,11 @@ def test_other_questions_are_other_data(tmp_path: Path) -> None:
     "text",
     [
         *("", "done", "[1]", "{}", '{"a b": 1}', '{"a": "x"}', '{"a": true}', '{"a": NaN}'),
+        b'{"a": "\xff\xfe"}',
+        pytest.param(f'{{"a": 1{"0" * 400}}}', id="400 digits"),
+        pytest.param(f'{{"a": 1{"0" * 5000}}}', id="5000 digits"),
+        pytest.param("[" * 100_000, id="deep"),
+        *('{"a": 1, "a": 2}', '{"a": {"value": 1, "value": 2}}'),
         '{"a": {"value": 0.5, "correct": 1}}',
         '{"a": {"value": 0.5, "total": 1}}',
         '{"a": {"value": 0.5, "corect": 1, "totl": 2}}',
@@ -474,9 +479,10 @@ def test_other_questions_are_other_data(tmp_path: Path) -> None:
         '{"a": {"value": 0.5, "correct": 1.0, "total": 2}}',
     ],
 )
-def test_metrics_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(BenchmarkError, match="evaluate: mine"):
+def test_metrics_that_are_none_are_refused(text: str | bytes) -> None:
+    with pytest.raises(BenchmarkError, match="evaluate: mine") as caught:
         metrics_of(text, "evaluate: mine")
+    assert len(str(caught.value)) < 250
 
 
 OBJECT = """

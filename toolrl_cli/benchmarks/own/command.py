@@ -76,15 +76,11 @@ def run_command(
             raise BenchmarkError(
                 f"the command {describe_exit(process.returncode)}", where, "its log says why"
             )
-        last = (
-            output.read_text(encoding="utf-8")
-            if output.is_file()
-            else (text.strip().splitlines() or [""])[-1]
-        )
+        last = output.read_bytes() if output.is_file() else (text.strip().splitlines() or [""])[-1]
     return metrics_of(last, where)
 
 
-def metrics_of(text: str, where: str) -> dict[str, Metric]:
+def metrics_of(text: str | bytes, where: str) -> dict[str, Metric]:
     """Metrics from JSON: name → number, or → `{value, correct, total}`.
 
     Raises:
@@ -92,12 +88,26 @@ def metrics_of(text: str, where: str) -> dict[str, Metric]:
     """
     hint = f'the last line printed, or the file ${METRICS}, is JSON such as {{"accuracy": 0.5}}'
     try:
-        found: Any = json.loads(text)
-    except ValueError as error:
+        found: Any = json.loads(text, object_pairs_hook=_without_twins)
+    except _Twice as error:
+        raise BenchmarkError(f"{error} stands twice among the metrics", where, "give each once") from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or a number of thousands of digits
         raise BenchmarkError("the command left no metrics", where, hint) from error
     if not isinstance(found, dict) or not found:
         raise BenchmarkError("the command left no metrics", where, hint)
     return {str(name): _metric(str(name), value, where, hint) for name, value in found.items()}
+
+
+class _Twice(Exception):
+    """A key of JSON that stands twice in one object."""
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(repr(next(name for name in names if names.count(name) > 1)))
+    return found
 
 
 def _metric(name: str, value: Any, where: str, hint: str) -> Metric:
