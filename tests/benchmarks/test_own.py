@@ -222,6 +222,9 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
         ("./none.py", "there is no file"),
         ("./bad.py", "is no valid Python"),
         ("./half.py", r"defines no judge\(item, output\)"),
+        ("./typed.py", r"defines no judge\(item, output\)"),
+        ("./later.py", r"defines no judge\(item, output\)"),
+        ("./method.py", r"defines no judge\(item, output\)"),
         ({"command": "python"}, "a list of words"),
         ({"command": []}, "a list of words"),
         ({"command": ["true"], "nam": "x"}, "unknown key 'nam'"),
@@ -252,6 +255,9 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
 def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, told: str) -> None:
     (tmp_path / "bad.py").write_text("def items(:")
     (tmp_path / "half.py").write_text("def items(): return []")
+    (tmp_path / "typed.py").write_text("items = list\njudge: object\n")
+    (tmp_path / "method.py").write_text("items = list\nclass A:\n    def judge(self): pass\n")
+    (tmp_path / "later.py").write_text("items = list\nasync def judge(item, output): pass\n")
     with pytest.raises(SpecError, match=told) as caught:
         own_evaluation(entry, tmp_path, "sweep.yaml:3: evaluate")
     assert str(caught.value).startswith("sweep.yaml:3")
@@ -272,6 +278,21 @@ def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, tol
 )
 def test_braces_and_variables_of_other_languages_are_let_through(tmp_path: Path, words: list[str]) -> None:
     assert own_evaluation({"command": ["true", *words]}, tmp_path, "")["command"] == ["true", *words]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n    from fast import judge\nexcept ImportError:\n    def judge(item, output): return True",
+        "from typing import Callable\njudge: Callable = lambda item, output: True",
+        "if True:\n    judge, other = (lambda item, output: True), 1",
+        "from rest import *",
+    ],
+)
+def test_a_judge_is_found_however_a_file_defines_it(tmp_path: Path, code: str) -> None:
+    (tmp_path / "rest.py").write_text("def judge(item, output): return True\n")
+    benchmark = OwnPython(own_of(tmp_path / "mine.py", f"{GOOD.split('def judge')[0]}\n{code}\n"))
+    assert score(benchmark, benchmark.items(None), [Reply("")])[1][0]["correct"]
 
 
 def test_bytes_of_the_file_and_of_what_it_imports_are_its_identity(tmp_path: Path) -> None:
@@ -603,10 +624,10 @@ def test_a_function_beside_an_object_of_another_file_is_refused_and_a_helper_of_
         OwnPython(
             own_of(
                 tmp_path / "mine.py",
-                "from other import BENCHMARK, Benchmark\ndef judge(item, output): return True\n",
+                "from other import BENCHMARK\ndef judge(item, output): return True\n",
             )
         ).items(None)
-    assert OwnPython(own_of(tmp_path / "mine.py", "from other import BENCHMARK, Benchmark\n")).items(None)
+    assert OwnPython(own_of(tmp_path / "mine.py", "from other import BENCHMARK\n")).items(None)
     assert OwnPython(own_of(tmp_path / "mine.py", f"{OBJECT}\ndef judge(): pass\n")).items(None)
 
 

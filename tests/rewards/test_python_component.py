@@ -189,6 +189,7 @@ def test_any_name_that_the_file_defines_may_be_the_function(tmp_path: Path, sour
     ("source", "message"),
     [
         ("def g(): return 1", r"defines no 'f' \(valid: g\)"),
+        ("def g():\n    def f(): return 1", r"defines no 'f'"),
         ("print(f)", r"defines no 'f' \(the file defines nothing\)"),
         ("def f(:", "is no valid Python"),
         ("\0", "is no valid Python"),
@@ -243,7 +244,7 @@ def test_a_function_with_settings_of_its_own_is_called(tmp_path: Path, source: s
 
 def test_a_function_that_the_file_only_seems_to_define_is_refused_at_the_first_score(tmp_path: Path) -> None:
     with pytest.raises(RewardError, match=r"cannot be imported: AttributeError: .* has no attribute 'f'"):
-        reward_of(tmp_path, "def outer():\n    def f(): return 1").score("", "")
+        reward_of(tmp_path, "if 0:\n    def f(): return 1").score("", "")
 
 
 def test_a_file_that_is_not_python_cannot_be_imported(tmp_path: Path) -> None:

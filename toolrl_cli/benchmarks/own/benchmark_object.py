@@ -24,8 +24,8 @@ from toolrl_cli.spec.evaluations.benchmarks import (
     Reply,
     Verdict,
 )
+from toolrl_cli.spec.evaluations.own_evaluation import OBJECT as NAME
 
-NAME = "BENCHMARK"
 AT_ONCE = 64
 """Steps of conversations at a time; each may block, as one does that waits for a search."""
 UNUSED = {

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from toolrl_cli.rewards.components import Component, Range, Term
 from toolrl_cli.rewards.errors import RewardError, nearest, shown
 from toolrl_cli.rewards.reading import GROUP, Reading
-from toolrl_cli.rewards.user_code.sources import Where, parsed
+from toolrl_cli.rewards.user_code.sources import Where, names_in, parsed
 from toolrl_cli.rewards.user_code.values import Returned
 
 TOLERANCE = 1e-9  # tolerance for a sum that leaves its range by rounding
@@ -128,17 +128,7 @@ def check_defined(path: Path, code: bytes, function: str, where: str) -> None:
     Raises:
         RewardError: the file is not valid Python, or does not define the name.
     """
-    import ast  # only a reward with a user component needs it
-
-    tree = parsed(path, code, where)
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update(alias.asname or alias.name for alias in node.names)
+    names = names_in(parsed(path, code, where))
     if function not in names and "*" not in names:
         hint = nearest(function, names) if names else "the file defines nothing"
         raise RewardError(f"{path} defines no {function!r}", where, hint)

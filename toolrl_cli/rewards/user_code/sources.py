@@ -182,6 +182,21 @@ def parsed(path: Path, code: bytes, where: str) -> ast.Module:
         raise RewardError(f"{path} is no valid Python: {fault}", where) from fault
 
 
+def names_in(tree: ast.AST) -> set[str]:
+    """Names that a module may define, under whichever condition; `*` stands for those of another."""
+    names: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif not isinstance(node, ast.AnnAssign) or node.value is not None:
+            names |= names_in(node)
+    return names
+
+
 def _read(path: Path, where: str) -> bytes:
     try:
         return path.read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrl_cli.errors import SpecError
-from toolrl_cli.rewards.user_code.sources import parsed
+from toolrl_cli.rewards.user_code.sources import names_in, parsed
 from toolrl_cli.spec.evaluations.command_files import absolute, check_can_start, files_of, sources
 from toolrl_cli.spec.evaluations.command_words import MODEL, check_words
 from toolrl_cli.spec.identity import digest
@@ -20,6 +20,7 @@ from toolrl_cli.spec.run.run_spec import RunSpec
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 EXAMPLE = 'for example {command: [python, score.py, "{model}"]}'
+OBJECT = "BENCHMARK"
 FUNCTIONS = ("items", "judge")
 
 
@@ -78,8 +79,8 @@ def _file(entry: str, folder: Path, where: str) -> dict[str, Any]:
     path = absolute(entry, folder)
     code = sources(path, where).sha256
     tree = parsed(path, path.read_bytes(), where)
-    defined = {name for node in tree.body for name in _names(node)}
-    lacks = [name for name in FUNCTIONS if name not in defined]
+    defined = names_in(tree) - {node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
+    lacks = [] if {"*", OBJECT} & defined else [name for name in FUNCTIONS if name not in defined]
     if lacks and not any(
         "Benchmark" in ast.unparse(n) for n in tree.body if isinstance(n, (ast.ClassDef, ast.ImportFrom))
     ):
@@ -112,13 +113,3 @@ def _command(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, An
         "folder": str(folder.resolve()),
         "sha256": digest(digests, 64),
     }
-
-
-def _names(node: ast.stmt) -> list[str]:
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        return [node.name]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return [alias.asname or alias.name for alias in node.names]
-    return []
