@@ -13,6 +13,7 @@ from toolrl_cli.api.listing import list_runs
 from toolrl_cli.api.looking import diff, show
 from toolrl_cli.commands.seeing.show import score_text
 from toolrl_cli.report.api import build_report
+from toolrl_cli.report.model import fixed
 from toolrl_cli.report.units import unit_of
 from toolrl_cli.store.scores import Score
 
@@ -55,6 +56,29 @@ def test_every_view_shows_a_number_without_counts_as_it_is(tree: Tree) -> None:
     assert list_runs("demo", results=root)["units"]["mine"] == {"latency": "count", "acc": "count"}
     units = {row["name"]: row["unit"] for row in diff("raw-seed1", "sft-seed1", results=root)["results"]}
     assert units["mine/latency"] == "count"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((1e-9, 0.0), ["0.00000000100", "0.00000000000"]),
+        ((0.4, 1.4), ["0.400", "1.400"]),
+        ((0.05, -0.04), ["0.0500", "-0.0400"]),
+        ((1.04, 1.01), ["1.04", "1.01"]),
+        ((12.0, 3.0), ["12.0", "3.0"]),
+        ((1234.5, 384.25), ["1234.5", "384.2"]),
+        ((1e-300, 0.5), ["0.000000000000", "0.500000000000"]),
+    ],
+)
+def test_a_number_of_one_s_own_is_shown_by_its_digits_and_none_is_called_the_best(
+    tree: Tree, values: tuple[float, float], shown: list[str]
+) -> None:
+    root = views(tree, "mine", {"loss": values[0]}, {"loss": values[1]})
+    (table,) = build_report(root, ["demo"]).tables
+    (head,) = table.columns
+    cells = [row.cells["loss"] for row in table.rows]
+    assert [fixed(cell.mean or 0.0, head.precision) for cell in cells] == shown
+    assert not any(cell.best or cell.second for cell in cells)
 
 
 def test_what_the_report_calls_unreadable_no_view_shows(tree: Tree) -> None:

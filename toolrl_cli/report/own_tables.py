@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from toolrl_cli.report.sources.results import Evaluation, Sweep
-from toolrl_cli.report.table_spec import RESERVED, ColumnSpec, TableSpec, shipped_tables
+from toolrl_cli.report.table_spec import MOST_DECIMALS, RESERVED, ColumnSpec, TableSpec, shipped_tables
 from toolrl_cli.report.units import unit_of
 from toolrl_cli.store.scores import Score
 
@@ -43,5 +44,17 @@ def _table(name: str, evaluations: Sequence[Evaluation]) -> TableSpec:
 
 def _column(benchmark: str, metric: str, scores: Sequence[Score]) -> ColumnSpec:
     unit = unit_of(benchmark, metric, scores)
-    small = unit == "count" and any(0 < abs(s.value) <= 1 for s in scores if s.value is not None)
-    return ColumnSpec(name=metric, label=metric, unit=unit, precision=3 if small else None)
+    if unit == "percent":
+        return ColumnSpec(name=metric, label=metric)
+    values = [score.value for score in scores if score.value is not None]
+    return ColumnSpec(  # which of two is better, a loss or a length, is not known
+        name=metric, label=metric, unit=unit, direction="none", precision=_decimals(values)
+    )
+
+
+def _decimals(values: Sequence[float]) -> int | None:
+    """Those that show three significant digits of each value; the table's where all are whole numbers."""
+    if all(value == round(value) for value in values):
+        return None
+    smallest = min(abs(value) for value in values if value)
+    return min(max(1, 2 - math.floor(math.log10(smallest))), MOST_DECIMALS)

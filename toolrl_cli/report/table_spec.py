@@ -22,6 +22,8 @@ SPECS = Path(__file__).parent / "specs"
 
 RESERVED = frozenset({"aggregate", "claims", "curves", "report"})
 
+MOST_DECIMALS = 12
+
 Condition = dict[str, Any]
 """Dotted setting → value, or list of accepted values. `arm` accepts shell patterns."""
 
@@ -37,7 +39,9 @@ class ColumnSpec(Frozen):
         "percent", description="percent: the share in scores.json × 100"
     )
     direction: Direction | None = Field(None, description="which values are better; default: the table's")
-    precision: int | None = Field(None, strict=True, ge=0, le=6, description="decimals; default: the table's")
+    precision: int | None = Field(
+        None, strict=True, ge=0, le=MOST_DECIMALS, description="decimals; default: the table's"
+    )
     categories: list[str] | None = Field(
         None, description="item categories behind the metric, for tests on items; default: the one named so"
     )
