@@ -248,8 +248,11 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
         ({"command": ["true", "{output_dir}/x"]}, r"did you mean \{output\}"),
         ({"command": ["true", "{ output }"]}, r"did you mean \{output\}"),
         ({"command": ["true", "{zzz}"]}, r"\{zzz\} stands for nothing \(\{model\} is the model's folder"),
-        ({"command": ["true", "$TOOLRL_MODEL"]}, "no shell reads .TOOLRL_MODEL, .*from its environment"),
-        ({"command": ["true", "--url=${OPENAI_BASE_URL}/x"]}, r"so \$\{OPENAI_BASE_URL\} stays as it is"),
+        ({"command": ["true", "$TOOLRL_MODEL"]}, "no shell fills in .TOOLRL_MODEL .*from its environment"),
+        (
+            {"command": ["true", "--url=${OPENAI_BASE_URL}/x"]},
+            r"no shell fills in --url=\$\{OPENAI_BASE_URL\}/x",
+        ),
     ],
 )
 def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, told: str) -> None:
@@ -345,6 +348,8 @@ def test_files_that_a_command_names_in_any_way_are_its_identity(tmp_path: Path, 
         (["timeout", "9", "/bin/sh", "-euc", "set -x\npython -um pack.part | tee x; exit"], "pack/part.py"),
         (["zsh", "-lc", "A=1 python good.py <cases.json 2>&1 || cat 'two.py'"], "cases.json"),
         (["zsh", "-lc", "A=1 python good.py <cases.json 2>&1 || cat 'two.py'"], "two.py"),
+        (["sh", "-c", "(cd pack && true) && python good.py"], "good.py"),
+        (["sh", "-c", "cd pack # it's there\n python \\\n part.py"], "pack/part.py"),
         (["sh", "-c", "cat <<E\nit's\nE\n python good.py"], "good.py"),
     ],
 )
@@ -364,7 +369,7 @@ def test_a_file_that_a_command_runs_or_reads_is_its_identity_however_it_is_named
 
 def test_what_a_shell_writes_and_a_program_that_is_no_path_are_not_a_command_s_files(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("1")
-    for text in ("true > log.txt", "true 2>>log.txt", "x = 1\n" * 99):
+    for text in ("true > log.txt", "true 2>>log.txt", "true | tee log.txt", "x = 1\n" * 99):
         command = ["bash", "-c", text]
         assert own_evaluation({"command": command}, tmp_path, "")["sha256"].startswith("4f53cda18c2b")
 

@@ -119,13 +119,14 @@ def _texts(word: str) -> Iterator[str]:
 
 
 def _of_shell(text: str, folder: Path, where: str) -> list[tuple[Path, str]]:
-    """What the commands in a shell's text name, but for what they write by `>`; it is followed through `cd`."""
+    """What the commands in a shell's text name, but for what `>` and `tee` write; it is followed through `cd`."""
+    text = re.sub(r"\\\n|(?m:(?<!\S)#.*)", " ", text)
     words = shlex.shlex(text, posix=True, punctuation_chars=PUNCTUATION)
-    words.whitespace = " \t\r"
+    words.whitespace, words.commenters = " \t\r", ""
     words.whitespace_split = True
     found: list[tuple[Path, str]] = []
     command: list[str] = []
-    written = False
+    written, start = False, folder
     try:
         given = [*words]
     except ValueError:  # a quote that is not closed, or a here-document
@@ -138,9 +139,10 @@ def _of_shell(text: str, folder: Path, where: str) -> list[tuple[Path, str]]:
         written = ">" in word
         if command[:1] == ["cd"]:
             folder = absolute(command[-1], folder)
-        elif command:
+        elif command and command[0] != "tee":
             found += files_of(command, folder, where)
         command = []
+        folder = start if ")" in word else folder
     return found
 
 

@@ -19,7 +19,7 @@ FROM_ENVIRONMENT = (
 )
 
 _PIECE = re.compile(r"(?<![$@%#{\\])\{\s*([A-Za-z_][\w-]*)\s*\}(?!\})")
-_VARIABLE = re.compile(r"\$\{?(?:TOOLRL_MODEL|TOOLRL_OUTPUT|OPENAI_BASE_URL|OPENAI_API_KEY)\b\}?")
+_VARIABLE = re.compile(r"\$\{?(?:TOOLRL_MODEL|TOOLRL_OUTPUT|OPENAI_BASE_URL|OPENAI_API_KEY)\b")
 _TEXT = re.compile(r"[\s'\"\\]")
 """In a word that is a program, JSON or prose, whose braces are its own."""
 _BEFORE_PROGRAM = re.compile("-[A-Za-z]*[ceS]")
@@ -46,7 +46,5 @@ def check_words(command: Sequence[str], where: str) -> None:
                 hint = f"{MODEL} is the model's folder, {OUTPUT} one for what the command writes"
                 hint = f"did you mean {{{close}}}? {hint}" if close else hint
                 raise SpecError(f"command: {piece[0]} stands for nothing", where, hint)
-        if variable := _VARIABLE.search(word):
-            raise SpecError(
-                f"command: no shell reads {word}, so {variable[0]} stays as it is", where, FROM_ENVIRONMENT
-            )
+        if _VARIABLE.search(word):
+            raise SpecError(f"command: no shell fills in {word}", where, FROM_ENVIRONMENT)
