@@ -13,7 +13,7 @@ from toolrl_cli.api.listing import list_runs
 from toolrl_cli.api.looking import diff, show
 from toolrl_cli.commands.seeing.show import score_text
 from toolrl_cli.report.api import build_report
-from toolrl_cli.report.model import fixed
+from toolrl_cli.report.model import Head, fixed
 from toolrl_cli.report.units import unit_of
 from toolrl_cli.store.scores import Score
 
@@ -79,6 +79,13 @@ def test_a_number_of_one_s_own_is_shown_by_its_digits_and_none_is_called_the_bes
     cells = [row.cells["loss"] for row in table.rows]
     assert [fixed(cell.mean or 0.0, head.precision) for cell in cells] == shown
     assert not any(cell.best or cell.second for cell in cells)
+
+
+@pytest.mark.parametrize(("low", "high", "ends"), [(-5.2, -4.8, (-5.2, -4.8)), (-0.2, 1.0, (0.0, 1.0))])
+def test_an_interval_is_cut_at_0_only_where_its_mean_is_above(
+    low: float, high: float, ends: tuple[float, float]
+) -> None:
+    assert Head("likelihood", "L", 1, unit="count").ends(low, high) == ends
 
 
 def test_what_the_report_calls_unreadable_no_view_shows(tree: Tree) -> None:

@@ -35,7 +35,8 @@ class Head:
 
     def ends(self, low: float, high: float) -> tuple[float, float]:
         """An interval of values, cut to what values can be, and rounded."""
-        return rounded(max(low, 0.0), self.precision), rounded(min(high, self.limit), self.precision)
+        floor = 0.0 if low + high >= 0 else -math.inf  # a value below 0 is of something that is no count
+        return rounded(max(low, floor), self.precision), rounded(min(high, self.limit), self.precision)
 
 
 @dataclass(frozen=True)
