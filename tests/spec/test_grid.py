@@ -112,7 +112,7 @@ def test_settings_of_questions_that_only_commands_ask_are_refused(resolve: Resol
 
 def test_the_batch_size_of_a_server_that_a_command_asks_is_read(resolve: Resolve) -> None:
     head = HEAD + "axes: {evaluation.batch_size: [1]}\n"
-    asks, loads = (f"evaluate: [{{command: [python, {w}], name: mine}}]\n" for w in ("x", "'{model}'"))
+    asks, loads = (f"evaluate: [{{command: [python, {w}], name: mine}}]\n" for w in ("-V", "'{model}'"))
     assert resolve(head + asks)[0].spec.evaluation.batch_size == 1
     with pytest.raises(SpecError, match="changes nothing"):
         resolve(head + loads)
