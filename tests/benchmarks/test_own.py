@@ -411,6 +411,10 @@ def test_a_command_is_given_the_model_and_prints_or_writes_its_metrics(tmp_path:
     code = "import os; open(os.environ['TOOLRL_OUTPUT'], 'w').write('{\"u\": %d}' % len(os.environ['OPENAI_BASE_URL']))"
     own = OwnEvaluation(name="mine", command=(sys.executable, "-c", code), folder=str(tmp_path))
     assert run_command(own, target, "m", lambda: False)["u"].value == 11.0
+    code = "import os; open(os.environ['TOOLRL_OUTPUT'], 'wb').write(b'{\"u\": \"\\xff\"}')"
+    own = OwnEvaluation(name="mine", command=(sys.executable, "-c", code), folder=str(tmp_path))
+    with pytest.raises(BenchmarkError, match="left no metrics"):
+        run_command(own, target, "m", lambda: False)
     own = OwnEvaluation(name="mine", command=(sys.executable, "-c", "exit(4)"), folder=str(tmp_path))
     with pytest.raises(BenchmarkError, match="status 4"):
         run_command(own, None, "m", lambda: False)
