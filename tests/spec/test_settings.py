@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.sweeps.resolve import Run
+from toolrl_cli.spec.sweeps.schema import sweep_schema
 from toolrl_cli.spec.sweeps.settings import apply, flatten, matches
 
 
@@ -23,6 +25,86 @@ def test_a_reward_mapping_is_one_setting() -> None:
 def test_a_model_mapping_that_stands_for_itself_replaces_and_a_partial_one_changes_fields() -> None:
     assert flatten({"model": {"kind": "tiny", "seed": 1}}) == {"model": {"kind": "tiny", "seed": 1}}
     assert flatten({"model": {"seed": 1}}) == {"model.seed": 1}
+
+
+OF_A_REWARD = ("components", "granularity", "name", "fidelity", "clamp", "reading")
+EVERY_SETTING = [
+    *(key for key in sweep_schema()["$defs"]["Settings"]["properties"] if "." in key),
+    *(f"reward.{part}" for part in OF_A_REWARD),
+]
+
+
+@pytest.mark.parametrize("key", EVERY_SETTING)
+def test_every_setting_means_the_same_nested_and_dotted(key: str) -> None:
+    for value in (1, {"weight": {"kind": "step", "at": 3}}):
+        spelt: list[dict[str, object]] = []
+        for joints in itertools.product((True, False), repeat=key.count(".")):
+            *outer, last = key.split(".")
+            nested: dict[str, object] = {last: value}
+            for part, dotted in zip(reversed(outer), joints, strict=True):
+                nested = {f"{part}.{k}": v for k, v in nested.items()} if dotted else {part: nested}
+            spelt.append(nested)
+        kind = value != 1 and key.endswith((".kind", ".name", ".granularity"))  # which are words
+        assert kind or all(flatten(each) == flatten(spelt[0]) for each in spelt)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "reward.components: {format: {kind: format}}",
+        "reward.granularity: coarse",
+        "reward.name: coarse",
+        "reward.fidelity: paper",
+        "data.kind: toolworld",
+        "model.kind: tiny",
+        "model.name: mine",
+    ],
+)
+def test_a_dotted_setting_trains_what_the_nested_one_does(
+    setting: str, resolve: Callable[..., list[Run]]
+) -> None:
+    base = "name: s\nbase: {preset: tiny_grpo, model: tiny_base, data: {kind: toolworld, val: 7}, "
+    base += "reward: {name: dynamic, fidelity: released}}\n"
+    block, _, rest = setting.partition(".")
+    (dotted,) = resolve(f"{base}arms: {{a: {{{setting}}}}}\n")
+    (nested,) = resolve(f"{base}arms: {{a: {{{block}: {{{rest}}}}}}}\n")
+    assert dotted == nested
+    (given,) = resolve(base, setting.replace(": ", "=", 1))
+    assert given.spec == nested.spec
+
+
+def test_set_of_a_whole_reward_s_components_takes_the_place_of_its_name_in_the_file(
+    resolve: Callable[..., list[Run]],
+) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo, reward: original}\n"
+    (run,) = resolve(text, "base.reward.components={format: {kind: format}}")
+    assert list(run.spec.reward["components"]) == ["format"]
+
+
+def test_a_component_or_a_schedule_that_stands_for_itself_replaces_and_a_field_is_changed(
+    resolve: Callable[..., list[Run]],
+) -> None:
+    text = (
+        "name: s\nbase: {preset: tiny_grpo, reward: {components: {correctness: {}, format: {weight: 2}}}}\n"
+    )
+    schedule = "{kind: linear, start: 2, until: 4, from: 1, to: 3}"
+    text += f"arms: {{a: {{reward.components.format.weight: {schedule}}}, "
+    text += "b: {reward.components.format: {kind: format}}}\n"
+    a, b = (run.spec.reward["components"]["format"]["weight"] for run in resolve(text))
+    assert a["points"] == [[2, 1.0], [4, 3.0]] and b == 1.0
+    assert flatten({"reward.components.format": {"weight": 3}}) == {"reward.components.format.weight": 3}
+
+
+def test_a_condition_may_be_nested_or_dotted(resolve: Callable[..., list[Run]]) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo}\naxes: {rl.steps: [5, 10], model: [tiny_base, ./m]}\n"
+    for condition in ("model.name: m", "model: {name: m}"):
+        runs = resolve(f"{text}exclude: [{{{condition}}}]\n")
+        assert [run.arm for run in runs] == ["steps-5-tiny-base", "steps-10-tiny-base"]
+
+
+def test_a_block_that_is_given_as_a_whole_twice_in_one_place_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"'model' is set twice.*keep it, or model\.kind"):
+        flatten({"model": "tiny_base", "model.kind": "huggingface"})
 
 
 def test_two_spellings_of_one_key_are_refused() -> None:

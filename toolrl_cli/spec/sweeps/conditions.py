@@ -182,7 +182,7 @@ def exclude_rules(document: Document) -> list[Rule]:
 
 
 def _rule(condition: Mapping[str, Any], where: str) -> Rule:
-    flat = flatten(condition, where)
+    flat = flatten(condition, where, wholes=False)
     for key in flat:
         check_setting(key, where)
     return Rule(flat, where)

@@ -6,10 +6,11 @@ A setting is a dotted path into the run spec with a value. A sweep file may writ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from toolrl_cli.errors import SpecError
+from toolrl_cli.rewards.resolve import SHARED
 
 ABSENT = object()
 """Stands for the value of a setting that nothing sets."""
@@ -17,15 +18,20 @@ ABSENT = object()
 WHOLE = frozenset({"model", "reward", "data"})
 """Keys whose value may be a name or a self-contained mapping, which then replaces what was there."""
 
-SELF_CONTAINED = frozenset({"kind", "name", "components"})
-"""A mapping with one of these stands for itself; without, it changes single fields."""
+REWARD_PARTS = frozenset({"fidelity", "clamp", *SHARED})
+"""Keys of a reward that change single fields of one; with any other beside them a mapping is a reward of its own."""
 
 PASS_THROUGH = (("verl", "sft"), ("verl", "rl"))
 """Below these a dotted name is one key: verl's own option."""
 
 
-def flatten(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+def flatten(mapping: Mapping[str, Any], where: str = "", *, wholes: bool = True) -> dict[str, Any]:
     """Nested or dotted keys → dotted keys.
+
+    Args:
+        mapping: settings.
+        where: place for the message.
+        wholes: a block that stands for itself is one key, however it is spelt; else all are taken apart.
 
     Raises:
         SpecError: two spellings of one key, or an empty part in a dotted key.
@@ -34,21 +40,42 @@ def flatten(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     for key, value in mapping.items():
         if not key or any(not part for part in key.split(".")):
             raise SpecError(f"key {key!r} has an empty part", where, "write it as a.b.c")
-        for path, leaf in _leaves(key, value):
+        for path, leaf in _leaves(key, value, wholes):
             if path in flat:
                 raise SpecError(f"{path!r} is set twice in one place", where, "keep one spelling")
             flat[path] = leaf
+    for block in WHOLE if wholes else ():
+        _gather(block, flat, where)
     return flat
 
 
-def _leaves(path: str, value: Any) -> list[tuple[str, Any]]:
+def stands_alone(block: str, keys: Collection[str]) -> bool:
+    """Whether a mapping with these keys is a whole model, data or reward; without, it changes single fields."""
+    return bool(set(keys) - REWARD_PARTS) if block == "reward" else block in WHOLE and "kind" in keys
+
+
+def _gather(block: str, flat: dict[str, Any], where: str) -> None:
+    """Make dotted keys that name a whole block (`data.kind`, `reward.components`) that block, as the nested form is."""
+    parts = sorted((path for path in flat if path.startswith(f"{block}.")), key=lambda path: path.count("."))
+    own = [path.partition(".")[2] for path in parts if path.count(".") == 1]
+    if not stands_alone(block, own) or (own == ["name"] and own != [p.partition(".")[2] for p in parts]):
+        return  # a name beside parts of components is one for what they make
+    if block in flat:
+        raise SpecError(f"{block!r} is set twice in one place", where, f"keep it, or {block}.{own[0]}")
+    tree: dict[str, Any] = {}
+    apply({path: flat.pop(path) for path in parts}, tree)
+    flat |= tree
+
+
+def _leaves(path: str, value: Any, wholes: bool) -> list[tuple[str, Any]]:
     if not isinstance(value, Mapping):
         return [(path, value)]
-    if path == "reward" or (path in WHOLE and SELF_CONTAINED & set(value)):
+    alone = stands_alone(path, value) or path == "reward.components"
+    if wholes and (alone or (path.startswith("reward.") and "kind" in value)):
         return [(path, dict(value))]
     if not value:
         return [(path, {})]
-    return [leaf for key, item in value.items() for leaf in _leaves(f"{path}.{key}", item)]
+    return [leaf for key, item in value.items() for leaf in _leaves(f"{path}.{key}", item, wholes)]
 
 
 def apply(flat: Mapping[str, Any], target: dict[str, Any]) -> None:
