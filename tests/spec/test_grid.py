@@ -609,6 +609,35 @@ def test_a_part_in_base_that_set_replaces_is_told_and_set_as_the_hint_says(
     assert run.spec.data.val == 7
 
 
+ARMS = "arms: {a: {rl.steps: 5}, b: {rl.steps: 5, reward: coarse}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "says"),
+    [
+        (ARMS, ["base.rl.steps=15"], "--set base.rl.steps: changes nothing: every arm sets rl.steps"),
+        (ARMS, ["base.rl={steps: 15}"], "base.rl.steps: changes nothing: every arm sets rl.steps"),
+        (ARMS, ["base.rl.steps=15", "rl.steps=3"], "--set rl.steps takes its place"),
+        ("axes: {preset: [tiny_grpo, tiny_ppo]}\n", [], "s.yaml:2: base.preset: changes nothing: every arm"),
+        ("arms: {a: {lora: null}}\n", ["base.lora.rank=4"], "every arm sets lora.rank"),
+        ("arms: {a: {reward.fidelity: paper}}\n", ["base.reward.fidelity=released"], "sets reward.fidelity"),
+        ("arms: {a: {evaluate: [toolworld]}}\n", ["evaluate=[toolworld]"], "--set evaluate: changes nothing"),
+    ],
+)  # fmt: skip
+def test_a_setting_of_base_that_reaches_no_run_is_told(
+    tmp_path: Path, text: str, sets: list[str], says: str
+) -> None:
+    (tmp_path / "s.yaml").write_text(HEAD + text, encoding="utf-8")
+    warnings = resolve_sweep(read_sweep(tmp_path / "s.yaml", sets)).grid.warnings
+    assert [line for line in warnings if says in line], warnings
+
+
+def test_a_setting_of_base_that_one_run_has_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(HEAD + "arms: {a: {rl.steps: 5}, b: {}}\n", encoding="utf-8")
+    assert not resolve_sweep(read_sweep(tmp_path / "s.yaml", ["base.rl.steps=15"])).grid.warnings
+    assert not resolve_sweep(read_sweep(tmp_path / "s.yaml", ["base.rl.lr=0.1"])).grid.warnings
+
+
 def test_set_of_a_part_of_what_has_none_in_the_file_is_refused(resolve: Resolve) -> None:
     with pytest.raises(SpecError, match=r"--set arms.a.rl.steps.*\['a', 'b'\] in the file"):
         resolve("name: s\nbase: {preset: tiny_grpo}\narms: [a, b]\n", "arms.a.rl.steps=3")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,11 +34,12 @@ from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
 from toolrl_cli.spec.sweeps.fields import PRESET, check_setting, choices_at, fields_at
 from toolrl_cli.spec.sweeps.grid import Cell
+from toolrl_cli.spec.sweeps.hidden import hidden
 from toolrl_cli.spec.sweeps.paths import Anchor
-from toolrl_cli.spec.sweeps.places import base_place, full_place_of, place_of
+from toolrl_cli.spec.sweeps.places import full_place_of, place_of
 from toolrl_cli.spec.sweeps.profile import Profile
 from toolrl_cli.spec.sweeps.reading.faults import Fault, fault_text, telling_fault, what_to_write, words_of
-from toolrl_cli.spec.sweeps.settings import WHOLE, apply, copied, flatten
+from toolrl_cli.spec.sweeps.settings import apply, copied, flatten
 from toolrl_cli.spec.sweeps.sweep import Document
 from toolrl_cli.spec.unread import Readings, Unread
 
@@ -104,8 +104,6 @@ class Resolver:
             check_setting(key, f"--set {key}")
         self._chosen = {key: given[key] for key in given if key == PRESET}
         self._overrides = {key: value for key, value in given.items() if key != PRESET}
-        self._parts = [key for key in self._base if "." in key and key.partition(".")[0] in WHOLE]
-        self._replaced: dict[str, list[str]] = {}  # part in `base` → arms that give its block as a whole
         self._readings = Readings(self._base, self._overrides)
         self.notes: dict[str, None] = {}
         self._in_file = Anchor(document.path.parent, self.notes)
@@ -120,13 +118,6 @@ class Resolver:
         Raises:
             SpecError: the first fault, with file, line, key path and the nearest valid name.
         """
-        for key in self._parts:
-            block = key.partition(".")[0]
-            if block in self._overrides:
-                if key not in self._overrides:
-                    self._note_taken(f"--set {block}", key)
-            elif block in cell.settings and key not in self._overrides:
-                self._replaced.setdefault(key, []).append(cell.arm)
         blocks, settings = self._blocks(cell)
         run = blocks.run_of_any_seed
         self._check_algorithm(run, cell)
@@ -218,35 +209,17 @@ class Resolver:
             raise SpecError(what, self.where("reward", cell), f"{hint}; arm {cell.arm!r}")
 
     def check_read(self, cells: Sequence[Cell]) -> None:
-        """Refuse a setting of `base` or `--set` that no cell reads, once all are resolved; one that some lose is told.
+        """Refuse a setting of `base` or `--set` that no cell reads, once all are resolved; one that is hidden is told.
 
         Raises:
             SpecError: with the first.
         """
-        for key, arms in self._replaced.items():
-            block, place = key.partition(".")[0], base_place(key, self._source)
-            if len(arms) == len(cells):
-                if all(self.where(block, cell).startswith("--set ") for cell in cells):
-                    self._note_taken(self.where(block, cells[0]), key)
-                    continue
-                what = f"changes nothing: every arm gives the whole of {block}"
-                given = quote(f"{key}={json.dumps(self._base[key])}")
-                fits = all(_has_part(block, cell.settings[block], key) for cell in cells)
-                hint = f"write it into each {block}, or --set {given}" if fits else "remove it"
-                raise SpecError(what, place, hint)
-            more = f" and {len(arms) - 3} more" if len(arms) > 3 else ""
-            self.notes[f"{place}: not for {', '.join(arms[:3])}{more}, which gives the whole of {block}"] = (
-                None
-            )
+        given = {**self._overrides, **self._chosen}
+        self.notes |= dict.fromkeys(hidden(self._base, given, cells, self._document))
         idle = self._readings.of_all()
         if idle is not None:
             key, arm, why = idle
             raise self._idle(key, next(cell for cell in cells if cell.arm == arm), why)
-
-    def _note_taken(self, place: str, key: str) -> None:
-        """Tell of a part of `base` whose whole `--set` gives."""
-        where = base_place(key, self._source)
-        self.notes[f"{place}: takes the place of {key}, too, which base sets ({where})"] = None
 
     def _idle(self, key: str, cell: Cell, why: Unread) -> SpecError:
         wanted = f"{why.because}: {why.read_where}"
@@ -380,13 +353,6 @@ class Resolver:
                 "no data is named", where, "set base.data, for example `data: {kind: toolworld}`"
             )
         return SpecError(fault_text(fault), where, f"arm {cell.arm!r}; {_hint(fault, loc)}")
-
-
-def _has_part(block: str, whole: Any, key: str) -> bool:
-    """Whether a block that is given as a whole, by name or as a mapping, is of a kind that has this part."""
-    found = presets.model(whole, "") if block == "model" else whole
-    kind = KINDS.get(str(found.get("kind"))) if isinstance(found, Mapping) else None
-    return kind is None or key.split(".")[1] in kind.model_fields
 
 
 def _canonical(spec: str, base_dir: str) -> dict[str, Any]:

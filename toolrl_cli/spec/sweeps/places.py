@@ -19,13 +19,13 @@ def place_of(key: str, cell: Cell, document: Document) -> str:
         if any(touches(path, key) for path in choice.settings):
             known = _spelt(choice.path, key.split("."), source)
             return source.where(known) if known != choice.path else choice.place
-    if key == "evaluate" and source.has(("evaluate",)):
-        return source.where(("evaluate",))
     return base_place(key, source)
 
 
 def base_place(key: str, source: Source) -> str:
-    """Where `base` sets a dotted setting; the file and the key where it does not."""
+    """Where `base` sets a dotted setting, or the sweep's own `evaluate`; the file and the key where it does not."""
+    if key == "evaluate" and source.has(("evaluate",)):
+        return source.where(("evaluate",))
     known = _spelt(("base",), key.split("."), source)
     return source.where(known) if known != ("base",) else f"{source.name}: {key}"
 
