@@ -632,6 +632,15 @@ def test_a_setting_of_base_that_reaches_no_run_is_told(
     assert [line for line in warnings if says in line], warnings
 
 
+@pytest.mark.parametrize(
+    "block",
+    ["rl", "lora", "model", "data", "data.limit", "verl.rl", "stages", "reward", "evaluation.bamboogle"],
+)
+def test_set_of_an_empty_block_is_refused(resolve: Resolve, block: str) -> None:
+    with pytest.raises(SpecError, match=rf"--set {block}: is an empty block, which changes nothing"):
+        resolve(HEAD + ARMS, f"{block}={{}}")
+
+
 def test_a_setting_of_base_that_one_run_has_is_not_told(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(HEAD + "arms: {a: {rl.steps: 5}, b: {}}\n", encoding="utf-8")
     assert not resolve_sweep(read_sweep(tmp_path / "s.yaml", ["base.rl.steps=15"])).grid.warnings

@@ -54,9 +54,14 @@ def check_setting(key: str, where: str, source: Source | None = None, below: Key
 
 def _check_open(parts: list[str], place: str) -> None:
     """Refuse a key below a setting that is a single value."""
-    if not any(node.get("type") == "object" or not node.get("type") for node in schema_at(tuple(parts))):
-        path = ".".join(parts)
+    path = ".".join(parts)
+    if not is_block(path):
         raise SpecError(f"{path!r} is a single value: nothing lies below it", place, f"write `{path}: …`")
+
+
+def is_block(key: str) -> bool:
+    """Whether settings, or keys of the user's own, may lie below a dotted setting."""
+    return any(node.get("type", "object") == "object" for node in schema_at(tuple(split(key))))
 
 
 def _hint(part: str, valid: tuple[str, ...], depth: int) -> str:

@@ -32,7 +32,7 @@ from toolrl_cli.spec.run.run_spec import KINDS, RunSpec
 from toolrl_cli.spec.suggest import hint_for
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import lay_algorithm
-from toolrl_cli.spec.sweeps.fields import PRESET, check_setting, choices_at, fields_at
+from toolrl_cli.spec.sweeps.fields import PRESET, check_setting, choices_at, fields_at, is_block
 from toolrl_cli.spec.sweeps.grid import Cell
 from toolrl_cli.spec.sweeps.hidden import hidden
 from toolrl_cli.spec.sweeps.paths import Anchor
@@ -102,6 +102,9 @@ class Resolver:
         given = flatten(dict(document.overrides), "--set")
         for key in given:
             check_setting(key, f"--set {key}")
+            if given[key] == {} and is_block(key):
+                what = "is an empty block, which changes nothing"
+                raise SpecError(what, f"--set {key}", "leave it out, or give settings of it")
         self._chosen = {key: given[key] for key in given if key == PRESET}
         self._overrides = {key: value for key, value in given.items() if key != PRESET}
         self._readings = Readings(self._base, self._overrides)
