@@ -67,3 +67,13 @@ def test_a_plan_is_the_same_from_every_working_folder(
     assert (far.stages.keys(), far.tables) == (beside.stages.keys(), beside.tables)
     assert {load_table(name).name for name in beside.tables} == {"first", "second", "toolworld"}
     assert [s.spec.config for s in far.stages.values()] == [s.spec.config for s in beside.stages.values()]
+
+
+def test_a_table_that_set_gives_lies_in_the_working_folder(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cwd/own").mkdir(parents=True)
+    (tmp_path / "cwd/own/table.yaml").write_text(TABLE.format("here"))
+    monkeypatch.chdir(tmp_path / "cwd")
+    plan = load(sweep, tmp_path / "results", sets=["tables=[own/table.yaml]"]).plan
+    assert [load_table(name).name for name in plan.tables] == ["here"]

@@ -172,7 +172,8 @@ def _with_tables(document: Document) -> Document:
     from toolrl_cli.errors import SpecError
     from toolrl_cli.report.table_spec import anchored, is_file, load_table
 
-    names = [anchored(name, document.path.parent) for name in document.sweep.tables]
+    folder = document.folder_of(document.source.where(("tables",)))
+    names = [anchored(name, folder) for name in document.sweep.tables]
     for position, name in enumerate(names):
         if name in names[:position]:
             raise SpecError(f"the table {name!r} stands twice", document.source.where(("tables", position)))

@@ -25,7 +25,7 @@ def read(name: str, raw: Mapping[str, Any], where: str, base: Path) -> Component
             raise RewardError(f"{shown(raw[key])} is no text", f"{where}.{key}")
     if "function" not in raw:
         raise RewardError("a python component names its function", f"{where}.function")
-    path = str(Path(base, raw["path"]).expanduser().resolve()) if "path" in raw else ""
+    path = str(Path(base, Path(raw["path"]).expanduser()).resolve()) if "path" in raw else ""
     source = Path(path) if path else source_of_module(raw["module"], f"{where}.module")
     module = raw.get("module", "")
     sources = sources_of(source, where, module)

@@ -81,7 +81,7 @@ def check_can_start(command: Sequence[str], folder: Path, where: str) -> None:
         if MODEL in word or OUTPUT in word:
             continue
         if not path.exists():
-            raise SpecError(f"command: there is no file {path}", where, "paths begin beside the sweep file")
+            raise SpecError(f"command: there is no file {path}", where, f"paths begin in {folder}")
         if word is command[0] and not (path.is_file() and os.access(path, os.X_OK)):
             raise SpecError(f"command: {path} is not executable", where, f"chmod +x {shlex.quote(str(path))}")
 

@@ -15,6 +15,7 @@ from toolrl_cli.spec.suggest import hint_for, nearest
 from toolrl_cli.spec.sweeps import presets
 from toolrl_cli.spec.sweeps.algorithm_layer import algorithm_settings
 from toolrl_cli.spec.sweeps.fields import PRESET, check_setting, choices_at, defaults, fields_at
+from toolrl_cli.spec.sweeps.paths import reward_anchored
 from toolrl_cli.spec.sweeps.settings import ABSENT, WHOLE, flatten, matches
 from toolrl_cli.spec.sweeps.sweep import Document
 
@@ -28,7 +29,11 @@ class Settings:
     def __init__(self, base: Mapping[str, Any], document: Document) -> None:
         self._base = base
         self._document = document
-        self._overrides = flatten(dict(document.overrides), "--set")
+        given = flatten(dict(document.overrides), "--set")
+        self._overrides = {
+            key: reward_anchored(key, value, lambda _: Path.cwd()) if key == "reward" else value
+            for key, value in given.items()
+        }
         self._layers: dict[str, Mapping[str, Any]] = {}
         self._wholes: dict[str, Any] = {}
 

@@ -36,7 +36,7 @@ from toolrl_cli.spec.sweeps.fields import PRESET, check_setting, choices_at, fie
 from toolrl_cli.spec.sweeps.grid import Cell
 from toolrl_cli.spec.sweeps.hidden import hidden
 from toolrl_cli.spec.sweeps.paths import Anchor
-from toolrl_cli.spec.sweeps.places import full_place_of, place_of
+from toolrl_cli.spec.sweeps.places import base_place, cell_place, full_place_of, place_of
 from toolrl_cli.spec.sweeps.profile import Profile
 from toolrl_cli.spec.sweeps.reading.faults import Fault, fault_text, telling_fault, what_to_write, words_of
 from toolrl_cli.spec.sweeps.settings import apply, copied, flatten
@@ -109,8 +109,7 @@ class Resolver:
         self._overrides = {key: value for key, value in given.items() if key != PRESET}
         self._readings = Readings(self._base, self._overrides)
         self.notes: dict[str, None] = {}
-        self._in_file = Anchor(document.path.parent, self.notes)
-        self._in_set = Anchor(Path.cwd(), self.notes)
+        self._anchor = Anchor(document.folder_of, self.notes)
         self._known: dict[Any, Any] = {}
         # a rule between blocks would be missed where blocks are validated apart; a profile works across them
         self._apart = not RunSpec.__pydantic_decorators__.model_validators and profile is None
@@ -167,7 +166,7 @@ class Resolver:
             reference: dict[str, Any] = {}
             apply(_ordered(self._preset(cell)), reference)
             settings = self._profile.adjust(tree, reference, cell.settings, self.reward)
-        self._lay(self._overrides, tree, cell, self._in_set)
+        self._lay(self._overrides, tree, cell, partial(self.where, cell=cell))
         spec = self._spec(tree, cell)
         dumped = spec.model_dump(mode="json")
         texts = tuple(canonical_json(dumped[name]) for name in FIELDS)
@@ -186,8 +185,8 @@ class Resolver:
             if "algorithm" in layer
         )
         lay_algorithm(next(chosen, tree.get("algorithm")), tree)
-        for layer in (self._base, cell.settings):
-            self._lay(layer, tree, cell, self._in_file)
+        self._lay(self._base, tree, cell, partial(base_place, source=self._source))
+        self._lay(cell.settings, tree, cell, partial(cell_place, cell=cell, source=self._source))
         return tree
 
     def _check_algorithm(self, run: RunSpec, cell: Cell) -> None:
@@ -235,9 +234,11 @@ class Resolver:
             f"arm {cell.arm!r}; {hint}",
         )
 
-    def _lay(self, layer: Mapping[str, Any], tree: dict[str, Any], cell: Cell, anchor: Anchor) -> None:
+    def _lay(
+        self, layer: Mapping[str, Any], tree: dict[str, Any], cell: Cell, place: Callable[[str], str]
+    ) -> None:
         """Lay settings over what stands; a part of a reward that is a name changes the composition behind it."""
-        settings = anchor(self._with_model(layer, cell), lambda key: self.where(key, cell))
+        settings = self._anchor(self._with_model(layer, cell), place)
         for key, value in _ordered(settings).items():
             reward = tree.get("reward")
             if key.startswith(COMPONENTS) and "components" not in (reward or {}):
@@ -280,9 +281,10 @@ class Resolver:
         for position, entry in enumerate(entries):
             if not is_own(entry):
                 continue
-            key = ("own", canonical_json(entry))
+            folder = self._document.folder_of(where)
+            key = ("own", canonical_json(entry), folder)
             if key not in self._known:
-                self._known[key] = own_evaluation(entry, self._document.path.parent, where)
+                self._known[key] = own_evaluation(entry, folder, where)
                 self.notes |= dict.fromkeys(doubts(self._known[key]))
             own = found[position] = self._known[key]
             if own["name"] in BENCHMARKS or own["name"] in names:

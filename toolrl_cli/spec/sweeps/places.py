@@ -15,11 +15,18 @@ def place_of(key: str, cell: Cell, document: Document) -> str:
     for path in document.overrides:
         if touches(path, key):
             return f"--set {path}"
+    return cell_place(key, cell, source) or base_place(key, source)
+
+
+def cell_place(key: str, cell: Cell, source: Source) -> str:
+    """Where a cell's own rules set a dotted setting; empty where they do not."""
     for choice in cell.choices:
         if any(touches(path, key) for path in choice.settings):
-            known = _spelt(choice.path, key.split("."), source)
-            return source.where(known) if known != choice.path else choice.place
-    return base_place(key, source)
+            inherited = any(touches(path, key) for path in choice.inherited)
+            above: KeyPath = ("ablate", "baseline") if inherited else choice.path
+            known = _spelt(above, key.split("."), source)
+            return source.where(known) if known != above else choice.place
+    return ""
 
 
 def base_place(key: str, source: Source) -> str:

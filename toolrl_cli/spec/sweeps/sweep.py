@@ -43,6 +43,10 @@ class Document:
     overrides: Mapping[str, Any]
     path: Path
 
+    def folder_of(self, place: str) -> Path:
+        """Where a relative path begins that stands at a place of the file, or is given with a `--set`."""
+        return Path.cwd() if place.startswith("--set ") else self.path.parent.resolve()
+
 
 def read_sweep(file: Path | Mapping[str, Any], sets: Iterable[str] = ()) -> Document:
     """Read and validate a sweep file.
@@ -85,7 +89,6 @@ def document_of(source: Source, path: Path, sets: Iterable[str] = ()) -> Documen
         value = parse_value(raw, f"--set {key}")
         head = key.split(".")[0]
         if head in SweepFile.model_fields:
-            value = _from_here(value) if key == "models" else value
             _check_arm(data, key)
             given[_set_in_file(data, key, value)] = key
         elif head == PRESET or head in RunSpec.model_fields:
@@ -108,20 +111,6 @@ def document_of(source: Source, path: Path, sets: Iterable[str] = ()) -> Documen
     except ValidationError as error:
         raise _first_fault(error, source) from None
     return Document(sweep, source, overrides, path)
-
-
-def _from_here(models: Any) -> Any:
-    """Models given with `--set`: a folder that is there from the working folder on is that one, else the file's."""
-    if not isinstance(models, list):
-        return models
-    here = (
-        Path(model).expanduser().resolve() if isinstance(model, str) and model.startswith(".") else None
-        for model in models
-    )
-    return [
-        str(folder) if folder is not None and folder.is_dir() else model
-        for model, folder in zip(models, here, strict=True)
-    ]
 
 
 def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
