@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,12 @@ from hypothesis import strategies as st
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.run.data_settings import ToolWorldData
+from toolrl_cli.spec.run.run_spec import RunSpec
+from toolrl_cli.spec.run.training_settings import RlSpec
 from toolrl_cli.spec.sweeps.grid import Grid
 from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs, resolve_sweep
 from toolrl_cli.spec.sweeps.sweep import read_sweep
+from toolrl_cli.spec.sweeps.sweep_file import SweepFile
 
 Resolve = Callable[..., list[Run]]
 HEAD = "name: s\nbase: {preset: tiny_grpo}\n"
@@ -422,7 +426,7 @@ FAULTS = [
     (HEAD + "ablate: {change: {reward: [coarse]}}\n", "a name and its settings"),
     ("name: s\nbase: {preset: {tiny_grpo: 1}}\n", "a preset is a name"),
     ("name: s\nbase: {preset: tiny_grpo, seed: 3}\n", "list it under `seeds:`"),
-    ("name: s\nbase: [tiny_grpo]\n", "is not a mapping (for example `base: {preset: paper_grpo}`)"),
+    ("name: s\nbase: [tiny_grpo]\n", "is not a mapping (for example `base: {preset: tiny_grpo}`)"),
     ("name: s\nbase:\n  preset: tiny_grpo\n  rl:\n    stpes: 3\n", "s.yaml:5: base.rl.stpes: unknown key"),
     ("name: s\nbase: {preset: paper_grpo}\n", "no model is named"),
     ("name: s\nbase: {model: tiny, reward: original}\n", "no data is named"),
@@ -442,7 +446,7 @@ FAULTS = [
     ("name: s\nbase: {preset: tiny_grpo, data: rlla}\n", "(arm 'run'; write {kind: rlla})"),
     (
         HEAD + "models: [{path: ./m}]\n",
-        "the key 'kind' is missing (arm 'run'; write {kind: tiny or huggingface or endpoint})",
+        "the key 'kind' is missing (arm 'run'; add kind: huggingface)",
     ),
     ("name: s\nbase: {preset: 3}\n", "base.preset: 3 is no preset name"),
     ("name: s\nbase: {preset: {}}\n", "base.preset: {} is no preset name"),
@@ -673,3 +677,58 @@ def test_set_of_a_part_beside_a_name_in_the_file_changes_what_the_name_stands_fo
     a, b = resolve(text, "arms.a.reward.components.format.weight=2", "base.model.seed=4")
     assert a.spec.reward["components"]["format"]["weight"] == 2 and a.spec.model.seed == 4
     assert b.spec.reward["components"]["format"]["weight"] != 2
+
+
+def pasted(hint: str, key: str) -> str | None:
+    """The value that a hint says to write for a key; None where it says none."""
+    found = re.search(rf"for example `{re.escape(key)}: (.*?)`|write (.*)", hint)
+    value = found and (found[1] or found[2])
+    return value and re.sub(
+        r"( for none| for no settings| in quotes| without quotes|; kinds: .*)$", "", value
+    )
+
+
+WRONG = ("null", "3", "true", "{a: 1}", "[null]", "''")
+RIGHT = {
+    "seeds": "3",
+    "models": "tiny",
+    "evaluate": "toolworld",
+    "tables": "toolworld",
+    "train": "rl",
+    "axes.rl.lr": "0.1",
+    "axes.lora": "null",
+    "zip.rl.lr": "0.1",
+    "data": "toolworld",
+    "model": "tiny",
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(
+            (key, v)
+            for key in (*SweepFile.model_fields, *RunSpec.model_fields)
+            for v in WRONG
+            if key != "when" and (key, v) != ("base", "null")
+        ),
+        *RIGHT.items(),
+        *((f"rl.{key}", "null") for key in RlSpec.model_fields),
+        ("arms.a", "null"),
+        ("axes.rl.lr", "null"),
+        ("zip.rl.lr", "null"),
+        ("verl.rl", "null"),
+    ],
+)
+def test_what_a_hint_says_to_write_is_accepted(tmp_path: Path, key: str, value: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(HEAD + "evaluate: [toolworld]\n", encoding="utf-8")
+    try:
+        resolve_sweep(read_sweep(path, [f"{key}={value}"]))
+    except SpecError as fault:
+        write = pasted(fault.hint, key)
+        if write and "…" not in write and fault.where.endswith((f"--set {key}", f": {key}")):
+            try:
+                resolve_sweep(read_sweep(path, [f"{key}={write}"]))
+            except SpecError as second:
+                raise AssertionError(f"{fault.hint!r} gives {second}") from None

@@ -338,13 +338,14 @@ class Resolver:
     def _fault(self, error: ValidationError, cell: Cell) -> SpecError:
         fault = telling_fault(error)
         # pydantic puts the kind of a block that has several into the path of a fault
-        loc = [str(p) for p in fault["loc"] if p not in KINDS and p != "[key]"]
+        block, *deeper = fault["loc"]  # one block is called as a kind of data: verl
+        loc = [str(block), *(str(p) for p in deeper if p not in KINDS and p != "[key]")]
         key = ".".join(loc)
         if fault["type"] == "value_error":
             key = self._blamed(loc, str(fault["msg"]), cell)
         where = full_place_of(key, cell, self._document)
         if fault["type"] == "extra_forbidden":
-            kind = next((KINDS[p] for p in fault["loc"] if p in KINDS), None)
+            kind = next((KINDS[p] for p in deeper if p in KINDS), None)
             valid = tuple(kind.model_fields) if kind and len(loc) == 2 else fields_at(tuple(loc[:-1]))
             return SpecError(f"unknown key {loc[-1]!r}", where, hint_for(loc[-1], valid, "keys"))
         if fault["type"] == "missing" and loc == ["model"]:
@@ -389,7 +390,17 @@ def _hint(fault: Fault, loc: list[str]) -> str:
     if words:
         return hint_for(str(value.get("kind") if isinstance(value, Mapping) else value), words, "values")
     kinds = choices_at(f"{loc[0]}.kind")
-    if fault["type"] == "union_tag_not_found" or (kinds and loc[1:] == [] and not isinstance(value, Mapping)):
-        kind = value if value in kinds else " or ".join(kinds)
-        return f"write {{kind: {kind}}}"
-    return what_to_write(fault) or "see `toolrl schema`"
+    if kinds and loc[1:] == []:
+        if isinstance(value, Mapping):
+            kind = next((kind for kind in kinds if value.keys() <= KINDS[kind].model_fields.keys()), kinds[0])
+            return f"add kind: {kind}"
+        kind = value if isinstance(value, str) and value in kinds else kinds[0]
+        fields = KINDS[kind].model_fields
+        more = "".join(f", {name}: …" for name in fields if fields[name].is_required() and name != "kind")
+        return f"write {{kind: {kind}{more}}}" + ("" if kind == value else f"; kinds: {', '.join(kinds)}")
+    if value is None and is_block(".".join(loc)):
+        return "leave it out, or give settings of it"
+    return (
+        what_to_write(fault, lambda items: all(isinstance(item, str) for item in items))
+        or "see `toolrl schema`"
+    )

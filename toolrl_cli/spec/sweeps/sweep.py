@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards.errors import shown
@@ -199,17 +199,38 @@ def _hint(fault: Mapping[str, Any]) -> str:
             return "a name and its settings, for example `coarse: {reward: coarse}`"
         if block in EXAMPLES:
             return f"for example `{block}: {EXAMPLES[block]}`"
-    return what_to_write(fault) or "see `toolrl schema`"
+    hint = what_to_write(fault, lambda items: _takes(block, deeper, items))
+    return hint or (
+        f"for example `{block}: {EXAMPLES[block]}`" if block in EXAMPLES else "see `toolrl schema`"
+    )
+
+
+def _takes(block: str, deeper: Sequence[str | int], items: list[Any]) -> bool:
+    """Whether a key of the file, or one below it, may be this list."""
+    if block in ("axes", "zip", "seeds") and not items:
+        return False
+    whole = {deeper[0]: items} if block in ("axes", "zip") else items
+    try:
+        TypeAdapter[Any](SweepFile.model_fields[block].annotation or Any).validate_python(whole)
+    except ValidationError:
+        return False
+    return True
 
 
 EXAMPLES = {
-    "base": "{preset: paper_grpo}",
+    "base": "{preset: tiny_grpo}",
+    "seeds": "[1, 2, 3]",
+    "models": "[tiny_base]",
+    "evaluate": "[toolworld]",
+    "tables": "[toolworld]",
+    "exclude": "[{reward: coarse}]",
+    "include": "[{arm: cold, train: [rl]}]",
     "arms": "{coarse: {reward: coarse}}",
     "axes": "{reward: [original, coarse]}",
     "zip": "{rl.lr: [1e-6, 2e-6], rl.steps: [105, 50]}",
     "ablate": "{baseline: {}, change: {coarse: {reward: coarse}}}",
     "when": "{rl.critic_lr: {algorithm: ppo}}",
 }
-"""Block of the file → how it may look, for where it is no mapping."""
+"""Block of the file → how it may look, for where it is no mapping, or no list."""
 
 _UNION_MEMBERS = ("SeedRange", "list[constrained-int]", "list[int]", "str", "dict[str,any]")

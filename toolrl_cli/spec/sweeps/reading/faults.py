@@ -78,13 +78,21 @@ def fault_text(fault: Fault) -> str:
     return f"{value}: {message[0].lower()}{message[1:]}"
 
 
-def what_to_write(fault: Fault) -> str:
-    """What stands in the value's place where it is right; empty where that cannot be told from the value."""
+def what_to_write(fault: Fault, takes: Callable[[list[Any]], bool]) -> str:
+    """What stands in the value's place where it is right; empty where that cannot be told from the value.
+
+    Args:
+        fault: the finding.
+        takes: whether a list of these would be right where a list is missing.
+    """
     kind, value = fault["type"], fault.get("input")
     if len(str(value)) > LONGEST:
         return ""
     if kind in ("list_type", "tuple_type"):
-        return "write each as an item: `- …`" if isinstance(value, Mapping) else f"write [{_bare(value)}]"
+        if value is None:
+            return "write [] for none" if takes([]) else ""
+        wrapped = "write each as an item: `- …`" if isinstance(value, Mapping) else f"write [{_bare(value)}]"
+        return wrapped if value != "" and takes([value]) else ""
     if NOT_A.get(kind) == "a mapping" and value is None:
         return "write {} for no settings"
     if kind == "string_type" and value is not None and not isinstance(value, (list, Mapping)):
