@@ -221,6 +221,18 @@ def test_what_a_file_gives_that_cannot_be_used_is_one_line(tmp_path: Path, code:
     [
         ("./none.py", "there is no file"),
         ("./bad.py", "is no valid Python"),
+        (
+            "./2shot.py",
+            r"'2shot' cannot name an evaluation \(rename the file: a letter, then letters, digits",
+        ),
+        (
+            {"command": ["true"], "name": "2shot"},
+            r"cannot name an evaluation \(write name: …: a letter, then",
+        ),
+        (
+            "./above.py",
+            r"imports from above its folder \(put what it imports into that folder, and import it by",
+        ),
         ("./half.py", r"defines no judge\(item, output\)"),
         ("./typed.py", r"defines no judge\(item, output\)"),
         ("./later.py", r"defines no judge\(item, output\)"),
@@ -261,6 +273,8 @@ def test_a_bad_one_is_refused_when_it_is_planned(tmp_path: Path, entry: Any, tol
     (tmp_path / "typed.py").write_text("items = list\njudge: object\n")
     (tmp_path / "method.py").write_text("items = list\nclass A:\n    def judge(self): pass\n")
     (tmp_path / "later.py").write_text("items = list\nasync def judge(item, output): pass\n")
+    (tmp_path / "2shot.py").write_text(GOOD)
+    (tmp_path / "above.py").write_text("from ..x import y\n" + GOOD)
     with pytest.raises(SpecError, match=told) as caught:
         own_evaluation(entry, tmp_path, "sweep.yaml:3: evaluate")
     assert str(caught.value).startswith("sweep.yaml:3")

@@ -179,6 +179,7 @@ def test_the_file_is_not_run_before_the_first_score(tmp_path: Path) -> None:
         "from math import pi as f",
         "import json as f",
         "if True:\n    def f(): ...",
+        "def g():\n    global f\n    f = print\ng()",
     ],
 )
 def test_any_name_that_the_file_defines_may_be_the_function(tmp_path: Path, source: str) -> None:
@@ -189,8 +190,12 @@ def test_any_name_that_the_file_defines_may_be_the_function(tmp_path: Path, sour
     ("source", "message"),
     [
         ("def g(): return 1", r"defines no 'f' \(valid: g\)"),
-        ("def g():\n    def f(): return 1", r"defines no 'f'"),
-        ("print(f)", r"defines no 'f' \(the file defines nothing\)"),
+        ("print(f)", r"defines no 'f' \(it has no function at its top level\)"),
+        (
+            "class C:\n    @staticmethod\n    def f(completion): return 1",
+            r"'f' \(it has no function at its top",
+        ),
+        ("def g():\n    def f(completion): return 1", r"defines no 'f' \(valid: g\)"),
         ("def f(:", "is no valid Python"),
         ("\0", "is no valid Python"),
     ],
@@ -200,6 +205,18 @@ def test_a_file_without_the_function_is_refused_before_any_run(
 ) -> None:
     with pytest.raises(RewardError, match=message):
         reward_of(tmp_path, source)
+
+
+def test_a_method_is_hinted_at_by_no_name_that_would_be_refused(tmp_path: Path) -> None:
+    code = "class C:\n    @staticmethod\n    def st(completion): return 1.0\n"
+    (tmp_path / "user.py").write_text(code + "def score(completion): return C.st(completion)\n")
+    part = {"kind": "python", "path": "user.py", "range": [0, 1]}
+    with pytest.raises(RewardError, match=r"defines no 'C.st' \(.*'?score'?") as caught:
+        get_reward({"components": {"own": {**part, "function": "C.st"}}}, base_dir=tmp_path)
+    assert "'st'?" not in caught.value.hint
+    with pytest.raises(RewardError, match="defines no 'st'"):
+        get_reward({"components": {"own": {**part, "function": "st"}}}, base_dir=tmp_path)
+    assert get_reward({"components": {"own": {**part, "function": "score"}}}, base_dir=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_fault_in_a_helper_names_its_file_before_anything_runs(tmp_path: Path)
 def test_an_import_from_above_the_folder_is_refused_with_what_to_do(tmp_path: Path) -> None:
     write(tmp_path, mine="from ..common import x\ndef f(): return 1")
     with pytest.raises(
-        RewardError, match=r"mine\.py imports from above its folder.*module instead of its path"
+        RewardError, match=r"mine\.py imports from above its folder.*put what it imports into that folder"
     ):
         reward_in(tmp_path)
 

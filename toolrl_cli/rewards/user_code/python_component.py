@@ -123,12 +123,16 @@ class PythonComponent(Component):
 
 
 def check_defined(path: Path, code: bytes, function: str, where: str) -> None:
-    """Check, without running a file, that its code defines `function`, so that a misspelt name is found when planning.
+    """Check, without running a file, that its top level defines `function`: a misspelt name is found when planning.
 
     Raises:
         RewardError: the file is not valid Python, or does not define the name.
     """
-    names = names_in(parsed(path, code, where))
+    import ast  # only a reward with a user component needs it
+
+    tree = parsed(path, code, where)
+    names = names_in(tree)
     if function not in names and "*" not in names:
-        hint = nearest(function, names) if names else "the file defines nothing"
+        functions = names - {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+        hint = nearest(function, functions) if functions else "it has no function at its top level"
         raise RewardError(f"{path} defines no {function!r}", where, hint)

@@ -162,7 +162,7 @@ def _imported(name: str, file: Source, where: str) -> Iterator[str]:
                     raise RewardError(
                         f"{file.path} imports from above its folder",
                         where,
-                        "give the component's module instead of its path",
+                        "put what it imports into that folder, and import it by its own name",
                     )
                 base = ".".join([*around[: -node.level], *([base] if base else [])])
             if base:
@@ -188,6 +188,9 @@ def names_in(tree: ast.AST) -> set[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names.add(node.name)
+            names.update(
+                name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names
+            )
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             names.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

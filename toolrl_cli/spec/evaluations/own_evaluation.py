@@ -69,9 +69,9 @@ def own_evaluation(entry: Any, folder: Path, where: str) -> dict[str, Any]:
         return dict(entry)
     found = _command(entry, folder, where) if isinstance(entry, Mapping) else _file(entry, folder, where)
     if not NAME.fullmatch(found["name"]):
-        raise SpecError(
-            f"{found['name']!r} cannot name an evaluation", where, "letters, digits, '_' and '-'; 60 at most"
-        )
+        hint = "a letter, then letters, digits, '_' and '-'; 60 at most"
+        hint = f"{'rename the file' if found.get('path') else 'write name: …'}: {hint}"
+        raise SpecError(f"{found['name']!r} cannot name an evaluation", where, hint)
     return found
 
 
