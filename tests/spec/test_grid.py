@@ -651,6 +651,12 @@ def test_a_setting_of_base_that_one_run_has_is_not_told(tmp_path: Path) -> None:
     assert not resolve_sweep(read_sweep(tmp_path / "s.yaml", ["base.rl.lr=0.1"])).grid.warnings
 
 
+def test_a_setting_of_base_that_another_refers_to_is_not_told(tmp_path: Path) -> None:
+    text = "name: s\nbase: {preset: tiny_grpo, rl.lr: 1e-4, sft.lr: '${base.rl.lr}'}\naxes: {rl.lr: [1e-4, 1e-3]}\n"
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    assert not resolve_sweep(read_sweep(tmp_path / "s.yaml")).grid.warnings
+
+
 def test_set_of_a_part_of_what_has_none_in_the_file_is_refused(resolve: Resolve) -> None:
     with pytest.raises(SpecError, match=r"--set arms.a.rl.steps.*\['a', 'b'\] in the file"):
         resolve("name: s\nbase: {preset: tiny_grpo}\narms: [a, b]\n", "arms.a.rl.steps=3")

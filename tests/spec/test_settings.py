@@ -27,9 +27,10 @@ def test_a_model_mapping_that_stands_for_itself_replaces_and_a_partial_one_chang
     assert flatten({"model": {"seed": 1}}) == {"model.seed": 1}
 
 
-OF_A_REWARD = ("components", "granularity", "name", "fidelity", "clamp", "reading")
+OF_A_REWARD = ("fidelity", "clamp", "reading")
+WHOLES = ("model.kind", "data.kind")  # nested, they make a mapping one that stands for itself
 EVERY_SETTING = [
-    *(key for key in sweep_schema()["$defs"]["Settings"]["properties"] if "." in key),
+    *(k for k in sweep_schema()["$defs"]["Settings"]["properties"] if "." in k and k not in WHOLES),
     *(f"reward.{part}" for part in OF_A_REWARD),
 ]
 
@@ -44,22 +45,10 @@ def test_every_setting_means_the_same_nested_and_dotted(key: str) -> None:
             for part, dotted in zip(reversed(outer), joints, strict=True):
                 nested = {f"{part}.{k}": v for k, v in nested.items()} if dotted else {part: nested}
             spelt.append(nested)
-        kind = value != 1 and key.endswith((".kind", ".name", ".granularity"))  # which are words
-        assert kind or all(flatten(each) == flatten(spelt[0]) for each in spelt)
+        assert all(flatten(each) == flatten(spelt[0]) for each in spelt)
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "reward.components: {format: {kind: format}}",
-        "reward.granularity: coarse",
-        "reward.name: coarse",
-        "reward.fidelity: paper",
-        "data.kind: toolworld",
-        "model.kind: tiny",
-        "model.name: mine",
-    ],
-)
+@pytest.mark.parametrize("setting", ["reward.fidelity: paper", "model.name: mine"])
 def test_a_dotted_setting_trains_what_the_nested_one_does(
     setting: str, resolve: Callable[..., list[Run]]
 ) -> None:
@@ -73,12 +62,34 @@ def test_a_dotted_setting_trains_what_the_nested_one_does(
     assert given.spec == nested.spec
 
 
-def test_set_of_a_whole_reward_s_components_takes_the_place_of_its_name_in_the_file(
-    resolve: Callable[..., list[Run]],
+@pytest.mark.parametrize("place", ["base", "arm", "set", "set base"])
+def test_components_that_may_be_all_or_some_more_are_refused_with_how_to_write_each(
+    place: str, resolve: Callable[..., list[Run]]
 ) -> None:
-    text = "name: s\nbase: {preset: tiny_grpo, reward: original}\n"
-    (run,) = resolve(text, "base.reward.components={format: {kind: format}}")
-    assert list(run.spec.reward["components"]) == ["format"]
+    part = "{brief: {kind: length, weight: 0.1}}"
+    base = "reward: original" if place != "base" else f"reward.components: {part}"
+    text = f"name: s\nbase: {{preset: tiny_grpo, {base}}}\n"
+    text += f"arms: {{a: {{reward.components: {part}}}}}\n" if place == "arm" else ""
+    given = {"set": f"reward.components={part}", "set base": f"base.reward.components={part}"}
+    with pytest.raises(SpecError, match=r"all components, or some more\? \(write reward: {components: {…}}"):
+        resolve(text, *([given[place]] if place in given else []))
+    whole, more = (
+        resolve(f"name: s\nbase: {{preset: tiny_grpo, reward: original}}\narms: {{a: {{{setting}}}}}\n")[0]
+        for setting in (f"reward: {{components: {part}}}", f"reward.components.brief: {part[8:-1]}")
+    )
+    assert [*whole.spec.reward["components"]] == ["brief"]
+    assert {"brief", "correctness"} <= {*more.spec.reward["components"]}
+
+
+def test_a_dotted_kind_or_name_changes_that_one_setting(resolve: Callable[..., list[Run]]) -> None:
+    base = "name: s\nbase: {preset: tiny_grpo, reward: {name: coarse, fidelity: paper}}\n"
+    (before,) = resolve(base)
+    (after,) = resolve(
+        f"{base}arms: {{a: {{model.kind: tiny, data.kind: toolworld, reward.name: original}}}}\n"
+    )
+    assert (after.spec.model, after.spec.data) == (before.spec.model, before.spec.data)
+    (whole,) = resolve("name: s\nbase: {preset: tiny_grpo, reward: {name: original, fidelity: paper}}\n")
+    assert after.spec.reward == whole.spec.reward
 
 
 def test_a_component_or_a_schedule_that_stands_for_itself_replaces_and_a_field_is_changed(
@@ -100,11 +111,6 @@ def test_a_condition_may_be_nested_or_dotted(resolve: Callable[..., list[Run]]) 
     for condition in ("model.name: m", "model: {name: m}"):
         runs = resolve(f"{text}exclude: [{{{condition}}}]\n")
         assert [run.arm for run in runs] == ["steps-5-tiny-base", "steps-10-tiny-base"]
-
-
-def test_a_block_that_is_given_as_a_whole_twice_in_one_place_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"'model' is set twice.*keep it, or model\.kind"):
-        flatten({"model": "tiny_base", "model.kind": "huggingface"})
 
 
 def test_two_spellings_of_one_key_are_refused() -> None:

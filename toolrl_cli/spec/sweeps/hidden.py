@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
@@ -30,6 +31,8 @@ def hidden(
         SpecError: a part of a block, and every arm of the file gives the whole of that block.
     """
     for key, value in base.items():
+        if re.search(rf"\$\{{[^}}]*\bbase\.{re.escape(key)}\b", document.source.text):
+            continue  # what refers to it has it
         block, place = key.partition(".")[0], base_place(key, document.source)
         if _sets(overrides, key):
             if place.startswith("--set "):

@@ -1,7 +1,7 @@
 """Dotted settings: flattening, layering and provenance.
 
 A setting is a dotted path into the run spec with a value. A sweep file may write it nested or dotted
-(`rl: {steps: 5}` or `rl.steps: 5`); both flatten to the same.
+(`rl: {steps: 5}` or `rl.steps: 5`); both flatten to the same, but for a mapping that is a whole model, data or reward.
 """
 
 from __future__ import annotations
@@ -31,21 +31,25 @@ def flatten(mapping: Mapping[str, Any], where: str = "", *, wholes: bool = True)
     Args:
         mapping: settings.
         where: place for the message.
-        wholes: a block that stands for itself is one key, however it is spelt; else all are taken apart.
+        wholes: a mapping that stands for itself is one key; else all are taken apart.
 
     Raises:
-        SpecError: two spellings of one key, or an empty part in a dotted key.
+        SpecError: two spellings of one key, an empty part in a dotted key, or `reward.components` with a mapping,
+            which could be meant either way.
     """
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
         if not key or any(not part for part in key.split(".")):
             raise SpecError(f"key {key!r} has an empty part", where, "write it as a.b.c")
+        if wholes and key == "reward.components" and isinstance(value, Mapping):
+            hint = (
+                "write reward: {components: {…}} for the whole reward, reward.components.NAME: {…} to add one"
+            )
+            raise SpecError("reward.components: all components, or some more?", where, hint)
         for path, leaf in _leaves(key, value, wholes):
             if path in flat:
                 raise SpecError(f"{path!r} is set twice in one place", where, "keep one spelling")
             flat[path] = leaf
-    for block in WHOLE if wholes else ():
-        _gather(block, flat, where)
     return flat
 
 
@@ -54,24 +58,10 @@ def stands_alone(block: str, keys: Collection[str]) -> bool:
     return bool(set(keys) - REWARD_PARTS) if block == "reward" else block in WHOLE and "kind" in keys
 
 
-def _gather(block: str, flat: dict[str, Any], where: str) -> None:
-    """Make dotted keys that name a whole block (`data.kind`, `reward.components`) that block, as the nested form is."""
-    parts = sorted((path for path in flat if path.startswith(f"{block}.")), key=lambda path: path.count("."))
-    own = [path.partition(".")[2] for path in parts if path.count(".") == 1]
-    if not stands_alone(block, own) or (own == ["name"] and own != [p.partition(".")[2] for p in parts]):
-        return  # a name beside parts of components is one for what they make
-    if block in flat:
-        raise SpecError(f"{block!r} is set twice in one place", where, f"keep it, or {block}.{own[0]}")
-    tree: dict[str, Any] = {}
-    apply({path: flat.pop(path) for path in parts}, tree)
-    flat |= tree
-
-
 def _leaves(path: str, value: Any, wholes: bool) -> list[tuple[str, Any]]:
     if not isinstance(value, Mapping):
         return [(path, value)]
-    alone = stands_alone(path, value) or path == "reward.components"
-    if wholes and (alone or (path.startswith("reward.") and "kind" in value)):
+    if wholes and (stands_alone(path, value) or (path.startswith("reward.") and "kind" in value)):
         return [(path, dict(value))]
     if not value:
         return [(path, {})]

@@ -20,7 +20,7 @@ from toolrl_cli.spec.sweeps.reading.interpolation import GIVEN, interpolated
 from toolrl_cli.spec.sweeps.reading.key_path import KeyPath, dotted
 from toolrl_cli.spec.sweeps.reading.shipped import sweep_file
 from toolrl_cli.spec.sweeps.reading.source import Source, parse_value, read_unresolved, unresolved_source
-from toolrl_cli.spec.sweeps.settings import WHOLE, stands_alone
+from toolrl_cli.spec.sweeps.settings import WHOLE
 from toolrl_cli.spec.sweeps.sweep_file import Ablate, SeedRange, SweepFile, Tracking
 
 MAPPING = "sweep"
@@ -128,8 +128,6 @@ def _set_in_file(data: dict[str, Any], key: str, value: Any) -> KeyPath:
         name = ".".join(parts[:spelt])
         inner = node.get(name)
         if isinstance(inner, str) and name in WHOLE:
-            if len(parts) == spelt + 1 and stands_alone(name, parts[spelt:]):
-                del node[name]
             break  # a part beside a name, which it changes
         parts = parts[spelt:]
         if inner is not None and not isinstance(inner, dict) and name not in SHORT:
