@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from tests.support.stages import eventually
 from tests.training.test_checkpoints import write_rl
 from toolrl_cli.errors import StageError
 from toolrl_cli.rewards import get_reward
-from toolrl_cli.spec.evaluations.over_steps import best_candidates
 from toolrl_cli.spec.kind_configs import ExportConfig, RlConfig
 from toolrl_cli.spec.stage import StageSpec
 from toolrl_cli.store import jsonl
@@ -23,7 +23,6 @@ from toolrl_cli.training.checkpointing.best_checkpoint import (
     BestKeeper,
     CheckpointWatch,
     best_folder,
-    of_candidates,
     read_best,
     validation_judge,
 )
@@ -35,11 +34,16 @@ from toolrl_cli.training.checkpointing.chosen_checkpoint import (
     lost_checkpoint,
 )
 from toolrl_cli.training.checkpointing.kept_steps import StepKeeper
+from toolrl_cli.training.stage_functions import _best_keeper
 
 
 def metrics(value: float) -> dict[str, float]:
     """A step's row as verl logs it with validation."""
     return {"critic/score/mean": 9.0, "val-aux/toolworld/total/mean@1": value}
+
+
+def keeper(checkpoints: Path, steps: Collection[int]) -> BestKeeper:
+    return BestKeeper(checkpoints, lambda step, data: data.get("val-aux/toolworld/total/mean@1"), steps)
 
 
 class Training:
@@ -50,9 +54,7 @@ class Training:
         self.checkpoints.mkdir(exist_ok=True)
         self.keep = keep
         self.saved: list[Path] = []
-        self.keeper = BestKeeper(
-            self.checkpoints, lambda step, data: data.get("val-aux/toolworld/total/mean@1")
-        )
+        self.keeper = keeper(self.checkpoints, range(100))
 
     def step(self, step: int, value: float | None, *, save: bool = True) -> None:
         if save:
@@ -83,10 +85,7 @@ def test_the_best_step_is_kept_after_verl_has_removed_it(training: Training) -> 
 
 def test_a_checkpoint_that_a_stop_left_on_the_way_takes_no_candidate_s_place(tmp_path: Path) -> None:
     training = Training(tmp_path, keep=1)
-    training.keeper = BestKeeper(
-        training.checkpoints,
-        of_candidates(lambda step, data: data.get("val-aux/toolworld/total/mean@1"), {2, 4, 5}),
-    )
+    training.keeper = keeper(training.checkpoints, {2, 4, 5})
     for step, value in [(2, 0.5), (3, 0.9), (4, 0.3), (5, 0.4)]:
         training.step(step, value)
     best = read_best(training.checkpoints)
@@ -104,12 +103,16 @@ def test_the_validation_of_the_step_that_a_training_goes_on_from_judges_nothing_
     assert (best.step, dict(best.judged)) == (4, {2: 0.50, 4: 0.51})
 
 
-def test_only_steps_that_are_saved_and_validated_are_candidates() -> None:
+def test_only_steps_that_are_saved_and_validated_are_candidates(tmp_path: Path) -> None:
     settings = {"rl": {"steps": 8, "save_every": 2, "validate_every": 4}}
     config = StageSpec("rl-x", "rl", {}, {}, whole_config("rl", settings), total_steps=8).settings(RlConfig)
-    name = "val-aux/toolworld/total/mean@1"
-    judge = of_candidates(lambda step, data: data.get(name), best_candidates(config.rl, config.rl.save_every))
-    assert [step for step in range(9) if judge(step, metrics(0.5)) is not None] == [4, 8]
+    training = Training(tmp_path)
+    training.step(2, 0.9)  # as an earlier version judged the step that it had gone on from
+    training.keeper = _best_keeper(config, training.checkpoints)
+    for step in (4, 6, 8):
+        training.step(step, 1 / step)
+    assert [*read_best(training.checkpoints).judged] == [4, 8]
+    assert "best_step_4" in training.folders()
 
 
 def test_keeping_the_best_takes_no_disk_while_verl_keeps_it_too(training: Training) -> None:

@@ -28,7 +28,6 @@ from toolrl_cli.store.schemas import CHECKPOINT, OPTIONS
 from toolrl_cli.training.checkpointing.best_checkpoint import (
     BestKeeper,
     CheckpointWatch,
-    of_candidates,
     validation_judge,
 )
 from toolrl_cli.training.checkpointing.checkpoints import Resume, prepare_resume, prune
@@ -173,7 +172,7 @@ def _best_keeper(config: RlConfig, checkpoints: Path) -> BestKeeper:
     except RewardError as error:  # of a component that the user wrote
         raise StageError(error.what, error.where, error.hint, failure_class="reward") from error
     judge = validation_judge(reward, config.rl.steps)
-    return BestKeeper(checkpoints, of_candidates(judge, best_candidates(config.rl, config.rl.save_every)))
+    return BestKeeper(checkpoints, judge, best_candidates(config.rl, config.rl.save_every))
 
 
 def _check_gold(config: RlConfig, rows: Path, failure_file: Path) -> None:

@@ -78,18 +78,6 @@ def validation_judge(reward: Reward, total_steps: int) -> Judge:
     return judge
 
 
-def of_candidates(judge: Judge, steps: Collection[int]) -> Judge:
-    """The judge of the steps that settings name, and of no other that a stop or a resume has saved or validated.
-
-    Another run would not have such a one, and to keep it would be to drop the best of those (`last_save`).
-
-    Args:
-        judge: of any step.
-        steps: that the training saves and validates.
-    """
-    return lambda step, metrics: judge(step, metrics) if step in steps else None
-
-
 def read_best(checkpoints: Path) -> Best:
     """The content of `best.json`; empty where no step was judged yet.
 
@@ -118,12 +106,16 @@ class BestKeeper:
     Args:
         checkpoints: `trainer.default_local_dir`.
         judge: see `Judge`.
+        steps: that the settings save and validate. No other that a stop or a resume has saved or validated is judged:
+            another run would not have it, and to keep it would be to drop the best of these (`last_save`).
     """
 
-    def __init__(self, checkpoints: Path, judge: Judge) -> None:
+    def __init__(self, checkpoints: Path, judge: Judge, steps: Collection[int]) -> None:
         self._checkpoints = checkpoints
         self._judge = judge
-        self._judged = dict(read_best(checkpoints).judged)
+        self._steps = steps
+        known = read_best(checkpoints).judged
+        self._judged = {step: value for step, value in known.items() if step in steps}
 
     def go_on_from(self, step: int) -> None:
         """Forget the judged steps after the one that training continues from: their models are gone.
@@ -159,7 +151,8 @@ class BestKeeper:
         Raises:
             OSError, LedgerError: the directory cannot be changed; the same call then tries again.
         """
-        value = None if step in self._judged else self._judge(step, metrics)
+        wanted = step in self._steps and step not in self._judged
+        value = self._judge(step, metrics) if wanted else None
         source = self._checkpoints / f"global_step_{step}"
         if value is None or not source.is_dir() or what_is_torn(source) is not None:
             return
