@@ -101,6 +101,8 @@ def test_a_success_is_recorded_once_the_disk_has_what_it_left(
     folder, done = ledger.folder(trained(stages)), list[str]()
     (folder.path / "checkpoints" / "global_step_5").mkdir(parents=True)
     (folder.path / "checkpoints" / "global_step_5" / "data.pt").write_bytes(b"position")
+    os.mkfifo(folder.path / "checkpoints" / "pipe")
+    (folder.path / "checkpoints" / "loop").symlink_to("loop")
     synced = os.fsync
 
     def fsync(handle: int) -> None:

@@ -97,9 +97,13 @@ def test_a_mean_is_not_held_against_items_without_a_verdict(tmp_path: Path) -> N
     assert read_scores(tmp_path / "scores.json", "b").problem == ""
 
 
-def test_items_of_the_whole_count_for_every_category(tmp_path: Path) -> None:
+def test_items_of_no_category_count_for_the_total_alone(tmp_path: Path) -> None:
     rows = [*ROWS, {"id": "d", "category": "overall", "correct": True}]
-    metrics = {"x": {"value": 2 / 3, "correct": 2, "total": 3}, "y": {"value": 1.0, "correct": 2, "total": 2}}
+    metrics = {
+        "x": {"value": 1 / 2, "correct": 1, "total": 2},
+        "y": {"value": 1.0, "correct": 1, "total": 1},
+        "overall": {"value": 3 / 4, "correct": 3, "total": 4},
+    }
     write_scores(tmp_path, {"benchmark": "b", "items": 4, "metrics": metrics}, rows)
     assert read_scores(tmp_path / "scores.json", "b").problem == ""
 

@@ -62,23 +62,34 @@ def write_text(path: Path, text: str, *, durable: bool = True, write: Writer = o
 
 
 def make_durable(*folders: Path) -> None:
-    """Have the disk hold all files below folders, as they are now; one that is not there has none.
+    """Have the disk hold the files below folders, as they are now, but for those of others that cannot be opened.
 
     Raises:
         LedgerError: the file system refuses.
     """
     for top in folders:
-        with explained(top):
-            for folder, _, names in os.walk(top):
-                for path in [*(os.path.join(folder, name) for name in names), folder]:  # noqa: PTH118
-                    _fsync(path)
+        with explained(top), contextlib.suppress(FileNotFoundError):
+            _fsync_below(top)
 
 
-def _fsync(path: str) -> None:
+def _fsync_below(folder: Path) -> None:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # not to wait for a pipe's writer
-    except FileNotFoundError:
-        return  # a link to nowhere, or removed meanwhile
+        entries = [*os.scandir(folder)]
+    except PermissionError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            _fsync_below(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False):  # and no pipe or link
+            _fsync(entry.path)
+    _fsync(folder)
+
+
+def _fsync(path: str | Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return
     try:
         os.fsync(handle)
     except OSError as error:
