@@ -30,7 +30,7 @@ from toolrl_cli.benchmarks.scoring import score
 from toolrl_cli.errors import BenchmarkError, SpecError
 from toolrl_cli.processes.child import importable
 from toolrl_cli.spec.evaluations.benchmarks import EvaluationContext, Item, NotRun, Reply, Session, Verdict
-from toolrl_cli.spec.evaluations.own_evaluation import own_evaluation
+from toolrl_cli.spec.evaluations.own_evaluation import doubts, own_evaluation
 from toolrl_cli.spec.run.evaluation_settings import EvaluateSpec, OwnEvaluation
 from toolrl_cli.spec.stage import StageContext
 from toolrl_cli.spec.sweeps.resolve import resolve_sweep
@@ -201,7 +201,10 @@ def test_a_file_beside_is_one_module_however_it_is_imported_and_never_out_of_a_c
         (GOOD.replace("'gold': 'a'", "'gold': ('a',)"), r"item 0 would not reach judge as it is.*\('a',\)"),
         (GOOD.replace("'gold': 'a'", "'gold': {'x': [{1: 2}]}"), "item 0 would not reach judge as it is"),
         (GOOD.replace("'gold': 'a'", "'gold': 'a', 7: 8"), "item 0 would not reach judge as it is"),
-        (GOOD.replace("'gold': 'a'", "'messages': [{'content': 'p'}]"), "both a `prompt` and `messages`"),
+        (
+            GOOD.replace("'gold': 'a'", "'messages': [{'content': 'p'}]"),
+            "`messages` and a `prompt` that is none",
+        ),
         (GOOD.replace("return [", "return 2 * [").replace("'prompt'", "'id': 7, 'prompt'"), "id '7'"),
         (GOOD.replace("item['gold'] in output", "3"), "judge gives 3 for item 0"),
         (GOOD.replace("item['gold'] in output", "''"), "judge gives an empty text for item 0"),
@@ -360,7 +363,6 @@ def test_files_that_a_command_names_in_any_way_are_its_identity(tmp_path: Path, 
         (["bash", "-c", "cd pack && python part.py"], "pack/part.py"),
         (["bash", "-c", "cd pack && python part.py"], "pack/near.py"),
         (["timeout", "9", "/bin/sh", "-euc", "set -x\npython -um pack.part | tee x; exit"], "pack/part.py"),
-        (["zsh", "-lc", "A=1 python good.py <cases.json 2>&1 || cat 'two.py'"], "cases.json"),
         (["zsh", "-lc", "A=1 python good.py <cases.json 2>&1 || cat 'two.py'"], "two.py"),
         (["sh", "-c", "(cd pack && true) && python good.py"], "good.py"),
         (["sh", "-c", "cd pack # it's there\n python \\\n part.py"], "pack/part.py"),
@@ -381,9 +383,38 @@ def test_a_file_that_a_command_runs_or_reads_is_its_identity_however_it_is_named
     assert own_evaluation({"command": command}, tmp_path, "")["sha256"] != before["sha256"]
 
 
+def test_a_judge_that_takes_an_async_one_s_place_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("async def judge(item, output): ...\n" + GOOD)
+    assert own_evaluation("mine.py", tmp_path, "")["name"] == "mine"
+
+
+def test_rows_as_data_sets_have_them_are_items(tmp_path: Path) -> None:
+    more = "'messages': [{'role': 'user', 'content': 'q'}], 'note': float('nan'), 'gold': 'a'"
+    benchmark = OwnPython(own_of(tmp_path / "mine.py", GOOD.replace("'gold': 'a'", more)))
+    _, rows = score(benchmark, benchmark.items(None), [Reply("a")])
+    assert rows[0]["correct"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["true", "--template=Q:{question}"],
+        ["true", "out-{seed}.json"],
+        ["true", "s3://b/{date}/x"],
+        ["/opt/conda/envs/x/bin/python", "mine.py"],
+    ],
+)
+def test_a_word_that_may_be_the_program_s_own_or_another_machine_s_is_taken(
+    tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(GOOD)
+    found = own_evaluation({"command": command}, tmp_path, "")
+    assert any("not on this machine" in line for line in doubts(found)) == command[0].startswith("/opt")
+
+
 def test_what_a_shell_writes_and_a_program_that_is_no_path_are_not_a_command_s_files(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("1")
-    for text in ("true > log.txt", "true 2>>log.txt", "true | tee log.txt", "x = 1\n" * 99):
+    for text in ("true > log.txt", "true 2>>log.txt", "true | tee log.txt; cat log.txt", "x = 1\n" * 99):
         command = ["bash", "-c", text]
         assert own_evaluation({"command": command}, tmp_path, "")["sha256"].startswith("4f53cda18c2b")
 

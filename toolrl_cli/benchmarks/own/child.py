@@ -97,12 +97,15 @@ def _row(position: int, row: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise Unusable(f"item {position} is {type(row).__name__}, and no mapping")
     messages = given.get("messages")
-    if messages is not None and given is row and given.get("prompt") is not None:
-        raise Unusable(f"item {position} has both a `prompt` and `messages`: give one")
     if messages is None and isinstance(given.get("prompt"), str):
         messages = [{"role": "user", "content": given["prompt"]}]
     if not _are_messages(messages):
         raise Unusable(f"item {position} has neither a text `prompt` nor a list of `messages`")
+    if given is row and given.get("prompt") not in (
+        None,
+        *(message["content"] for message in messages or ()),
+    ):
+        raise Unusable(f"item {position} has `messages` and a `prompt` that is none of them: give one")
     found = {
         "id": str(given.get("id", position)),
         "category": category_of(given.get("category")),
@@ -122,11 +125,19 @@ def _check_kept(position: int, given: Mapping[Any, Any]) -> None:
     """Refuse what `judge`, which is called in another process, would be given otherwise than `items` gave it."""
     kept = json.loads(json.dumps(given))
     for key, value in given.items():
-        if key not in kept or kept[key] != value:
+        if key not in kept or not _is_same(kept[key], value):
             raise Unusable(
                 f"item {position} would not reach judge as it is, but as JSON:"
-                f" {cut(repr({key: value}), 80)} (use lists and not tuples, text as keys, numbers that are finite)"
+                f" {cut(repr({key: value}), 80)} (use lists and not tuples, and text as keys)"
             )
+
+
+def _is_same(kept: Any, given: Any) -> bool:
+    if isinstance(kept, dict) and isinstance(given, dict):
+        return kept.keys() == given.keys() and all(_is_same(kept[key], given[key]) for key in kept)
+    if isinstance(kept, list) and isinstance(given, list):
+        return len(kept) == len(given) and all(map(_is_same, kept, given))
+    return bool(kept == given) or kept != kept  # what is missing in a table is NaN, as it was
 
 
 def _are_messages(messages: Any) -> bool:

@@ -110,7 +110,7 @@ def check_unchanged(own: OwnEvaluation) -> None:
     """
     where = f"evaluate: {own.name}"
     given = own.path or {"command": list(own.command), "name": own.name}
-    hint = "issue the command again to run it as it is now"
+    hint = "`toolrl sweep` of its file runs it as it is now"
     try:
         now = own_evaluation(given, Path(own.folder), where)
     except SpecError as error:

@@ -65,25 +65,34 @@ def files_of(command: Sequence[str], folder: Path, where: str) -> list[tuple[Pat
 
 
 def check_can_start(command: Sequence[str], folder: Path, where: str) -> None:
-    """Refuse a command whose program or script is not there.
+    """Refuse a command whose program or script is not there, in the folder where it runs.
 
     Raises:
-        SpecError: with its path; what is looked for on PATH may be another machine's.
+        SpecError: with its path; what is elsewhere may be another machine's (`not_here`).
     """
+    for path in _needed(command, folder):
+        if not path.exists() and not path.is_relative_to(folder.resolve()):
+            continue
+        if not path.exists():
+            raise SpecError(f"command: there is no file {path}", where, f"paths begin in {folder}")
+        if path == absolute(command[0], folder) and not (path.is_file() and os.access(path, os.X_OK)):
+            raise SpecError(f"command: {path} is not executable", where, f"chmod +x {shlex.quote(str(path))}")
+
+
+def not_here(command: Sequence[str], folder: Path) -> Path | None:
+    """The program or script of a command that is not on this machine."""
+    return next((path for path in _needed(command, folder) if not path.exists()), None)
+
+
+def _needed(command: Sequence[str], folder: Path) -> list[Path]:
+    """The program, where it is given by its path, and the script that it runs."""
     position = _program(command)
     words = [command[0]] if "/" in command[0] else []
     if 0 < position < len(command) and not any(map(MODULE.fullmatch, command[position - 1 : position + 1])):
         words.append(command[position])
     elif len(command) > 1 and Path(command[1]).suffix in SCRIPTS:
         words.append(command[1])
-    for word in words:
-        path = absolute(word, folder)
-        if MODEL in word or OUTPUT in word:
-            continue
-        if not path.exists():
-            raise SpecError(f"command: there is no file {path}", where, f"paths begin in {folder}")
-        if word is command[0] and not (path.is_file() and os.access(path, os.X_OK)):
-            raise SpecError(f"command: {path} is not executable", where, f"chmod +x {shlex.quote(str(path))}")
+    return [absolute(word, folder) for word in words if MODEL not in word and OUTPUT not in word]
 
 
 def absolute(text: str, folder: Path) -> Path:
@@ -119,28 +128,29 @@ def _texts(word: str) -> Iterator[str]:
 
 
 def _of_shell(text: str, folder: Path, where: str) -> list[tuple[Path, str]]:
-    """What the commands in a shell's text name, but for what `>` and `tee` write; it is followed through `cd`."""
+    """The code that the commands in a shell's text run; it is followed through `cd`.
+
+    Not their other files: of those nothing says which one is read, and which one an earlier command writes.
+    """
     text = re.sub(r"\\\n|(?m:(?<!\S)#.*)", " ", text)
     words = shlex.shlex(text, posix=True, punctuation_chars=PUNCTUATION)
     words.whitespace, words.commenters = " \t\r", ""
     words.whitespace_split = True
     found: list[tuple[Path, str]] = []
     command: list[str] = []
-    written, start = False, folder
+    start = folder
     try:
         given = [*words]
     except ValueError:  # a quote that is not closed, or a here-document
         given = text.split()
     for word in [*given, ";"]:
         if not set(word) <= {*PUNCTUATION}:
-            command += [] if written else [word]
-            written = False
+            command.append(word)
             continue
-        written = ">" in word
         if command[:1] == ["cd"]:
             folder = absolute(command[-1], folder)
-        elif command and command[0] != "tee":
-            found += files_of(command, folder, where)
+        elif command:
+            found += [file for file in files_of(command, folder, where) if file[0].suffix in SCRIPTS]
         command = []
         folder = start if ")" in word else folder
     return found

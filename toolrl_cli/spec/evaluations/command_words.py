@@ -41,8 +41,9 @@ def check_words(command: Sequence[str], where: str) -> None:
         if _BEFORE_PROGRAM.fullmatch(before) or _TEXT.search(_PIECE.sub("", word)):
             continue
         for piece in _PIECE.finditer(word):
-            if piece[0] not in (MODEL, OUTPUT):
-                close = nearest(piece[1], ("model", "output"))
+            close = nearest(piece[1], ("model", "output"))
+            # within a longer word it may be the program's own, such as a template's
+            if piece[0] not in (MODEL, OUTPUT) and (close or piece[0] == word):
                 hint = f"{MODEL} is the model's folder, {OUTPUT} one for what the command writes"
                 hint = f"did you mean {{{close}}}? {hint}" if close else hint
                 raise SpecError(f"command: {piece[0]} stands for nothing", where, hint)

@@ -11,7 +11,7 @@ from typing import Any
 
 from toolrl_cli.errors import SpecError
 from toolrl_cli.rewards.user_code.sources import names_in, parsed
-from toolrl_cli.spec.evaluations.command_files import absolute, check_can_start, files_of, sources
+from toolrl_cli.spec.evaluations.command_files import absolute, check_can_start, files_of, not_here, sources
 from toolrl_cli.spec.evaluations.command_words import MODEL, check_words
 from toolrl_cli.spec.identity import digest
 from toolrl_cli.spec.run.evaluation_settings import OwnEvaluation
@@ -49,6 +49,8 @@ def doubts(own: Mapping[str, Any]) -> list[str]:
     program = own["command"][0] if own.get("command") else ""
     if program and "/" not in program and shutil.which(program) is None:
         return [f"evaluate: {own['name']} runs {program}, which is not found on this machine's PATH"]
+    if program and (missing := not_here(own["command"], Path(own["folder"]))):
+        return [f"evaluate: {own['name']} runs {missing}, which is not on this machine"]
     if program and own["sha256"] == digest([], 64):
         return [f"evaluate: {own['name']} names no file, so an edit of what it runs is not noticed"]
     return []
@@ -79,7 +81,8 @@ def _file(entry: str, folder: Path, where: str) -> dict[str, Any]:
     path = absolute(entry, folder)
     code = sources(path, where).sha256
     tree = parsed(path, path.read_bytes(), where)
-    defined = names_in(tree) - {node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
+    last = {n.name: n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    defined = names_in(tree) - {n for n, node in last.items() if isinstance(node, ast.AsyncFunctionDef)}
     lacks = [] if {"*", OBJECT} & defined else [name for name in FUNCTIONS if name not in defined]
     if lacks and not any(
         "Benchmark" in ast.unparse(n) for n in tree.body if isinstance(n, (ast.ClassDef, ast.ImportFrom))
