@@ -81,11 +81,14 @@ def test_a_number_of_one_s_own_is_shown_by_its_digits_and_none_is_called_the_bes
     assert not any(cell.best or cell.second for cell in cells)
 
 
-@pytest.mark.parametrize(("low", "high", "ends"), [(-5.2, -4.8, (-5.2, -4.8)), (-0.2, 1.0, (0.0, 1.0))])
-def test_an_interval_is_cut_at_0_only_where_its_mean_is_above(
-    low: float, high: float, ends: tuple[float, float]
+@pytest.mark.parametrize(
+    ("low", "high", "least", "ends"),
+    [(-5.2, -4.8, -5.1, (-5.2, -4.8)), (-0.2, 1.0, 0.1, (0.0, 1.0)), (-0.9, 1.2, -0.3, (-0.9, 1.2))],
+)
+def test_an_interval_is_cut_at_0_only_where_no_value_is_below(
+    low: float, high: float, least: float, ends: tuple[float, float]
 ) -> None:
-    assert Head("likelihood", "L", 1, unit="count").ends(low, high) == ends
+    assert Head("likelihood", "L", 1, unit="count").ends(low, high, least) == ends
 
 
 def test_what_the_report_calls_unreadable_no_view_shows(tree: Tree) -> None:

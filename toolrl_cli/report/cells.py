@@ -125,7 +125,7 @@ def _mean(readings: Sequence[_Reading], head: Head) -> Cell:
         return Cell(planned=len(sources), state=worst, notes=tuple(notes), sources=sources)
     seeds = seed_mean(values, item_error=None if sampling is None else wilson_error(sampling))
     half = seeds.half_width
-    low, high = (None, None) if half is None else head.ends(seeds.mean - half, seeds.mean + half)
+    low, high = (None, None) if half is None else head.ends(seeds.mean - half, seeds.mean + half, min(values))
     return Cell(
         mean=rounded(seeds.mean, head.precision),
         ci=None if half is None else rounded(half, head.precision),

@@ -33,9 +33,9 @@ class Head:
         """The largest value, which is also the largest difference of two."""
         return 100.0 if self.unit == "percent" else math.inf
 
-    def ends(self, low: float, high: float) -> tuple[float, float]:
-        """An interval of values, cut to what values can be, and rounded."""
-        floor = 0.0 if low + high >= 0 else -math.inf  # a value below 0 is of something that is no count
+    def ends(self, low: float, high: float, least: float) -> tuple[float, float]:
+        """An interval of values, of which this is the least, cut to what values can be, and rounded."""
+        floor = 0.0 if least >= 0 else -math.inf  # a value below 0 is of something that is no count
         return rounded(max(low, floor), self.precision), rounded(min(high, self.limit), self.precision)
 
 
