@@ -168,7 +168,7 @@ def test_a_sweep_says_each_once_and_again_when_it_lasts_and_at_the_end(
     tmp_path: Path, stages: Stages, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = stages("rl", "rl")
-    view = LiveView(plan_of(results(tmp_path), (spec,)), quiet=True)
+    view = LiveView(plan_of(results(tmp_path), (spec,)), tmp_path, quiet=True)
     warnings: tuple[StepWarning, ...] = ()
 
     def notice(what: What, step: int) -> None:
@@ -189,7 +189,7 @@ def test_a_sign_that_goes_away_is_said_when_it_comes_and_with_its_count_at_the_e
     tmp_path: Path, stages: Stages, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = stages("rl", "rl")
-    view = LiveView(plan_of(results(tmp_path), (spec,)), quiet=True)
+    view = LiveView(plan_of(results(tmp_path), (spec,)), tmp_path, quiet=True)
     once = (StepWarning(**{**vars(NO_GRADIENT), "first": 2, "last": 2, "of": 2}),)
     twice = (StepWarning(**{**vars(NO_GRADIENT), "first": 2, "last": 5, "steps": 2, "of": 9}),)
     for what, step, warnings in (("progress", 2, once), ("progress", 9, twice), ("succeeded", 9, twice)):

@@ -21,7 +21,7 @@ def test_a_resumed_attempt_shows_its_own_steps_and_the_time_left_from_them(
     monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(live, "PLAIN_EVERY", 0.0)
     spec = stage("rl", steps=100)
-    view = LiveView(plan_of(results(tmp_path), (spec,)))
+    view = LiveView(plan_of(results(tmp_path), (spec,)), tmp_path)
     died = StageState(spec.id, "rl", progress=Progress(59, 100))  # the last checkpoint is that of step 30
     again = died.begun(2, CPU)
     view.notice(Event("started", spec.id, again))
@@ -44,7 +44,7 @@ def test_the_time_of_the_whole_sweep_and_of_a_stage_without_steps_is_shown(
     monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(live.time, "time", lambda: now[0])
     spec = stage("rl", steps=100)
-    view = LiveView(plan_of(results(tmp_path), (spec,)))
+    view = LiveView(plan_of(results(tmp_path), (spec,)), tmp_path)
     view.notice(Event("began", seconds={spec.id: 600.0, "later": 300.0}))
     running = replace(StageState(spec.id, "rl"), status="running", started=975.0)
     view.notice(Event("started", spec.id, running))

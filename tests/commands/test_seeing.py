@@ -392,4 +392,7 @@ def test_a_sweep_that_ends_short_says_how_to_go_on(
 ) -> None:
     monkeypatch.setenv("TEST_FAILS", "grpo-tiny-coarse")
     answer = toolrl("sweep", "small.yaml")
-    assert "small: 1 failed, 2 blocked; `toolrl resume small` goes on from here" in answer.err
+    assert (
+        "small: 1 failed, 2 blocked; `toolrl resume small` goes on from here; `toolrl sweep` takes what you have"
+        in answer.err
+    )

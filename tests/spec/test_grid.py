@@ -690,7 +690,7 @@ def pasted(hint: str, key: str) -> str | None:
     found = re.search(rf"for example `{re.escape(key)}: (.*?)`|write (.*)", hint)
     value = found and (found[1] or found[2])
     return value and re.sub(
-        r"( for none| for no settings| in quotes| without quotes|; kinds: .*)$", "", value
+        r"( for none| for no settings| in quotes| without quotes|; kinds: .*|, or \[.*)$", "", value
     )
 
 

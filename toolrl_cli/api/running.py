@@ -342,7 +342,8 @@ def _wandb_told(mode: Mode, results: Path, name: str) -> str:
     """What becomes of the run's numbers in W&B."""
     if mode != "offline":
         return mode
-    return f"offline, in {results / 'wandb'}; `{command('sync', name, '--wandb', 'online', results=results)}` sends it"
+    sends = command("sync", name, "--wandb", "online", results=results)
+    return f"offline, in {results / 'wandb'}; `wandb login`, then `{sends}`, sends it"
 
 
 def _clear_leases(chosen: Plan, ledger: Ledger) -> None:
@@ -361,7 +362,8 @@ def _summary(planned: SweepPlan, ends: Mapping[str, str], interrupted: bool, aga
     if counts["held"]:
         free = command("stop", planned.name, "--take-over", results=planned.results)
         told += f"; where the owner of what is held is gone, `{free}` frees it"
-    return f"{planned.name}: {lead}{told}; `{again}` goes on from here"
+    mended = "; `toolrl sweep` takes what you have changed in its files" if counts["failed"] else ""
+    return f"{planned.name}: {lead}{told}; `{again}` goes on from here{mended}"
 
 
 def _unanswered(planned: SweepPlan, ends: Mapping[str, str], ledger: Ledger, again: str) -> dict[str, str]:

@@ -37,6 +37,7 @@ def sync(
     """
     from toolrl_cli.commands.views.exit_status import FAILED
     from toolrl_cli.errors import ToolrlError
+    from toolrl_cli.store.roots import command
     from toolrl_cli.store.sweep_folder import saved_sweep
     from toolrl_cli.tracking.place import choose_mode
 
@@ -68,6 +69,7 @@ def sync(
 
     found = bring(saved, root, mode, rebuild=rebuild, dry_run=dry_run, each=each)
     if mode == "offline":
-        note("kept offline below wandb/ of the results; `wandb login`, then `toolrl sync`, sends them")
+        again = command("sync", saved.name, "--wandb", "online", results=root)
+        note(f"kept offline below wandb/ of the results; `wandb login`, then `{again}`, sends them")
     if lacking or any(synced.failed for synced in found):
         raise typer.Exit(FAILED)

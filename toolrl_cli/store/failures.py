@@ -21,7 +21,7 @@ def failure_class(name: object) -> FailureClass:
 
 
 HINTS: Mapping[FailureClass, str] = {
-    "config": "correct the setting it names and issue the command again",
+    "config": "correct the setting it names, then `toolrl sweep` of its file (`resume` goes by the plan that was made)",
     "reward": "a reward function raised; try it on this sample with `toolrl reward explain`",
     "oom": "use a smaller micro-batch (results do not change), a shorter response limit or more devices",
     "hang": "look at the end of the log; the next attempt goes on from the last checkpoint",

@@ -62,7 +62,8 @@ def _explained(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
         except FAULTS as error:
             what = first_line(error)
-            hint = "wandb login" if any(word in what for word in LOGIN_WORDS) else ""
+            login = any(word in what for word in LOGIN_WORDS) and "wandb login" not in what
+            hint = "wandb login" if login else ""
             raise TrackingError(scrubbed(what), hint=hint) from error
 
     return call

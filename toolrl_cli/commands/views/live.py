@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,15 @@ class LiveView:
 
     Args:
         plan: the runs and stages that are worked on.
+        results: the results root.
         quiet: show nothing but failures, warnings, and what the sweep waits for.
     """
 
-    def __init__(self, plan: Plan, quiet: bool = False) -> None:
+    def __init__(self, plan: Plan, results: Path, quiet: bool = False) -> None:
         from rich.live import Live
 
         self._plan = plan
+        self._results = results
         self._quiet = quiet
         self._console = _console()
         self._users = _users(plan)
@@ -137,7 +140,7 @@ class LiveView:
         if event.what == "failed" and state is not None and state.failure:
             failure = state.failure
             hint = f" ({failure.hint})" if failure.hint else ""
-            log = f"stages/{spec.kind}/{spec.id}/attempts/{state.attempt}/log.txt"
+            log = self._results / "stages" / spec.kind / spec.id / f"attempts/{state.attempt}/log.txt"
             return f"{stamp} {name} failed: {failure.kind}: {failure.message}{hint}; log: {log}"
         return f"{stamp} {name} {event.what}" + (f": {event.message}" if event.message else "")
 

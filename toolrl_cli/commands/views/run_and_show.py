@@ -57,7 +57,7 @@ def run_and_show(
     detach: bool = False,
 ) -> int:
     """Run what a plan owes, see `api.run`, with a live view, and print the report; the exit status."""
-    view = LiveView(planned.chosen, quiet=as_json)
+    view = LiveView(planned.chosen, planned.results, quiet=as_json)
     outcome = api.run(
         planned, launcher=launcher, wandb=wandb, fail_fast=fail_fast, detach=detach, observe=view
     )

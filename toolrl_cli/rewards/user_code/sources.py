@@ -143,7 +143,7 @@ def changed(source: Path, where: str) -> RewardError:
     return RewardError(
         f"{source}, or a file that it imports, has changed since the reward was resolved",
         where,
-        "issue the command again to run with the files as they are now",
+        "`toolrl sweep` of its file runs with the files as they are now",
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from toolrl_cli.rewards.errors import shown as as_python
 
 LONGEST = 60
+MANY = 10  # seeds that a hint writes out
 """Characters of a value that are worth saying again."""
 
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.I)
@@ -89,6 +90,8 @@ def what_to_write(fault: Fault, takes: Callable[[list[Any]], bool]) -> str:
     if len(str(value)) > LONGEST:
         return ""
     if kind in ("list_type", "tuple_type"):
+        if fault["loc"][:1] == ("seeds",) and type(value) is int and 1 < value <= MANY:
+            return f"write {list(range(1, value + 1))}, or [{value}] for that one seed"
         if value is None:
             return "write [] for none" if takes([]) else ""
         wrapped = "write each as an item: `- …`" if isinstance(value, Mapping) else f"write [{_bare(value)}]"

@@ -47,6 +47,8 @@ def sweep_file(given: Path) -> Path:
         if given.stem in shipped and not given.exists():
             hint = f"{given.stem!r}, without folder and suffix, is the one that comes with toolrl"
             raise SpecError("no such file", str(given), hint)
+        if not given.suffix and not given.exists() and given.with_suffix(SUFFIXES[0]).is_file():
+            return given.with_suffix(SUFFIXES[0])
         return given
     known = {**shipped, **own_sweeps(Path())}
     if given.is_file() or (given.exists() and given.name not in known):
