@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,17 @@ def test_a_validation_metric_that_not_all_answers_have_is_no_curve(tree: Tree) -
     (arm,) = arms_of(tree)
     series = CurveReader().series(rl_stage(arm.runs[0]))
     assert series == {"val-reward/judged/style/mean": {2: 0.7}, "val-reward/total/mean": {1: 1.0}}
+
+
+def test_the_validation_of_the_step_that_a_stopped_training_went_on_from_is_no_point(tree: Tree) -> None:
+    rows = {step: {"val-aux/own/total/mean@1": 1.0, "reward/total/mean": 1.0} for step in (0, 5, 8, 10, 12)}
+    tree.sweep().run("a").metrics(rows)
+    stage = rl_stage(arms_of(tree)[0].runs[0])
+    assert stage is not None
+    planned = replace(stage.spec, config={"rl": {"validate_every": 5}}, total_steps=12)
+    series = CurveReader().series(replace(stage, spec=planned))
+    assert [*series["val-reward/total/mean"]] == [0, 5, 10, 12]
+    assert [*series["reward/total/mean"]] == [*rows]
 
 
 def test_values_that_are_not_finite_leave_a_gap(tree: Tree) -> None:

@@ -78,7 +78,7 @@ class CurveReader:
     def series(self, stage: Stage) -> Mapping[str, Series]:
         """Metric → its values by step; empty where nothing was logged."""
         if stage.id not in self._known:
-            self._known[stage.id] = self._load(stage.directory)
+            self._known[stage.id] = _as_planned(self._load(stage.directory), stage)
         return self._known[stage.id]
 
     def curve(self, arm: Arm, panel: Panel) -> Curve | None:
@@ -212,6 +212,20 @@ def _wanted(name: str) -> bool:
 
 def _is_accuracy(name: str) -> bool:
     return name.startswith(("val-core/", "val-aux/")) and "/acc/" in name
+
+
+def _as_planned(series: dict[str, dict[int, float]], stage: Stage) -> dict[str, dict[int, float]]:
+    """Without the validations of steps at which a stopped training went on: no other seed has them."""
+    every = stage.spec.config.get("rl", {}).get("validate_every")
+    if not every:
+        return series
+    last = stage.spec.total_steps
+    return {
+        name: {step: v for step, v in values.items() if step % every == 0 or step == last}
+        if name.startswith("val-")
+        else values
+        for name, values in series.items()
+    }
 
 
 def _by_metric(
