@@ -84,6 +84,22 @@ def test_a_key_that_is_not_there_or_refused_is_named(
         evaluation_sweep(URL, ["toolworld"], results=tmp_path, key_env="SOME_KEY")
 
 
+def test_models_in_folders_of_one_name_are_rows_of_one_table(tmp_path: Path) -> None:
+    for stage in ("a", "b"):
+        (tmp_path / stage / "model").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "a" / "model")
+    named = {"a": "first", "linked": None}
+    for folder, name in named.items():
+        path = tmp_path / folder / "model" if name else tmp_path / folder
+        sweep, _ = evaluation_sweep(str(path), ["toolworld"], results=tmp_path, label="both", model_name=name)
+        remember(sweep, tmp_path)
+    sweep, _ = evaluation_sweep(str(tmp_path / "b/model"), ["toolworld"], results=tmp_path, label="both")
+    assert [*sweep["arms"]] == ["first", "linked", "model"]
+    remember(sweep, tmp_path)
+    with pytest.raises(SpecError, match=r"another model under the label 'both'.*--model-name NAME"):
+        evaluation_sweep(str(tmp_path / "a/model"), ["toolworld"], results=tmp_path, label="both")
+
+
 def test_what_belongs_to_endpoints_and_another_sweep_s_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="--key-env is for endpoints"):
         evaluation_sweep("org/model", ["toolworld"], results=tmp_path, key_env="KEY")

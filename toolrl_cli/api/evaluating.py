@@ -39,7 +39,8 @@ def evaluation_sweep(
         label: the sweep's name; None: after the model.
         limit: items of each category, at most.
         key_env: environment variable with the endpoint's key.
-        model_name: what the endpoint calls the model; None where it has only one.
+        model_name: what the endpoint calls the model, None where it has only one; or what tables call a folder's, None
+            for the folder's own name.
 
     Returns:
         The sweep, and lines for people.
@@ -61,7 +62,9 @@ def evaluation_sweep(
     if (before := arms.get(arm)) is not None:
         if before["model"] != chosen:
             raise SpecError(
-                f"{arm!r} is another model under the label {name!r}", "--label", "give another label"
+                f"{arm!r} is another model under the label {name!r}",
+                "--label",
+                "--model-name NAME calls this one otherwise, if it is a folder; or give another label",
             )
         if before.get("evaluation.limit") == limit:
             mine["evaluate"] = list(dict.fromkeys([*before["evaluate"], *mine["evaluate"]]))
@@ -96,12 +99,13 @@ def _model(model: str, key_env: str, model_name: str | None) -> Any:
             "model": named,
             "key_env": key_env,
         }
-    for option, value in (("--key-env", key_env), ("--model-name", model_name)):
+    folder = Path(model).expanduser().absolute()
+    for option, value in (("--key-env", key_env), ("--model-name", "" if folder.is_dir() else model_name)):
         if value:
             raise SpecError(f"{option} is for endpoints, and {model!r} is no URL", option, "leave it out")
-    if Path(model).expanduser().is_dir():
-        path = str(Path(model).expanduser().resolve())
-        return {"kind": "huggingface", "name": Path(path).name, "path": path}
+    if folder.is_dir():
+        path = folder.resolve()
+        return {"kind": "huggingface", "name": model_name or folder.name or path.name, "path": str(path)}
     if model in model_names() or "/" in model:
         return model
     hint = f"{hint_for(model, model_names(), 'models')} or give a folder, or a URL"

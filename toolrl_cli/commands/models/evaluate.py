@@ -52,7 +52,7 @@ def evaluate(
         typer.Option(
             "--model-name",
             metavar="NAME",
-            help="What the endpoint calls the model; default: its only one.",
+            help="What the endpoint calls the model (default: its only one), or tables call the one in a folder.",
             show_default=False,
         ),
     ] = None,
