@@ -16,6 +16,7 @@ from toolrl_cli.errors import SpecError
 from toolrl_cli.spec.run.data_settings import ToolWorldData
 from toolrl_cli.spec.run.run_spec import RunSpec
 from toolrl_cli.spec.run.training_settings import RlSpec
+from toolrl_cli.spec.sweeps.fields import USUAL, fields_at
 from toolrl_cli.spec.sweeps.grid import Grid
 from toolrl_cli.spec.sweeps.resolve import Run, resolve_runs, resolve_sweep
 from toolrl_cli.spec.sweeps.sweep import read_sweep
@@ -649,6 +650,14 @@ def test_a_setting_of_base_that_one_run_has_is_not_told(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(HEAD + "arms: {a: {rl.steps: 5}, b: {}}\n", encoding="utf-8")
     assert not resolve_sweep(read_sweep(tmp_path / "s.yaml", ["base.rl.steps=15"])).grid.warnings
     assert not resolve_sweep(read_sweep(tmp_path / "s.yaml", ["base.rl.lr=0.1"])).grid.warnings
+
+
+@pytest.mark.parametrize("name", sorted(USUAL))
+def test_what_other_trainers_call_a_setting_is_known(resolve: Resolve, name: str) -> None:
+    block = "sft" if USUAL[name] == "epochs" else "rl"
+    if name not in fields_at((block,)):
+        with pytest.raises(SpecError, match=rf"unknown key '{name}'.*did you mean '{USUAL[name]}'"):
+            resolve(HEAD, f"{block}.{name}=3")
 
 
 def test_a_setting_of_base_that_another_refers_to_is_not_told(tmp_path: Path) -> None:

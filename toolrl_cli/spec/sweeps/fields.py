@@ -64,9 +64,25 @@ def is_block(key: str) -> bool:
     return any(node.get("type", "object") == "object" for node in schema_at(tuple(split(key))))
 
 
+USUAL = {
+    **dict.fromkeys(("learning_rate", "actor_lr"), "lr"),
+    **dict.fromkeys(("batch_size", "train_batch_size", "prompts_per_step"), "prompts"),
+    **dict.fromkeys(("n", "num_generations", "group_size", "n_samples_per_prompt"), "rollouts"),
+    **dict.fromkeys(("max_new_tokens", "max_completion_length", "max_tokens"), "max_response_length"),
+    **dict.fromkeys(("beta", "kl_beta", "init_kl_coef"), "kl_coef"),
+    **dict.fromkeys(("epsilon", "eps_clip", "cliprange"), "clip_ratio"),
+    **{"max_steps": "steps", "total_training_steps": "steps", "num_train_epochs": "epochs"},
+    **{"save_steps": "save_every", "save_freq": "save_every"},
+    **{"eval_steps": "validate_every", "test_freq": "validate_every"},
+    **{"num_iterations": "updates", "ppo_epochs": "updates", "max_grad_norm": "grad_clip"},
+}
+"""What other trainers call a setting → its name here."""
+
+
 def _hint(part: str, valid: tuple[str, ...], depth: int) -> str:
     if depth:
-        return hint_for(part, valid, "keys")
+        usual = USUAL.get(part)
+        return f"did you mean {usual!r}?" if usual in valid else hint_for(part, valid, "keys")
     if part in ("arm", "arms"):
         return "name a setting by which the arm differs"
     if part in SweepFile.model_fields:
