@@ -51,6 +51,11 @@ def test_nothing_is_told_that_is_wrong_only_because_something_was_left_out(tmp_p
     )
     assert len(told(tmp_path, "name: s\nbase: {preset: tiny_grpo}\narms: {a: {reward: x}, b: {}}\n")) == 1
     assert len(told(tmp_path, "name: s\nbase: {preset: tiny_grop, rl.steps: 5}\n")) == 1
+    part = "{name: w, components: {brief: {kind: python, path: none.py, function: f}}}"
+    lines = told(
+        tmp_path, f"name: s\nbase: {{preset: tiny_grpo, rl.stpes: 3}}\narms: {{a: {{reward: {part}}}}}\n"
+    )
+    assert len(lines) == 2 and "'stpes'" in lines[0] and "cannot read" in lines[1]
 
 
 def test_lines_stay_those_of_the_file_where_an_item_is_left_out() -> None:

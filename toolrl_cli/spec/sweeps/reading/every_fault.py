@@ -23,7 +23,7 @@ def every_fault(
     """The fault that was found, with those that are found when it is left out, in the order of the file.
 
     Only what stands in the file or in a `--set` can be left out; a fault of the whole ends the search. Nothing is told
-    that is wrong only because something was left out: that has no place of its own.
+    that is wrong only because something was left out: that has no place of its own, or one around it.
 
     Args:
         first: the fault that was found.
@@ -32,24 +32,27 @@ def every_fault(
         check: reads and resolves what is left; raises the next fault.
     """
     faults: list[SpecError] = [first]
-    sets = list(sets)
+    fault, left_out, sets = first, list[KeyPath](), list(sets)
     while len(faults) < MOST:
-        fault = faults[-1]
         given = [text for text in sets if _is_at(fault.where, f"--set {text.partition('=')[0].strip()}")]
         path = _path(fault.where, source)
         if given:
             sets = [text for text in sets if text not in given]
         elif path is not None:
             source = without(source, path)
+            left_out.append(path)
         else:
             break
         try:
             check(source, sets)
         except SpecError as error:
-            placed = _path(error.where, source) is not None or error.where.startswith("--set ")
+            at = _path(error.where, source)
+            placed = at is not None or error.where.startswith("--set ")
             if isinstance(error, Mistakes) or not placed or str(error) in map(str, faults):
                 break
-            faults.append(error)
+            if at is None or all(path[: len(at)] != at or path == at for path in left_out):
+                faults.append(error)
+            fault = error
         else:
             break
     if len(faults) == 1:
