@@ -54,6 +54,16 @@ def test_sizes_are_those_of_the_tiny_presets_by_algorithm(in_small: InSmall) -> 
     assert grpo.spec.precision == "fp32" and grpo.spec.resources.device == "cpu"
 
 
+def test_what_the_sweep_sets_and_the_profile_replaces_is_told(tmp_path: Path) -> None:
+    told = []
+    for base in ("{preset: tiny_grpo, rl.save_every: 2, rl.lr: 0.01}", "{preset: paper_grpo, model: tiny}"):
+        (tmp_path / "s.yaml").write_text(f"name: s\nbase: {base}\n", encoding="utf-8")
+        profile = load_profile("cpu")
+        resolve_sweep(profile.document(read_sweep(tmp_path / "s.yaml")), profile)
+        told.append([*profile.notes])
+    assert told == [["rl.save_every: 5 instead of 2"], []]  # rl.lr changes in proportion
+
+
 def test_everything_else_stays(in_small: InSmall) -> None:
     text = (
         HEAD

@@ -233,6 +233,10 @@ class InSmall(Profile):
         for key in self.file.proportional:
             if key in forced:
                 forced[key] = _in_proportion(forced[key], get_setting(tree, key), get_setting(reference, key))
+        for key in (key for key in forced if key not in self.file.proportional):
+            given = get_setting(tree, key)
+            if given not in (forced[key], get_setting(reference, key)):
+                self.notes[f"{key}: {forced[key]} instead of {given}"] = None
         self._replace_data(tree)
         self._replace_model(tree)
         if tree.get("evaluate"):
