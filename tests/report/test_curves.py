@@ -72,6 +72,16 @@ def test_the_validation_of_the_step_that_a_stopped_training_went_on_from_is_no_p
     assert [*series["reward/total/mean"]] == [*rows]
 
 
+def test_of_a_part_without_weight_what_it_would_earn_is_drawn(tree: Tree) -> None:
+    logged = {"exact": (0.0, 0.4), "format": (0.7, 1.0)}
+    row = {f"reward/{part}/weighted/mean": weighted for part, (weighted, _) in logged.items()}
+    row |= {f"reward/{part}/raw/mean": raw for part, (_, raw) in logged.items()}
+    tree.sweep().run("a").metrics({1: row, 2: row})
+    panels = {p.title: p.metrics for p in panels_of(arms_of(tree), CurveReader())}
+    assert panels["Format reward"] == ("reward/format/weighted/mean",)
+    assert panels["Exact reward"] == ("reward/exact/raw/mean",)
+
+
 def test_values_that_are_not_finite_leave_a_gap(tree: Tree) -> None:
     rows = {
         1: {"reward/total/mean": 1.0},

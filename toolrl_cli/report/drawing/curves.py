@@ -127,6 +127,9 @@ class CurveReader:
         return ()
 
 
+WEIGHTED = "reward/{}/weighted/mean"
+
+
 def rl_stage(run: Run) -> Stage | None:
     """The RL stage of a run, or None for a raw or SFT run."""
     return next((s for s in reversed(run.training) if s.kind == "rl"), None)
@@ -144,7 +147,13 @@ def panels_of(arms: Sequence[Arm], reader: CurveReader, training: bool = False) 
     parts = {m["part"] for m in map(PART.fullmatch, names) if m} - {"total"}
     ordered = [p for p in ("format", "correctness") if p in parts] + sorted(parts - {"format", "correctness"})
     beside = sorted((m["part"], m["key"]) for m in map(BESIDE.fullmatch, names) if m)
-    of_parts = [*map(part_panel, ordered), *(beside_panel(*named) for named in beside)]
+    logs = [reader.series(stage) for stage in stages.values()]
+    # a part of weight 0 is a metric: what it would earn is worth a look, and its share of the reward is not
+    weightless = {
+        p for p in parts if not any(v for log in logs for v in log.get(WEIGHTED.format(p), {}).values())
+    }
+    of_parts = [part_panel(part, raw=part in weightless) for part in ordered]
+    of_parts += [beside_panel(*named) for named in beside]
     logged = [VALIDATION, TOTAL, *of_parts, LENGTH, *(TRAINING if training else ())]
     accuracy = sorted(filter(_is_accuracy, names))
     if accuracy:
