@@ -123,6 +123,7 @@ def test_a_run_is_shown_with_its_stages_and_logs(swept: Toolrl) -> None:
     assert document["stages"][2]["environment"]["versions"]["verl"] == "0.9.1"
     assert swept("show", "coarse-seed1").code == 0
     assert swept("logs", "coarse-seed1").code == 0
+    assert "no run 'coarse' (an arm; its runs: coarse-seed1)" in swept("show", "coarse").err
     assert swept("stop", "small").err.strip() == "small: nothing runs"
 
 

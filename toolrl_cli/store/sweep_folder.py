@@ -26,6 +26,7 @@ from toolrl_cli.store.files import (
 )
 from toolrl_cli.store.roots import NOTHING_YET
 from toolrl_cli.store.schemas import PLAN, SPEC, WANDB
+from toolrl_cli.wording import listed
 
 HARNESSES = "harnesses"
 LAUNCHER = "launcher.txt"
@@ -287,7 +288,9 @@ def find_run(results: Path, text: str) -> PlannedRun:
         if faults:
             raise faults[0]
         known = {r.id for s in saved for r in s.runs}
-        raise SpecError(f"no run {run!r}", sweep or str(results), hint_for(run, known, "runs"))
+        of_arm = sorted({r.id for s in saved for r in s.runs if r.arm == run})
+        hint = f"an arm; its runs: {listed(of_arm, 4)}" if of_arm else hint_for(run, known, "runs")
+        raise SpecError(f"no run {run!r}", sweep or str(results), hint)
     if len({tuple(s.id for s in r.stages) for r in found}) > 1:
         places = ", ".join(f"{r.sweep}/{r.id}" for r in found)
         raise SpecError(f"{run!r} is a run of several sweeps", str(results), f"name one of {places}")
