@@ -44,6 +44,15 @@ def test_faults_of_every_kind_are_told_each_with_its_line(tmp_path: Path) -> Non
     assert [line.split(":")[1] for line in lines] == ["2", "3", "7", "8", "9", "10", "11"]
 
 
+def test_several_faults_of_one_list_are_each_placed_where_they_stand(tmp_path: Path) -> None:
+    text = "evaluate: [toolword, toolworld, ./nope.py, {command: python x, name: m}]\naxes: {reward: [coarse, a, b]}\n"
+    lines = told(tmp_path, f"name: s\nbase: {{preset: tiny_grpo}}\n{text}")
+    assert [line.split(": ")[1] for line in lines] == [
+        *(f"evaluate[{n}]" for n in (0, 2, 3)),
+        *(f"axes.reward[{n}]" for n in (1, 2)),
+    ]
+
+
 def test_nothing_is_told_that_is_wrong_only_because_something_was_left_out(tmp_path: Path) -> None:
     assert (
         len(told(tmp_path, "name: s\nbase:\n  model: tinny\n  data: {kind: toolworld}\n  reward: original\n"))

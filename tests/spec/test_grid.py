@@ -398,7 +398,7 @@ FAULTS = [
     (HEAD + "models: [{kind: hugingface, name: x, path: y}]\n", "did you mean 'huggingface'?"),
     (HEAD + "models: [{kind: huggingface, nme: x, path: y}]\n", "did you mean 'name'?"),
     (HEAD + "seeds: [true]\n", "true is not a whole number"),
-    (HEAD + "seeds: 3\n", "write [3]"),
+    (HEAD + "seeds: 3\n", "write [1, 2, 3], or [3] for"),
     (HEAD + "evaluate: toolworld\n", "write [toolworld]"),
     (
         HEAD + "evaluate: [toolworld, bfcl, toolworld]\n",
@@ -536,7 +536,7 @@ def test_sweeps_with_a_place_overwritten_never_show_a_trace_back(text: str, data
         ("rl.stepz=3", "did you mean 'steps'?"),
         ("rl.steps=[", "is not YAML"),
         ("lr=3", "did you mean 'rl.lr' or 'sft.lr'?"),
-        ("seeds=3", "--set seeds: 3 is not a list (write [3])"),
+        ("seeds=3", "--set seeds: 3 is not a list (write [1, 2, 3], or [3] for that one seed)"),
         ("base.rl.steps=x", "--set base.rl.steps: 'x' is not a whole number"),
         ("preset=tiny_po", "--set preset: unknown preset 'tiny_po'"),
         ("seed=3", "--set seed: a run's seed is not set here"),

@@ -281,10 +281,12 @@ class Resolver:
         for position, entry in enumerate(entries):
             if not is_own(entry):
                 continue
-            folder = self._document.folder_of(where)
+            folder, in_list = self._document.folder_of(where), ("evaluate", position)
+            # one that the sweep's own list has is placed in it, so that it can be left out for the faults of others
+            place = self._source.where(in_list) if where == self._source.where(("evaluate",)) else where
             key = ("own", canonical_json(entry), folder)
             if key not in self._known:
-                self._known[key] = own_evaluation(entry, folder, where)
+                self._known[key] = own_evaluation(entry, folder, place)
                 self.notes |= dict.fromkeys(doubts(self._known[key]))
             own = found[position] = self._known[key]
             if own["name"] in BENCHMARKS or own["name"] in names:

@@ -32,7 +32,7 @@ def every_fault(
         check: reads and resolves what is left; raises the next fault.
     """
     faults: list[SpecError] = [first]
-    fault, left_out, sets = first, list[KeyPath](), list(sets)
+    fault, left_out, sets, whole = first, list[KeyPath](), list(sets), source
     while len(faults) < MOST:
         given = [text for text in sets if _is_at(fault.where, f"--set {text.partition('=')[0].strip()}")]
         path = _path(fault.where, source)
@@ -50,8 +50,11 @@ def every_fault(
             placed = at is not None or error.where.startswith("--set ")
             if isinstance(error, Mistakes) or not placed or str(error) in map(str, faults):
                 break
-            if at is None or all(path[: len(at)] != at or path == at for path in left_out):
+            if at is None:
                 faults.append(error)
+            elif all(path[: len(at)] != at or path == at for path in left_out):
+                place = error.where.replace(source.where(at), whole.where(_in_the_file(at, left_out)), 1)
+                faults.append(SpecError(error.what, place, error.hint))
             fault = error
         else:
             break
@@ -75,6 +78,17 @@ def without(source: Source, path: KeyPath) -> Source:
                 known = (*above, position - 1, *known[len(path) :])
         lines[known] = line
     return replace(source, data=_without(source.data, path), lines=lines)
+
+
+def _in_the_file(path: KeyPath, left_out: Sequence[KeyPath]) -> KeyPath:
+    """Where what is at a key path now stands in the file, before items of lists moved up."""
+    for *above, last in reversed(left_out):
+        at = len(above)
+        if isinstance(last, int) and len(path) > at and [*path[:at]] == above:
+            here = path[at]
+            if isinstance(here, int) and here >= last:
+                path = (*path[:at], here + 1, *path[at + 1 :])
+    return path
 
 
 def _at(node: Any, path: Iterable[Any]) -> Any:
