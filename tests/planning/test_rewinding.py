@@ -148,6 +148,17 @@ def test_a_set_back_that_was_cut_short_is_finished_by_the_next_attempt(
     assert (folder.path / "output").exists() == bool(step)
 
 
+def test_a_set_back_of_what_never_ran_here_is_finished_too(
+    ledger: Ledger, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = trained(ledger, stages, [(1, 0.1)])  # copied here without its state
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(setting_back, "_supersede", _cut_short)
+        set_back(ledger, {folder.id: START}, "asked")
+    (folder.path / "checkpoints").rename(folder.path / "moved")  # or by hand since
+    assert next_attempt(folder).going_back is None  # else the next but one would undo what this one trains
+
+
 def _cut_short(*_: Path) -> None:
     raise KeyboardInterrupt
 

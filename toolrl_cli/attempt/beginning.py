@@ -16,7 +16,7 @@ def cleared(folder: StageFolder, lease: Lease, state: StageState) -> StageState:
         LedgerError: the file system refuses.
     """
     end_leftovers(folder)
-    if state.attempt == 0:
+    if state.attempt == 0 and state.going_back is None:
         return state
     # every attempt imports this module, and a first one has no use for that one
     from toolrl_cli.attempt.setting_back import go_back

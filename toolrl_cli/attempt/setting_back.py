@@ -68,7 +68,7 @@ def set_stage_back(folder: StageFolder, lease: Lease, step: int, why: str, *, an
     """
     state = folder.state()
     outdated = [path for path in _outdated(folder, step) if not (answers and path.name == ANSWERS)]
-    if state.attempt == 0 and not outdated:
+    if state.attempt == 0 and not outdated and state.going_back is None:
         return ""
     where = "the start" if step == START else f"step {step}"
     if answers and (folder.path / ANSWERS).exists():
